@@ -1,0 +1,230 @@
+"""Settings: callqa.toml, then environment (CALLQA_SIP__LISTEN_PORT=5070). Read once, frozen.
+
+What changes while running (seats, trunks, routing, rubric) is data, not settings. The table in
+docs/configuration.md is made from the fields here.
+"""
+
+import difflib
+import os
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from callqa.errors import ConfigError
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PathSettings(_Section):
+    """文件位置；相对路径从 callqa.toml 所在文件夹算起。"""
+
+    recordings: Path = Field(default=Path("recordings"), description="录音、流水与暂存（spool）的文件夹")
+    var: Path = Field(default=Path("var"), description="数据库、状态、导出文件与模型的文件夹")
+    scorecards: Path = Field(default=Path("scorecards"), description="质检标准、词表、抽检方案的文件夹")
+
+
+class HotlineSettings(_Section):
+    """热线本身。"""
+
+    name: str = Field(default="武汉水务热线", min_length=1, description="热线名称，出现在页面和报告标题")
+    organisation: str = Field(default="", description="编制单位，出现在报告封面")
+
+
+class SipSettings(_Section):
+    """信令与媒体端口。"""
+
+    listen_host: str = Field(default="0.0.0.0", description="SIP 监听地址")
+    listen_port: int = Field(default=5060, ge=1, le=65535, description="SIP 监听端口（UDP）")
+    advertised_host: str = Field(default="", description="写进 SIP/SDP 的本机地址；留空则按对方地址自动选择")
+    rtp_port_min: int = Field(default=20000, ge=1024, le=65534, description="RTP 端口下限")
+    rtp_port_max: int = Field(default=23999, ge=1025, le=65535, description="RTP 端口上限")
+    rtp_timeout_s: int = Field(default=60, ge=5, le=3600, description="双方都没有媒体超过这么久，视为掉线并结束通话")
+
+
+class WebSettings(_Section):
+    """网页。"""
+
+    listen_host: str = Field(default="127.0.0.1", description="网页监听地址")
+    listen_port: int = Field(default=8080, ge=1, le=65535, description="网页监听端口")
+    session_hours: int = Field(default=12, ge=1, le=168, description="登录有效期，小时")
+    secure_cookie: bool = Field(default=False, description="仅经 HTTPS 发送登录 cookie；对外提供服务时应为 true")
+
+
+class DatabaseSettings(_Section):
+    """数据库。"""
+
+    url: SecretStr = Field(default=SecretStr(""), description="数据库地址；留空用 var/callqa.db（SQLite）")
+
+
+class SpeechSettings(_Section):
+    """语音转写。"""
+
+    model_dir: Path = Field(default=Path("models/whisper-base"), description="模型文件夹；相对路径从 var 算起")
+    device: str = Field(default="auto", pattern="^(auto|cpu|cuda)$", description="运算设备：auto、cpu、cuda")
+    compute_type: str = Field(default="int8", description="精度：int8、int8_float16、float16、float32")
+    threads: int = Field(default=1, ge=1, le=64, description="每个转写任务的线程数")
+    parallel_calls: int = Field(default=1, ge=1, le=16, description="同时转写的通话数")
+
+
+class RetentionSettings(_Section):
+    """保存期限。"""
+
+    spool_keep_days: int = Field(default=7, ge=0, le=365, description="归档后原始 RTP 暂存保留的天数")
+    disk_alarm_mb: int = Field(default=2048, ge=0, description="剩余空间低于这么多 MB 时告警")
+
+
+class Settings(_Section):
+    """全部设置。"""
+
+    paths: PathSettings = PathSettings()
+    hotline: HotlineSettings = HotlineSettings()
+    sip: SipSettings = SipSettings()
+    web: WebSettings = WebSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    speech: SpeechSettings = SpeechSettings()
+    retention: RetentionSettings = RetentionSettings()
+    demo: bool = Field(default=False, description="演示：所有页面与报告标注“演示”")
+    home: Path = Field(default=Path("."), description="安装文件夹；由程序按 callqa.toml 的位置填写")
+
+    @property
+    def recordings_dir(self) -> Path:
+        return (self.home / self.paths.recordings).resolve()
+
+    @property
+    def var_dir(self) -> Path:
+        return (self.home / self.paths.var).resolve()
+
+    @property
+    def scorecards_dir(self) -> Path:
+        return (self.home / self.paths.scorecards).resolve()
+
+    @property
+    def state_dir(self) -> Path:
+        return self.var_dir / "state"
+
+    @property
+    def exports_dir(self) -> Path:
+        return self.var_dir / "exports"
+
+    @property
+    def spool_dir(self) -> Path:
+        return self.recordings_dir / "spool"
+
+    @property
+    def journal_dir(self) -> Path:
+        return self.recordings_dir / "journal"
+
+    @property
+    def desk_path(self) -> Path:
+        return self.state_dir / "desk.json"
+
+    @property
+    def registrations_path(self) -> Path:
+        return self.state_dir / "registrations.json"
+
+    @property
+    def live_socket(self) -> Path:
+        return self.state_dir / "live.sock"
+
+    @property
+    def model_dir(self) -> Path:
+        return (self.var_dir / self.speech.model_dir).resolve()
+
+    @property
+    def database_url(self) -> str:
+        return self.database.url.get_secret_value() or f"sqlite:///{self.var_dir / 'callqa.db'}"
+
+    @property
+    def jobs_url(self) -> str:
+        """Where the job runner keeps its own state; may be deleted at any time."""
+        url = self.database.url.get_secret_value()
+        return url if url.startswith("postgres") else f"sqlite:///{self.var_dir / 'jobs.db'}"
+
+
+def load_settings(path: Path, environ: dict[str, str] | None = None) -> Settings:
+    """Read `path` (which may be missing: then all defaults) and CALLQA_* variables. Raise ConfigError."""
+    data: dict[str, Any] = {}
+    if path.exists():
+        try:
+            data = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+            raise ConfigError(f"{path} 不是合法的 TOML：{e}") from e
+    _overlay_environment(data, dict(os.environ if environ is None else environ))
+    data["home"] = path.resolve().parent
+    _refuse_unknown(data, str(path))
+    try:
+        settings = Settings.model_validate(data)
+    except ValidationError as e:
+        lines = [f"{'.'.join(str(p) for p in err['loc'])}：{err['msg']}（收到 {err['input']!r}）" for err in e.errors()]
+        raise ConfigError(f"{path} 的设置有误：\n  " + "\n  ".join(lines)) from e
+    if settings.sip.rtp_port_min >= settings.sip.rtp_port_max:
+        raise ConfigError("设置 sip.rtp_port_min 必须小于 sip.rtp_port_max")
+    return settings
+
+
+def _overlay_environment(data: dict[str, Any], environ: dict[str, str]) -> None:
+    for name, value in environ.items():
+        if not name.startswith("CALLQA_"):
+            continue
+        parts = name.removeprefix("CALLQA_").lower().split("__")
+        if len(parts) == 2:
+            section = data.setdefault(parts[0], {})
+            if isinstance(section, dict):
+                section[parts[1]] = value
+        elif parts == ["demo"]:
+            data["demo"] = value
+
+
+def known_keys() -> dict[str, list[str]]:
+    """Section name -> its keys; "" -> top level."""
+    keys: dict[str, list[str]] = {"": []}
+    for name, field in Settings.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, _Section):
+            keys[name] = list(field.annotation.model_fields)
+            keys[""].append(name)
+        elif name != "home":
+            keys[""].append(name)
+    return keys
+
+
+def _refuse_unknown(data: dict[str, Any], where: str) -> None:
+    keys = known_keys()
+    everything = [k if not s else f"{s}.{k}" for s, ks in keys.items() for k in ks]
+    for name, value in data.items():
+        if name == "home":
+            continue
+        if name not in keys[""]:
+            raise ConfigError(_unknown(where, name, everything))
+        if isinstance(value, dict):
+            for key in value:
+                if key not in keys[name]:
+                    raise ConfigError(_unknown(where, f"{name}.{key}", everything))
+
+
+def _unknown(where: str, name: str, everything: list[str]) -> str:
+    near = difflib.get_close_matches(name, everything, n=1, cutoff=0.3)
+    return f"{where} 里的设置“{name}”不存在" + (f"；您是不是想写“{near[0]}”？" if near else "")
+
+
+def default_toml() -> str:
+    """A callqa.toml with every setting, its default and what it does, commented out."""
+    lines = ["# callqa 设置。去掉行首的 # 并改值即可；每项也可用环境变量，如 CALLQA_SIP__LISTEN_PORT=5070。", ""]
+    for name, field in Settings.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, _Section):
+            lines += [f"# {(field.annotation.__doc__ or '').strip()}", f"[{name}]"]
+            for key, sub in field.annotation.model_fields.items():
+                lines += [f"# {sub.description}", f"# {key} = {_toml(sub.default)}"]
+            lines.append("")
+    return "\n".join(lines)
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, SecretStr):
+        value = value.get_secret_value()
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int) else f'"{value}"'

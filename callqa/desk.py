@@ -1,0 +1,81 @@
+"""The desk: everything the recorder must know of seats, agents, trunks and routing, schema `callqa-desk/1`.
+
+One numbered snapshot in `var/state/desk.json`, written by one use case (temp, fsync, rename) and looked at
+by the recorder once a second. It holds digest hashes, never passwords, so the recorder runs with the
+database gone. A bad snapshot is refused with a fault and the last good one is kept.
+"""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from callqa.errors import SpoolError
+from callqa.sidecar import write_atomically
+
+SCHEMA = "callqa-desk/1"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DeskSeat(_Frozen):
+    """座席: one phone. HA1 = H(extension:realm:password), RFC 8760 for SHA-256."""
+
+    extension: str = Field(pattern=r"^[0-9A-Za-z_.-]{1,32}$")
+    label: str = ""
+    ha1_md5: str = Field(pattern=r"^[0-9a-f]{32}$")
+    ha1_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    agent_no: str | None = None  # who is signed in 签入; None = nobody, the seat is not rung
+
+
+class DeskTrunk(_Frozen):
+    """中继: addresses calls may come from without digest, and where outbound calls go."""
+
+    name: str
+    addresses: tuple[str, ...]  # IP addresses allowed to call in
+    host: str = ""  # where outbound calls are sent; "" = inbound only
+    port: int = 5060
+
+
+class DialRule(_Frozen):
+    """拨号方案: a number that matches `pattern` (full match) may be called through `trunk`."""
+
+    pattern: str
+    trunk: str
+
+
+class DeskRouting(_Frozen):
+    """How an inbound call is handled: bridge rings every signed-in seat, answer records a single leg."""
+
+    inbound_mode: Literal["bridge", "answer"] = "bridge"
+    ring_timeout_s: int = Field(default=45, ge=5, le=300)
+    hotline_number: str = ""  # our own number, shown to citizens
+
+
+class Desk(_Frozen):
+    """One snapshot. `number` only grows."""
+
+    schema_: Literal["callqa-desk/1"] = Field(default="callqa-desk/1", alias="schema")
+    number: int = Field(ge=0)
+    realm: str = "callqa"
+    seats: tuple[DeskSeat, ...] = ()
+    trunks: tuple[DeskTrunk, ...] = ()
+    dial_plan: tuple[DialRule, ...] = ()
+    routing: DeskRouting = DeskRouting()
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+def load_desk(path: Path) -> Desk:
+    """Read a snapshot. Raise SpoolError when it is missing or wrong."""
+    try:
+        return Desk.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as e:
+        raise SpoolError(f"desk {path}: {e}") from e
+
+
+def save_desk(path: Path, desk: Desk) -> None:
+    """Write a snapshot atomically."""
+    write_atomically(path, desk.model_dump_json(by_alias=True, indent=1).encode() + b"\n")

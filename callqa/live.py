@@ -1,0 +1,48 @@
+"""The live door: what the recorder tells over its Unix socket (0600), one JSON object a line.
+
+A client connects and gets one `Board` at once and another after every change (at most ten a second).
+It may send command lines; the first version knows none but `{"op":"board"}`, which asks for a board now.
+"""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LiveCall(_Frozen):
+    """A call in progress."""
+
+    call_id: str
+    direction: Literal["inbound", "outbound"]
+    state: Literal["ringing", "talking", "held", "finalizing"]
+    number: str  # the citizen's
+    seat_extension: str | None = None
+    since_ms: int
+
+
+class LiveSeat(_Frozen):
+    """A seat phone."""
+
+    extension: str
+    agent_no: str | None = None
+    registered: bool = False
+    contact: str = ""
+
+
+class Board(_Frozen):
+    """The state of the recorder at one moment."""
+
+    number: int  # grows with each board
+    at_ms: int
+    started_at_ms: int
+    desk_number: int
+    listening: str  # "udp 0.0.0.0:5060"
+    calls: tuple[LiveCall, ...] = ()
+    seats: tuple[LiveSeat, ...] = ()
+    recorded_today: int = 0
+    faults: tuple[str, ...] = ()
+    disk_free_mb: int = 0

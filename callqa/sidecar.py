@@ -1,0 +1,108 @@
+"""The sidecar beside every master file: what the recorder knows of one call, schema `callqa-call/1`.
+
+The recorder writes it last and renames it into place: its presence means that the call is complete.
+It is immutable. Contract between `callqa record` (writes) and `callqa work` (reads).
+"""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from callqa.errors import SpoolError
+
+SCHEMA = "callqa-call/1"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class GapNote(_Frozen):
+    """音频缺口 on one channel (0 citizen, 1 agent), milliseconds from the start of the recording."""
+
+    channel: Literal[0, 1]
+    start_ms: int = Field(ge=0)
+    end_ms: int = Field(ge=0)
+    kind: Literal["lost", "concealed", "held", "paused", "no_media"]
+
+
+class StreamFigures(_Frozen):
+    """What arrived on one leg. Counts are packets; jitter as in RFC 3550 §6.4.1."""
+
+    channel: Literal[0, 1]
+    codec: str
+    packets: int = 0
+    lost: int = 0
+    duplicates: int = 0
+    reordered: int = 0
+    foreign: int = 0
+    jitter_ms: float = 0.0
+    ssrcs: int = 0
+
+
+class Recording(_Frozen):
+    """The master: a stereo WAV, left citizen, right agent. path is relative to the recordings folder."""
+
+    path: str
+    sha256: str
+    encoding: Literal["alaw", "ulaw", "pcm16"]
+    sample_rate_hz: int
+    n_samples: int
+    duration_ms: int
+
+
+class Sidecar(_Frozen):
+    """One answered call. All instants are UTC milliseconds; t = 0 of the recording is `answered_at_ms`."""
+
+    schema_: Literal["callqa-call/1"] = Field(default="callqa-call/1", alias="schema")
+    call_id: str
+    mode: Literal["bridge", "answer", "siprec", "import"]
+    direction: Literal["inbound", "outbound"]
+    sip_call_ids: tuple[str, ...] = ()
+    from_number: str = ""
+    to_number: str = ""
+    seat_extension: str | None = None
+    ticket_hint: str | None = None  # X-Ticket-Id, as received
+    user_to_user: str | None = None
+    started_at_ms: int
+    answered_at_ms: int
+    ended_at_ms: int
+    hangup_party: Literal["agent", "citizen", "network"]
+    recovered: bool = False  # finalised at start-up after a crash
+    recording: Recording | None  # None: answered, but no media ever came
+    gaps: tuple[GapNote, ...] = ()
+    streams: tuple[StreamFigures, ...] = ()
+    faults: tuple[str, ...] = ()
+    recorder: str = "callqa"
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+def load_sidecar(path: Path) -> Sidecar:
+    """Read one sidecar. Raise SpoolError with the path when it is no `callqa-call/1`."""
+    try:
+        return Sidecar.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as e:
+        raise SpoolError(f"sidecar {path}: {e}") from e
+
+
+def save_sidecar(path: Path, sidecar: Sidecar) -> None:
+    """Write, fsync and rename into place; on return the call counts as complete even after a power cut."""
+    write_atomically(path, sidecar.model_dump_json(by_alias=True, indent=1).encode() + b"\n")
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write `data` beside `path`, fsync, rename over it, fsync the folder."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with open(temporary, "wb") as f:
+        f.write(data)
+        f.flush()
+        os.fsync(f.fileno())
+    os.replace(temporary, path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

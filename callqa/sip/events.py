@@ -1,0 +1,157 @@
+"""What the pure user agent reports to the process around it. Instants are the caller's monotonic `now` in seconds.
+
+Order for one call: CallStarted, MediaOpened (per leg, when its SDP is known or offered), MediaChanged (remote
+address or direction learnt), CallAnswered, then CallEnded; or CallUnanswered / CallAbandoned instead of answered.
+MediaClosed comes last, once for the whole call, and gives both ports back.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from callqa.units import Channel, Direction
+
+Address = tuple[str, int]
+
+
+class CallMode(StrEnum):
+    BRIDGE = "bridge"
+    ANSWER = "answer"
+
+
+class HangupParty(StrEnum):
+    AGENT = "agent"
+    CITIZEN = "citizen"
+    NETWORK = "network"
+
+
+@dataclass(frozen=True, slots=True)
+class CallStarted:
+    """First INVITE of a call accepted for handling. seat_extension: the caller's seat on outbound calls."""
+
+    call_id: str
+    now: float
+    mode: CallMode
+    direction: Direction
+    from_number: str
+    to_number: str
+    sip_call_id: str
+    seat_extension: str | None = None
+    ticket_hint: str | None = None
+    user_to_user: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallRinging:
+    call_id: str
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class CallAnswered:
+    """Both sides are connected (bridge), or the single leg is (answer). t = 0 of the recording."""
+
+    call_id: str
+    now: float
+    seat_extension: str | None
+    sip_call_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CallEnded:
+    """An answered call is over."""
+
+    call_id: str
+    now: float
+    hangup_party: HangupParty
+
+
+@dataclass(frozen=True, slots=True)
+class CallUnanswered:
+    """Never answered, and not because the caller gave up. reason is Chinese: 无人接听, 全部占线, 无座席签入 …"""
+
+    call_id: str
+    now: float
+    reason: str
+    sip_status: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallAbandoned:
+    """呼损: the caller cancelled before anybody answered."""
+
+    call_id: str
+    now: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MediaOpened:
+    """A leg has a local RTP port (from the port pool). codecs: (payload type, encoding name/clock rate) in order of
+    preference, as agreed or offered, such as (8, "PCMA/8000"), (101, "telephone-event/8000")."""
+
+    call_id: str
+    now: float
+    channel: Channel
+    local_port: int
+    codecs: tuple[tuple[int, str], ...]
+    remote: Address | None
+
+
+@dataclass(frozen=True, slots=True)
+class MediaChanged:
+    """An answer or re-INVITE told a leg's remote address, codecs or direction. held: this side put the call on hold
+    (sendonly, inactive or c=0.0.0.0)."""
+
+    call_id: str
+    now: float
+    channel: Channel
+    codecs: tuple[tuple[int, str], ...]
+    remote: Address | None
+    held: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MediaClosed:
+    call_id: str
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class SeatRegistered:
+    extension: str
+    now: float
+    contact: str
+    source: Address
+    expires_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeatUnregistered:
+    extension: str
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
+class SipFault:
+    """Something an operator should know: wrong password, INVITE from a stranger, no port free …  text is Chinese."""
+
+    now: float
+    text: str
+    source: Address | None = None
+    call_id: str | None = None
+
+
+Event = (
+    CallStarted
+    | CallRinging
+    | CallAnswered
+    | CallEnded
+    | CallUnanswered
+    | CallAbandoned
+    | MediaOpened
+    | MediaChanged
+    | MediaClosed
+    | SeatRegistered
+    | SeatUnregistered
+    | SipFault
+)

@@ -1,0 +1,111 @@
+"""What was said and heard in one call, as frozen values: spans, gaps, utterances, transcript.
+
+All times are integer milliseconds from the start of the recording.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from callqa.units import Channel
+
+
+class Speaker(StrEnum):
+    """说话人."""
+
+    CITIZEN = "citizen"  # 诉求人
+    AGENT = "agent"  # 坐席
+    UNKNOWN = "unknown"  # 未分离 (mono import)
+
+    @property
+    def channel(self) -> Channel | None:
+        """The stereo column this speaker is on; None for a mono import."""
+        return {"citizen": Channel.CITIZEN, "agent": Channel.AGENT}.get(self.value)
+
+
+SPEAKER_LABELS = {Speaker.CITIZEN: "诉求人", Speaker.AGENT: "坐席", Speaker.UNKNOWN: "未分离"}
+
+
+class GapKind(StrEnum):
+    """音频缺口."""
+
+    LOST = "lost"  # 丢失
+    CONCEALED = "concealed"  # 补偿
+    HELD = "held"  # 保持
+    PAUSED = "paused"  # 暂停
+    NO_MEDIA = "no_media"  # 无媒体
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """A half-open stretch of the recording [start_ms, end_ms)."""
+
+    start_ms: int
+    end_ms: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start_ms <= self.end_ms:
+            raise ValueError(f"span {self.start_ms}..{self.end_ms} is not in order")
+
+    @property
+    def duration_ms(self) -> int:
+        return self.end_ms - self.start_ms
+
+    def overlap_ms(self, other: "Span") -> int:
+        """Length both spans share."""
+        return max(0, min(self.end_ms, other.end_ms) - max(self.start_ms, other.start_ms))
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A stretch of one channel that carries no original audio, and why."""
+
+    channel: Channel
+    span: Span
+    kind: GapKind
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """语句: one turn of one speaker.
+
+    text: simplified Chinese with punctuation; raw_text: as the engine wrote it.
+    confidence: mean word probability in [0, 1]; reliable: False where a guard doubts the text.
+    """
+
+    index: int
+    speaker: Speaker
+    span: Span
+    text: str
+    raw_text: str
+    confidence: float
+    reliable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What made a transcript, so that it can be made again: engine, model hash, options, audio hash."""
+
+    engine: str
+    model_sha256: str
+    options: tuple[tuple[str, str], ...]
+    recording_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """转写: utterances in order of start, and the speech spans that voice activity found per channel.
+
+    speech: (citizen spans, agent spans), from VAD and not from text; the base of all timing figures.
+    separated: False for a mono import, whose utterances are all Speaker.UNKNOWN.
+    """
+
+    utterances: tuple[Utterance, ...]
+    speech: tuple[tuple[Span, ...], tuple[Span, ...]]
+    duration_ms: int
+    made: Made
+    separated: bool = True
+    notes: tuple[str, ...] = field(default=())
+
+    def speech_of(self, channel: Channel) -> tuple[Span, ...]:
+        """Speech spans of one channel, in order, not overlapping."""
+        return self.speech[channel]

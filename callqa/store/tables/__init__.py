@@ -1,0 +1,53 @@
+"""All stored nouns. Rows are made only from values already checked (SQLModel tables do not validate)."""
+
+from callqa.store.tables.calls import Call, CallProgress, JournalPosition, TranscriptRow, UtteranceRow
+from callqa.store.tables.people import Account, Agent, DeskSetting, RosterEntry, Seat, SeatLogin, WebSession
+from callqa.store.tables.reports import AuditEntry, ReportRow, ReportText
+from callqa.store.tables.scoring import (
+    CheckResultRow,
+    CheckRun,
+    Deduction,
+    Evaluation,
+    EvaluationComment,
+    EvaluationItem,
+    FatalFinding,
+    RubricVersion,
+    SampleEntry,
+    SamplingFrame,
+    SuggestionDecision,
+    SuggestionRow,
+)
+from callqa.store.tables.tickets import Ticket, TicketImport, TicketLink
+
+__all__ = [
+    "Account",
+    "Agent",
+    "AuditEntry",
+    "Call",
+    "CallProgress",
+    "CheckResultRow",
+    "CheckRun",
+    "Deduction",
+    "DeskSetting",
+    "Evaluation",
+    "EvaluationComment",
+    "EvaluationItem",
+    "FatalFinding",
+    "JournalPosition",
+    "ReportRow",
+    "ReportText",
+    "RosterEntry",
+    "RubricVersion",
+    "SampleEntry",
+    "SamplingFrame",
+    "Seat",
+    "SeatLogin",
+    "SuggestionDecision",
+    "SuggestionRow",
+    "Ticket",
+    "TicketImport",
+    "TicketLink",
+    "TranscriptRow",
+    "UtteranceRow",
+    "WebSession",
+]

@@ -1,0 +1,17 @@
+"""Shared test set-up: tools that a bare machine may lack are named here, never silently passed over."""
+
+import os
+import shutil
+
+import pytest
+
+
+def need_tool(name: str) -> str:
+    """Path of a program the test drives (sipp, baresip, chromium). Skip where it is absent; with
+    CALLQA_TESTS_REQUIRE_ALL=1 (the CI) its absence fails the test."""
+    path = shutil.which(name)
+    if path is None:
+        if os.environ.get("CALLQA_TESTS_REQUIRE_ALL") == "1":
+            pytest.fail(f"{name} is required here and not installed")
+        pytest.skip(f"{name} is not installed")
+    return path
