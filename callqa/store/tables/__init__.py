@@ -1,5 +1,9 @@
 """All stored nouns. Rows are made only from values already checked (SQLModel tables do not validate)."""
 
+from sqlalchemy import BigInteger
+from sqlmodel import SQLModel
+
+from callqa.store.tables import _naming  # noqa: F401  # first: names the constraints of all tables below
 from callqa.store.tables.calls import Call, CallProgress, JournalPosition, TranscriptRow, UtteranceRow
 from callqa.store.tables.people import Account, Agent, DeskSetting, RosterEntry, Seat, SeatLogin, WebSession
 from callqa.store.tables.reports import AuditEntry, ReportRow, ReportText
@@ -51,3 +55,14 @@ __all__ = [
     "UtteranceRow",
     "WebSession",
 ]
+
+
+def _widen_milliseconds() -> None:
+    # PostgreSQL's integer ends at 2^31; UTC milliseconds passed that in January 1970. SQLite does not care.
+    for table in SQLModel.metadata.tables.values():
+        for column in table.columns:
+            if column.name.endswith("_ms"):
+                column.type = BigInteger()
+
+
+_widen_milliseconds()
