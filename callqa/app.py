@@ -1,0 +1,212 @@
+"""The only wiring: builds each process from Settings by plain calls, and supervises the three."""
+
+import logging
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from callqa.config import Settings, default_toml
+from callqa.errors import ConfigError
+
+CONFIG_ERROR_STATUS = 2  # a process that ends with it is not started again
+RESTART_AFTER_S = (0.2, 1.0, 5.0, 15.0)  # the recorder must be back before phones notice; then slower
+HEALTHY_AFTER_S = 60.0
+STOP_GRACE_S = 15.0
+
+log = logging.getLogger("callqa.app")
+
+
+def record(settings: Settings) -> int:
+    """The recorder process."""
+    from callqa.sip.process.recorder import run
+
+    return run(settings)
+
+
+def work(settings: Settings) -> int:
+    """The worker process."""
+    from callqa.pipeline import run_worker
+
+    return run_worker(settings)
+
+
+def web(settings: Settings) -> int:
+    """The web process."""
+    from callqa.web.app import run_web
+
+    return run_web(settings)
+
+
+def prepare_folders(settings: Settings) -> None:
+    """Make the folders of an installation. Raise ConfigError where one cannot be written."""
+    for path in (
+        settings.spool_dir,
+        settings.journal_dir,
+        settings.state_dir,
+        settings.exports_dir,
+        settings.var_dir / "models",
+    ):
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as e:
+            raise ConfigError(f"文件夹 {path} 建不了：{e.strerror}；请检查权限或 callqa.toml 的 [paths]") from e
+
+
+def prepare_database(settings: Settings, now_ms: int) -> str | None:
+    """Migrate, load rubric and plan, and on an empty installation make the administrator.
+
+    Returns the administrator's first password when one was made, to be shown once.
+    """
+    from callqa.store.db import Database
+    from callqa.store.migrate import migrate
+    from callqa.usecases.accounts import ensure_admin
+    from callqa.usecases.desk import publish_desk
+    from callqa.usecases.load_rubric import load_rubric
+
+    migrate(settings.database_url)
+    db = Database(settings.database_url)
+    try:
+        password = ensure_admin(db, now_ms=now_ms)
+        load_rubric(db, settings.scorecards_dir / "rubric.yaml", now_ms=now_ms)
+        publish_desk(db, settings.desk_path, now_ms=now_ms)
+    finally:
+        db.dispose()
+    return password
+
+
+def copy_scorecards(settings: Settings) -> None:
+    """A home without scorecards gets the defaults, to be edited there."""
+    source = Path(__file__).resolve().parent.parent / "scorecards"
+    if not settings.scorecards_dir.exists() and source.exists():
+        shutil.copytree(source, settings.scorecards_dir)
+
+
+def write_default_toml(path: Path) -> bool:
+    """Write a commented callqa.toml where there is none. Returns whether it did."""
+    if path.exists():
+        return False
+    path.write_text(default_toml(), encoding="utf-8")
+    return True
+
+
+def check_ports(settings: Settings) -> None:
+    """Raise ConfigError that names the taken port and the setting to change it by."""
+    for kind, host, port, setting in (
+        (socket.SOCK_DGRAM, settings.sip.listen_host, settings.sip.listen_port, "sip.listen_port"),
+        (socket.SOCK_STREAM, settings.web.listen_host, settings.web.listen_port, "web.listen_port"),
+    ):
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.socket(family, kind) as s:
+            if kind == socket.SOCK_STREAM:
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                s.bind((host, port))
+            except OSError as e:
+                name = "UDP" if kind == socket.SOCK_DGRAM else "TCP"
+                raise ConfigError(
+                    f"端口 {name} {host}:{port} 用不了（{e.strerror}）；"
+                    f"请停掉占用它的程序，或在 callqa.toml 里改 {setting}"
+                ) from e
+
+
+@dataclass(slots=True)
+class _Child:
+    verb: str
+    process: subprocess.Popen[bytes]
+    started_at: float
+    failures: int = 0
+    restart_at: float | None = None
+
+
+@dataclass
+class Supervisor:
+    """Runs recorder, worker and web as children; starts a crashed one again, soon and then slower.
+
+    A child that ends with CONFIG_ERROR_STATUS stops everything: a person must mend a setting first.
+    """
+
+    config_path: Path
+    verbs: tuple[str, ...] = ("record", "work", "web")
+    environ: dict[str, str] = field(default_factory=dict)
+    _children: list[_Child] = field(default_factory=list)
+
+    def start(self) -> None:
+        for verb in self.verbs:
+            self._children.append(_Child(verb, self._spawn(verb), time.monotonic()))
+
+    def _spawn(self, verb: str) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(
+            [sys.executable, "-m", "callqa", "--config", str(self.config_path), verb],
+            env={**os.environ, **self.environ},
+            start_new_session=True,
+        )
+
+    def poll(self) -> str | None:
+        """Look once at every child. Returns the verb of one that refused its settings, else None."""
+        now = time.monotonic()
+        for child in self._children:
+            if child.restart_at is not None:
+                if now >= child.restart_at:
+                    child.process, child.started_at, child.restart_at = self._spawn(child.verb), now, None
+                continue
+            status = child.process.poll()
+            if status is None:
+                continue
+            if status == CONFIG_ERROR_STATUS:
+                return child.verb
+            child.failures = 0 if now - child.started_at > HEALTHY_AFTER_S else child.failures
+            delay = RESTART_AFTER_S[min(child.failures, len(RESTART_AFTER_S) - 1)]
+            child.failures += 1
+            child.restart_at = now + delay
+            log.error("%s ended with status %d; starting it again in %.1f s", child.verb, status, delay)
+        return None
+
+    def stop(self) -> None:
+        """SIGTERM to all, then SIGKILL to those that do not end in time."""
+        running = [c for c in self._children if c.restart_at is None and c.process.poll() is None]
+        for child in running:
+            child.process.terminate()
+        deadline = time.monotonic() + STOP_GRACE_S
+        for child in running:
+            try:
+                child.process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                child.process.kill()
+                child.process.wait()
+
+
+def up(settings: Settings, config_path: Path) -> int:
+    """Prepare the installation, start the three processes and keep them running until SIGINT or SIGTERM."""
+    if write_default_toml(config_path):
+        print(f"已写好设置文件 {config_path}（每项都有说明）")  # noqa: T201  a verb speaks to its user
+    copy_scorecards(settings)
+    prepare_folders(settings)
+    check_ports(settings)
+    password = prepare_database(settings, int(time.time() * 1000))
+    if password is not None:
+        print(f"首个管理员账号：admin  密码：{password}（只显示这一次，登录后请修改）")  # noqa: T201
+    supervisor = Supervisor(config_path)
+    stopping: list[int] = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda n, _: stopping.append(n))
+    supervisor.start()
+    print(f"网页 http://{settings.web.listen_host}:{settings.web.listen_port}/   停止：Ctrl-C")  # noqa: T201
+    refused = None
+    while not stopping and refused is None:
+        refused = supervisor.poll()
+        time.sleep(0.2)
+    supervisor.stop()
+    return CONFIG_ERROR_STATUS if refused else 0
+
+
+def new_secret(length: int = 12) -> str:
+    """A password a person can type: letters and digits that cannot be mistaken for each other."""
+    alphabet = "abcdefghjkmnpqrstuvwxyz23456789"
+    return "".join(secrets.choice(alphabet) for _ in range(length))

