@@ -1,0 +1,212 @@
+"""Audio files: read anything into int16 samples, write 16-bit WAV, make peaks for drawing.
+
+G.711 WAV (RIFF format tags 6 and 7) and 16-bit PCM WAV are read here, bit by bit as ITU-T G.711 defines them; everything
+else goes through PyAV, whose only user this file is. Does not resample and does not mix channels.
+"""
+
+import io
+import logging
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from callqa.errors import AudioError
+
+log = logging.getLogger(__name__)
+
+Samples = NDArray[np.int16]
+
+MAX_DURATION_S: Final = 12 * 3600  # a shift and a half; longer is no call, and memory must stay bounded
+MAX_CHANNELS: Final = 8
+MIN_RATE_HZ, MAX_RATE_HZ = 4_000, 192_000
+
+_PCM, _ALAW, _MULAW, _EXTENSIBLE = 1, 6, 7, 0xFFFE
+# RFC 2361: the sub-format of an extensible header is the old tag followed by this fixed tail.
+_SUBFORMAT_TAIL: Final = bytes.fromhex("000000001000800000aa00389b71")
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """samples: int16 (n_samples, n_channels). A stereo recording has the citizen left and the agent right."""
+
+    samples: Samples
+    sample_rate_hz: int
+
+    @property
+    def n_channels(self) -> int:
+        return int(self.samples.shape[1])
+
+    @property
+    def duration_ms(self) -> int:
+        return len(self.samples) * 1000 // self.sample_rate_hz
+
+
+def _alaw_table() -> Samples:
+    """int16 (256,): linear value of each A-law byte, 13 significant bits left-aligned in 16 (G.711 table 1)."""
+    code = np.arange(256, dtype=np.int32) ^ 0x55
+    exponent, mantissa = (code >> 4) & 7, code & 15
+    magnitude = np.where(exponent == 0, (mantissa << 4) + 8, ((mantissa << 4) + 0x108) << np.maximum(exponent - 1, 0))
+    return np.where(code & 0x80, magnitude, -magnitude).astype(np.int16)
+
+
+def _mulaw_table() -> Samples:
+    """int16 (256,): linear value of each µ-law byte, 14 significant bits left-aligned in 16 (G.711 table 2)."""
+    code = np.arange(256, dtype=np.int32) ^ 0xFF
+    magnitude = ((((code & 15) << 3) + 0x84) << ((code >> 4) & 7)) - 0x84
+    return np.where(code & 0x80, -magnitude, magnitude).astype(np.int16)
+
+
+_G711: Final = {_ALAW: _alaw_table(), _MULAW: _mulaw_table()}
+
+
+def read_audio(path: Path) -> Audio:
+    """Read a whole audio file. Raise AudioError, naming the file, when it is missing, empty or no audio.
+
+    A WAV whose last bytes are missing (power cut, copy broken off) gives the whole samples that are there.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as e:
+        raise AudioError(f"打不开音频文件 {path}：{e.strerror or e}。请确认文件存在且有读取权限。") from e
+    return decode_audio(data, str(path))
+
+
+def decode_audio(data: bytes, name: str) -> Audio:
+    """Decode the bytes of one audio file; `name` is only for the error message."""
+    if not data:
+        raise AudioError(f"音频文件 {name} 是空的（0 字节）。请重新导出或重新复制该文件。")
+    audio = _decode_wav(data, name)
+    if audio is None:
+        audio = _decode_any(data, name)
+    if not len(audio.samples):
+        raise AudioError(f"音频文件 {name} 里没有任何声音数据。请重新导出或重新复制该文件。")
+    return audio
+
+
+@dataclass(frozen=True, slots=True)
+class _WavFormat:
+    tag: int
+    n_channels: int
+    sample_rate_hz: int
+    bits: int
+
+    @property
+    def read_here(self) -> bool:
+        return self.bits == (16 if self.tag == _PCM else 8) and self.tag in (_PCM, _ALAW, _MULAW)
+
+
+def _decode_wav(data: bytes, name: str) -> Audio | None:
+    """Decode a G.711 or 16-bit PCM WAV; None when it is anything else (PyAV's turn)."""
+    if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
+        return None
+    layout: _WavFormat | None = None
+    at = 12
+    while at + 8 <= len(data):
+        kind, size = data[at : at + 4], struct.unpack_from("<I", data, at + 4)[0]
+        body = memoryview(data)[at + 8 : at + 8 + size]
+        if kind == b"fmt ":
+            layout = _wav_format(bytes(body))
+        elif kind == b"data":
+            if layout is None or not layout.read_here:
+                return None
+            _check_shape(layout.n_channels, layout.sample_rate_hz, name)
+            # a writer that was killed leaves 0 or 0xFFFFFFFF as the size: then the data is what follows
+            body = body if size else memoryview(data)[at + 8 :]
+            return Audio(_wav_samples(body, layout), layout.sample_rate_hz)
+        at += 8 + size + (size & 1)
+    raise AudioError(f"音频文件 {name} 的 WAV 头不完整，找不到声音数据。请重新导出或重新复制该文件。")
+
+
+def _wav_format(body: bytes) -> _WavFormat | None:
+    if len(body) < 16:
+        return None
+    tag, n_channels, rate, _, _, bits = struct.unpack_from("<HHIIHH", body)
+    if tag == _EXTENSIBLE and len(body) >= 40 and body[26:40] == _SUBFORMAT_TAIL:
+        tag = struct.unpack_from("<H", body, 24)[0]
+    return _WavFormat(tag, n_channels, rate, bits)
+
+
+def _wav_samples(body: memoryview, layout: _WavFormat) -> Samples:
+    frame_bytes = layout.n_channels * layout.bits // 8
+    whole = body[: len(body) // frame_bytes * frame_bytes]
+    if layout.tag == _PCM:
+        flat = np.frombuffer(whole, dtype="<i2").astype(np.int16)
+    else:
+        flat = _G711[layout.tag][np.frombuffer(whole, dtype=np.uint8)]
+    return flat.reshape(-1, layout.n_channels)
+
+
+def _decode_any(data: bytes, name: str) -> Audio:
+    try:
+        with av.open(io.BytesIO(data), mode="r", metadata_errors="ignore") as container:
+            if not container.streams.audio:
+                raise AudioError(f"文件 {name} 里没有音频。请提供录音文件（WAV、MP3、Opus、M4A 等）。")
+            stream = container.streams.audio[0]
+            n_channels, rate = stream.codec_context.channels, stream.codec_context.sample_rate
+            _check_shape(n_channels, rate, name)
+            layout = stream.codec_context.layout
+            resampler = av.AudioResampler(format="s16", layout=layout, rate=rate)
+            blocks: list[Samples] = []
+            n_samples = 0
+            for frame in container.decode(stream):
+                for part in resampler.resample(frame):
+                    blocks.append(part.to_ndarray().reshape(-1, n_channels))
+                    n_samples += part.samples
+                if n_samples > MAX_DURATION_S * rate:
+                    raise AudioError(f"音频文件 {name} 超过 {MAX_DURATION_S // 3600} 小时，不像一通电话。请先分段。")
+    except (av.error.FFmpegError, ValueError, EOFError) as e:
+        raise AudioError(f"文件 {name} 不是能识别的音频（{e}）。请提供 WAV、MP3、Opus、M4A 等录音文件。") from e
+    samples = np.concatenate(blocks) if blocks else np.zeros((0, n_channels), np.int16)
+    return Audio(np.ascontiguousarray(samples, dtype=np.int16), rate)
+
+
+def _check_shape(n_channels: int, rate: int, name: str) -> None:
+    if not 1 <= n_channels <= MAX_CHANNELS:
+        raise AudioError(f"音频文件 {name} 有 {n_channels} 个声道，只能读 1 到 {MAX_CHANNELS} 个。")
+    if not MIN_RATE_HZ <= rate <= MAX_RATE_HZ:
+        raise AudioError(f"音频文件 {name} 的采样率是 {rate} Hz，只能读 {MIN_RATE_HZ} 到 {MAX_RATE_HZ} Hz。")
+
+
+def wav_bytes(samples: Samples, rate: int, *, start_ms: int | None = None, end_ms: int | None = None) -> bytes:
+    """A 16-bit PCM WAV of int16 (n_samples,) or (n_samples, n_channels), or of the part [start_ms, end_ms).
+
+    Times outside the recording are cut to it. The header is 44 bytes, so byte ranges of it can be served.
+    """
+    table = samples if samples.ndim == 2 else samples[:, None]
+    first = max(0, (start_ms or 0) * rate // 1000)
+    last = len(table) if end_ms is None else max(first, end_ms * rate // 1000)
+    body = np.ascontiguousarray(table[first:last], dtype="<i2").tobytes()
+    n_channels = table.shape[1]
+    block = n_channels * 2
+    layout = struct.pack("<4sIHHIIHH", b"fmt ", 16, _PCM, n_channels, rate, rate * block, block, 16)
+    return (
+        struct.pack("<4sI4s", b"RIFF", 36 + len(body), b"WAVE")
+        + layout
+        + struct.pack("<4sI", b"data", len(body))
+        + body
+    )
+
+
+def peaks(samples: Samples, buckets: int) -> list[list[tuple[float, float]]]:
+    """Lowest and highest value per bucket for drawing: [n_channels][buckets] of (min, max) in [-1, 1], 4 decimals.
+
+    int16 (n_samples, n_channels) is cut into `buckets` parts of near equal length; with fewer samples than buckets,
+    neighbouring buckets repeat a sample; without samples all are 0.
+    """
+    if buckets < 1:
+        raise ValueError(f"buckets is {buckets}, needs 1 or more")
+    n_samples, n_channels = samples.shape
+    if not n_samples:
+        return [[(0.0, 0.0)] * buckets for _ in range(n_channels)]
+    edges = np.minimum(np.arange(buckets, dtype=np.int64) * n_samples // buckets, n_samples - 1)
+    low = np.minimum.reduceat(samples, edges, axis=0) / 32768.0
+    high = np.maximum.reduceat(samples, edges, axis=0) / 32768.0
+    return [
+        list(zip(np.round(low[:, c], 4).tolist(), np.round(high[:, c], 4).tolist(), strict=True))
+        for c in range(n_channels)
+    ]
