@@ -1,0 +1,248 @@
+"""What every page needs: the person, the database, the clock, rendering, redirecting with a message.
+
+Handlers stay short: parse the form, call one use case, then `page(...)` or `redirect(...)`.
+"""
+
+import base64
+import json
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import Depends, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from jinja2 import Environment
+
+from callqa import __version__
+from callqa.config import Settings
+from callqa.errors import PermissionDenied
+from callqa.store.db import Database
+from callqa.usecases.sessions import SessionAccount, SignInBrake, find_session
+from callqa.web.permissions import PERMISSIONS, ROLE_LABELS, Role, allowed
+
+SESSION_COOKIE = "callqa_session"
+FLASH_COOKIE = "callqa_flash"
+FLASH_KINDS = ("success", "info", "warning", "danger")
+FLASH_MAX_CHARS = 600  # a cookie holds 4 KB; a Chinese character takes up to 6 bytes after base64 of UTF-8
+
+
+@dataclass(frozen=True, slots=True)
+class NavItem:
+    """One entry of the navigation. permission: who sees it. icon: a name in templates/icons.html."""
+
+    label: str
+    path: str
+    permission: str
+    icon: str
+
+
+@dataclass(slots=True)
+class WebState:
+    """What the web process holds; one object in `app.state.callqa`."""
+
+    settings: Settings
+    db: Database
+    templates: Environment
+    clock: Callable[[], int]
+    nav: tuple[NavItem, ...]
+    brake: SignInBrake = field(default_factory=SignInBrake)
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who is looking at the page."""
+
+    session: SessionAccount
+
+    @property
+    def account_id(self) -> int:
+        return self.session.account_id
+
+    @property
+    def username(self) -> str:
+        return self.session.username
+
+    @property
+    def display_name(self) -> str:
+        return self.session.display_name
+
+    @property
+    def role(self) -> str:
+        return self.session.role
+
+    @property
+    def role_label(self) -> str:
+        return ROLE_LABELS[Role(self.session.role)]
+
+    @property
+    def own_agent_no(self) -> str | None:
+        """None: sees everybody's calls. Otherwise the only 工号 whose calls this person may see ("" = none)."""
+        return None if self.can("calls.view_all") else (self.session.agent_no or "")
+
+    def can(self, permission: str) -> bool:
+        """Whether the person's role has the permission."""
+        return allowed(self.session.role, permission)
+
+    def must_own(self, agent_no: str | None) -> None:
+        """Raise PermissionDenied unless the person may see what belongs to this agent."""
+        if self.own_agent_no is not None and (not agent_no or agent_no != self.own_agent_no):
+            raise PermissionDenied("这通电话不是您接打的；坐席只能查看自己的通话")
+
+
+class SignInNeeded(Exception):
+    """Nobody is signed in; the page is shown again after signing in."""
+
+
+class PasswordChangeNeeded(Exception):
+    """The password was given by somebody else and must be changed first."""
+
+
+class PageNotFound(Exception):
+    """What the address names does not exist. The text says what and what to do."""
+
+
+def state_of(request: Request) -> WebState:
+    """The web process's own things."""
+    state: WebState = request.app.state.callqa
+    return state
+
+
+def get_db(request: Request) -> Database:
+    return state_of(request).db
+
+
+def get_settings(request: Request) -> Settings:
+    return state_of(request).settings
+
+
+def get_now_ms(request: Request) -> int:
+    """This request's time, the same for everything it does."""
+    if not hasattr(request.state, "now_ms"):
+        request.state.now_ms = state_of(request).clock()
+    now_ms: int = request.state.now_ms
+    return now_ms
+
+
+def find_person(request: Request) -> Person | None:
+    """Who the request's cookie belongs to, looked up once a request."""
+    if not hasattr(request.state, "person"):
+        token = request.cookies.get(SESSION_COOKIE)
+        found = find_session(get_db(request), token=token, now_ms=get_now_ms(request)) if token else None
+        request.state.person = Person(found) if found else None
+    person: Person | None = request.state.person
+    return person
+
+
+def get_person(request: Request) -> Person:
+    """The signed-in person whose password is their own. Raise SignInNeeded or PasswordChangeNeeded."""
+    person = find_person(request)
+    if person is None:
+        raise SignInNeeded
+    if person.session.must_change_password and request.url.path not in ("/account/password", "/logout"):
+        raise PasswordChangeNeeded
+    return person
+
+
+def require(permission: str) -> Any:
+    """A route dependency: `dependencies=[require("calls.listen")]`; others get the 403 page."""
+    if permission not in PERMISSIONS:
+        raise KeyError(f"permission {permission!r} is not in web/permissions.py")
+
+    def check(request: Request) -> None:
+        person = get_person(request)
+        if not person.can(permission):
+            raise PermissionDenied("您的角色不能使用这一功能；需要时请联系管理员")
+
+    check.permission = permission  # type: ignore[attr-defined]  # read by the test that no route lacks one
+    return Depends(check)
+
+
+PersonDep = Annotated[Person, Depends(get_person)]
+DbDep = Annotated[Database, Depends(get_db)]
+SettingsDep = Annotated[Settings, Depends(get_settings)]
+NowDep = Annotated[int, Depends(get_now_ms)]
+
+
+def page(request: Request, template: str, status_code: int = 200, **context: Any) -> HTMLResponse:
+    """Render a template with what base.html needs: person, can, nav, flash, settings, csp_nonce, now_ms."""
+    state = state_of(request)
+    person: Person | None = getattr(request.state, "person", None)
+    flash = read_flash(request.cookies.get(FLASH_COOKIE, ""))
+    html = state.templates.get_template(template).render(
+        {
+            "request": request,
+            "person": person,
+            "can": person.can if person else (lambda permission: False),
+            "nav": [item for item in state.nav if person and person.can(item.permission)],
+            "flash": flash,
+            "settings": state.settings,
+            "csp_nonce": csp_nonce(request),
+            "now_ms": get_now_ms(request),
+            "version": __version__,
+            **context,
+        }
+    )
+    response = HTMLResponse(html, status_code=status_code, headers={"Cache-Control": "private, no-store"})
+    if flash and not is_fragment(request):
+        response.delete_cookie(FLASH_COOKIE)
+    return response
+
+
+def is_fragment(request: Request) -> bool:
+    """Whether htmx asks for a piece of a page."""
+    return request.headers.get("HX-Request") == "true"
+
+
+def csp_nonce(request: Request) -> str:
+    """The nonce of this response's Content-Security-Policy; for <style> made by scripts (wavesurfer)."""
+    if not hasattr(request.state, "csp_nonce"):
+        request.state.csp_nonce = secrets.token_urlsafe(16)
+    nonce: str = request.state.csp_nonce
+    return nonce
+
+
+def redirect(url: str, message: str = "", kind: str = "success") -> Response:
+    """POST-redirect-GET, with a message that the next page shows once. url: a path of our own."""
+    response = RedirectResponse(url, status_code=303)
+    if message:
+        set_flash(response, message, kind)
+    return response
+
+
+def set_flash(response: Response, message: str, kind: str = "success") -> None:
+    """Have the next page show `message`. kind: one of FLASH_KINDS."""
+    if kind not in FLASH_KINDS:
+        raise ValueError(f"flash kind {kind!r} is none of {FLASH_KINDS}")
+    text = message if len(message) <= FLASH_MAX_CHARS else message[: FLASH_MAX_CHARS - 1] + "…"
+    value = base64.urlsafe_b64encode(json.dumps([kind, text], ensure_ascii=False).encode()).decode()
+    response.set_cookie(FLASH_COOKIE, value, max_age=60, httponly=True, samesite="lax")
+
+
+def read_flash(value: str) -> tuple[str, str] | None:
+    """(kind, message) of a flash cookie; None for none or for anything that we did not write."""
+    if not value:
+        return None
+    try:
+        kind, text = json.loads(base64.urlsafe_b64decode(value.encode()))
+    except (ValueError, TypeError):
+        return None
+    if kind not in FLASH_KINDS or not isinstance(text, str):
+        return None
+    return kind, text[:FLASH_MAX_CHARS]
+
+
+def own_path(target: str, fallback: str = "/") -> str:
+    """`target` when it is a path on this site, else `fallback`: no redirect to somewhere else."""
+    if not target.startswith("/") or target.startswith(("//", "/\\")) or "\\" in target or "\n" in target:
+        return fallback
+    return target
+
+
+def login_url(request: Request) -> str:
+    """Where to sign in, remembering the page that was asked for."""
+    wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    if request.method != "GET" or wanted == "/":
+        return "/login"
+    return f"/login?next={quote(wanted, safe='/')}"

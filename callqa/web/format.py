@@ -1,0 +1,170 @@
+"""How values read on a page: labels instead of codes, masked numbers, points, sizes. Pure; registered as filters."""
+
+import re
+from decimal import Decimal
+
+from callqa.units import CALL_TYPE_LABELS, CallType, half_up
+
+COMPOUND_SURNAMES = frozenset(
+    [
+        "欧阳",
+        "司马",
+        "上官",
+        "诸葛",
+        "东方",
+        "皇甫",
+        "尉迟",
+        "公孙",
+        "慕容",
+        "令狐",
+        "司徒",
+        "长孙",
+        "宇文",
+        "夏侯",
+        "端木",
+        "轩辕",
+        "南宫",
+        "独孤",
+        "闻人",
+        "澹台",
+    ]
+)
+
+DIRECTION_LABELS = {"inbound": "呼入", "outbound": "呼出"}
+OUTCOME_LABELS = {"in_progress": "通话中", "answered": "已接通", "unanswered": "未接通", "abandoned": "呼损"}
+OUTCOME_REASON_LABELS = {
+    "busy": "座席忙",
+    "no_answer": "无人应答",
+    "no_seat": "无签入座席",
+    "cancelled": "对方取消",
+    "declined": "被拒接",
+    "unreachable": "无法接通",
+}
+RECORDING_LABELS = {"none": "无录音", "pending": "整理中", "ok": "完整", "missing": "缺失", "corrupt": "损坏"}
+ATTRIBUTION_LABELS = {
+    "pending": "待定",
+    "login": "按签入",
+    "roster": "按排班",
+    "manual": "人工指定",
+    "unknown": "归属不明",
+}
+LINK_LABELS = {"linked": "已关联", "doubtful": "待确认", "rejected": "已否定", "unlinked": "未关联"}
+LINK_METHOD_LABELS = {"header": "话机带单号", "evidence": "按号码、坐席、时间", "manual": "人工"}
+STAGE_LABELS = {"ingest": "入库", "attribute": "归属", "link": "关联", "transcribe": "转写", "check": "预评"}
+PROGRESS_LABELS = {"wanted": "排队中", "running": "进行中", "done": "完成", "failed": "失败", "waiting": "等待条件"}
+HANGUP_LABELS = {"agent": "坐席", "citizen": "诉求人", "network": "网络"}
+GAP_LABELS = {"lost": "丢失", "concealed": "补偿", "held": "保持", "paused": "暂停", "no_media": "无媒体"}
+CATEGORY_LABELS = {
+    "consult": "咨询",
+    "help": "求助",
+    "complaint": "投诉",
+    "report": "举报",
+    "suggestion": "建议",
+    "praise": "表扬",
+}
+MATTER_LABELS = {
+    "water_supply": "供水",
+    "drainage": "排水",
+    "waterlogging": "积水",
+    "river_lake": "河湖",
+    "flood": "防汛",
+    "saving": "节水",
+    "enforcement": "执法",
+    "other": "其他",
+}
+SHIFT_LABELS = {"day": "白班", "night": "夜班", "holiday": "节假日"}
+LOGIN_SOURCE_LABELS = {"web": "网页", "phone": "话机", "import": "导入", "demo": "演示"}
+LIVE_STATE_LABELS = {"ringing": "振铃", "talking": "通话", "held": "保持", "finalizing": "收尾"}
+SUGGESTION_LEVEL_LABELS = {"preselect": "建议", "hint": "提示"}
+DISPOSITION_LABELS = {
+    "answered_on_call": "当场答复",
+    "no_ticket_needed": "无需建单",
+    "not_reached": "未接通",
+    "dropped": "掉线",
+    "transferred": "已转接",
+}
+
+LABELS: dict[str, dict[str, str]] = {
+    "direction": DIRECTION_LABELS,
+    "call_type": {str(k): v for k, v in CALL_TYPE_LABELS.items()},
+    "outcome": OUTCOME_LABELS,
+    "outcome_reason": OUTCOME_REASON_LABELS,
+    "recording": RECORDING_LABELS,
+    "attribution": ATTRIBUTION_LABELS,
+    "link": LINK_LABELS,
+    "link_method": LINK_METHOD_LABELS,
+    "stage": STAGE_LABELS,
+    "progress": PROGRESS_LABELS,
+    "hangup": HANGUP_LABELS,
+    "gap": GAP_LABELS,
+    "category": CATEGORY_LABELS,
+    "matter": MATTER_LABELS,
+    "shift": SHIFT_LABELS,
+    "login_source": LOGIN_SOURCE_LABELS,
+    "live_state": LIVE_STATE_LABELS,
+    "suggestion_level": SUGGESTION_LEVEL_LABELS,
+    "disposition": DISPOSITION_LABELS,
+}
+
+
+def label(code: object, kind: str) -> str:
+    """The Chinese label of a stored code; `—` for none, the code itself when it has no label yet."""
+    if code is None or code == "":
+        return "—"
+    return LABELS[kind].get(str(code), str(code))
+
+
+def call_type_label(code: str) -> str:
+    """通话类型 in words."""
+    return CALL_TYPE_LABELS.get(CallType(code), code) if code in set(CallType) else code
+
+
+def surname(name: str) -> str:
+    """The family name of a Chinese name; a name in other letters is given back whole."""
+    text = name.strip()
+    if text[:2] in COMPOUND_SURNAMES and len(text) > 2:
+        return text[:2]
+    return text[:1] if re.match(r"[\u4e00-\u9fff]", text) else text
+
+
+def agent_label(agent_no: str | None, name: str | None) -> str:
+    """工号 + 姓, `805 陈`; `—` when nobody is known."""
+    if not agent_no:
+        return "—"
+    return f"{agent_no} {surname(name)}" if name else agent_no
+
+
+def mask_number(number: str) -> str:
+    """A phone number without its middle: `138****6358`, `027****0000`; short numbers (110, seats) stay whole."""
+    if not number:
+        return "未显示号码"
+    if len(number) < 7:
+        return number
+    return f"{number[:3]}****{number[-4:]}"
+
+
+def mask_numbers_in(text: str) -> str:
+    """Mask every run of 7 or more digits in a longer text."""
+    return re.sub(r"\d{7,}", lambda m: mask_number(m[0]), text)
+
+
+def points(value: Decimal | float | int | None) -> str:
+    """Points with one decimal, rounded half up; `—` for none."""
+    return "—" if value is None else str(half_up(value, 1))
+
+
+def percent(value: float | None, decimals: int = 1) -> str:
+    """A share in [0, 1] as `97.5%`."""
+    return "—" if value is None else f"{half_up(Decimal(str(value)) * 100, decimals)}%"
+
+
+def megabytes(value_mb: float | None) -> str:
+    """A size in MB or GB."""
+    if value_mb is None:
+        return "—"
+    return f"{value_mb / 1024:.1f} GB" if value_mb >= 1024 else f"{value_mb:.0f} MB"
+
+
+def thousands(value: int | None) -> str:
+    """An integer with separators: `12,345`."""
+    return "—" if value is None else f"{value:,}"

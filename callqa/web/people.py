@@ -1,0 +1,8 @@
+"""Area people."""
+
+from fastapi import APIRouter
+
+from callqa.web.deps import NavItem
+
+router = APIRouter()
+NAV: tuple[NavItem, ...] = ()

@@ -1,0 +1,87 @@
+"""Who may do what: one table, permission -> roles. Routes ask by `require(...)`, templates by `can(...)`.
+
+Nothing else in the project looks at a role. A new page adds its rows here; a permission that is not in the table
+is a programming error and raises at start. Limits that depend on the object (an agent's own calls) are not
+permissions: see `deps.Person.own_agent_no`.
+"""
+
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """角色 of an account."""
+
+    SHIFT_LEADER = "shift_leader"
+    AGENT = "agent"
+    CLIENT_SUPERVISOR = "client_supervisor"
+    ADMIN = "admin"
+
+
+ROLE_LABELS = {
+    Role.SHIFT_LEADER: "班长",
+    Role.AGENT: "坐席",
+    Role.CLIENT_SUPERVISOR: "采购人监督员",
+    Role.ADMIN: "管理员",
+}
+
+_LEADER = frozenset({Role.SHIFT_LEADER})
+_ADMIN = frozenset({Role.ADMIN})
+_SUPERVISOR = frozenset({Role.CLIENT_SUPERVISOR})
+_AGENT = frozenset({Role.AGENT})
+_QUALITY = _LEADER | _SUPERVISOR
+_RUNNING = _LEADER | _ADMIN
+_EVERYBODY = _LEADER | _AGENT | _SUPERVISOR | _ADMIN
+
+PERMISSIONS: dict[str, frozenset[Role]] = {
+    "home.view": _EVERYBODY,
+    "account.own": _EVERYBODY,  # own password
+    # 实时
+    "live.view": _LEADER | _SUPERVISOR | _ADMIN,
+    "live.sign": _RUNNING,  # sign agents in and out at seats
+    # 通话
+    "calls.view": _LEADER | _SUPERVISOR | _AGENT,
+    "calls.view_all": _QUALITY,  # without it: own calls only
+    "calls.number": _LEADER | _AGENT,  # whole phone numbers
+    "calls.listen": _LEADER | _SUPERVISOR | _AGENT,
+    "calls.transcript": _LEADER | _SUPERVISOR | _AGENT,
+    "calls.suggestions": _QUALITY,  # what the machine suggests; agents see only what a person has decided
+    "calls.export": _QUALITY,
+    "calls.retry": _RUNNING,  # ask for another transcription or check
+    # 待关联
+    "links.view": _LEADER | _AGENT,
+    "links.decide": _LEADER | _AGENT,
+    # 工单
+    "tickets.view": _LEADER | _SUPERVISOR | _AGENT,
+    "tickets.import": _RUNNING,
+    # 人员与席位
+    "people.view": _RUNNING | _SUPERVISOR,
+    "people.edit": _RUNNING,
+    "accounts.manage": _ADMIN,
+    # 系统
+    "system.view": _RUNNING,
+    "system.verify": _ADMIN | _SUPERVISOR | _LEADER,
+    # 评分
+    "evaluate.view": _QUALITY,
+    "evaluate.own": _AGENT,  # 我的质检
+    "evaluate.score": _LEADER,
+    "evaluate.release": _LEADER,
+    "evaluate.confirm_fatal": _SUPERVISOR,  # the second person of a fatal finding
+    "evaluate.appeal": _AGENT,
+    # 抽检
+    "sampling.view": _QUALITY,
+    "sampling.freeze": _LEADER,
+    "sampling.commit": _QUALITY,
+    "sampling.reveal": _QUALITY,
+    "sampling.draw": _LEADER,
+    "sampling.reserve": _LEADER,
+    # 月度质检报告
+    "report.view": _QUALITY,
+    "report.write": _LEADER,
+    "report.publish": _LEADER,
+    "report.export": _QUALITY,
+}
+
+
+def allowed(role: str, permission: str) -> bool:
+    """Whether the role has the permission. KeyError for a permission that is not in the table."""
+    return role in PERMISSIONS[permission]

@@ -1,0 +1,8 @@
+"""Area system."""
+
+from fastapi import APIRouter
+
+from callqa.web.deps import NavItem
+
+router = APIRouter()
+NAV: tuple[NavItem, ...] = ()

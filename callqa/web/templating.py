@@ -1,0 +1,42 @@
+"""The template environment: filters from `format` and `periods`, autoescape, strict about missing names."""
+
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+from callqa import periods
+from callqa.web import format as fmt
+from callqa.web.permissions import ROLE_LABELS
+
+TEMPLATES_DIR = Path(__file__).parent / "templates"
+
+
+def build_templates() -> Environment:
+    """The environment all pages are rendered with."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES_DIR),
+        autoescape=select_autoescape(["html"], default=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        instant=periods.say_instant,
+        short=periods.say_short,
+        duration=periods.say_duration,
+        offset=periods.say_offset,
+        label=fmt.label,
+        points=fmt.points,
+        percent=fmt.percent,
+        megabytes=fmt.megabytes,
+        thousands=fmt.thousands,
+        mask=fmt.mask_number,
+        mask_in=fmt.mask_numbers_in,
+    )
+    environment.globals.update(
+        agent_label=fmt.agent_label,
+        call_type_label=fmt.call_type_label,
+        labels=fmt.LABELS,
+        role_labels={str(role): text for role, text in ROLE_LABELS.items()},
+    )
+    return environment
