@@ -47,11 +47,12 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """A session for reading; whatever it changed is rolled back at the end."""
+        """A session for reading; whatever it changed is rolled back at the end. Rows stay readable afterwards."""
         with self._noted(writes=False), Session(self._engine, expire_on_commit=False) as session:
             try:
                 yield session
             finally:
+                session.expunge_all()  # before the rollback, which would expire every row that was loaded
                 session.rollback()
 
     @contextmanager
