@@ -1,0 +1,80 @@
+"""Which calls the worker has to do something about. Reading only; the reconciler in `pipeline` acts on it."""
+
+from collections.abc import Collection, Sequence
+
+from sqlalchemy import exists, func, or_
+from sqlmodel import Session, col, select
+
+from callqa.store.tables import Call, CallProgress, Ticket, TicketImport, TicketLink
+
+
+def calls_with_wanted_stages(session: Session, limit: int) -> Sequence[tuple[str, int]]:
+    """(call_id, attempts of all its stages) of calls with a stage wanted, oldest call first.
+
+    A check alone is only work once the transcription is done: until then there is nothing to check.
+    """
+    wanted = select(CallProgress.call_id).where(
+        CallProgress.state == "wanted",
+        or_(
+            col(CallProgress.stage) != "check",
+            col(CallProgress.call_id).in_(
+                select(CallProgress.call_id).where(CallProgress.stage == "transcribe", CallProgress.state == "done")
+            ),
+        ),
+    )
+    query = (
+        select(CallProgress.call_id, func.sum(CallProgress.attempts))
+        .where(col(CallProgress.call_id).in_(wanted))
+        .group_by(col(CallProgress.call_id))
+        .order_by(col(CallProgress.call_id))  # call_ids sort by time
+        .limit(limit)
+    )
+    return [(call_id, int(attempts)) for call_id, attempts in session.exec(query)]
+
+
+def calls_whose_ticket_changed(session: Session, limit: int) -> Sequence[str]:
+    """Calls checked before their present link was decided or its ticket was imported again."""
+    newer_link = exists().where(
+        col(TicketLink.call_id) == col(CallProgress.call_id),
+        col(TicketLink.decided_at_ms) > col(CallProgress.updated_at_ms),
+    )
+    newer_ticket = exists().where(
+        col(TicketLink.call_id) == col(CallProgress.call_id),
+        col(TicketLink.state) == "linked",
+        col(Ticket.ticket_no) == col(TicketLink.ticket_no),
+        col(TicketImport.id) == col(Ticket.import_id),
+        col(TicketImport.imported_at_ms) > col(CallProgress.updated_at_ms),
+    )
+    return session.exec(
+        select(CallProgress.call_id)
+        .where(CallProgress.stage == "check", CallProgress.state == "done", or_(newer_link, newer_ticket))
+        .limit(limit)
+    ).all()
+
+
+def calls_awaiting_a_recording(session: Session, ended_before_ms: int) -> Sequence[Call]:
+    """Answered calls that ended before that instant and whose master never came."""
+    return session.exec(
+        select(Call).where(
+            Call.outcome == "answered",
+            Call.recording_status == "pending",
+            col(Call.ended_at_ms).is_not(None),
+            col(Call.ended_at_ms) < ended_before_ms,
+        )
+    ).all()
+
+
+def recorded_calls(session: Session, call_ids: Collection[str]) -> Sequence[Call]:
+    """Those of the calls whose master is in place and agrees with its hash."""
+    return session.exec(select(Call).where(col(Call.call_id).in_(call_ids), Call.recording_status == "ok")).all()
+
+
+def known_call_ids(session: Session, call_ids: Collection[str]) -> set[str]:
+    """Those of the ids that are complete already: nothing to fetch from their sidecar."""
+    return set(
+        session.exec(
+            select(Call.call_id).where(
+                col(Call.call_id).in_(call_ids), col(Call.recording_status).in_(("ok", "missing", "corrupt"))
+            )
+        )
+    )

@@ -1,0 +1,98 @@
+"""Load scorecards/rubric.yaml into the database as a version; a text with mistakes leaves the last good one in force.
+
+Versions are told apart by the SHA-256 of their text, never by the number somebody wrote into it. The first version of
+an installation is in force for all calls; each later one for calls that start after it was loaded.
+"""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlmodel import Session, col, select
+
+from callqa.errors import RubricError
+from callqa.scoring.rubric import Rubric, parse_rubric
+from callqa.store import audit
+from callqa.store.db import Database
+from callqa.store.tables import RubricVersion
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedRubric:
+    """What loading did. problem: Chinese, with the line, when the text was refused; rubric_hash then is the last good
+    version's, or None when there is none."""
+
+    rubric_hash: str | None
+    new: bool
+    problem: str = ""
+
+
+def load_rubric(db: Database, path: Path, *, now_ms: int, actor: str = "system") -> LoadedRubric:
+    """Read the rubric file; a new text becomes a new version, the same text changes nothing. Never raises for its
+    content: see `LoadedRubric.problem`."""
+    try:
+        rubric = _read(path)
+    except RubricError as e:
+        return _refuse(db, path, e, actor=actor, now_ms=now_ms)
+    with db.write() as session:
+        if session.get(RubricVersion, rubric.rubric_hash) is not None:
+            return LoadedRubric(rubric.rubric_hash, new=False)
+        first = session.exec(select(RubricVersion.rubric_hash).limit(1)).first() is None
+        session.add(
+            RubricVersion(
+                rubric_hash=rubric.rubric_hash,
+                rubric_id=rubric.rubric_id,
+                version=rubric.version,
+                title=rubric.title,
+                source=path.read_text(encoding="utf-8"),
+                effective_from_ms=0 if first else now_ms,
+                loaded_at_ms=now_ms,
+            )
+        )
+        audit.append(
+            session,
+            actor=actor,
+            action="rubric.load",
+            subject=rubric.rubric_hash,
+            detail={"rubric_id": rubric.rubric_id, "version": rubric.version, "title": rubric.title},
+            now_ms=now_ms,
+        )
+    return LoadedRubric(rubric.rubric_hash, new=True)
+
+
+def rubric_in_force(session: Session, at_ms: int) -> RubricVersion | None:
+    """The version in force at an instant: the one that took effect last before it."""
+    return session.exec(
+        select(RubricVersion)
+        .where(col(RubricVersion.effective_from_ms) <= at_ms)
+        .order_by(col(RubricVersion.effective_from_ms).desc(), col(RubricVersion.loaded_at_ms).desc())
+        .limit(1)
+    ).first()
+
+
+def _read(path: Path) -> Rubric:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as e:
+        raise RubricError(0, f"质检标准文件 {path} 打不开：{e.strerror}") from e
+    except UnicodeDecodeError as e:
+        raise RubricError(0, f"质检标准文件 {path} 不是 UTF-8 文本；请另存为 UTF-8") from e
+    return parse_rubric(text)
+
+
+def _refuse(db: Database, path: Path, error: RubricError, *, actor: str, now_ms: int) -> LoadedRubric:
+    problem = f"质检标准 {path.name} 有误，仍用上一个版本。{error}"
+    log.error("rubric %s is refused: %s", path, error)
+    with db.write() as session:
+        last = rubric_in_force(session, now_ms)
+        audit.append(
+            session,
+            actor=actor,
+            action="rubric.refuse",
+            subject=path.name,
+            detail={"problem": str(error)},
+            now_ms=now_ms,
+        )
+    return LoadedRubric(last.rubric_hash if last else None, new=False, problem=problem)

@@ -1,0 +1,173 @@
+"""Transcribe one call: read its master, run the engine outside any transaction, save a new transcript version.
+
+The transcript and the end of the stage are saved in one transaction that holds only while the claim is valid: a worker
+killed in mid-work leaves nothing, and its successor writes exactly one version.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from sqlmodel import Session, col, func, select
+
+from callqa.audiofile import read_audio
+from callqa.errors import AudioError, CallqaError, EngineError, StoreError
+from callqa.speech import Transcript
+from callqa.store.db import Database
+from callqa.store.tables import Call, TranscriptRow, UtteranceRow
+from callqa.transcribe.assemble import transcribe_call
+from callqa.transcribe.engine import Engine
+from callqa.usecases.progress import Claim, StageResult, StageState, beat, finish
+
+log = logging.getLogger(__name__)
+
+REPORT_EVERY_MS = 1000
+Clock = Callable[[], int]  # UTC milliseconds now
+
+_NOTHING_TO_HEAR = {
+    "none": "无录音",
+    "missing": "无录音",
+    "pending": "录音尚未生成",
+    "corrupt": "录音与校验和不符，不转写；请在“通话”页核对录音文件",
+}
+
+
+class Interrupted(CallqaError):
+    """The worker is asked to stop, or its claim is void; nothing was saved."""
+
+
+def transcribe(
+    db: Database,
+    claimed: Claim,
+    *,
+    engine: Engine | None,
+    recordings: Path,
+    clock: Clock,
+    engine_problem: str = "",
+    stopping: Callable[[], bool] = lambda: False,
+) -> StageResult:
+    """Work off a claimed transcription. engine None: the stage waits, with engine_problem as what to supply.
+
+    Raise Interrupted when `stopping()` turns true or somebody else took the claim over.
+    """
+    with db.read() as session:
+        call = session.get(Call, claimed.call_id)
+    if call is None:
+        raise StoreError(f"there is no call {claimed.call_id}")
+    if call.recording_status != "ok" or call.recording_path is None or call.recording_sha256 is None:
+        message = _NOTHING_TO_HEAR.get(call.recording_status, "无录音")
+        return _close(db, claimed, StageResult(StageState.DONE, message), clock)
+    if engine is None:
+        message = engine_problem or "语音模型未安装；请把模型放进设置 speech.model_dir 所指的文件夹"
+        return _close(db, claimed, StageResult(StageState.WAITING, message), clock)
+    started_cpu_s = time.process_time()
+    try:
+        db.refuse_open_transaction("transcription")
+        audio = read_audio(recordings / call.recording_path)
+        transcript = transcribe_call(
+            audio,
+            engine,
+            recording_sha256=call.recording_sha256,
+            progress=_reporter(db, claimed, clock, stopping),
+        )
+    except (AudioError, EngineError) as e:
+        log.warning("call %s: cannot be transcribed: %s", claimed.call_id, e)
+        return _close(db, claimed, StageResult(StageState.FAILED, str(e)), clock)
+    if stopping():
+        raise Interrupted(f"call {claimed.call_id}: stopped before its transcript was saved")
+    return _save(db, claimed, transcript, cpu_s=time.process_time() - started_cpu_s, now_ms=clock())
+
+
+def _reporter(db: Database, claimed: Claim, clock: Clock, stopping: Callable[[], bool]) -> Callable[[int], None]:
+    last_ms = 0
+
+    def report(percent: int) -> None:
+        nonlocal last_ms
+        if stopping():
+            raise Interrupted(f"call {claimed.call_id}: asked to stop at {percent} %")
+        now_ms = clock()
+        if now_ms - last_ms < REPORT_EVERY_MS:
+            return
+        last_ms = now_ms
+        if not beat(db, claimed, now_ms=now_ms, percent=max(0, min(99, percent))):
+            raise Interrupted(f"call {claimed.call_id}: another worker has taken over")
+
+    return report
+
+
+def _save(db: Database, claimed: Claim, transcript: Transcript, *, cpu_s: float, now_ms: int) -> StageResult:
+    words = len(transcript.utterances)
+    result = StageResult(StageState.DONE, "" if words else "没有听到语音")
+    with db.write() as session:
+        if not finish(session, claimed, result, now_ms=now_ms):
+            session.rollback()
+            raise Interrupted(f"call {claimed.call_id}: another worker has taken over")
+        save_transcript(session, claimed.call_id, transcript, cpu_s=cpu_s, now_ms=now_ms)
+    return result
+
+
+def save_transcript(
+    session: Session, call_id: str, transcript: Transcript, *, cpu_s: float | None, now_ms: int
+) -> TranscriptRow:
+    """Add the next transcript version of a call with its utterances; earlier versions stay."""
+    last = session.exec(select(func.max(TranscriptRow.version)).where(TranscriptRow.call_id == call_id)).one()
+    row = TranscriptRow(
+        call_id=call_id,
+        version=(last or 0) + 1,
+        engine=transcript.made.engine,
+        model_sha256=transcript.made.model_sha256,
+        options=dict(transcript.made.options),
+        recording_sha256=transcript.made.recording_sha256,
+        duration_ms=transcript.duration_ms,
+        separated=transcript.separated,
+        speech=[[[span.start_ms, span.end_ms] for span in channel] for channel in transcript.speech],
+        mean_confidence=_mean_confidence(transcript),
+        notes=list(transcript.notes),
+        created_at_ms=now_ms,
+        cpu_s=cpu_s,
+    )
+    session.add(row)
+    session.flush()
+    assert row.id is not None
+    for utterance in transcript.utterances:
+        session.add(
+            UtteranceRow(
+                transcript_id=row.id,
+                index=utterance.index,
+                speaker=utterance.speaker.value,
+                start_ms=utterance.span.start_ms,
+                end_ms=utterance.span.end_ms,
+                text=utterance.text,
+                raw_text=utterance.raw_text,
+                confidence=utterance.confidence,
+                reliable=utterance.reliable,
+            )
+        )
+    session.flush()
+    return row
+
+
+def newest_transcript(session: Session, call_id: str) -> TranscriptRow | None:
+    """The highest version of a call's transcript."""
+    return session.exec(
+        select(TranscriptRow)
+        .where(TranscriptRow.call_id == call_id)
+        .order_by(col(TranscriptRow.version).desc())
+        .limit(1)
+    ).first()
+
+
+def _mean_confidence(transcript: Transcript) -> float | None:
+    """Mean of the utterances' confidences, each weighted with its length in characters."""
+    weights = [max(1, len(utterance.text)) for utterance in transcript.utterances]
+    if not weights:
+        return None
+    total = sum(w * utterance.confidence for w, utterance in zip(weights, transcript.utterances, strict=True))
+    return total / sum(weights)
+
+
+def _close(db: Database, claimed: Claim, result: StageResult, clock: Clock) -> StageResult:
+    with db.write() as session:
+        finish(session, claimed, result, now_ms=clock())
+    return result
