@@ -1,0 +1,163 @@
+"""The spool of one call: an append-only file of raw RTP packets and marks, from which all the rest can be made again.
+
+    file   = MAGIC record*
+    record = length u32 · crc32(body) u32 · body          (little endian; length counts the body)
+    body   = 1 · channel u8 · arrival_ns u64 · RTP bytes as received
+           | 2 · JSON of one mark
+
+`arrival_ns` and every mark's `at_ns` are the recorder's monotonic clock; the first mark anchors them to wall time.
+Reading stops at the first record that is cut off or damaged: a damaged file gives a prefix, never an error.
+"""
+
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from callqa.errors import SpoolError
+
+MAGIC = b"callqa-spool/1\n"
+# A UDP datagram is at most 65 507 bytes, a mark far less; anything longer is a damaged length.
+MAX_BODY_BYTES = 1 << 17
+
+_HEAD = struct.Struct("<II")
+_PACKET = struct.Struct("<BBQ")
+_KIND_PACKET = 1
+_KIND_MARK = 2
+
+
+@dataclass(frozen=True, slots=True)
+class PacketRecord:
+    """One datagram on a leg's RTP port. channel: 0 citizen, 1 agent."""
+
+    channel: int
+    arrival_ns: int
+    data: bytes
+
+
+class _Mark(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    at_ns: int = Field(ge=0)
+
+
+class StartedMark(_Mark):
+    """First mark of every spool: whose call it is, and what wall time `at_ns` was."""
+
+    mark: Literal["started"] = "started"
+    wall_ms: int
+    call_id: str = Field(pattern=r"^[0-9A-Z-]{1,64}$")
+    mode: Literal["bridge", "answer"]
+    direction: Literal["inbound", "outbound"]
+    from_number: str = ""
+    to_number: str = ""
+    sip_call_id: str = ""
+    seat_extension: str | None = None
+    ticket_hint: str | None = None
+    user_to_user: str | None = None
+
+    def wall_of(self, at_ns: int) -> int:
+        """UTC milliseconds of a monotonic instant of the same recorder."""
+        return self.wall_ms + (at_ns - self.at_ns + 500_000) // 1_000_000
+
+
+class MediaMark(_Mark):
+    """A leg's codecs, remote address or hold state are now these."""
+
+    mark: Literal["media"] = "media"
+    channel: Literal[0, 1]
+    codecs: tuple[tuple[int, str], ...]
+    remote: tuple[str, int] | None = None
+    held: bool = False
+
+
+class AnsweredMark(_Mark):
+    """t = 0 of the recording."""
+
+    mark: Literal["answered"] = "answered"
+    seat_extension: str | None = None
+    sip_call_ids: tuple[str, ...] = ()
+
+
+class EndedMark(_Mark):
+    """The call is over."""
+
+    mark: Literal["ended"] = "ended"
+    hangup_party: Literal["agent", "citizen", "network"]
+
+
+class ForeignMark(_Mark):
+    """Datagrams from other addresses than the leg's, kept out of spool and relay; count since the last such mark."""
+
+    mark: Literal["foreign"] = "foreign"
+    channel: Literal[0, 1]
+    count: int = Field(ge=1)
+
+
+class FaultMark(_Mark):
+    """Something went wrong with this call; text is Chinese."""
+
+    mark: Literal["fault"] = "fault"
+    text: str
+
+
+Mark = StartedMark | MediaMark | AnsweredMark | EndedMark | ForeignMark | FaultMark
+SpoolRecord = PacketRecord | Mark
+
+_MARKS: TypeAdapter[Mark] = TypeAdapter(Annotated[Mark, Field(discriminator="mark")])
+
+
+def encode_packet(channel: int, arrival_ns: int, data: bytes) -> bytes:
+    """The record of one datagram."""
+    head = _PACKET.pack(_KIND_PACKET, channel, arrival_ns)
+    return _HEAD.pack(len(head) + len(data), zlib.crc32(data, zlib.crc32(head))) + head + data
+
+
+def encode_mark(mark: Mark) -> bytes:
+    """The record of one mark."""
+    body = bytes([_KIND_MARK]) + mark.model_dump_json().encode()
+    return _HEAD.pack(len(body), zlib.crc32(body)) + body
+
+
+def read_records(data: bytes) -> Iterator[SpoolRecord]:
+    """Every whole record of a spool, in order, up to the first that is cut off or damaged.
+
+    Raise SpoolError only when the file is no spool at all. Time and memory are linear in the file.
+    """
+    if data[: len(MAGIC)] != MAGIC:
+        raise SpoolError(f"spool starts with {data[:16]!r}, expected {MAGIC!r}")
+    position, size, view = len(MAGIC), len(data), memoryview(data)
+    while position + _HEAD.size <= size:
+        length, crc = _HEAD.unpack_from(data, position)
+        start = position + _HEAD.size
+        position = start + length
+        if not 1 <= length <= MAX_BODY_BYTES or position > size or zlib.crc32(view[start:position]) != crc:
+            return
+        record = _read_body(data, start, position)
+        if record is None:
+            return
+        yield record
+
+
+def _read_body(data: bytes, start: int, end: int) -> SpoolRecord | None:
+    if data[start] == _KIND_PACKET and end - start >= _PACKET.size:
+        _, channel, arrival_ns = _PACKET.unpack_from(data, start)
+        return PacketRecord(channel, arrival_ns, data[start + _PACKET.size : end]) if channel <= 1 else None
+    if data[start] == _KIND_MARK:
+        try:
+            return _MARKS.validate_json(data[start + 1 : end])
+        except ValidationError:
+            return None
+    return None
+
+
+def read_started(data: bytes) -> StartedMark | None:
+    """The first mark, from the first bytes of a spool file; None when it is not there."""
+    try:
+        first = next(read_records(data), None)
+    except SpoolError:
+        return None
+    return first if isinstance(first, StartedMark) else None

@@ -1,0 +1,268 @@
+"""One leg's packets put into order: which streams belong to the call, in what order, and where on the clock.
+
+Everything is numpy columns over the packets in order of arrival; `at` is the arrival in samples (8 000 a second)
+from the answer. The steps, each blind to reordering and duplicates:
+
+1. `choose_streams`: of several SSRCs at the same time the fuller one counts; the others are foreign.
+2. `order_packets`: sequence numbers unwrapped, restarts found, duplicates dropped (RFC 3550 A.1).
+3. `place_packets`: position = unwrapped timestamp + anchor. The anchor of a stretch is its smallest transit time, which
+   jitter and stalls do not move; a jump of the timestamp that the clock does not confirm starts a new stretch.
+
+Does not do: correct the drift between a phone's clock and ours (at 100 ppm 0.5 s are reached after 83 minutes, then
+the stretch is anchored anew).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+CLOCK_RATE_HZ = 8000
+# RFC 3550 A.1: a larger step of the sequence number is a restart of the sender, not a loss.
+MAX_DROPOUT = 3000
+# Two stretches whose transit differs by less share their anchor: half a second holds every jitter buffer we know of.
+MAX_TRANSIT_STEP = CLOCK_RATE_HZ // 2
+# A stream that starts with the answer may be moved by one frame so that none of it lies before t = 0.
+MAX_START_SHIFT = CLOCK_RATE_HZ // 50
+# A stream is foreign when more than half of the seconds it was heard in belong to a fuller stream.
+FOREIGN_SHARE = 0.5
+
+Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Arrivals:
+    """Packets of one leg in order of arrival: int64 (n,) each. audio: bool (n,), False for DTMF and comfort noise."""
+
+    at: Ints
+    sequence: Ints
+    timestamp: Ints
+    ssrc: Ints
+    audio: Bools
+
+    def take(self, rows: Ints) -> "Arrivals":
+        return Arrivals(self.at[rows], self.sequence[rows], self.timestamp[rows], self.ssrc[rows], self.audio[rows])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Placed:
+    """Audio packets with their place, in order of position.
+
+    row: index into the leg's arrivals; position: sample of the first payload byte; stretch, ext_seq: two packets of
+    the same stretch with ext_seq a and b have b - a - 1 packets between them, of which rank tells how many came.
+    """
+
+    row: Ints
+    position: Ints
+    stretch: Ints
+    ext_seq: Ints
+    rank: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class LegFigures:
+    """What arrived on one leg; counts are packets, jitter in samples."""
+
+    packets: int = 0
+    lost: int = 0
+    duplicates: int = 0
+    reordered: int = 0
+    foreign: int = 0
+    jitter: float = 0.0
+    ssrcs: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Ordered:
+    """Rows of one stream in order of sending, duplicates gone; run counts restarts of the sender."""
+
+    row: Ints
+    run: Ints
+    ext_seq: Ints
+    duplicates: int
+    reordered: int
+    left_out: int
+
+    @property
+    def lost(self) -> int:
+        if not self.row.size:
+            return 0
+        starts = np.flatnonzero(np.diff(self.run, prepend=-1))
+        ends = np.append(starts[1:], self.row.size) - 1
+        return int((self.ext_seq[ends] - self.ext_seq[starts] + 1).sum()) - self.row.size
+
+
+def arrange(arrivals: Arrivals) -> tuple[Placed, LegFigures]:
+    """Order and place one leg's packets, and say what arrived."""
+    chosen, foreign = choose_streams(arrivals)
+    parts: list[Placed] = []
+    packets = lost = duplicates = reordered = 0
+    jitter = 0.0
+    for rows in chosen:
+        stream = arrivals.take(rows)
+        ordered = order_packets(stream.sequence)
+        placed = place_packets(stream, ordered)
+        parts.append(
+            Placed(
+                rows[placed.row],
+                placed.position,
+                placed.stretch + 1 + (int(parts[-1].stretch.max(initial=0)) if parts else 0),
+                placed.ext_seq,
+                placed.rank,
+            )
+        )
+        packets += ordered.row.size
+        lost += ordered.lost
+        duplicates += ordered.duplicates
+        reordered += ordered.reordered
+        foreign += ordered.left_out + int(stream.audio[ordered.row].sum()) - placed.row.size
+        jitter = max(jitter, _jitter(stream, ordered))
+    figures = LegFigures(packets, lost, duplicates, reordered, foreign, jitter, len(chosen))
+    return _join(parts), figures
+
+
+def choose_streams(arrivals: Arrivals) -> tuple[list[Ints], int]:
+    """Rows of each stream that belongs to the leg, in order of first arrival; and how many packets do not."""
+    if not arrivals.ssrc.size:
+        return [], 0
+    names, inverse, counts = np.unique(arrivals.ssrc, return_inverse=True, return_counts=True)
+    by_stream = np.split(np.argsort(inverse, kind="stable"), np.cumsum(counts)[:-1])
+    first = np.array([rows[0] for rows in by_stream])
+    heard: set[int] = set()
+    chosen: list[Ints] = []
+    for index in np.lexsort((first, -counts)):
+        rows = by_stream[index]
+        if len(rows) < 2 and len(names) > 1:  # RFC 3550 A.1: two packets before a source is believed
+            continue
+        seconds = set(np.unique(arrivals.at[rows] // CLOCK_RATE_HZ).tolist())
+        if len(seconds & heard) > FOREIGN_SHARE * len(seconds):
+            continue
+        heard |= seconds
+        chosen.append(rows)
+    chosen.sort(key=lambda rows: int(rows[0]))
+    return chosen, arrivals.ssrc.size - sum(len(rows) for rows in chosen)
+
+
+def order_packets(sequence: Ints) -> _Ordered:
+    """Order one stream by sequence number. sequence: 16-bit numbers in order of arrival."""
+    row = _without_lone_runs(np.arange(sequence.size), sequence)
+    left_out = sequence.size - row.size
+    step = _signed(np.diff(sequence[row]), 16)
+    jump = np.abs(step) > MAX_DROPOUT
+    run = np.concatenate(([0], np.cumsum(jump)))[: row.size]
+    ext_seq = np.concatenate(([0], np.cumsum(np.where(jump, 0, step))))[: row.size]
+    late = ext_seq < _running_max(ext_seq, run)
+    order = np.lexsort((ext_seq, run))
+    again = np.zeros(row.size, bool)
+    again[1:] = (np.diff(ext_seq[order]) == 0) & (np.diff(run[order]) == 0)
+    kept = order[~again]
+    return _Ordered(row[kept], run[kept], ext_seq[kept], int(again.sum()), int(late[kept].sum()), left_out)
+
+
+def place_packets(stream: Arrivals, ordered: _Ordered) -> Placed:
+    """Place the audio packets of one ordered stream; rows are the stream's."""
+    rank = np.flatnonzero(stream.audio[ordered.row])
+    row = ordered.row[rank]
+    if not row.size:
+        return Placed(row, row, row, row, row)
+    at = stream.at[row]
+    # The wrap count comes from the clock, so each packet is unwrapped by itself and a wild one harms no other.
+    transit = -_signed(stream.timestamp[row] - stream.timestamp[ordered.row[0]] - at, 32)
+    anchor = _anchors(transit)
+    believed = anchor.stretch >= 0
+    row, at, transit, rank = row[believed], at[believed], transit[believed], rank[believed]
+    stretch = anchor.stretch[believed]
+    position = at - transit + anchor.value[stretch]
+    position += _start_shift(position, at, stretch)
+    # A restarted sender counts anew, so losses cannot be read across a restart either.
+    _, section = np.unique(stretch * (int(ordered.run.max()) + 1) + ordered.run[rank], return_inverse=True)
+    by_position = np.argsort(position, kind="stable")
+    return Placed(*(c[by_position] for c in (row, position, section.ravel(), ordered.ext_seq[rank], rank)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Anchors:
+    """value: int64 (stretches,), the smallest transit of each; stretch: int64 (n,), -1 for a packet not believed."""
+
+    value: Ints
+    stretch: Ints
+
+
+def _anchors(transit: Ints) -> _Anchors:
+    """Cut at jumps, drop single wild packets, and join neighbours whose transit agrees after all (a stall)."""
+    starts = np.concatenate(([0], np.flatnonzero(np.abs(np.diff(transit)) > MAX_TRANSIT_STEP) + 1))
+    lengths = np.diff(np.append(starts, transit.size))
+    smallest = np.minimum.reduceat(transit, starts)
+    values: list[int] = []
+    names = np.full(starts.size, -1, np.int64)
+    for piece, (length, least) in enumerate(zip(lengths.tolist(), smallest.tolist(), strict=True)):
+        if length < 2 and starts.size > 1:
+            continue
+        if values and abs(least - values[-1]) <= MAX_TRANSIT_STEP:
+            values[-1] = min(values[-1], least)
+        else:
+            values.append(least)
+        names[piece] = len(values) - 1
+    return _Anchors(np.array(values, np.int64), np.repeat(names, lengths))
+
+
+def _start_shift(position: Ints, at: Ints, stretch: Ints) -> Ints:
+    """Samples to move the first stretch by when its sender started with the answer but would begin before t = 0.
+
+    The first packet and the answer reach us on two sockets, in either order, so it may have come a frame early.
+    """
+    shift = np.zeros(position.size, np.int64)
+    if position.size and at[0] >= -MAX_START_SHIFT and -MAX_START_SHIFT <= position[0] < 0:
+        shift[stretch == stretch[0]] = -position[0]
+    return shift
+
+
+def _jitter(stream: Arrivals, ordered: _Ordered) -> float:
+    """RFC 3550 §6.4.1 over the audio packets in order of arrival, in samples."""
+    row = np.sort(ordered.row)
+    row = row[stream.audio[row]]
+    if row.size < 2:
+        return 0.0
+    difference = np.abs(_signed(np.diff(stream.at[row] - stream.timestamp[row]), 32))
+    # The formula is about delay; a jump of the clock itself is counted elsewhere and would hide it for seconds.
+    return running_mean(difference[difference <= MAX_TRANSIT_STEP].tolist())
+
+
+def running_mean(values: Iterable[float]) -> float:
+    """The estimator J += (|D| - J) / 16 of RFC 3550 §6.4.1."""
+    mean = 0.0
+    for value in values:
+        mean += (value - mean) / 16
+    return mean
+
+
+def _without_lone_runs(row: Ints, sequence: Ints) -> Ints:
+    """Drop single packets whose number fits neither neighbour."""
+    jump = np.abs(_signed(np.diff(sequence), 16)) > MAX_DROPOUT
+    if not jump.any():
+        return row
+    edge = np.concatenate(([True], jump, [True]))
+    return row[~(edge[:-1] & edge[1:])]
+
+
+def _running_max(value: Ints, run: Ints) -> Ints:
+    """The largest value so far within each run; runs are in order."""
+    lift = run * (np.int64(1) << 32)
+    return np.maximum.accumulate(value + lift) - lift if value.size else value
+
+
+def _signed(value: Ints, bits: int) -> Ints:
+    """Differences modulo 2**bits as signed numbers."""
+    half = np.int64(1) << (bits - 1)
+    return (value + half) % (half * 2) - half
+
+
+def _join(parts: list[Placed]) -> Placed:
+    empty = np.zeros(0, np.int64)
+    if not parts:
+        return Placed(empty, empty, empty, empty, empty)
+    columns = [np.concatenate([getattr(p, name) for p in parts]) for name in Placed.__slots__]
+    order = np.argsort(columns[1], kind="stable")
+    return Placed(*(column[order] for column in columns))
