@@ -52,23 +52,35 @@ class Drawn:
     kind: Kind
     position: int
 
+    @property
+    def call_id(self) -> str:
+        return self.entry.call_id
+
+    @property
+    def agent_no(self) -> str:
+        return self.entry.agent_no
+
+    @property
+    def stratum(self) -> Stratum:
+        return self.entry.stratum
+
 
 @dataclass(frozen=True, slots=True)
 class Draw:
     """The sample and its reserves, by agent, stratum, kind and position; and the seed that gave them."""
 
     seed: str
-    drawn: tuple[Drawn, ...]
+    entries: tuple[Drawn, ...]
 
     @property
     def sample(self) -> tuple[Drawn, ...]:
         """The calls to score."""
-        return tuple(one for one in self.drawn if one.kind is Kind.SAMPLE)
+        return tuple(one for one in self.entries if one.kind is Kind.SAMPLE)
 
     @property
     def reserves(self) -> tuple[Drawn, ...]:
         """The calls that may follow, in order."""
-        return tuple(one for one in self.drawn if one.kind is Kind.RESERVE)
+        return tuple(one for one in self.entries if one.kind is Kind.RESERVE)
 
 
 def check_nonce(nonce: str) -> str:

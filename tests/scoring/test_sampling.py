@@ -63,7 +63,7 @@ def test_published_hashes_and_seed() -> None:
 
 def test_published_ranks_and_draw() -> None:
     draw = verify(VECTOR_FRAME, VECTOR_PLAN, NONCE_A, NONCE_B)
-    got = {one.entry.call_id[-1]: (one.rank[:16], one.entry.agent_no) for one in draw.drawn}
+    got = {one.entry.call_id[-1]: (one.rank[:16], one.entry.agent_no) for one in draw.entries}
     assert got == {
         "6": ("0b0ccdefcaab6550", "A03"),
         "1": ("96fbc73064034776", "A03"),
@@ -98,7 +98,7 @@ def test_stand_alone_verifier_agrees_byte_for_byte(tmp_path: Path) -> None:
     seed, rows = module.draw(frame.text.encode(), PLAN.plan_json.encode(), NONCE_A, NONCE_B)
     assert seed == ours.seed
     assert rows == [
-        (d.entry.agent_no, str(d.entry.stratum), str(d.kind), d.position, d.entry.call_id, d.rank) for d in ours.drawn
+        (d.entry.agent_no, str(d.entry.stratum), str(d.kind), d.position, d.entry.call_id, d.rank) for d in ours.entries
     ]
     (tmp_path / "frame.tsv").write_bytes(VECTOR_FRAME.encode())
     (tmp_path / "plan.json").write_bytes(VECTOR_PLAN.encode() + b"\n")
@@ -268,7 +268,7 @@ def test_quota_and_reallocation(sizes: tuple[int, int, int], taken: tuple[int, i
 def test_reserves_follow_the_sample_in_rank_order() -> None:
     frame = build_frame([candidate(f"C{i:02}") for i in range(40)], MONTH, PLAN)
     draw = verify(frame.text, PLAN.plan_json, NONCE_A, NONCE_B)
-    normal = [one for one in draw.drawn if one.entry.stratum is Stratum.NORMAL]
+    normal = [one for one in draw.entries if one.entry.stratum is Stratum.NORMAL]
     assert [one.rank for one in normal] == sorted(one.rank for one in normal)
     assert [(one.kind, one.position) for one in normal][-3:] == [(Kind.RESERVE, n) for n in (1, 2, 3)]
 
