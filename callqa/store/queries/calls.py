@@ -1,0 +1,208 @@
+"""The call list: filters, sorting, paging, and what each line shows. Reading only, inside the caller's session."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Select, case, exists, func, or_
+from sqlmodel import Session, col, select
+
+from callqa.store.tables import (
+    Agent,
+    Call,
+    CallProgress,
+    Evaluation,
+    TicketLink,
+    TranscriptRow,
+    UtteranceRow,
+)
+
+SORTS = {
+    "time": col(Call.started_at_ms),
+    "duration": col(Call.duration_ms),
+    "ring": col(Call.ring_ms),
+    "agent": col(Call.agent_no),
+    "number": col(Call.citizen_number),
+}
+LINK_STATES = ("linked", "doubtful", "unlinked")
+TRANSCRIPT_STATES = ("done", "running", "wanted", "waiting", "failed")
+
+
+@dataclass(frozen=True, slots=True)
+class CallFilter:
+    """What is asked for; empty fields ask for nothing. own_agent_no: only this agent's calls, None = everybody's."""
+
+    start_ms: int | None = None
+    end_ms: int | None = None
+    direction: str = ""
+    call_type: str = ""
+    outcome: str = ""
+    agent_no: str = ""  # "-" = not attributed
+    link: str = ""
+    transcript: str = ""
+    recording: str = ""
+    number: str = ""
+    words: str = ""
+    own_agent_no: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallLine:
+    """One line of the list."""
+
+    call: Call
+    agent_name: str | None
+    link_state: str  # linked | doubtful | unlinked
+    ticket_no: str | None
+    transcript_state: str | None
+    transcript_message: str
+    transcript_percent: int
+    evaluation_status: str | None
+    final_score: float | None
+    hit: str = ""  # the utterance in which the searched words were found
+    hit_ms: int | None = None
+
+    @property
+    def loss_percent(self) -> float | None:
+        """Share of packets lost on the worse leg, in percent; None without media."""
+        losses = [
+            100 * s["lost"] / (s["packets"] + s["lost"]) for s in self.call.streams if s.get("packets", 0) + s["lost"]
+        ]
+        return max(losses, default=None)
+
+
+def link_state_expression() -> ColumnElement[str]:
+    """linked | doubtful | unlinked of a call."""
+
+    def has(state: str) -> ColumnElement[bool]:
+        return exists().where(col(TicketLink.call_id) == col(Call.call_id), col(TicketLink.state) == state)
+
+    return case((has("linked"), "linked"), (has("doubtful"), "doubtful"), else_="unlinked")
+
+
+def list_calls(
+    session: Session, wanted: CallFilter, *, sort: str = "time", descending: bool = True, offset: int, limit: int
+) -> Sequence[CallLine]:
+    """Lines of one page of the list."""
+    ticket_no = (
+        select(func.min(TicketLink.ticket_no))
+        .where(col(TicketLink.call_id) == col(Call.call_id), TicketLink.state == "linked")
+        .scalar_subquery()
+    )
+    query = (
+        select(Call, Agent.name, link_state_expression(), ticket_no, CallProgress, Evaluation)
+        .join(Agent, col(Agent.agent_no) == col(Call.agent_no), isouter=True)
+        .join(
+            CallProgress,
+            (col(CallProgress.call_id) == col(Call.call_id)) & (col(CallProgress.stage) == "transcribe"),
+            isouter=True,
+        )
+        .join(
+            Evaluation,
+            (col(Evaluation.call_id) == col(Call.call_id)) & (col(Evaluation.kind) == "first"),
+            isouter=True,
+        )
+    )
+    column = SORTS[sort]
+    order = column.desc() if descending else column.asc()
+    query = _filtered(query, wanted).order_by(order.nulls_last(), col(Call.call_id).desc()).offset(offset).limit(limit)
+    found = session.exec(query).all()
+    hits = _hits(session, [row[0].call_id for row in found], wanted.words) if wanted.words else {}
+    lines = []
+    for call, name, link, ticket, progress, evaluation in found:
+        hit = hits.get(call.call_id)
+        lines.append(
+            CallLine(
+                call=call,
+                agent_name=name,
+                link_state=link,
+                ticket_no=ticket,
+                transcript_state=progress.state if progress else None,
+                transcript_message=progress.message if progress else "",
+                transcript_percent=progress.percent if progress else 0,
+                evaluation_status=evaluation.status if evaluation else None,
+                final_score=evaluation.final_score if evaluation else None,
+                hit=hit.text if hit else "",
+                hit_ms=hit.start_ms if hit else None,
+            )
+        )
+    return lines
+
+
+def count_calls(session: Session, wanted: CallFilter) -> int:
+    """How many calls the filter finds."""
+    query = select(func.count()).select_from(Call)
+    return session.exec(_filtered(query, wanted)).one()
+
+
+def _filtered(query: Select, wanted: CallFilter) -> Select:  # type: ignore[type-arg]  # any row shape
+    conditions: list[ColumnElement[bool]] = []
+    if wanted.start_ms is not None:
+        conditions.append(col(Call.started_at_ms) >= wanted.start_ms)
+    if wanted.end_ms is not None:
+        conditions.append(col(Call.started_at_ms) < wanted.end_ms)
+    for column, value in (
+        (Call.direction, wanted.direction),
+        (Call.call_type, wanted.call_type),
+        (Call.outcome, wanted.outcome),
+        (Call.recording_status, wanted.recording),
+    ):
+        if value:
+            conditions.append(col(column) == value)
+    if wanted.agent_no == "-":
+        conditions.append(col(Call.agent_no).is_(None))
+    elif wanted.agent_no:
+        conditions.append(col(Call.agent_no) == wanted.agent_no)
+    if wanted.own_agent_no is not None:
+        conditions.append(col(Call.agent_no) == wanted.own_agent_no)
+    if wanted.link:
+        conditions.append(link_state_expression() == wanted.link)
+        conditions.append(col(Call.outcome) == "answered")
+    if wanted.transcript:
+        conditions.append(
+            exists().where(
+                col(CallProgress.call_id) == col(Call.call_id),
+                col(CallProgress.stage) == "transcribe",
+                col(CallProgress.state) == wanted.transcript,
+            )
+        )
+    if wanted.number:
+        part = _like(wanted.number)
+        conditions.append(
+            or_(
+                col(Call.citizen_number).like(part, escape="\\"),
+                col(Call.from_number).like(part, escape="\\"),
+                col(Call.to_number).like(part, escape="\\"),
+            )
+        )
+    if wanted.words:
+        conditions.append(
+            exists()
+            .where(
+                col(TranscriptRow.call_id) == col(Call.call_id),
+                col(UtteranceRow.transcript_id) == col(TranscriptRow.id),
+            )
+            .where(_newest_transcript(), col(UtteranceRow.text).like(_like(wanted.words), escape="\\"))
+        )
+    return query.where(*conditions)
+
+
+def _newest_transcript() -> ColumnElement[bool]:
+    other = TranscriptRow.__table__.alias("other")  # type: ignore[attr-defined]  # made by SQLModel
+    newest = select(func.max(other.c.version)).where(other.c.call_id == col(TranscriptRow.call_id)).scalar_subquery()
+    return col(TranscriptRow.version) == newest
+
+
+def _hits(session: Session, call_ids: Sequence[str], words: str) -> dict[str, UtteranceRow]:
+    """The first utterance of each call that holds the words."""
+    query = (
+        select(TranscriptRow.call_id, UtteranceRow)
+        .where(col(UtteranceRow.transcript_id) == col(TranscriptRow.id), col(TranscriptRow.call_id).in_(call_ids))
+        .where(_newest_transcript(), col(UtteranceRow.text).like(_like(words), escape="\\"))
+        .order_by(col(UtteranceRow.start_ms).desc())
+    )
+    return dict(session.exec(query).all())
+
+
+def _like(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return f"%{escaped}%"

@@ -1,0 +1,103 @@
+"""Agents, seats, sign-ins, roster, accounts, for their pages. Reading only."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlmodel import Session, col, select
+
+from callqa.store.tables import Account, Agent, RosterEntry, Seat, SeatLogin
+
+
+@dataclass(frozen=True, slots=True)
+class SeatLine:
+    """A seat and who sits there now."""
+
+    seat: Seat
+    login: SeatLogin | None
+    agent_name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AgentLine:
+    """An agent, where they are signed in now, and their account."""
+
+    agent: Agent
+    login: SeatLogin | None
+    username: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class LoginLine:
+    """One sign-in."""
+
+    login: SeatLogin
+    agent_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class RosterLine:
+    """One planned shift."""
+
+    entry: RosterEntry
+    agent_name: str
+
+
+def list_agents(session: Session) -> Sequence[AgentLine]:
+    """All agents by number, those still here first."""
+    open_logins = {login.agent_no: login for login in _open_logins(session)}
+    usernames = {
+        account.agent_no: account.username
+        for account in session.exec(select(Account).where(col(Account.agent_no).is_not(None)))
+    }
+    agents = session.exec(select(Agent).order_by(col(Agent.active).desc(), col(Agent.agent_no)))
+    return [AgentLine(a, open_logins.get(a.agent_no), usernames.get(a.agent_no)) for a in agents]
+
+
+def agent_names(session: Session) -> dict[str, str]:
+    """工号 -> name of every agent."""
+    return dict(session.exec(select(Agent.agent_no, Agent.name).order_by(col(Agent.agent_no))).all())
+
+
+def list_seats(session: Session) -> Sequence[SeatLine]:
+    """All seats by extension with who is signed in."""
+    open_logins = {login.seat_extension: login for login in _open_logins(session)}
+    names = agent_names(session)
+    seats = session.exec(select(Seat).order_by(col(Seat.active).desc(), col(Seat.extension)))
+    return [
+        SeatLine(s, login, names.get(login.agent_no) if login else None)
+        for s in seats
+        for login in [open_logins.get(s.extension)]
+    ]
+
+
+def recent_logins(session: Session, limit: int = 20) -> Sequence[LoginLine]:
+    """The last sign-ins, newest first."""
+    query = (
+        select(SeatLogin, Agent.name)
+        .join(Agent, col(Agent.agent_no) == col(SeatLogin.agent_no))
+        .order_by(col(SeatLogin.started_at_ms).desc(), col(SeatLogin.id).desc())
+        .limit(limit)
+    )
+    return [LoginLine(*row) for row in session.exec(query)]
+
+
+def roster_between(session: Session, start_ms: int, end_ms: int) -> Sequence[RosterLine]:
+    """Planned shifts that touch the stretch of time, in order."""
+    query = (
+        select(RosterEntry, Agent.name)
+        .join(Agent, col(Agent.agent_no) == col(RosterEntry.agent_no))
+        .where(RosterEntry.start_at_ms < end_ms, RosterEntry.end_at_ms > start_ms)
+        .order_by(col(RosterEntry.start_at_ms), col(RosterEntry.agent_no))
+    )
+    return [RosterLine(*row) for row in session.exec(query)]
+
+
+def list_accounts(session: Session) -> Sequence[Account]:
+    """All accounts, those in use first."""
+    return session.exec(
+        select(Account).order_by(col(Account.active).desc(), col(Account.role), col(Account.username))
+    ).all()
+
+
+def _open_logins(session: Session) -> Sequence[SeatLogin]:
+    return session.exec(select(SeatLogin).where(col(SeatLogin.ended_at_ms).is_(None))).all()
