@@ -155,7 +155,7 @@ def _decode_any(data: bytes, name: str) -> Audio:
             n_samples = 0
             for frame in container.decode(stream):
                 for part in resampler.resample(frame):
-                    blocks.append(part.to_ndarray().reshape(-1, n_channels))
+                    blocks.append(part.to_ndarray().astype(np.int16, copy=False).reshape(-1, n_channels))
                     n_samples += part.samples
                 if n_samples > MAX_DURATION_S * rate:
                     raise AudioError(f"音频文件 {name} 超过 {MAX_DURATION_S // 3600} 小时，不像一通电话。请先分段。")

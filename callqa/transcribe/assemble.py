@@ -1,0 +1,155 @@
+"""A recording into a transcript: per channel turns → windows → words → guard → utterances, both channels in one order.
+
+Times come from voice activity alone; the engine's word times only say which turn a word belongs to. Safe to call from a
+worker thread. Does not repair homophones and does not know tickets, rubric or storage.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from callqa.audiofile import Audio
+from callqa.speech import Made, Span, Speaker, Transcript, Utterance
+from callqa.transcribe import guard
+from callqa.transcribe.audio import channel_float, to_engine_rate, without_echo
+from callqa.transcribe.engine import DecodeRequest, Engine, Float, Segment, Word
+from callqa.transcribe.guard import Heard
+from callqa.transcribe.vad import find_turns
+from callqa.transcribe.vocabulary import role_prompt
+from callqa.transcribe.windows import Window, pack
+from callqa.transcribe.wording import written
+from callqa.units import Channel
+
+PIPELINE: Final = "windows-1"  # changes whenever the same audio and model would give another transcript
+OVERRUN_MS: Final = 300  # a word this far beyond the window's audio was heard in the padding: nobody said it
+
+_FIRST: Final = DecodeRequest()
+_RETRY_TEMPERATURES: Final = (0.0, 0.2, 0.4)
+
+Progress = Callable[[int], None]
+
+
+def transcribe_call(
+    audio: Audio, engine: Engine, *, recording_sha256: str, progress: Progress = lambda percent: None
+) -> Transcript:
+    """Transcribe a stereo recording (citizen left, agent right) or a mono one, whose speaker stays unknown.
+
+    progress gets 0..100, never falling. Beyond two channels the others are left alone and a note says so.
+    """
+    progress(0)
+    notes: list[str] = []
+    if audio.n_channels == 1:
+        notes.append("单声道录音，未分离说话人")
+        sides = [_Side(Speaker.UNKNOWN, 0)]
+    else:
+        sides = [_Side(Speaker.CITIZEN, Channel.CITIZEN), _Side(Speaker.AGENT, Channel.AGENT)]
+        if audio.n_channels > 2:
+            notes.append(f"录音有 {audio.n_channels} 个声道，只转写前两个")
+    heard: list[tuple[_Side, tuple[Span, ...], list[Heard]]] = []
+    for n, side in enumerate(sides):
+        part = _part_of(progress, n, len(sides))
+        samples = _side_samples(audio, side)
+        turns = find_turns(samples, engine.speech_probabilities(samples))
+        heard.append((side, turns, _decode_side(samples, turns, side.speaker, engine, part)))
+    progress(100)
+    spans = [turns for _, turns, _ in heard]
+    return Transcript(
+        utterances=_in_order(_utterance(side.speaker, h) for side, _, decoded in heard for h in decoded),
+        speech=(spans[0], spans[1] if len(spans) > 1 else ()),
+        duration_ms=audio.duration_ms,
+        made=Made(engine.name, engine.model_sha256, _options(engine), recording_sha256),
+        separated=len(sides) > 1,
+        notes=tuple(notes),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    speaker: Speaker
+    column: int
+
+
+def _options(engine: Engine) -> tuple[tuple[str, str], ...]:
+    return (*engine.options, ("pipeline", PIPELINE), ("beam", str(_FIRST.beam_size)))
+
+
+def _part_of(progress: Progress, n: int, sides: int) -> Progress:
+    return lambda percent: progress((100 * n + percent) // sides)
+
+
+def _side_samples(audio: Audio, side: _Side) -> Float:
+    samples = channel_float(audio.samples, side.column)
+    if side.speaker is Speaker.CITIZEN:
+        samples = without_echo(samples, channel_float(audio.samples, Channel.AGENT), audio.sample_rate_hz)
+    return to_engine_rate(samples, audio.sample_rate_hz)
+
+
+def _decode_side(
+    samples: Float, turns: Sequence[Span], speaker: Speaker, engine: Engine, progress: Progress
+) -> list[Heard]:
+    """What was heard in each turn: decoded once, the doubtful ones once more with the role's words as prompt."""
+    first = _decode_turns(samples, turns, range(len(turns)), _FIRST, engine, lambda p: progress(p * 8 // 10))
+    doubtful = [n for n in first if guard.doubts(first[n])]
+    retry = DecodeRequest(prompt=role_prompt(speaker), temperatures=_RETRY_TEMPERATURES)
+    second = _decode_turns(samples, turns, doubtful, retry, engine, lambda p: progress(80 + p // 5))
+    progress(100)
+    return [guard.choose([first[n], second[n]]) if n in second else first[n] for n in first]
+
+
+def _decode_turns(
+    samples: Float,
+    turns: Sequence[Span],
+    numbers: Sequence[int],
+    request: DecodeRequest,
+    engine: Engine,
+    progress: Progress,
+) -> dict[int, Heard]:
+    """Decode the turns with these numbers; every one of them is in the result, if only with no words."""
+    found: dict[int, list[tuple[Word, Segment]]] = {n: [] for n in numbers}
+    for window in pack(samples, turns, numbers):
+        for n, word, segment in _words_by_turn(window, engine.decode(window.samples, request)):
+            found[n].append((word, segment))
+        progress(100 * (numbers.index(window.pieces[-1].turn) + 1) // len(numbers))
+    return {n: _heard(turns[n], found[n], request.prompt) for n in numbers}
+
+
+def _words_by_turn(window: Window, segments: Iterable[Segment]) -> Iterable[tuple[int, Word, Segment]]:
+    for segment in segments:
+        for word in segment.words:
+            middle = (word.start_ms + word.end_ms) // 2
+            if middle <= window.duration_ms + OVERRUN_MS:
+                yield window.piece_at(middle).turn, word, segment
+
+
+def _heard(turn: Span, found: Sequence[tuple[Word, Segment]], prompt: str) -> Heard:
+    return Heard(
+        turn=turn,
+        words=tuple(word for word, _ in found),
+        no_speech=max((segment.no_speech for _, segment in found), default=0.0),
+        compression_ratio=max((segment.compression_ratio for _, segment in found), default=0.0),
+        prompt=prompt,
+    )
+
+
+def _utterance(speaker: Speaker, heard: Heard) -> Utterance:
+    """One turn as an utterance; its index is given when both channels are in order.
+
+    Speech without believable text stays as an unreliable utterance with empty text: "not understood" is not "not said".
+    """
+    text = "" if guard.is_invented(heard) else written(heard.text)
+    return Utterance(
+        index=0,
+        speaker=speaker,
+        span=heard.turn,
+        text=text,
+        raw_text=heard.text,
+        confidence=round(heard.probability, 4) if text else 0.0,
+        reliable=not guard.doubts(heard),
+    )
+
+
+def _in_order(utterances: Iterable[Utterance]) -> tuple[Utterance, ...]:
+    ordered = sorted(utterances, key=lambda u: (u.span.start_ms, u.span.end_ms, u.speaker))
+    return tuple(
+        Utterance(n, u.speaker, u.span, u.text, u.raw_text, u.confidence, u.reliable) for n, u in enumerate(ordered)
+    )
