@@ -14,7 +14,7 @@ from callqa.errors import RubricError
 from callqa.scoring.rubric import Rubric, parse_rubric
 from callqa.store import audit
 from callqa.store.db import Database
-from callqa.store.tables import RubricVersion
+from callqa.store.tables import AuditEntry, RubricVersion
 
 log = logging.getLogger(__name__)
 
@@ -87,12 +87,13 @@ def _refuse(db: Database, path: Path, error: RubricError, *, actor: str, now_ms:
     log.error("rubric %s is refused: %s", path, error)
     with db.write() as session:
         last = rubric_in_force(session, now_ms)
-        audit.append(
-            session,
-            actor=actor,
-            action="rubric.refuse",
-            subject=path.name,
-            detail={"problem": str(error)},
-            now_ms=now_ms,
-        )
+        said = session.exec(
+            select(AuditEntry)
+            .where(AuditEntry.action == "rubric.refuse")
+            .order_by(col(AuditEntry.sequence).desc())
+            .limit(1)
+        ).first()
+        detail = {"problem": str(error)}
+        if said is None or said.detail != detail:  # the worker looks again and again; say it once
+            audit.append(session, actor=actor, action="rubric.refuse", subject=path.name, detail=detail, now_ms=now_ms)
     return LoadedRubric(last.rubric_hash if last else None, new=False, problem=problem)

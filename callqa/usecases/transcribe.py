@@ -13,7 +13,7 @@ from sqlmodel import Session, col, func, select
 
 from callqa.audiofile import read_audio
 from callqa.errors import AudioError, CallqaError, EngineError, StoreError
-from callqa.speech import Transcript
+from callqa.speech import Made, Span, Speaker, Transcript, Utterance
 from callqa.store.db import Database
 from callqa.store.tables import Call, TranscriptRow, UtteranceRow
 from callqa.transcribe.assemble import transcribe_call
@@ -146,6 +146,33 @@ def save_transcript(
         )
     session.flush()
     return row
+
+
+def load_transcript(session: Session, row: TranscriptRow) -> Transcript:
+    """The value a stored version was made from; `save_transcript` read backwards."""
+    utterances = session.exec(
+        select(UtteranceRow).where(UtteranceRow.transcript_id == row.id).order_by(col(UtteranceRow.index))
+    )
+    citizen, agent = (tuple(Span(start, end) for start, end in channel) for channel in row.speech)
+    return Transcript(
+        utterances=tuple(
+            Utterance(
+                index=each.index,
+                speaker=Speaker(each.speaker),
+                span=Span(each.start_ms, each.end_ms),
+                text=each.text,
+                raw_text=each.raw_text,
+                confidence=each.confidence,
+                reliable=each.reliable,
+            )
+            for each in utterances
+        ),
+        speech=(citizen, agent),
+        duration_ms=row.duration_ms,
+        made=Made(row.engine, row.model_sha256, tuple(sorted(row.options.items())), row.recording_sha256),
+        separated=row.separated,
+        notes=tuple(row.notes),
+    )
 
 
 def newest_transcript(session: Session, call_id: str) -> TranscriptRow | None:

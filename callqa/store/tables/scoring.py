@@ -16,14 +16,15 @@ class RubricVersion(SQLModel, table=True):  # 质检标准的一个版本
 
 
 class CheckRun(SQLModel, table=True):  # 机器预评
-    """One run of one rubric over one transcript."""
+    """One run of one rubric over one transcript and the facts known then. The newest run has the highest id."""
 
     __tablename__ = "check_run"
-    __table_args__ = (UniqueConstraint("call_id", "transcript_id", "rubric_hash"),)
+    __table_args__ = (UniqueConstraint("call_id", "transcript_id", "rubric_hash", "facts_hash"),)
     id: int | None = Field(default=None, primary_key=True)
     call_id: str = Field(foreign_key="call.call_id", index=True)
     transcript_id: int = Field(foreign_key="transcript.id")
     rubric_hash: str = Field(foreign_key="rubric_version.rubric_hash")
+    facts_hash: str = ""  # SHA-256 of call and ticket facts and of the program's version
     created_at_ms: int
     auto_score: float | None = None  # quality_score if every non-hint suggestion were accepted
     suspected_fatal: bool = False
@@ -55,14 +56,14 @@ class SuggestionRow(SQLModel, table=True):  # 建议扣分
     level: str  # preselect | hint
     points: float = 0
     reason: str  # Chinese
-    evidence: list = Field(default_factory=list, sa_column=Column(JSON, nullable=False))  # [{channel,start_ms,end_ms,quote,operator,params}]
+    evidence: list = Field(
+        default_factory=list, sa_column=Column(JSON, nullable=False)
+    )  # [{channel,start_ms,end_ms,quote,operator,params}]
 
 
 class SamplingFrame(SQLModel, table=True):  # 抽样框, frozen
     __tablename__ = "sampling_frame"
-    __table_args__ = (
-        CheckConstraint("state in ('frozen','committed','revealed','void')", name="ck_frame_state"),
-    )
+    __table_args__ = (CheckConstraint("state in ('frozen','committed','revealed','void')", name="ck_frame_state"),)
     id: int | None = Field(default=None, primary_key=True)
     month: str = Field(index=True)  # 2026-11
     demo: bool = False
@@ -115,7 +116,8 @@ class Evaluation(SQLModel, table=True):  # 质检评分记录
     __tablename__ = "evaluation"
     __table_args__ = (
         CheckConstraint(
-            "status in ('draft','submitted','released','acknowledged','appealed','finalized')", name="ck_evaluation_status"
+            "status in ('draft','submitted','released','acknowledged','appealed','finalized')",
+            name="ck_evaluation_status",
         ),
         UniqueConstraint("call_id", "kind"),
     )

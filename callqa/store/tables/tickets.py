@@ -9,7 +9,9 @@ class Ticket(SQLModel, table=True):  # 工单
     ticket_no: str = Field(primary_key=True)
     title: str = ""
     category: str | None = None  # consult | help | complaint | report | suggestion | praise
-    matter_category: str | None = None  # water_supply | drainage | waterlogging | river_lake | flood | saving | enforcement | other
+    matter_category: str | None = (
+        None  # water_supply | drainage | waterlogging | river_lake | flood | saving | enforcement | other
+    )
     caller_number: str = Field(default="", index=True)  # canonical digits
     contact_phone: str = Field(default="", index=True)  # canonical digits
     citizen_name: str = ""

@@ -403,6 +403,7 @@ def upgrade() -> None:
         sa.Column("call_id", sa.String(), nullable=False),
         sa.Column("transcript_id", sa.Integer(), nullable=False),
         sa.Column("rubric_hash", sa.String(), nullable=False),
+        sa.Column("facts_hash", sa.String(), nullable=False),
         sa.Column("created_at_ms", sa.BigInteger(), nullable=False),
         sa.Column("auto_score", sa.Float(), nullable=True),
         sa.Column("suspected_fatal", sa.Boolean(), nullable=False),
@@ -412,7 +413,11 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["transcript_id"], ["transcript.id"], name="fk_check_run_transcript_id"),
         sa.PrimaryKeyConstraint("id", name="pk_check_run"),
         sa.UniqueConstraint(
-            "call_id", "transcript_id", "rubric_hash", name="uq_check_run_call_id_transcript_id_rubric_hash"
+            "call_id",
+            "transcript_id",
+            "rubric_hash",
+            "facts_hash",
+            name="uq_check_run_call_id_transcript_id_rubric_hash_facts_hash",
         ),
     )
     op.create_index("ix_check_run_call_id", "check_run", ["call_id"], unique=False)

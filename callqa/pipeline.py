@@ -1,0 +1,319 @@
+"""The worker process: takes in what the recorder wrote and carries every call through its stages.
+
+DBOS (jobs.db, or PostgreSQL) is only the runner: one workflow a call, one step a stage, at least once. What exists and
+what is wanted is in `call_progress`; each loop compares the two and starts what is missing, so jobs.db may vanish at
+any time, also while the worker runs. No decision about a call is made here.
+"""
+
+import fcntl
+import logging
+import os
+import platform
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from dbos import DBOS, DBOSConfig, SetWorkflowID
+
+from callqa.config import Settings
+from callqa.store.db import Database, driver_url, sqlite_path
+from callqa.store.migrate import migrate
+from callqa.store.queries.calls_for_work import calls_whose_ticket_changed, calls_with_wanted_stages
+from callqa.transcribe.engine import Engine
+from callqa.usecases import link, progress
+from callqa.usecases.archive import archive, free_spools
+from callqa.usecases.ingest import JournalTail, give_up_overdue, ingest, ingest_lost
+from callqa.usecases.load_rubric import load_rubric
+from callqa.usecases.progress import STAGES, Stage
+from callqa.usecases.work import EngineFactory, EngineSlot, Work
+
+log = logging.getLogger("callqa.work")
+
+# Raise it when the order or meaning of the steps changes: unfinished workflows of another version are left alone and
+# the reconciler starts their calls anew.
+WORKFLOW_VERSION = "callqa-work/1"
+QUEUE = "calls"
+MAX_OPEN_CALLS = 64  # handed to the runner at once; each costs a thread that mostly waits for its turn to transcribe
+ASK_AGAIN_S = 60.0  # a call handed over and not begun by then was lost with jobs.db
+LOOP_S = 0.5
+BEAT_EVERY_S = 10.0
+DEAD_AFTER_MS = 60_000  # six missed heartbeats
+LOOK_EVERY_S = 5.0  # failed stages, changed tickets, waiting stages
+SWEEP_EVERY_S = 60.0  # sidecars without a journal line
+HOUSEKEEPING_EVERY_S = 3600.0
+STOP_GRACE_S = 10.0
+
+
+@dataclass(slots=True)
+class Runner:
+    """DBOS, started and stopped as a whole. One at a time in a process: DBOS keeps global state."""
+
+    work: Work
+    jobs_url: str
+    executor_id: str
+    _asked: dict[str, float] = field(default_factory=dict)  # call_id -> monotonic time it was handed over
+    _begun: set[str] = field(default_factory=set)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _inode: int | None = None
+    _workflow: Callable[[str], dict[str, str]] | None = None
+
+    def launch(self) -> None:
+        """Start DBOS with an empty memory of what was handed over."""
+        with self._lock:
+            self._asked.clear()
+        logging.getLogger("dbos").addHandler(logging.NullHandler())  # else it installs a console handler of its own
+        config: DBOSConfig = {
+            "name": "callqa",
+            "system_database_url": self.jobs_url,
+            "executor_id": self.executor_id,
+            "application_version": WORKFLOW_VERSION,
+            "log_level": "WARNING",
+            "enable_otlp": False,
+        }
+        DBOS(config=config)
+
+        @DBOS.step(name="stage")
+        def stage(call_id: str, name: str) -> str:
+            return self.work.run_stage(call_id, Stage(name))
+
+        @DBOS.workflow(name="call")
+        def call(call_id: str) -> dict[str, str]:
+            if not self._note_begun(call_id):
+                return {}  # recovered by DBOS and handed over by the reconciler: the other one is at it
+            try:
+                return {name.value: stage(call_id, name.value) for name in STAGES}
+            finally:
+                self._note_ended(call_id)
+
+        self._workflow = call
+        DBOS.launch()
+        DBOS.register_queue(QUEUE, worker_concurrency=MAX_OPEN_CALLS, polling_interval_sec=0.2)
+        self._inode = self._jobs_inode()
+
+    def start_call(self, call_id: str, attempts: int, now_ms: int) -> None:
+        """Hand a call over unless it is already with DBOS. The workflow id is call_id.attempts; one that DBOS has
+        finished already (its work was asked for again) gets the time added."""
+        with self._lock:
+            asked_at = self._asked.get(call_id)
+            again = asked_at is not None
+            if call_id in self._begun or (asked_at is not None and time.monotonic() - asked_at < ASK_AGAIN_S):
+                return
+            if not again and len(self._asked) >= MAX_OPEN_CALLS:
+                return
+            self._asked[call_id] = time.monotonic()
+        assert self._workflow is not None, "launch() first"
+        workflow_id = f"{call_id}.{attempts}"
+        status = DBOS.get_workflow_status(workflow_id)
+        if status is not None and (again or status.status not in ("PENDING", "ENQUEUED")):
+            workflow_id = f"{workflow_id}.{now_ms}"
+        with SetWorkflowID(workflow_id):
+            DBOS.enqueue_workflow(QUEUE, self._workflow, call_id)
+
+    def lost(self) -> bool:
+        """Whether jobs.db was deleted or replaced under us."""
+        return self._jobs_inode() != self._inode
+
+    def shut_down(self) -> None:
+        """Stop DBOS; a step in work goes on in its thread until it notices the stop."""
+        DBOS.destroy(destroy_registry=True)
+
+    def _jobs_inode(self) -> int | None:
+        path = sqlite_path(self.jobs_url)
+        if path is None:
+            return None
+        try:
+            return path.stat().st_ino
+        except OSError:
+            return -1
+
+    def _note_begun(self, call_id: str) -> bool:
+        with self._lock:
+            fresh = call_id not in self._begun
+            self._begun.add(call_id)
+            return fresh
+
+    def _note_ended(self, call_id: str) -> None:
+        with self._lock:
+            self._begun.discard(call_id)
+            self._asked.pop(call_id, None)
+
+
+@dataclass(slots=True)
+class _Every:
+    """Something the loop does now and then."""
+
+    interval_s: float
+    due_at: float = 0.0
+
+    def due(self) -> bool:
+        now = time.monotonic()
+        if now < self.due_at:
+            return False
+        self.due_at = now + self.interval_s
+        return True
+
+
+@dataclass(slots=True)
+class Worker:
+    """The loop. `round()` does everything that is due and never blocks on a call."""
+
+    settings: Settings
+    db: Database
+    work: Work
+    runner: Runner
+    tail: JournalTail = field(default_factory=JournalTail)
+    beat: _Every = field(default_factory=lambda: _Every(BEAT_EVERY_S))
+    look: _Every = field(default_factory=lambda: _Every(LOOK_EVERY_S))
+    sweep: _Every = field(default_factory=lambda: _Every(SWEEP_EVERY_S))
+    housekeeping: _Every = field(default_factory=lambda: _Every(HOUSEKEEPING_EVERY_S))
+    swept_all: bool = False
+
+    def round(self) -> None:
+        """One pass: news from the recorder, then whatever is due, then hand over what is wanted."""
+        now_ms = self.work.clock()
+        self._take_in(now_ms)
+        if self.beat.due():
+            self.work.beat(now_ms)
+        if self.look.due():
+            self._look(now_ms)
+        if self.housekeeping.due():
+            self._keep_house(now_ms)
+        if self.runner.lost():
+            log.warning("the job runner's database is gone; starting it anew, no work is lost")
+            self.runner.shut_down()
+            self.runner.launch()
+        with self.db.read() as session:
+            wanted = calls_with_wanted_stages(session, limit=2 * MAX_OPEN_CALLS)
+        for call_id, attempts in wanted:
+            self.runner.start_call(call_id, attempts, now_ms)
+
+    def _take_in(self, now_ms: int) -> None:
+        where = {"recordings": self.settings.recordings_dir, "now_ms": now_ms, "demo": self.settings.demo}
+        completed = ingest(self.db, tail=self.tail, **where).completed
+        if self.sweep.due():
+            yesterday = datetime.fromtimestamp(now_ms / 1000, UTC) - timedelta(days=2)
+            since_day = f"{yesterday:%Y/%m/%d}" if self.swept_all else ""
+            completed += ingest_lost(self.db, since_day=since_day, **where).completed
+            self.swept_all = True
+        if completed:
+            archive(self.db, spool=self.settings.spool_dir, now_ms=now_ms)
+
+    def _look(self, now_ms: int) -> None:
+        progress.recover_dead(self.db, silent_since_ms=now_ms - DEAD_AFTER_MS, now_ms=now_ms)
+        progress.retry_failed(self.db, now_ms=now_ms)
+        link.relink_open(self.db, now_ms=now_ms)
+        with self.db.read() as session:
+            changed = calls_whose_ticket_changed(session, limit=200)
+        if changed:
+            progress.want_again(self.db, changed, Stage.CHECK, actor="system", now_ms=now_ms)
+        counts = progress.work_counts(self.db)
+        if counts.count(Stage.TRANSCRIBE, progress.StageState.WAITING) and self.work.engine.ready(now_ms):
+            progress.wake_waiting(self.db, Stage.TRANSCRIBE, now_ms=now_ms)
+        if counts.count(Stage.CHECK, progress.StageState.WAITING):
+            load_rubric(self.db, self.settings.scorecards_dir / "rubric.yaml", now_ms=now_ms)
+            progress.wake_waiting(self.db, Stage.CHECK, now_ms=now_ms)
+
+    def _keep_house(self, now_ms: int) -> None:
+        give_up_overdue(self.db, now_ms=now_ms)
+        archive(self.db, spool=self.settings.spool_dir, now_ms=now_ms)
+        free_spools(
+            self.db,
+            spool=self.settings.spool_dir,
+            recordings=self.settings.recordings_dir,
+            keep_days=self.settings.retention.spool_keep_days,
+            now_ms=now_ms,
+        )
+
+
+def run_worker(
+    settings: Settings, *, stop: threading.Event | None = None, engine_factory: EngineFactory | None = None
+) -> int:
+    """Run until `stop` is set or SIGTERM/SIGINT comes. Returns the exit status: 1 when another worker holds the lock.
+
+    engine_factory: makes the speech engine when the first call needs it; by default Whisper from the settings.
+    """
+    stop = stop or threading.Event()
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        os.setpriority(os.PRIO_PROCESS, 0, 19)  # the recorder and the pages come first; threads inherit it
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    with _only_worker(settings.state_dir / "worker.lock", stop) as alone:
+        if not alone:
+            return 0 if stop.is_set() else 1
+        migrate(settings.database_url)
+        db = Database(settings.database_url)
+        try:
+            return _run(settings, db, stop, engine_factory or (lambda: _whisper(settings)))
+        finally:
+            db.dispose()
+
+
+def _run(settings: Settings, db: Database, stop: threading.Event, engine_factory: EngineFactory) -> int:
+    clock = _now_ms
+    work = Work(
+        db=db,
+        recordings=settings.recordings_dir,
+        engine=EngineSlot(engine_factory),
+        clock=clock,
+        parallel_calls=settings.speech.parallel_calls,
+        stop=stop,
+    )
+    jobs_url = settings.jobs_url if sqlite_path(settings.jobs_url) else driver_url(settings.jobs_url)
+    runner = Runner(work, jobs_url, executor_id=f"{platform.node()}:{settings.var_dir}")
+    load_rubric(db, settings.scorecards_dir / "rubric.yaml", now_ms=clock())
+    if db.is_sqlite:
+        # We hold the lock and SQLite is never shared between machines: whoever ran these is dead.
+        progress.recover_dead(db, silent_since_ms=clock() + 1, now_ms=clock())
+    runner.launch()
+    worker = Worker(settings, db, work, runner)
+    log.info("the worker is ready")
+    while not stop.is_set():
+        try:
+            worker.round()
+        except Exception:  # the loop must outlive a full disk or a database that is away for a while
+            log.exception("a round of the worker failed; trying again")
+            stop.wait(2.0)
+        stop.wait(LOOP_S)
+    deadline = time.monotonic() + STOP_GRACE_S
+    while work.claims() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    runner.shut_down()
+    return 0
+
+
+@contextmanager
+def _only_worker(path: Path, stop: threading.Event) -> Iterator[bool]:
+    """Hold the lock that makes the executor id unique; False when another worker keeps it for ten seconds."""
+    with open(path, "w") as lock:
+        deadline = time.monotonic() + 10.0
+        while not stop.is_set():
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    log.error("另一个处理进程（callqa work）正在使用 %s；请先停掉它", path.parent)
+                    break
+                stop.wait(0.2)
+            else:
+                yield True
+                return
+        yield False
+
+
+def _whisper(settings: Settings) -> Engine:
+    from callqa.transcribe.whisper import load_engine  # heavy: only when a call needs it
+
+    speech = settings.speech
+    return load_engine(
+        settings.model_dir, device=speech.device, compute_type=speech.compute_type, threads=speech.threads
+    )
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,181 @@
+"""Queries of the scoring pages: the month's sample as a queue, one evaluation with all that the form shows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlmodel import Session, col, func, select
+
+from callqa.store.tables import (
+    Account,
+    Agent,
+    Call,
+    CheckResultRow,
+    Deduction,
+    Evaluation,
+    EvaluationComment,
+    EvaluationItem,
+    FatalFinding,
+    SampleEntry,
+    SamplingFrame,
+    SuggestionDecision,
+    SuggestionRow,
+    Ticket,
+    TicketLink,
+    UtteranceRow,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class QueueRow:
+    """One drawn call and how far its evaluation is. position: 1-based in the queue."""
+
+    position: int
+    entry: SampleEntry
+    call: Call
+    agent_name: str
+    evaluation: Evaluation | None
+    suggestions: int
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationView:
+    """One evaluation with everything its page shows."""
+
+    evaluation: Evaluation
+    call: Call
+    agent_name: str
+    evaluator: str
+    items: dict[str, EvaluationItem]
+    deductions: dict[tuple[str, str], Deduction]
+    comments: Sequence[EvaluationComment]
+    fatals: dict[str, FatalFinding]
+    second_confirmers: dict[int, str]
+    suggestions: Sequence[SuggestionRow]
+    decisions: dict[int, str]
+    results: Sequence[CheckResultRow]
+    utterances: Sequence[UtteranceRow]
+    ticket: Ticket | None
+
+
+@dataclass(frozen=True, slots=True)
+class PendingFatal:
+    """A fatal finding that waits for its second person."""
+
+    finding: FatalFinding
+    evaluation: Evaluation
+    call: Call
+    confirmed_by: str
+
+
+def drawn_frame(session: Session, month: str | None = None) -> SamplingFrame | None:
+    """The newest revealed frame, of one month or of any."""
+    query = select(SamplingFrame).where(SamplingFrame.state == "revealed")
+    if month is not None:
+        query = query.where(SamplingFrame.month == month)
+    return session.exec(query.order_by(col(SamplingFrame.id).desc())).first()
+
+
+def sample_queue(session: Session, frame_id: int) -> list[QueueRow]:
+    """The sample in scoring order: agent by agent, rank by rank; reserves in use included."""
+    rows = session.exec(
+        select(SampleEntry, Call, Agent, Evaluation)
+        .join(Call, col(Call.call_id) == SampleEntry.call_id)
+        .join(Agent, col(Agent.agent_no) == SampleEntry.agent_no, isouter=True)
+        .join(
+            Evaluation,
+            (col(Evaluation.call_id) == SampleEntry.call_id) & (col(Evaluation.kind) == "first"),
+            isouter=True,
+        )
+        .where(SampleEntry.frame_id == frame_id)
+        .where(
+            ((col(SampleEntry.kind) == "sample") & (col(SampleEntry.state) != "replaced"))
+            | ((col(SampleEntry.kind) == "reserve") & (col(SampleEntry.state) == "used"))
+        )
+        .order_by(col(SampleEntry.agent_no), col(SampleEntry.stratum), col(SampleEntry.rank))
+    ).all()
+    return [
+        QueueRow(k, entry, call, agent.name if agent else "", evaluation, _count_suggestions(session, call.call_id))
+        for k, (entry, call, agent, evaluation) in enumerate(rows, 1)
+    ]
+
+
+def _count_suggestions(session: Session, call_id: str) -> int:
+    newest = select(func.max(SuggestionRow.check_run_id)).where(SuggestionRow.call_id == call_id).scalar_subquery()
+    return session.exec(
+        select(func.count()).select_from(SuggestionRow).where(SuggestionRow.check_run_id == newest)
+    ).one()
+
+
+def find_evaluation(session: Session, evaluation_id: int) -> EvaluationView | None:
+    """Everything the form of one evaluation shows, or None."""
+    evaluation = session.get(Evaluation, evaluation_id)
+    if evaluation is None:
+        return None
+    call = session.get(Call, evaluation.call_id)
+    assert call is not None
+    agent = session.get(Agent, call.agent_no) if call.agent_no else None
+    fatals = session.exec(select(FatalFinding).where(FatalFinding.evaluation_id == evaluation_id)).all()
+    seconds = [f.second_confirmed_by for f in fatals if f.second_confirmed_by is not None]
+    names = {i: a.display_name for i in seconds if (a := session.get(Account, i)) is not None}
+    evaluator = session.get(Account, evaluation.evaluator_id)
+    return EvaluationView(
+        evaluation=evaluation,
+        call=call,
+        agent_name=agent.name if agent else "",
+        evaluator=evaluator.display_name if evaluator else "",
+        items={
+            i.item_id: i
+            for i in session.exec(select(EvaluationItem).where(EvaluationItem.evaluation_id == evaluation_id)).all()
+        },
+        deductions={
+            (d.item_id, d.option_code): d
+            for d in session.exec(select(Deduction).where(Deduction.evaluation_id == evaluation_id)).all()
+        },
+        comments=session.exec(
+            select(EvaluationComment)
+            .where(EvaluationComment.evaluation_id == evaluation_id)
+            .order_by(col(EvaluationComment.at_ms), col(EvaluationComment.id))
+        ).all(),
+        fatals={f.fatal_id: f for f in fatals},
+        second_confirmers=names,
+        suggestions=_of_run(session, SuggestionRow, evaluation.check_run_id),
+        decisions={
+            d.suggestion_id: d.decision
+            for d in session.exec(
+                select(SuggestionDecision).where(SuggestionDecision.evaluation_id == evaluation_id)
+            ).all()
+        },
+        results=_of_run(session, CheckResultRow, evaluation.check_run_id),
+        utterances=[]
+        if evaluation.transcript_id is None
+        else session.exec(
+            select(UtteranceRow)
+            .where(UtteranceRow.transcript_id == evaluation.transcript_id)
+            .order_by(col(UtteranceRow.start_ms), col(UtteranceRow.index))
+        ).all(),
+        ticket=_linked_ticket(session, call.call_id),
+    )
+
+
+def _of_run(session: Session, table: type, check_run_id: int | None) -> Sequence:
+    if check_run_id is None:
+        return []
+    return session.exec(select(table).where(table.check_run_id == check_run_id).order_by(table.id)).all()
+
+
+def _linked_ticket(session: Session, call_id: str) -> Ticket | None:
+    link = session.exec(select(TicketLink).where(TicketLink.call_id == call_id, TicketLink.state == "linked")).first()
+    return session.get(Ticket, link.ticket_no) if link else None
+
+
+def pending_fatals(session: Session) -> list[PendingFatal]:
+    """Fatal findings of submitted evaluations that no second person has confirmed yet."""
+    rows = session.exec(
+        select(FatalFinding, Evaluation, Call, Account)
+        .join(Evaluation, col(Evaluation.id) == FatalFinding.evaluation_id)
+        .join(Call, col(Call.call_id) == Evaluation.call_id)
+        .join(Account, col(Account.id) == FatalFinding.confirmed_by)
+        .where(col(FatalFinding.second_confirmed_by).is_(None), Evaluation.status != "draft")
+        .order_by(col(FatalFinding.id))
+    ).all()
+    return [PendingFatal(f, e, c, a.display_name) for f, e, c, a in rows]

@@ -1,0 +1,164 @@
+"""Do one stage of one call: claim it, run its verb, and write how it ended. Also the worker's one speech engine.
+
+The runner (pipeline.py) calls `Work.run_stage` from its threads and `Work.beat` from its loop; nothing here knows of it.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from callqa.errors import CallqaError, EngineError
+from callqa.store.db import Database
+from callqa.transcribe.engine import Engine
+from callqa.usecases import attribute, check, link, progress
+from callqa.usecases.progress import Claim, Stage, StageResult, StageState
+from callqa.usecases.transcribe import Clock, Interrupted, transcribe
+
+log = logging.getLogger(__name__)
+
+EngineFactory = Callable[[], Engine]  # raises EngineError with a Chinese message
+ENGINE_RETRY_MS = 15_000  # somebody copying a model into place sees it picked up without a restart
+
+
+@dataclass(slots=True)
+class EngineSlot:
+    """The speech engines, one for each call transcribed at the same time, each loaded once and only when needed."""
+
+    factory: EngineFactory
+    problem: str = ""
+    _idle: list[Engine] = field(default_factory=list)
+    _tried_at_ms: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @contextmanager
+    def lend(self, now_ms: int) -> Iterator[Engine | None]:
+        """An engine for one call, or None with `problem` saying what to supply."""
+        engine = self._take(now_ms)
+        try:
+            yield engine
+        finally:
+            if engine is not None:
+                with self._lock:
+                    self._idle.append(engine)
+
+    def ready(self, now_ms: int) -> bool:
+        """Whether an engine can be had now. A failure is not tried again for a while."""
+        with self.lend(now_ms) as engine:
+            return engine is not None
+
+    def _take(self, now_ms: int) -> Engine | None:
+        with self._lock:
+            if self._idle:
+                return self._idle.pop()
+            if self.problem and now_ms - self._tried_at_ms < ENGINE_RETRY_MS:
+                return None
+            self._tried_at_ms = now_ms
+            try:
+                engine, self.problem = self.factory(), ""
+            except EngineError as e:
+                self.problem = str(e) or type(e).__name__
+                log.warning("no speech engine: %s", e)
+                return None
+            return engine
+
+
+@dataclass(slots=True)
+class Work:
+    """What the stages of all calls share."""
+
+    db: Database
+    recordings: Path
+    engine: EngineSlot
+    clock: Clock
+    parallel_calls: int = 1
+    stop: threading.Event = field(default_factory=threading.Event)
+    _claims: set[Claim] = field(default_factory=set)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _speech_room: threading.Semaphore = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._speech_room = threading.Semaphore(self.parallel_calls)
+
+    def run_stage(self, call_id: str, stage: Stage) -> str:
+        """Run one stage if it is wanted now; returns a word for the runner's record. Never raises for the call's sake.
+
+        The check needs a finished transcription. Transcriptions wait here for their turn (`parallel_calls`), before
+        they are claimed, so that the page shows them as queued.
+        """
+        if self.stop.is_set() or (stage is Stage.CHECK and not self._transcribed(call_id)):
+            return "not now"
+        if stage is not Stage.TRANSCRIBE:
+            return self._claimed(call_id, stage)
+        while not self._speech_room.acquire(timeout=0.5):
+            if self.stop.is_set():
+                return "not now"
+        try:
+            return self._claimed(call_id, stage)
+        finally:
+            self._speech_room.release()
+
+    def beat(self, now_ms: int) -> None:
+        """Heartbeat for every stage in work here."""
+        for claimed in self.claims():
+            progress.beat(self.db, claimed, now_ms=now_ms)
+
+    def claims(self) -> tuple[Claim, ...]:
+        """The stages in work now."""
+        with self._lock:
+            return tuple(self._claims)
+
+    def _claimed(self, call_id: str, stage: Stage) -> str:
+        if self.stop.is_set():
+            return "not now"
+        claimed = progress.claim(self.db, call_id, stage, now_ms=self.clock())
+        if claimed is None:
+            return "not wanted"
+        with self._lock:
+            self._claims.add(claimed)
+        try:
+            return self._run(claimed).state.value
+        except Interrupted as e:
+            log.info("%s", e)
+            progress.release(self.db, claimed, now_ms=self.clock())
+            return "interrupted"
+        except Exception as e:  # the worker loop's boundary: one call never stops the others
+            log.exception("call %s: stage %s failed", call_id, stage)
+            message = str(e) if isinstance(e, CallqaError) else f"处理出错（{type(e).__name__}）；详见系统日志"
+            self._finish(claimed, StageResult(StageState.FAILED, message))
+            return StageState.FAILED.value
+        finally:
+            with self._lock:
+                self._claims.discard(claimed)
+
+    def _run(self, claimed: Claim) -> StageResult:
+        match claimed.stage:
+            case Stage.ATTRIBUTE:
+                attribute.attribute(self.db, claimed.call_id, now_ms=self.clock())
+            case Stage.LINK:
+                link.link(self.db, claimed.call_id, now_ms=self.clock())
+            case Stage.TRANSCRIBE:
+                with self.engine.lend(self.clock()) as engine:
+                    return transcribe(
+                        self.db,
+                        claimed,
+                        engine=engine,
+                        engine_problem=self.engine.problem,
+                        recordings=self.recordings,
+                        clock=self.clock,
+                        stopping=self.stop.is_set,
+                    )
+            case Stage.CHECK:
+                return check.check(self.db, claimed, recordings=self.recordings, clock=self.clock)
+        return self._finish(claimed, StageResult(StageState.DONE))
+
+    def _finish(self, claimed: Claim, result: StageResult) -> StageResult:
+        with self.db.write() as session:
+            progress.finish(session, claimed, result, now_ms=self.clock())
+        return result
+
+    def _transcribed(self, call_id: str) -> bool:
+        stages = progress.progress_of_call(self.db, call_id)
+        return any(view.stage is Stage.TRANSCRIBE and view.state is StageState.DONE for view in stages)
