@@ -1,0 +1,233 @@
+"""Role `bridge`: a back-to-back user agent between a trunk and seat phones, both ways.
+
+Rules: the caller's INVITE rings every target at once; the first 200 wins and the others are cancelled; a 200 that
+comes too late is acknowledged and ended (leg.py). The caller gets his 200 only when somebody answered, with exactly the
+voice codec of that answer, so that packets pass unchanged; targets are offered only what the caller offered. All
+targets share one RTP port of ours. Early media is passed on where there is one target (a trunk).
+BYE from either side ends the other; a caller who gives up cancels all.
+"""
+
+from collections.abc import Callable
+
+from callqa.sip.call import Call, CallFacts
+from callqa.sip.core import Core
+from callqa.sip.events import Address, CallAbandoned, CallEnded, CallRinging, CallUnanswered, HangupParty
+from callqa.sip.headers import quote
+from callqa.sip.leg import Leg
+from callqa.sip.routing import ALL_BUSY, NO_ANSWER, Refusal, Target
+from callqa.sip.sdp import OUR_CODECS, Codecs, Session, agreed_codecs, common_codecs
+from callqa.sip.timers import Alarm
+from callqa.sip.transaction import Transaction
+from callqa.units import Channel, Direction
+
+OUTBOUND_RING_S = 120.0  # networks give up after 60-90 s themselves
+_OUTBOUND_REASONS = {
+    404: "空号", 408: "无人接听", 480: "无人接听", 486: "对方占线", 484: "号码不全", 600: "对方占线", 603: "对方拒接",
+}  # fmt: skip
+_PARTIES = {Channel.CITIZEN: HangupParty.CITIZEN, Channel.AGENT: HangupParty.AGENT}
+
+
+class BridgeCall(Call):
+    """Two legs, one call. caller: the leg of the INVITE that came in; ringing: legs dialled and not decided yet."""
+
+    def __init__(
+        self, core: Core, facts: CallFacts, invite: Transaction, source: Address,
+        on_over: Callable[[Call], None], on_seat_taken: Callable[["BridgeCall", str, float], None],
+    ) -> None:  # fmt: skip
+        super().__init__(core, facts, invite.request, on_over)
+        inbound = facts.direction is Direction.INBOUND
+        self.caller = Leg.incoming(core, self, Channel.CITIZEN if inbound else Channel.AGENT, invite, source, 0)
+        self.caller.dialog.behind_nat = not inbound
+        self.callee: Leg | None = None
+        self.ringing: dict[Leg, Target] = {}
+        self._far = Channel.AGENT if inbound else Channel.CITIZEN
+        self._on_seat_taken = on_seat_taken
+        self._offer: Session | None = None
+        self._statuses: list[int] = []
+        self._rung = False
+        self._alarm: Alarm | None = None
+
+    def start(self, offer: Session | None, targets: tuple[Target, ...] | Refusal, now: float) -> None:
+        """Ring the targets. offer: None when the INVITE had no SDP; then our offer goes into the 200."""
+        self.begin(now)
+        self._offer = self.caller.session = offer
+        offered = common_codecs(offer) if offer else OUR_CODECS
+        if isinstance(targets, Refusal):
+            self._refuse(targets, now)
+            return
+        if not offered:
+            self._fail(Refusal(488, "没有共同的语音编码"), now)
+            return
+        ports = self.take_ports(2)
+        if ports is None:
+            self._fail(Refusal(503, "没有空闲的媒体端口"), now)
+            return
+        self.caller.local_port, self.caller.codecs = ports[0], offered
+        self.caller.ring(100, b"", now)
+        self.open_media(self.caller, now)
+        for i, target in enumerate(targets):
+            leg = self._dial(target, ports[1], offered)
+            if i == 0:
+                self.open_media(leg, now)
+            leg.dial(leg.sdp(offered), now)
+        inbound = self.facts.direction is Direction.INBOUND
+        limit_s = float(self.core.desk.routing.ring_timeout_s) if inbound else OUTBOUND_RING_S
+        self._alarm = self.core.timers.at(now + limit_s, self._ring_timeout)
+
+    def _dial(self, target: Target, port: int, offered: Codecs) -> Leg:
+        f = self.facts
+        shown = f.from_number or "anonymous"
+        caller = f"{quote(f.from_number or '未知号码')} <{self.core.uri(target.peer, shown)}>"
+        called = (
+            f"<{self.core.uri(target.peer, target.seat_extension)}>" if target.seat_extension else f"<{target.uri}>"
+        )
+        fields = (("X-Ticket-Id", self.ticket_hint), ("User-to-User", self.user_to_user))
+        leg = Leg.outgoing(
+            self.core,
+            self,
+            self._far,
+            port,
+            target=target.uri,
+            peer=target.peer,
+            caller=caller,
+            called=called,
+            fields=fields,
+        )
+        leg.codecs = offered
+        leg.dialog.behind_nat = target.seat_extension is not None
+        self.ringing[leg] = target
+        return leg
+
+    # -- before the answer ------------------------------------------------------------------------------------------
+
+    def leg_provisional(self, leg: Leg, status: int, session: Session | None, now: float) -> None:
+        """Pass ringing back; early media only from a single target."""
+        if self.over or self.callee is not None or leg not in self.ringing:
+            return
+        if not self._rung:
+            self._rung = True
+            self.core.emit(CallRinging(self.call_id, now))
+            if session is None:
+                self.caller.ring(180, b"", now)
+        if session is not None and self.ringing[leg].seat_extension is None:
+            self._early_media(leg, session, now)
+        elif session is None and status != 180:
+            self.caller.ring(180, b"", now)
+
+    def _early_media(self, leg: Leg, session: Session, now: float) -> None:
+        agreed = agreed_codecs(leg.codecs, session)
+        if not agreed or self._offer is None:
+            self.caller.ring(180, b"", now)
+            return
+        leg.session = session
+        self.change_media(leg, now)
+        self.caller.ring(183, self.caller.sdp(agreed, answering=self._offer), now)
+
+    def leg_answered(self, leg: Leg, session: Session | None, now: float) -> None:
+        """The first answer connects the call."""
+        target = self.ringing.pop(leg, None)
+        agreed = agreed_codecs(leg.codecs, session) if session else ()
+        if self.over or self.callee is not None or target is None:
+            leg.end(now)
+            return
+        if not agreed:
+            leg.end(now)
+            self.core.fault(
+                now, f"{target.seat_extension or '中继'} 接听时没有共同的语音编码", leg.dialog.observed, self.call_id
+            )
+            self._one_less(488, now)
+            return
+        self.callee = leg
+        self._cancel_ringing(now)
+        leg.session, leg.codecs, self.caller.codecs = session, agreed, agreed
+        self.seat_extension = target.seat_extension or self.seat_extension
+        self.caller.accept(self.caller.sdp(agreed, answering=self._offer), now)
+        self.change_media(leg, now)
+        self.change_media(self.caller, now)
+        self.connected(now, (self.sip_call_id, leg.dialog.call_id))
+        if self.seat_extension is not None:
+            self._on_seat_taken(self, self.seat_extension, now)
+
+    def leg_refused(self, leg: Leg, status: int, now: float) -> None:
+        """One target less."""
+        if self.ringing.pop(leg, None) is not None and not self.over:
+            self._one_less(status, now)
+
+    def seat_taken(self, extension: str, now: float) -> None:
+        """A seat that rang for us answered another call: stop ringing it."""
+        for leg in [x for x, t in self.ringing.items() if t.seat_extension == extension]:
+            del self.ringing[leg]
+            leg.end(now)
+            self._one_less(486, now)
+
+    def _one_less(self, status: int, now: float) -> None:
+        self._statuses.append(status)
+        if self.ringing or self.over or self.callee is not None:
+            return
+        if self.facts.direction is Direction.INBOUND:
+            busy = all(s in (486, 600) for s in self._statuses)
+            refusal = (
+                Refusal(488, "没有共同的语音编码") if set(self._statuses) == {488} else ALL_BUSY if busy else NO_ANSWER
+            )
+        else:
+            if status in (401, 403, 407):
+                self.core.fault(now, f"中继拒绝了呼出（{status}），请检查中继的认证与权限", None, self.call_id)
+            passed = status if status >= 400 and status not in (401, 407) else 480
+            refusal = Refusal(passed, _OUTBOUND_REASONS.get(status, f"呼叫失败（{status}）"))
+        self._refuse(refusal, now)
+
+    def _ring_timeout(self, now: float) -> None:
+        if not self.over and self.callee is None:
+            self._cancel_ringing(now)
+            self._refuse(NO_ANSWER, now)
+
+    def leg_cancelled(self, leg: Leg, now: float) -> None:
+        """The caller gave up: 呼损 when it was a citizen."""
+        self._cancel_ringing(now)
+        if self.facts.direction is Direction.INBOUND:
+            self.finish(CallAbandoned(self.call_id, now, "诉求人在接通前挂断"), now)
+        else:
+            self.finish(CallUnanswered(self.call_id, now, "坐席取消呼叫", 487), now)
+
+    def _cancel_ringing(self, now: float) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        ringing, self.ringing = list(self.ringing), {}
+        for leg in ringing:
+            leg.end(now)
+
+    def _fail(self, refusal: Refusal, now: float) -> None:
+        self.core.fault(now, refusal.reason, self.caller.dialog.observed, self.call_id)
+        self._refuse(refusal, now)
+
+    def _refuse(self, refusal: Refusal, now: float) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+        self.caller.refuse(refusal.status, now)
+        self.finish(CallUnanswered(self.call_id, now, refusal.reason, refusal.status), now)
+
+    # -- after the answer -------------------------------------------------------------------------------------------
+
+    def leg_media(self, leg: Leg, now: float) -> None:
+        """Hold, refresh or a new address on one leg."""
+        if leg is self.caller or leg is self.callee:
+            self.change_media(leg, now)
+
+    def leg_ended(self, leg: Leg, now: float) -> None:
+        """BYE from one side ends the other."""
+        if leg is not self.caller and leg is not self.callee:
+            return
+        self.hang_up_legs(now)
+        self.finish(CallEnded(self.call_id, now, _PARTIES[leg.channel]), now)
+
+    def leg_lost(self, leg: Leg, now: float) -> None:
+        """The caller never acknowledged our 200."""
+        self.hang_up_legs(now)
+        self.finish(CallEnded(self.call_id, now, HangupParty.NETWORK), now)
+
+    def hang_up_legs(self, now: float) -> None:
+        """End both legs and whatever still rings."""
+        self._cancel_ringing(now)
+        self.caller.end(now)
+        if self.callee is not None:
+            self.callee.end(now)

@@ -1,0 +1,147 @@
+"""What every call has, whatever its role: its facts, its media events, its end. Ports go back when it is over."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from callqa.sip.core import Core
+from callqa.sip.events import (
+    Address,
+    CallAbandoned,
+    CallAnswered,
+    CallEnded,
+    CallMode,
+    CallStarted,
+    CallUnanswered,
+    HangupParty,
+    MediaChanged,
+    MediaClosed,
+    MediaOpened,
+)
+from callqa.sip.leg import Leg
+from callqa.sip.message import Request
+from callqa.sip.sdp import Codecs
+from callqa.units import Channel, Direction
+
+HINT_MOST_CHARS = 256  # X-Ticket-Id and User-to-User: longer ones are cut
+
+
+@dataclass(frozen=True, slots=True)
+class CallFacts:
+    """What is known of a call when its first INVITE is taken."""
+
+    mode: CallMode
+    direction: Direction
+    from_number: str
+    to_number: str
+    seat_extension: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CallView:
+    """A call for the live board. since: when it entered this state. number: the citizen's."""
+
+    call_id: str
+    direction: Direction
+    state: str  # ringing, talking, held
+    number: str
+    seat_extension: str | None
+    since: float
+
+
+def hint(request: Request, name: str) -> str | None:
+    """A header that is passed on as it came."""
+    value = request.headers.first(name)
+    return value[:HINT_MOST_CHARS] if value else None
+
+
+class Call:
+    """Base of the roles. on_over: called once, when the user agent may forget the call."""
+
+    def __init__(self, core: Core, facts: CallFacts, invite: Request, on_over: Callable[["Call"], None]) -> None:
+        self.core = core
+        self.facts = facts
+        self.call_id = core.call_ids()
+        self.seat_extension = facts.seat_extension
+        self.ticket_hint = hint(invite, "X-Ticket-Id")
+        self.user_to_user = hint(invite, "User-to-User")
+        self.sip_call_id = invite.call_id
+        self.answered = False
+        self.over = False
+        self.since = 0.0
+        self._on_over = on_over
+        self._ports: list[int] = []
+        self._told: dict[Channel, tuple[Codecs, Address | None, bool]] = {}
+
+    def begin(self, now: float) -> None:
+        """Report the call."""
+        self.since = now
+        f = self.facts
+        self.core.emit(
+            CallStarted(
+                self.call_id, now, f.mode, f.direction, f.from_number, f.to_number, self.sip_call_id,
+                f.seat_extension, self.ticket_hint, self.user_to_user,
+            )
+        )  # fmt: skip
+
+    def take_ports(self, n: int) -> list[int] | None:
+        """n RTP ports, or None (and none kept) when the pool is empty."""
+        for _ in range(n):
+            port = self.core.ports.take()
+            if port is None:
+                return None
+            self._ports.append(port)
+        return self._ports
+
+    def open_media(self, leg: Leg, now: float) -> None:
+        """Report a leg's port with the codecs offered or agreed."""
+        remote = leg.session.remote if leg.session else None
+        self._told[leg.channel] = (leg.codecs, remote, False)
+        self.core.emit(MediaOpened(self.call_id, now, leg.channel, leg.local_port, leg.codecs, remote))
+
+    def change_media(self, leg: Leg, now: float) -> None:
+        """Report a leg's media when anything in it differs from what was last reported."""
+        if self.over or leg.session is None:
+            return
+        told = (leg.codecs, leg.session.remote, leg.session.held)
+        before = self._told.get(leg.channel)
+        if told != before:
+            self._told[leg.channel] = told
+            if before is not None and told[2] != before[2]:
+                self.since = now
+            self.core.emit(MediaChanged(self.call_id, now, leg.channel, *told))
+
+    def connected(self, now: float, sip_call_ids: tuple[str, ...]) -> None:
+        """Report the answer."""
+        self.answered, self.since = True, now
+        self.core.emit(CallAnswered(self.call_id, now, self.seat_extension, sip_call_ids))
+
+    def finish(self, event: CallEnded | CallUnanswered | CallAbandoned, now: float) -> None:
+        """Report the end, give the ports back, let go; only the first time."""
+        if self.over:
+            return
+        self.over = True
+        self.core.emit(event)
+        self.core.emit(MediaClosed(self.call_id, now))
+        for port in self._ports:
+            self.core.ports.give_back(port)
+        self._on_over(self)
+
+    def stop(self, now: float, party: HangupParty) -> None:
+        """End the call from our side, in whatever state it is."""
+        self.hang_up_legs(now)
+        if self.answered:
+            self.finish(CallEnded(self.call_id, now, party), now)
+        else:
+            self.finish(CallUnanswered(self.call_id, now, "系统结束呼叫", 487), now)
+
+    def hang_up_legs(self, now: float) -> None:
+        """End every leg; each role knows its own."""
+        raise NotImplementedError
+
+    def view(self) -> CallView:
+        """How the live board shows it."""
+        held = any(h for _, _, h in self._told.values())
+        f = self.facts
+        state = ("held" if held else "talking") if self.answered else "ringing"
+        number = f.from_number if f.direction is Direction.INBOUND else f.to_number
+        return CallView(self.call_id, f.direction, state, number, self.seat_extension, self.since)

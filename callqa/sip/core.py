@@ -1,0 +1,94 @@
+"""What the roles of the user agent share: transactions, timers, dialogs, events to report, datagrams to send.
+
+Holds no rule about calls; those are in leg.py (one dialog), call.py, answer.py and bridge.py (one call).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from callqa.desk import Desk
+from callqa.sip.dialog import DialogId
+from callqa.sip.events import Address, Event, SipFault
+from callqa.sip.timers import Timers
+from callqa.sip.transaction import Transactions
+
+if TYPE_CHECKING:
+    from callqa.sip.leg import Leg
+
+ALLOW = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "REGISTER", "INFO", "UPDATE")
+FAULT_EVERY_S = 10.0  # the same fault from the same address is told once in so long
+FAULTS_MOST = 1_000
+SERVER = "callqa"
+
+
+class PortPool(Protocol):
+    """Free RTP ports. take() gives an even one, or None when all are in use."""
+
+    def take(self) -> int | None: ...
+
+    def give_back(self, port: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class UserAgentSettings:
+    """listen: where the process receives SIP. host_for: our IP address as the peer at a given IP address reaches it.
+
+    nonce_secret: random bytes for digest nonces; b"" lets the user agent draw from its tokens.
+    """
+
+    listen: Address
+    host_for: Callable[[str], str]
+    nonce_secret: bytes = b""
+
+
+class Core:
+    """Shared state of one user agent. tokens: unguessable text for tags and branches; call_ids: our call_id."""
+
+    def __init__(
+        self,
+        settings: UserAgentSettings,
+        desk: Desk,
+        ports: PortPool,
+        call_ids: Callable[[], str],
+        tokens: Callable[[], str],
+    ) -> None:
+        self.settings = settings
+        self.desk = desk
+        self.ports = ports
+        self.call_ids = call_ids
+        self.tokens = tokens
+        self.timers = Timers()
+        self.outbox: list[tuple[bytes, Address]] = []
+        self.happened: list[Event] = []
+        self.legs: dict[DialogId, Leg] = {}
+        self.transactions = Transactions(self.send, tokens, self.timers)
+        self._told: dict[tuple[str, str], float] = {}
+
+    def send(self, data: bytes, peer: Address) -> None:
+        """Put a datagram into the outbox."""
+        self.outbox.append((data, peer))
+
+    def emit(self, event: Event) -> None:
+        """Report an event."""
+        self.happened.append(event)
+
+    def local(self, peer: Address) -> Address:
+        """Our address as that peer reaches it."""
+        return (self.settings.host_for(peer[0]), self.settings.listen[1])
+
+    def uri(self, peer: Address, user: str = SERVER) -> str:
+        """Our SIP URI as that peer reaches us."""
+        host, port = self.local(peer)
+        return f"sip:{user}@{f'[{host}]' if ':' in host else host}:{port}"
+
+    def fault(self, now: float, text: str, source: Address | None = None, call_id: str | None = None) -> None:
+        """Report a fault, the same text from the same host at most once in FAULT_EVERY_S."""
+        key = (text, source[0] if source else "")
+        if now - self._told.get(key, now - FAULT_EVERY_S) < FAULT_EVERY_S:
+            return
+        self._told.pop(key, None)
+        self._told[key] = now
+        if len(self._told) > FAULTS_MOST:
+            del self._told[next(iter(self._told))]
+        self.emit(SipFault(now, text, source, call_id))

@@ -1,0 +1,133 @@
+"""Dialogs (RFC 3261 §12): who talks with whom under which tags, CSeq numbers, route set, target refresh.
+
+Addresses are literals: there is no DNS. A next hop that is a name, or lies behind NAT, is replaced by the address that the
+peer's messages really come from.
+"""
+
+import ipaddress
+from dataclasses import dataclass
+
+from callqa.errors import ProtocolError
+from callqa.sip.events import Address
+from callqa.sip.headers import Headers, Uri, param, parse_name_addr, parse_uri
+from callqa.sip.message import Request, Response
+
+DialogId = tuple[str, str]  # Call-ID, our tag
+
+
+@dataclass(slots=True, eq=False)
+class Dialog:
+    """One dialog. local and remote: From/To values without tags. observed: where the peer's messages come from."""
+
+    call_id: str
+    local: str
+    local_tag: str
+    remote: str
+    remote_tag: str
+    target: str
+    contact: str
+    observed: Address
+    routes: tuple[str, ...] = ()
+    local_cseq: int = 0
+    remote_cseq: int = -1
+    behind_nat: bool = False  # a seat's phone: always answer to where it speaks from
+
+    @property
+    def key(self) -> DialogId:
+        return (self.call_id, self.local_tag)
+
+    def request(
+        self,
+        method: str,
+        *,
+        cseq: int | None = None,
+        fields: tuple[tuple[str, str | None], ...] = (),
+        body: bytes = b"",
+    ) -> Request:
+        """A request inside the dialog, without Via. cseq: given for ACK, else the next number."""
+        if cseq is None:
+            self.local_cseq += 1
+            cseq = self.local_cseq
+        headers = Headers.of(
+            ("Max-Forwards", "70"),
+            *(("Route", r) for r in self.routes),
+            ("From", f"{self.local};tag={self.local_tag}"),
+            ("To", f"{self.remote};tag={self.remote_tag}" if self.remote_tag else self.remote),
+            ("Call-ID", self.call_id),
+            ("CSeq", f"{cseq} {method}"),
+            ("Contact", self.contact),
+            *fields,
+            ("Content-Type", "application/sdp" if body else None),
+        )
+        return Request(method, self.target, headers, body)
+
+    @property
+    def next_hop(self) -> Address:
+        """Where requests of this dialog go."""
+        if self.behind_nat:
+            return self.observed
+        try:
+            uri = parse_name_addr(self.routes[0]).uri if self.routes else parse_uri(self.target)
+        except ProtocolError:
+            return self.observed
+        return address_of(uri) or self.observed
+
+    def accepts(self, request: Request) -> bool:
+        """Take the CSeq of a request from the peer; False when it is out of order (500, RFC 3261 §12.2.2)."""
+        if request.cseq.number < self.remote_cseq:
+            return False
+        self.remote_cseq = request.cseq.number
+        return True
+
+    def refresh_target(self, message: Request | Response) -> None:
+        """Take the Contact of a (re-)INVITE or UPDATE, or of its response; a missing or strange one changes nothing."""
+        contact = message.headers.first("Contact")
+        if contact is None:
+            return
+        try:
+            self.target = str(parse_name_addr(contact).uri)
+        except ProtocolError:
+            return
+
+
+def address_of(uri: Uri) -> Address | None:
+    """Host and port of a SIP URI whose host is an IP address, else None."""
+    host = (param(uri.params, "maddr") or uri.host).strip("[]")
+    try:
+        return (str(ipaddress.ip_address(host)), uri.port or 5060)
+    except ValueError:
+        return None
+
+
+def without_tag(value: str) -> str:
+    """A From or To value without its tag."""
+    address = parse_name_addr(value)
+    kept = tuple(p for p in address.params if p[0] != "tag")
+    return str(type(address)(address.uri, address.display, kept))
+
+
+def dialog_of_server(invite: Request, local_tag: str, contact: str, source: Address) -> Dialog:
+    """The dialog an INVITE from a peer makes at our side."""
+    dialog = Dialog(
+        invite.call_id, without_tag(invite.headers.first("To") or ""), local_tag,
+        without_tag(invite.headers.first("From") or ""), invite.from_tag,
+        str(invite.from_.uri), contact, source, invite.headers.all("Record-Route"), 0, invite.cseq.number,
+    )  # fmt: skip
+    dialog.refresh_target(invite)
+    return dialog
+
+
+def dialog_of_client(invite: Request, contact: str, peer: Address) -> Dialog:
+    """The dialog our INVITE is about to make; `established` completes it."""
+    return Dialog(
+        invite.call_id, without_tag(invite.headers.first("From") or ""), invite.from_tag,
+        without_tag(invite.headers.first("To") or ""), "", invite.uri, contact, peer, (), invite.cseq.number,
+    )  # fmt: skip
+
+
+def established(dialog: Dialog, response: Response, source: Address) -> None:
+    """Take remote tag, route set (reversed) and target from a response to our INVITE."""
+    dialog.remote_tag = response.to_tag
+    dialog.routes = tuple(reversed(response.headers.all("Record-Route")))
+    dialog.observed = source
+    dialog.refresh_target(response)

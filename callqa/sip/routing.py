@@ -1,0 +1,79 @@
+"""Who is rung and where calls go: pure functions of the desk, the registrations and who is busy."""
+
+import ipaddress
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from callqa.desk import Desk, DeskTrunk
+from callqa.matching import canonical_number
+from callqa.sip.events import Address
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Somewhere an INVITE goes. seat_extension: None for a trunk."""
+
+    uri: str
+    peer: Address
+    seat_extension: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a call is not put through. reason: Chinese."""
+
+    status: int
+    reason: str
+
+
+NOBODY = Refusal(480, "无座席签入")
+ALL_BUSY = Refusal(486, "全部占线")
+NO_ANSWER = Refusal(480, "无人接听")
+
+
+def ring_all(
+    desk: Desk, contacts: Mapping[str, Sequence[Target]], busy: Collection[str]
+) -> tuple[Target, ...] | Refusal:
+    """Every contact of every seat that somebody signed in to and that is not busy, in the desk's order."""
+    manned = [s.extension for s in desk.seats if s.agent_no and contacts.get(s.extension)]
+    if not manned:
+        return NOBODY
+    return tuple(t for e in manned if e not in busy for t in contacts[e]) or ALL_BUSY
+
+
+def outbound_target(desk: Desk, dialled: str) -> Target | Refusal:
+    """The trunk for a dialled number: the first dial rule that matches it as dialled or in canonical form."""
+    canonical = canonical_number(dialled)
+    trunks = {t.name: t for t in desk.trunks}
+    for rule in desk.dial_plan:
+        if not canonical or not any(_matches(rule.pattern, n) for n in (dialled, canonical)):
+            continue
+        trunk = trunks.get(rule.trunk)
+        if trunk is None or not trunk.host:
+            return Refusal(503, f"中继“{rule.trunk}”没有呼出地址，请在中继设置里填写")
+        host = f"[{trunk.host}]" if ":" in trunk.host else trunk.host
+        number = re.sub(r"[\s().-]", "", dialled)
+        return Target(f"sip:{number}@{host}:{trunk.port}", (trunk.host, trunk.port))
+    return Refusal(403, f"号码“{dialled}”不在拨号方案内")
+
+
+def _matches(pattern: str, number: str) -> bool:
+    try:
+        return re.fullmatch(pattern, number) is not None
+    except re.error:
+        return False  # a rule that is no pattern lets nothing through
+
+
+def find_trunk(desk: Desk, host: str) -> DeskTrunk | None:
+    """The trunk whose allow-list holds an IP address (single addresses or networks like 10.0.0.0/24)."""
+    return next((t for t in desk.trunks if any(_covers(a, host) for a in t.addresses)), None)
+
+
+def _covers(allowed: str, host: str) -> bool:
+    if "/" not in allowed:
+        return allowed == host
+    try:
+        return ipaddress.ip_address(host) in ipaddress.ip_network(allowed, strict=False)
+    except ValueError:
+        return False

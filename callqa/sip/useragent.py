@@ -1,0 +1,317 @@
+"""The user agent of the recorder: datagrams and deadlines in, datagrams and events out; no socket, no clock.
+
+It decides only what a request is for: a registration, a new call (from a trunk, from a seat, from a stranger), something
+inside a dialog. The rest is in registrar.py, bridge.py, answer.py and leg.py.
+
+Who an INVITE is from, in this order: the signalling address of a trunk; a seat (its registered address, or its
+extension in From: digest is asked then); the allow-list of a trunk; a stranger, who gets 403.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from callqa.desk import Desk
+from callqa.errors import ProtocolError
+from callqa.sip.answer import AnswerCall
+from callqa.sip.auth import DigestServer
+from callqa.sip.bridge import BridgeCall
+from callqa.sip.call import Call, CallFacts, CallView
+from callqa.sip.core import ALLOW, Core, PortPool, UserAgentSettings
+from callqa.sip.events import Address, CallMode, Event, HangupParty
+from callqa.sip.headers import one_line, parse_number
+from callqa.sip.identity import called_number, caller_number, dialled
+from callqa.sip.leg import Leg
+from callqa.sip.message import Request, Response, is_keepalive, parse_message
+from callqa.sip.registrar import Registrar, SavedBinding
+from callqa.sip.routing import Refusal, find_trunk, outbound_target, ring_all
+from callqa.sip.sdp import Session, parse_sdp
+from callqa.sip.transaction import Transaction
+from callqa.units import Direction
+
+__all__ = ["CallView", "PortPool", "SavedBinding", "SeatView", "UserAgent", "UserAgentSettings"]
+
+SUPPORTED: frozenset[str] = frozenset()  # option tags we can be required to know
+_KNOWN_METHODS = frozenset({*ALLOW, "SUBSCRIBE", "NOTIFY", "REFER", "MESSAGE", "PRACK", "PUBLISH"})
+_FORWARDS_MOST = 255
+
+
+@dataclass(frozen=True, slots=True)
+class SeatView:
+    """A seat for the live board."""
+
+    extension: str
+    agent_no: str | None
+    registered: bool
+    contact: str
+    busy: bool
+
+
+class UserAgent:
+    """One SIP user agent. `now` is monotonic seconds throughout.
+
+    After every `receive`, `advance` or command: send `datagrams()`, handle `events()` in order, and call `advance` again at
+    `next_deadline()`. garbage_count: datagrams that were no SIP message.
+    """
+
+    def __init__(
+        self,
+        settings: UserAgentSettings,
+        desk: Desk,
+        ports: PortPool,
+        call_ids: Callable[[], str],
+        tokens: Callable[[], str],
+    ) -> None:
+        self._core = Core(settings, desk, ports, call_ids, tokens)
+        self._registrar = Registrar(self._core, DigestServer(settings.nonce_secret or tokens().encode()))
+        self._calls: dict[str, BridgeCall | AnswerCall] = {}
+        self.garbage_count = 0
+
+    # -- the loop around it -----------------------------------------------------------------------------------------
+
+    def receive(self, data: bytes, source: Address, now: float) -> None:
+        """Take one datagram. Nothing in it can raise."""
+        if is_keepalive(data):
+            return
+        try:
+            message = parse_message(data)
+            if isinstance(message, Response):
+                self._core.transactions.receive_response(message, source, now)
+            else:
+                self._receive_request(message, source, now)
+        except ProtocolError:
+            self.garbage_count += 1
+
+    def advance(self, now: float) -> None:
+        """Do what is due by `now`."""
+        self._core.timers.ring(now)
+
+    def next_deadline(self) -> float | None:
+        """When `advance` has something to do, or None."""
+        return self._core.timers.next_deadline()
+
+    def datagrams(self) -> list[tuple[bytes, Address]]:
+        """Datagrams to send since the last call, in order."""
+        out, self._core.outbox[:] = list(self._core.outbox), []
+        return out
+
+    def events(self) -> list[Event]:
+        """What happened since the last call, in order."""
+        out, self._core.happened[:] = list(self._core.happened), []
+        return out
+
+    # -- commands ---------------------------------------------------------------------------------------------------
+
+    def set_desk(self, desk: Desk, now: float) -> None:
+        """Use another desk; calls in progress go on."""
+        self._core.desk = desk
+        self._registrar.keep_only(frozenset(s.extension for s in desk.seats), now)
+
+    def hang_up(self, call_id: str, now: float, party: HangupParty = HangupParty.NETWORK) -> bool:
+        """End a call in any state; False when there is none of that id."""
+        call = self._calls.get(call_id)
+        if call is not None:
+            call.stop(now, party)
+        return call is not None
+
+    def media_timeout(self, call_id: str, now: float) -> bool:
+        """End a call whose media stopped on both sides."""
+        return self.hang_up(call_id, now)
+
+    def registrations(self, now: float, wall_ms: int) -> tuple[SavedBinding, ...]:
+        """The registrations as JSON-able values; wall_ms: the wall time at `now`, UTC milliseconds."""
+        return self._registrar.save(now, wall_ms)
+
+    def restore_registrations(self, bindings: Iterable[SavedBinding], now: float, wall_ms: int) -> None:
+        """Take back saved registrations that have not expired."""
+        self._registrar.restore(bindings, now, wall_ms)
+
+    def calls(self) -> tuple[CallView, ...]:
+        """Calls in progress, oldest first."""
+        return tuple(c.view() for c in self._calls.values())
+
+    def seats(self) -> tuple[SeatView, ...]:
+        """All seats of the desk."""
+        contacts, busy = self._registrar.contacts(), self._busy()
+        return tuple(
+            SeatView(
+                s.extension,
+                s.agent_no,
+                s.extension in contacts,
+                contacts[s.extension][0].uri if s.extension in contacts else "",
+                s.extension in busy,
+            )
+            for s in self._core.desk.seats
+        )
+
+    def idle(self) -> bool:
+        """Whether no call, leg or transaction is left (registrations may be)."""
+        return not self._calls and not self._core.legs and not len(self._core.transactions)
+
+    # -- requests ---------------------------------------------------------------------------------------------------
+
+    def _receive_request(self, request: Request, source: Address, now: float) -> None:
+        if request.method == "ACK":
+            self._receive_ack(request, now)
+            return
+        forwards = request.headers.first("Max-Forwards")
+        hops = parse_number(forwards, "Max-Forwards", _FORWARDS_MOST) if forwards is not None else _FORWARDS_MOST
+        t = self._core.transactions.receive_request(request, source, now)
+        if t is None:
+            return
+        refusal = self._unfit(t, hops)
+        if refusal is not None:
+            status, fields = refusal
+            self._core.transactions.reply(t, status, now, to_tag=self._core.tokens(), fields=fields)
+        elif request.method == "OPTIONS":
+            fields = (("Allow", one_line(ALLOW)), ("Accept", "application/sdp"))
+            self._core.transactions.reply(t, 200, now, to_tag=self._core.tokens(), fields=fields)
+        elif request.method == "CANCEL":
+            self._receive_cancel(t, now)
+        elif request.to_tag:
+            self._receive_in_dialog(t, source, now)
+        elif request.method == "REGISTER":
+            self._registrar.receive(t, source, now)
+        elif request.method == "INVITE":
+            self._receive_invite(t, source, now)
+        else:
+            self._core.transactions.reply(t, 481, now, to_tag=self._core.tokens())
+
+    def _unfit(self, t: Transaction, hops: int) -> tuple[int, tuple[tuple[str, str | None], ...]] | None:
+        """Status and fields where a request is refused before anything looks at its purpose (RFC 3261 §8.2)."""
+        request = t.request
+        if request.method not in ALLOW:
+            return (405 if request.method in _KNOWN_METHODS else 501), (("Allow", one_line(ALLOW)),)
+        if hops == 0 and request.method != "CANCEL":
+            return 483, ()
+        if self._core.transactions.is_merged(t):
+            return 482, ()
+        strange = [o for o in request.headers.tokens("Require") if o.lower() not in SUPPORTED]
+        if strange and request.method != "CANCEL":
+            return 420, (("Unsupported", one_line(strange)),)
+        return None
+
+    def _receive_ack(self, ack: Request, now: float) -> None:
+        leg = self._core.legs.get((ack.call_id, ack.to_tag))
+        if leg is None:
+            # pyVoIP acknowledges our 200 with a fresh To tag: the Call-ID and the CSeq number still tell.
+            leg = next(
+                (
+                    x
+                    for x in self._core.legs.values()
+                    if x.dialog.call_id == ack.call_id and x.waits_for_ack(ack.cseq.number)
+                ),
+                None,
+            )
+        if leg is not None:
+            leg.receive_ack(ack, now)
+        self._core.transactions.receive_ack(ack, now)
+
+    def _receive_cancel(self, t: Transaction, now: float) -> None:
+        invite = self._core.transactions.find_invite(t.request)
+        if invite is None:
+            self._core.transactions.reply(t, 481, now, to_tag=self._core.tokens())
+            return
+        leg = self._leg_of(invite)
+        self._core.transactions.reply(t, 200, now, to_tag=leg.dialog.local_tag if leg else self._core.tokens())
+        if leg is not None:
+            leg.receive_cancel(now)
+
+    def _leg_of(self, invite: Transaction) -> Leg | None:
+        return next((x for x in self._core.legs.values() if x.invite is invite), None)
+
+    def _receive_in_dialog(self, t: Transaction, source: Address, now: float) -> None:
+        leg = self._core.legs.get((t.request.call_id, t.request.to_tag))
+        if leg is None or (leg.dialog.remote_tag and leg.dialog.remote_tag != t.request.from_tag):
+            self._core.transactions.reply(t, 481, now)
+            return
+        leg.receive(t, source, now)
+
+    # -- new calls --------------------------------------------------------------------------------------------------
+
+    def _receive_invite(self, t: Transaction, source: Address, now: float) -> None:
+        desk = self._core.desk
+        trunk = find_trunk(desk, source[0])
+        is_trunk_itself = any(source == (x.host, x.port) for x in desk.trunks) and trunk is not None
+        seats = {s.extension for s in desk.seats}
+        from_seat = self._registrar.seat_at(source) or (t.request.from_.uri.user in seats)
+        if from_seat and not is_trunk_itself:
+            self._call_out(t, source, now)
+        elif trunk is not None:
+            self._call_in(t, source, now)
+        else:
+            self._core.transactions.reply(t, 403, now, to_tag=self._core.tokens())
+            self._core.fault(
+                now, f"来自 {source[0]} 的呼叫被拒绝：这个地址不在任何中继的白名单里，也不是已注册的话机", source
+            )
+
+    def _call_in(self, t: Transaction, source: Address, now: float) -> None:
+        offer = self._offer(t, now)
+        if isinstance(offer, Refusal):
+            return
+        numbers = (caller_number(t.request), called_number(t.request))
+        if self._core.desk.routing.inbound_mode == "answer":
+            answer = AnswerCall(
+                self._core, CallFacts(CallMode.ANSWER, Direction.INBOUND, *numbers), t, source, self._let_go
+            )
+            self._calls[answer.call_id] = answer
+            answer.start(offer, now)
+            return
+        facts = CallFacts(CallMode.BRIDGE, Direction.INBOUND, *numbers)
+        targets = ring_all(self._core.desk, self._registrar.contacts(), self._busy())
+        self._bridge(facts, t, source).start(offer, targets, now)
+
+    def _call_out(self, t: Transaction, source: Address, now: float) -> None:
+        seat = self._registrar.authenticate(t, source, now)
+        if seat is None:
+            return
+        if not self._registrar.is_registered(seat.extension):
+            self._core.transactions.reply(t, 403, now, to_tag=self._core.tokens())
+            self._core.fault(now, f"分机 {seat.extension} 没有注册就呼出，已拒绝", source)
+            return
+        offer = self._offer(t, now)
+        if isinstance(offer, Refusal):
+            return
+        number = dialled(t.request)
+        target = outbound_target(self._core.desk, number)
+        if isinstance(target, Refusal):
+            self._core.fault(now, f"分机 {seat.extension} 呼出被拒绝：{target.reason}", source)
+        ours = self._core.desk.routing.hotline_number or seat.extension
+        facts = CallFacts(CallMode.BRIDGE, Direction.OUTBOUND, ours, called_number(t.request) or number, seat.extension)
+        self._bridge(facts, t, source).start(offer, target if isinstance(target, Refusal) else (target,), now)
+
+    def _bridge(self, facts: CallFacts, t: Transaction, source: Address) -> BridgeCall:
+        call = BridgeCall(self._core, facts, t, source, self._let_go, self._seat_taken)
+        self._calls[call.call_id] = call
+        return call
+
+    def _offer(self, t: Transaction, now: float) -> Session | Refusal | None:
+        """The SDP of an INVITE, None when it has no body; a Refusal when it was answered here."""
+        request = t.request
+        if not request.body:
+            return None
+        kind = (request.headers.first("Content-Type") or "application/sdp").partition(";")[0].strip().lower()
+        try:
+            if kind == "application/sdp":
+                return parse_sdp(request.body)
+            refusal = Refusal(415, "")
+        except ProtocolError:
+            refusal = Refusal(488, "")
+        fields = (("Accept", "application/sdp"),) if refusal.status == 415 else ()
+        self._core.transactions.reply(t, refusal.status, now, to_tag=self._core.tokens(), fields=fields)
+        return refusal
+
+    def _busy(self) -> frozenset[str]:
+        """Seats that talk, or are calling out themselves; a seat that only rings is not busy."""
+        return frozenset(
+            c.seat_extension
+            for c in self._calls.values()
+            if c.seat_extension and (c.answered or c.facts.direction is Direction.OUTBOUND)
+        )
+
+    def _seat_taken(self, by: BridgeCall, extension: str, now: float) -> None:
+        for call in list(self._calls.values()):
+            if call is not by and isinstance(call, BridgeCall):
+                call.seat_taken(extension, now)
+
+    def _let_go(self, call: Call) -> None:
+        self._calls.pop(call.call_id, None)
