@@ -175,7 +175,13 @@ def _ticket_without_call(ticket: TicketSide, calls: Sequence[CallSide], from_ms:
             yield Finding(check, Outcome.MISMATCH, Level.WARNING, text, None, ticket.ticket_no)
 
 
-_MOBILE = re.compile(r"(?<!\d)1[3-9]\d{9}(?!\d)")
+_SAID_DIGITS = re.compile(r"[0-9零〇○幺一二三四五六七八九\s，,、。\-]{11,}")
+_MOBILE = re.compile(r"1[3-9]\d{9}")
+
+
+def spoken_mobiles(text: str) -> tuple[str, ...]:
+    """Mobile numbers read out in one sentence, pauses inside a number allowed."""
+    return tuple(n for run in _SAID_DIGITS.findall(text) for n in _MOBILE.findall(digits_of(run)))
 
 
 def _phone(call: CallSide, ticket: TicketSide) -> Iterator[Finding]:
@@ -183,7 +189,7 @@ def _phone(call: CallSide, ticket: TicketSide) -> Iterator[Finding]:
     if not ticket.contact_phone:
         return
     check, phone = Check.CONTACT_PHONE, ticket.contact_phone
-    spoken = [(n, u) for u in _utterances(call) for n in _MOBILE.findall(digits_of(u.text))]
+    spoken = [(n, u) for u in _utterances(call) for n in spoken_mobiles(u.text)]
     equal = [u for n, u in spoken if n == phone]
     if equal:
         text = f"工单联系电话 {phone} 与通话中所报一致"

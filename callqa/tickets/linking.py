@@ -7,8 +7,8 @@ Order:
    clearly ahead, doubtful when the evidence is thin or two tickets are nearly equal, unlinked when there is none.
 
 A ticket may belong to several calls (受理, 核实, 回访), so nothing here looks at other calls. The result does not
-depend on the order of the tickets, and a ticket without any evidence never changes it. Times outside the window are
-no evidence at all for an inbound call: an old ticket of the same citizen is not this call's ticket.
+depend on the order of the tickets, and a ticket without any evidence never changes it. An inbound call's ticket is
+accepted between two minutes before and thirty minutes after it; hours away, the same citizen's ticket is another one.
 """
 
 import contextlib
@@ -22,11 +22,13 @@ from callqa.matching import number_distance
 from callqa.periods import say_duration, say_short
 from callqa.units import CallType, Direction
 
-# _EVIDENCE, inbound: number 50 (one digit off 25) + agent 20 (another agent -10) + time 30..10 inside the window.
+# _EVIDENCE, inbound: number 50 (one digit off 25) + agent 20 (another agent -10) + time 30..10 inside the window
+# (-15 within two hours around it: at most doubtful).
 # Outbound: number 50 (25) + state of the ticket 20 + callback time 30..10 (called back long before -15) + agent 5.
 NUMBER_EQUAL, NUMBER_NEAR = 50.0, 25.0
 AGENT_EQUAL, AGENT_OTHER, AGENT_EQUAL_OUTBOUND = 20.0, -10.0, 5.0
 TIME_BEST, TIME_LEAST = 30.0, 10.0
+TIME_NEARBY = -15.0  # number and agent then stay below LINKED_MIN
 STATE_FITS, CALLED_BACK_BEFORE, ACCEPTED_AFTER = 20.0, -15.0, -20.0
 
 LINKED_MIN = 70.0  # number + time inside the call, even when the agent differs; number + agent + time at the edge
@@ -37,7 +39,8 @@ MAX_LISTED = 5
 BEFORE_CALL_MS = 2 * 60_000  # clocks differ; the ticket form may be opened while the phone rings
 AFTER_CALL_MS = 30 * 60_000
 CALLBACK_AFTER_MS = 24 * 3_600_000
-OUTBOUND_PAST_MS = 92 * 86_400_000  # a quarter: no callback comes later
+NEARBY_MS = 2 * 3_600_000  # a ticket this near, but outside the window, is worth a person's look (催办, dropped calls)
+OUTBOUND_PAST_MS = 400 * 86_400_000  # work before the flood season is followed up within the year
 
 
 class LinkState(StrEnum):
@@ -58,7 +61,10 @@ class LinkMethod(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LinkCandidate:
-    """A call as linking sees it. citizen_number: canonical digits, "" withheld. ticket_hint: X-Ticket-Id as received."""
+    """A call as linking sees it. citizen_number: canonical digits, "" withheld. ticket_hint: X-Ticket-Id as received.
+
+    call_type of an outbound call is CALLBACK until a link or a person says VERIFY.
+    """
 
     call_id: str
     call_type: CallType
@@ -237,18 +243,19 @@ def _agent(candidate: LinkCandidate, ticket: TicketKey) -> _Point:
 
 
 def _inbound_time(candidate: LinkCandidate, accepted_at_ms: int) -> _Point | None:
-    """Best inside the call, falling to both ends of the window; None outside it."""
+    """Best inside the call, falling to both ends of the window, against it nearby; None farther off."""
     start_ms, end_ms = candidate.started_at_ms, candidate.end_ms
     if start_ms <= accepted_at_ms <= end_ms:
         return _Point(TIME_BEST, f"受理时间 {say_short(accepted_at_ms)} 在通话之中（+{TIME_BEST:.0f}）")
     early = accepted_at_ms < start_ms
     away_ms = start_ms - accepted_at_ms if early else accepted_at_ms - end_ms
     limit_ms = BEFORE_CALL_MS if early else AFTER_CALL_MS
-    if away_ms > limit_ms:
+    if away_ms > NEARBY_MS:
         return None
-    points = round(TIME_BEST - (TIME_BEST - TIME_LEAST) * away_ms / limit_ms, 1)
+    near = away_ms <= limit_ms
+    points = round(TIME_BEST - (TIME_BEST - TIME_LEAST) * away_ms / limit_ms, 1) if near else TIME_NEARBY
     where = "通话开始前" if early else "通话结束后"
-    return _Point(points, f"受理时间 {say_short(accepted_at_ms)} 在{where} {say_duration(away_ms)}（+{points:g}）")
+    return _Point(points, f"受理时间 {say_short(accepted_at_ms)} 在{where} {say_duration(away_ms)}（{points:+g}）")
 
 
 def _outbound(candidate: LinkCandidate, ticket: TicketKey, accepted_at_ms: int) -> list[_Point]:
@@ -262,21 +269,33 @@ def _outbound(candidate: LinkCandidate, ticket: TicketKey, accepted_at_ms: int) 
     return points
 
 
-def _state(candidate: LinkCandidate, ticket: TicketKey) -> _Point:
+def finished_before(ticket: TicketKey, at_ms: int) -> bool:
+    """Whether the ticket had a result or was closed by then. A result without any time counts as there."""
     done = [t for t in (ticket.result_received_at_ms, ticket.closed_at_ms) if t is not None]
-    finished = min(done) <= candidate.end_ms if done else ticket.has_result
-    if candidate.call_type is CallType.CALLBACK:
-        if finished:
-            when = f"（{say_short(min(done))}）" if done else ""
-            return _Point(STATE_FITS, f"工单在回访前已有办理结果{when}（+{STATE_FITS:.0f}）")
-        return _Point(0, "工单在回访时尚无办理结果")
-    if finished:
-        return _Point(0, "工单在核实前已有办理结果")
-    return _Point(STATE_FITS, f"工单在核实时尚在办理（+{STATE_FITS:.0f}）")
+    return min(done) <= at_ms if done else ticket.has_result
+
+
+def outbound_type(ticket: TicketKey, *, started_at_ms: int, ended_at_ms: int) -> CallType:
+    """通话类型 of an outbound call once its ticket is known: an open ticket is verified, a finished one called back."""
+    done_at_ms = ticket.callback_done_at_ms
+    called_back = done_at_ms is not None and started_at_ms - BEFORE_CALL_MS <= done_at_ms <= ended_at_ms + AFTER_CALL_MS
+    return CallType.CALLBACK if called_back or finished_before(ticket, ended_at_ms) else CallType.VERIFY
+
+
+def _state(candidate: LinkCandidate, ticket: TicketKey) -> _Point:
+    """A finished ticket is called back, an open one verified. Before linking every outbound call counts as 回访,
+    so an open ticket is no contradiction there; a call known as 核实 does contradict a finished ticket."""
+    done = [t for t in (ticket.result_received_at_ms, ticket.closed_at_ms) if t is not None]
+    if not finished_before(ticket, candidate.end_ms):
+        return _Point(STATE_FITS, f"工单在呼出时尚在办理，可为核实（{STATE_FITS:+.0f}）")
+    when = f"（{say_short(min(done))}）" if done else ""
+    if candidate.call_type is CallType.VERIFY:
+        return _Point(0, f"工单在核实前已有办理结果{when}")
+    return _Point(STATE_FITS, f"工单在呼出前已有办理结果{when}，可为回访（{STATE_FITS:+.0f}）")
 
 
 def _callback_time(candidate: LinkCandidate, done_at_ms: int | None) -> _Point:
-    if candidate.call_type is not CallType.CALLBACK or done_at_ms is None:
+    if candidate.call_type is CallType.VERIFY or done_at_ms is None:
         return _Point(0, "")
     said = f"工单回访时间 {say_short(done_at_ms)} "
     start_ms, end_ms = candidate.started_at_ms - BEFORE_CALL_MS, candidate.end_ms + AFTER_CALL_MS

@@ -1,0 +1,179 @@
+"""What the recorder must know: write the desk snapshot, and change the data it is made of (trunks, dial plan, routing).
+
+Whoever changes seats, sign-ins or settings publishes afterwards, by `desk_path` of that use case or by calling
+`publish_desk` once after several changes.
+"""
+
+import ipaddress
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+from sqlmodel import Session, col, select
+
+from callqa.desk import Desk, DeskRouting, DeskSeat, DeskTrunk, DialRule, load_desk, save_desk
+from callqa.errors import ConfigError, SpoolError, StateError
+from callqa.store import audit
+from callqa.store.db import Database
+from callqa.store.tables import DeskSetting, Seat, SeatLogin
+
+DEFAULT_REALM = "callqa"
+_NUMBER = "snapshot_number"
+M = TypeVar("M", bound=BaseModel)
+
+
+def publish_desk(db: Database, path: Path, now_ms: int) -> Desk:
+    """Write the present desk to `path` with the next number; returns what was written.
+
+    The number grows beyond both the database's and the file's, so a restored database is not taken for an old
+    snapshot. The file is written inside the transaction that counts: two publishers cannot swap their order.
+    """
+    try:
+        on_disk = load_desk(path).number if path.exists() else 0
+    except SpoolError:
+        on_disk = 0  # a damaged snapshot is replaced by a good one
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with db.write() as session:
+        stored = _setting(session, _NUMBER, 0)
+        number = max(int(stored), on_disk) + 1
+        _store(session, _NUMBER, number)
+        desk = Desk(
+            number=number,
+            realm=realm(session),
+            seats=_seats(session),
+            trunks=tuple(DeskTrunk.model_validate(t) for t in _setting(session, "trunks", [])),
+            dial_plan=tuple(DialRule.model_validate(r) for r in _setting(session, "dial_plan", [])),
+            routing=DeskRouting.model_validate(_setting(session, "routing", {})),
+        )
+        session.flush()
+        save_desk(path, desk)
+    return desk
+
+
+def realm(session: Session) -> str:
+    """The digest realm every seat's HA1 is made for."""
+    return str(_setting(session, "realm", DEFAULT_REALM))
+
+
+def set_realm(db: Database, new_realm: str, *, actor: str, now_ms: int) -> None:
+    """Change the digest realm, only while there is no seat: every stored HA1 is made for the old one."""
+    if not re.fullmatch(r"[0-9A-Za-z._-]{1,64}", new_realm):
+        raise ConfigError(f"认证域“{new_realm}”不合法；请用 1 至 64 位字母、数字、点或横线")
+    with db.write() as session:
+        if session.exec(select(Seat.extension).limit(1)).first() is not None and realm(session) != new_realm:
+            raise StateError("已有座席，改认证域会使所有话机的密码失效；请先停用并重建座席")
+        _change(session, "realm", new_realm, actor, now_ms)
+
+
+def set_trunks(
+    db: Database, trunks: Sequence[DeskTrunk | Mapping[str, Any]], *, actor: str, now_ms: int
+) -> tuple[DeskTrunk, ...]:
+    """Replace the trunks. Raise ConfigError for a bad address, a repeated name, or a trunk the dial plan still uses."""
+    checked = tuple(_checked(DeskTrunk, t, "中继") for t in trunks)
+    names = [t.name for t in checked]
+    for trunk in checked:
+        if not trunk.name.strip() or names.count(trunk.name) > 1:
+            raise ConfigError(f"中继名称“{trunk.name}”为空或重复；每条中继要有自己的名称")
+        for address in trunk.addresses:
+            _check_address(trunk.name, address)
+        if not 1 <= trunk.port <= 65535:
+            raise ConfigError(f"中继“{trunk.name}”的端口 {trunk.port} 不在 1 至 65535 之间")
+    with db.write() as session:
+        rules = [DialRule.model_validate(r) for r in _setting(session, "dial_plan", [])]
+        lost = sorted({r.trunk for r in rules} - set(names))
+        if lost:
+            raise ConfigError(f"拨号方案还在用中继“{'”“'.join(lost)}”；请先改拨号方案")
+        _change(session, "trunks", [t.model_dump(mode="json") for t in checked], actor, now_ms)
+    return checked
+
+
+def set_dial_plan(
+    db: Database, rules: Sequence[DialRule | Mapping[str, Any]], *, actor: str, now_ms: int
+) -> tuple[DialRule, ...]:
+    """Replace the dial plan; the first rule that matches wins. Raise ConfigError for a bad pattern or trunk."""
+    checked = tuple(_checked(DialRule, r, "拨号规则") for r in rules)
+    for rule in checked:
+        try:
+            re.compile(rule.pattern)
+        except re.error as e:
+            raise ConfigError(f"拨号规则“{rule.pattern}”不是合法的正则表达式：{e}") from e
+    with db.write() as session:
+        trunks = {t.name: t for t in (DeskTrunk.model_validate(t) for t in _setting(session, "trunks", []))}
+        for rule in checked:
+            if rule.trunk not in trunks:
+                raise ConfigError(f"拨号规则“{rule.pattern}”指向不存在的中继“{rule.trunk}”；请先添加中继")
+            if not trunks[rule.trunk].host:
+                raise ConfigError(f"中继“{rule.trunk}”只进不出（没有填主机），不能用于拨号规则“{rule.pattern}”")
+        _change(session, "dial_plan", [r.model_dump(mode="json") for r in checked], actor, now_ms)
+    return checked
+
+
+def set_routing(db: Database, routing: DeskRouting | Mapping[str, Any], *, actor: str, now_ms: int) -> DeskRouting:
+    """Replace the routing of inbound calls."""
+    checked = _checked(DeskRouting, routing, "来电路由")
+    with db.write() as session:
+        _change(session, "routing", checked.model_dump(mode="json"), actor, now_ms)
+    return checked
+
+
+def _checked(model: type[M], given: M | Mapping[str, Any], what: str) -> M:
+    try:
+        return model.model_validate(given.model_dump() if isinstance(given, BaseModel) else dict(given))
+    except ValidationError as e:
+        problems = "；".join(f"{'.'.join(map(str, p['loc']))}：{p['msg']}（收到 {p['input']!r}）" for p in e.errors())
+        raise ConfigError(f"{what}填写有误：{problems}") from e
+
+
+def _check_address(name: str, address: str) -> None:
+    try:
+        ipaddress.ip_address(address)
+    except ValueError as e:
+        raise ConfigError(f"中继“{name}”的地址“{address}”不是 IP 地址；应如 10.1.2.3") from e
+
+
+def _seats(session: Session) -> tuple[DeskSeat, ...]:
+    signed_in = {
+        s.seat_extension: s.agent_no
+        for s in session.exec(
+            select(SeatLogin).where(col(SeatLogin.ended_at_ms).is_(None)).order_by(col(SeatLogin.started_at_ms))
+        )
+    }
+    rows = session.exec(select(Seat).where(col(Seat.active).is_(True)).order_by(col(Seat.extension)))
+    return tuple(
+        DeskSeat(
+            extension=seat.extension,
+            label=seat.label,
+            ha1_md5=seat.ha1_md5,
+            ha1_sha256=seat.ha1_sha256,
+            agent_no=signed_in.get(seat.extension),
+        )
+        for seat in rows
+    )
+
+
+def _setting(session: Session, key: str, default: Any) -> Any:
+    row = session.get(DeskSetting, key)
+    return default if row is None else row.value
+
+
+def _store(session: Session, key: str, value: Any) -> None:
+    row = session.get(DeskSetting, key) or DeskSetting(key=key, value=value)
+    row.value = value
+    session.add(row)
+
+
+def _change(session: Session, key: str, value: Any, actor: str, now_ms: int) -> None:
+    before = _setting(session, key, None)
+    if before == value:
+        return
+    _store(session, key, value)
+    audit.append(
+        session,
+        actor=actor,
+        action=f"desk.{key}",
+        subject="desk",
+        detail={"before": before, "after": value},
+        now_ms=now_ms,
+    )
