@@ -206,11 +206,11 @@ class Worker:
     def _look(self, now_ms: int) -> None:
         progress.recover_dead(self.db, silent_since_ms=now_ms - DEAD_AFTER_MS, now_ms=now_ms)
         progress.retry_failed(self.db, now_ms=now_ms)
-        link.relink_open(self.db, now_ms=now_ms)
+        relinked = link.relink_open(self.db, now_ms=now_ms).changed
         with self.db.read() as session:
-            changed = calls_whose_ticket_changed(session, limit=200)
+            changed = {*relinked, *calls_whose_ticket_changed(session, limit=200)}
         if changed:
-            progress.want_again(self.db, changed, Stage.CHECK, actor="system", now_ms=now_ms)
+            progress.want_again(self.db, sorted(changed), Stage.CHECK, actor="system", now_ms=now_ms)
         counts = progress.work_counts(self.db)
         if counts.count(Stage.TRANSCRIBE, progress.StageState.WAITING) and self.work.engine.ready(now_ms):
             progress.wake_waiting(self.db, Stage.TRANSCRIBE, now_ms=now_ms)

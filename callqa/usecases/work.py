@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from callqa.errors import CallqaError, EngineError
+from callqa.errors import CallqaError, ConflictError, EngineError
 from callqa.store.db import Database
 from callqa.transcribe.engine import Engine
 from callqa.usecases import attribute, check, link, progress
@@ -120,7 +120,7 @@ class Work:
             self._claims.add(claimed)
         try:
             return self._run(claimed).state.value
-        except Interrupted as e:
+        except (Interrupted, ConflictError) as e:  # stopped, or a person saved first: again, with fresh rows
             log.info("%s", e)
             progress.release(self.db, claimed, now_ms=self.clock())
             return "interrupted"
