@@ -75,7 +75,7 @@ def prepare_database(settings: Settings, now_ms: int) -> str | None:
     try:
         password = ensure_admin(db, now_ms=now_ms)
         load_rubric(db, settings.scorecards_dir / "rubric.yaml", now_ms=now_ms)
-        publish_desk(db, settings.desk_path, now_ms=now_ms)
+        publish_desk(db, settings.desk_path, now_ms)
     finally:
         db.dispose()
     return password

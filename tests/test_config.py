@@ -47,7 +47,12 @@ def test_a_misspelt_environment_variable_is_refused_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["[sip]\nlisten_port = 70000\n", "[sip]\nrtp_port_min = 30000\nrtp_port_max = 20000\n", "[sip\n", "[speech]\ndevice = 'gpu'\n"],
+    [
+        "[sip]\nlisten_port = 70000\n",
+        "[sip]\nrtp_port_min = 30000\nrtp_port_max = 20000\n",
+        "[sip\n",
+        "[speech]\ndevice = 'gpu'\n",
+    ],
 )
 def test_a_wrong_value_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(ConfigError):

@@ -35,6 +35,18 @@ def migrate(url: str) -> None:
         database.dispose()
 
 
+def pending(url: str) -> bool:
+    """Whether the database lacks a migration of this version."""
+    database = Database(url)
+    try:
+        with database.engine.connect() as connection:
+            return current_revision(connection) != head_revision()
+    except SQLAlchemyError as e:
+        raise StoreError(f"数据库打不开：{e}；请检查数据库地址与权限") from e
+    finally:
+        database.dispose()
+
+
 def current_revision(connection: Connection) -> str | None:
     """The revision the database is at; None when it was never migrated."""
     return MigrationContext.configure(connection).get_current_revision()

@@ -1,0 +1,59 @@
+"""The documents say what the code does: settings, verbs, rooms, operators, report sections."""
+
+from pathlib import Path
+
+import pytest
+
+from callqa.cli import _parser
+from callqa.config import settings_markdown
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def text_of(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def test_the_settings_page_is_made_from_the_settings() -> None:
+    assert text_of("docs/configuration.md") == settings_markdown(), "run: ./run callqa settings > docs/configuration.md"
+
+
+def test_every_verb_is_in_the_readme() -> None:
+    verbs = next(a for a in _parser()._actions if a.dest == "verb").choices
+    readme = text_of("README.md")
+    assert verbs
+    missing = [verb for verb in verbs if f"callqa {verb}" not in readme]
+    assert not missing
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "docs/architecture.md",
+        "docs/domain/glossary.md",
+        "docs/domain/sampling.md",
+        "docs/domain/report-outline.md",
+        "CHANGELOG.md",
+        "LICENSE",
+        "docs/transcription.md",
+    ],
+)
+def test_a_document_is_there_and_not_empty(path: str) -> None:
+    assert len(text_of(path)) > 300
+
+
+def test_the_readme_shows_the_two_commands_and_a_picture() -> None:
+    readme = text_of("README.md")
+    assert "./run demo" in readme
+    assert "./run test" in readme
+    for part in readme.split("](")[1:]:
+        target = part.split(")")[0].split("#")[0]
+        if target and "://" not in target:
+            assert (ROOT / target).exists(), f"README.md points to {target}"
+
+
+def test_every_top_level_room_is_named_in_the_architecture() -> None:
+    page = text_of("docs/architecture.md")
+    rooms = {p.name for p in (ROOT / "callqa").iterdir() if p.is_dir() and not p.name.startswith("_")}
+    missing = [room for room in rooms if f"callqa/{room}/" not in page]
+    assert not missing
