@@ -1,0 +1,11 @@
+"""检测算子: the registry. One row each; a new operator is a row in its module's ROWS and its cases in the tests."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from callqa.scoring.operators import entities, phrases, records, voice
+from callqa.scoring.operators.base import Operator
+
+REGISTRY: Mapping[str, Operator] = MappingProxyType(
+    {row.name: row for rows in (phrases.ROWS, entities.ROWS, voice.ROWS, records.ROWS) for row in rows}
+)

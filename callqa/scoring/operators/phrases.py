@@ -1,0 +1,350 @@
+"""Operators on words: keyword_any, keyword_all, keyword_none, regex, similar, context_repeat."""
+
+import re
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+from callqa.matching import edit_distance
+from callqa.scoring.criteria import OperatorCall
+from callqa.scoring.lexicon import EXACT_ONLY, Lexicon, WordMatch, find_words
+from callqa.scoring.operators.base import (
+    Evidence,
+    Finding,
+    Hit,
+    Operator,
+    ParamKind,
+    ParamSpec,
+    Place,
+    Scene,
+    State,
+    not_checked,
+)
+from callqa.text import normalised, normalised_with_positions, spoken_with_positions, syllables
+
+_SENTENCE_END = re.compile(r"[。！？!?；;]")
+_PLACEHOLDER = re.compile(r"[×xX]{1,}")
+WORDS_SHOWN = 6
+
+
+def _words_of(call: OperatorCall, words: tuple[str, ...], scene: Scene, place: Place) -> list[tuple[int, WordMatch]]:
+    """Every word of the list in every utterance of the place (a word once an utterance)."""
+    rule = EXACT_ONLY if scene.plain_reading else scene.sound
+    strict = call.params.lexicon().strict
+    return [
+        (position, match)
+        for position in place.positions
+        for match in find_words(words, scene.utterances[position].text, rule, strict=strict)
+    ]
+
+
+def _hits(call: OperatorCall, scene: Scene, found: Sequence[tuple[int, WordMatch]]) -> tuple[Hit, ...]:
+    """One hit per word and utterance, each quoting its sentence."""
+    hits = []
+    for position, match in found:
+        note = f"命中：{match.word}" + ("" if match.exact else "（同音）")
+        quote = _sentence_around(scene.utterances[position].text, match.start, match.end)
+        hits.append(Hit(scene.evidence_of(position, call, note, quote), position, match.exact))
+    return tuple(hits)
+
+
+def _sentence_around(text: str, start: int, end: int) -> str:
+    """The sentence(s) of a text that hold [start, end)."""
+    left = max((match.end() for match in _SENTENCE_END.finditer(text, 0, start)), default=0)
+    right = _SENTENCE_END.search(text, max(start, end - 1))
+    return text[left : right.end() if right else len(text)].strip()
+
+
+def _shown(words: Sequence[str]) -> str:
+    distinct = list(dict.fromkeys(words))
+    tail = " 等" if len(distinct) > WORDS_SHOWN else ""
+    return "、".join(distinct[:WORDS_SHOWN]) + tail
+
+
+def _by_words(
+    call: OperatorCall, scene: Scene, place: Place, found: Sequence[tuple[int, WordMatch]], wanted: int
+) -> Finding:
+    """Hit with enough words heard clearly; unsure with enough only when doubtful ones count; else miss or not_checked."""
+    clear = [(position, match) for position, match in found if scene.reliable(scene.utterances[position])]
+    exact = [(position, match) for position, match in clear if match.exact]
+    looked = (scene.searched(call, place),)
+    enough = exact if len(exact) >= wanted else clear
+    if len(enough) >= wanted:
+        by_sound = "（仅读音相符）" if len(exact) < wanted else ""
+        text = f"听到 {len(enough)} 处{by_sound}：{_shown([match.word for _, match in enough])}"
+        return Finding(State.HIT, text, _hits(call, scene, enough), looked)
+    if len(found) >= wanted:
+        text = f"只在识别不可靠的语句中听到：{_shown([match.word for _, match in found])}"
+        return Finding(State.UNSURE, text, _hits(call, scene, found), looked)
+    unheard = scene.why_unheard(call.role, place)
+    if unheard:
+        return not_checked(f"没有听到，但{unheard}，待人工")
+    count = f"只听到 {len(found)} 处（要求 {wanted} 处）" if found else "没有听到"
+    return Finding(State.MISS, f"{count}所列词语", _hits(call, scene, clear), looked)
+
+
+def keyword_any(call: OperatorCall, scene: Scene) -> Finding:
+    """Hit when words of the list are heard at least min_hits times."""
+    blocked = scene.blocked(call)
+    if blocked:
+        return blocked
+    place = scene.place(call)
+    found = _words_of(call, call.params.lexicon().words, scene, place)
+    return _by_words(call, scene, place, found, int(call.params.number("min_hits", 1)))
+
+
+def keyword_all(call: OperatorCall, scene: Scene) -> Finding:
+    """Hit when each group has a word that is heard."""
+    blocked = scene.blocked(call)
+    if blocked:
+        return blocked
+    place = scene.place(call)
+    parts = [
+        _by_words(call, scene, place, _words_of(call, group, scene, place), 1) for group in call.params.groups("groups")
+    ]
+    looked = (scene.searched(call, place),)
+    missing = [
+        "/".join(group) for group, part in zip(call.params.groups("groups"), parts, strict=True) if part.state is State.MISS
+    ]
+    hits = tuple(hit for part in parts for hit in part.hits)
+    if missing:
+        return Finding(State.MISS, f"没有听到：{_shown(missing)}", hits, looked)
+    doubtful = next((part for part in parts if part.state is not State.HIT), None)
+    if doubtful is not None:
+        return Finding(doubtful.state, doubtful.explanation, hits, looked)
+    return Finding(State.HIT, "各组词语都已听到", hits, looked)
+
+
+def keyword_none(call: OperatorCall, scene: Scene) -> Finding:
+    """Hit when no word of the list is heard, and everything at the place was heard clearly."""
+    blocked = scene.blocked(call)
+    if blocked:
+        return blocked
+    place = scene.place(call)
+    part = _by_words(call, scene, place, _words_of(call, call.params.lexicon().words, scene, place), 1)
+    if part.state is State.HIT:
+        return Finding(State.MISS, part.explanation, (), tuple(hit.evidence for hit in part.hits))
+    if part.state is State.MISS:
+        looked = part.searched
+        return Finding(State.HIT, "所列词语一个都没有听到", tuple(Hit(evidence) for evidence in looked), looked)
+    return part
+
+
+def _clear_and_doubtful(
+    call: OperatorCall, scene: Scene, place: Place, quote_of: Callable[[int], Sequence[tuple[str, str]]], name: str
+) -> Finding:
+    """Hit by utterance: quote_of gives (quote, note) for every hit inside the utterance at a position."""
+    clear: list[Hit] = []
+    doubtful: list[Hit] = []
+    for position in place.positions:
+        for quote, note in quote_of(position):
+            hit = Hit(scene.evidence_of(position, call, note, quote), position)
+            (clear if scene.reliable(scene.utterances[position]) else doubtful).append(hit)
+    looked: tuple[Evidence, ...] = (scene.searched(call, place),)
+    if clear:
+        return Finding(State.HIT, f"{name} {len(clear)} 处", tuple(clear), looked)
+    if doubtful:
+        return Finding(State.UNSURE, f"只在识别不可靠的语句中有{name}", tuple(doubtful), looked)
+    unheard = scene.why_unheard(call.role, place)
+    if unheard:
+        return not_checked(f"没有找到，但{unheard}，待人工")
+    return Finding(State.MISS, f"没有{name}", (), looked)
+
+
+@lru_cache(maxsize=512)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern)
+
+
+def regex(call: OperatorCall, scene: Scene) -> Finding:
+    """Hit for an utterance that matches pattern and not not_pattern, with numbers as said or as digits."""
+    blocked = scene.blocked(call)
+    if blocked:
+        return blocked
+    pattern = _compiled(call.params.text("pattern"))
+    not_pattern = _compiled(call.params.text("not_pattern")) if call.params.text("not_pattern") else None
+
+    def quotes(position: int) -> Sequence[tuple[str, str]]:
+        text = scene.utterances[position].text
+        forms = (spoken_with_positions(text), normalised_with_positions(text))
+        if not_pattern is not None and any(not_pattern.search(form.text) for form in forms):
+            return ()
+        for form in forms:
+            match = pattern.search(form.text)
+            if match is not None:
+                start, end = form.original_span(*match.span())
+                return ((_sentence_around(text, start, end), f"命中：{text[start:end]}"),)
+        return ()
+
+    return _clear_and_doubtful(call, scene, scene.place(call), quotes, "匹配的语句")
+
+
+@lru_cache(maxsize=1024)
+def _phrase_syllables(phrase: str) -> tuple[str, ...]:
+    return syllables(normalised(_PLACEHOLDER.sub("", phrase)))
+
+
+@lru_cache(maxsize=4096)
+def phrase_score(phrase: str, text: str) -> int:
+    """How much of a standard phrase a text holds, by sound, 0 to 100: best stretch of the text against the phrase."""
+    wanted, heard = _phrase_syllables(phrase), syllables(normalised(text))
+    if not wanted or not heard:
+        return 0
+    # Edit distance with free ends on the text's side (Sellers 1980).
+    row = [0] * (len(heard) + 1)
+    for i, syllable in enumerate(wanted, 1):
+        previous, row[0] = row[0], i
+        for j, other in enumerate(heard, 1):
+            previous, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, previous + (syllable != other))
+    return round(100 * (1 - min(row) / len(wanted)))
+
+
+def similar(call: OperatorCall, scene: Scene) -> Finding:
+    """Hit for an utterance that holds one of the phrases nearly word for word."""
+    blocked = scene.blocked(call)
+    if blocked:
+        return blocked
+    phrases = call.params.texts("phrases")
+    if not phrases:
+        named = call.params.text("phrases")
+        phrases = next((texts for name, texts in scene.required_phrases if name == named), ())
+    wanted = call.params.number("min_score")
+
+    def quotes(position: int) -> Sequence[tuple[str, str]]:
+        text = scene.utterances[position].text
+        best = max((phrase_score(phrase, text) for phrase in phrases), default=0)
+        return ((text, f"相似度 {best}"),) if best >= wanted else ()
+
+    return _clear_and_doubtful(call, scene, scene.place(call), quotes, "相近的话术")
+
+
+@lru_cache(maxsize=8192)
+def likeness(a: str, b: str) -> int:
+    """How alike two sentences are, 0 to 100."""
+    longest = max(len(a), len(b))
+    if not longest or min(len(a), len(b)) * 100 < longest * 50:
+        return 0
+    return round(100 * (1 - edit_distance(a, b) / longest))
+
+
+def context_repeat(call: OperatorCall, scene: Scene) -> Finding:
+    """Hit when the same role says nearly the same sentence again for the nth time within look_back utterances."""
+    blocked = scene.blocked(call)
+    if blocked:
+        return blocked
+    place = scene.place(call)
+    look_back, wanted = int(call.params.number("look_back")), call.params.number("min_score")
+    nth, min_chars = int(call.params.number("nth", 1)), int(call.params.number("min_chars", 1))
+
+    def sentences(position: int) -> list[tuple[str, str]]:
+        parts = [part.strip() for part in _SENTENCE_END.split(scene.utterances[position].text)]
+        return [(part, form) for part in parts if len(form := normalised(part)) >= min_chars]
+
+    def quotes(position: int) -> Sequence[tuple[str, str]]:
+        speaker = scene.utterances[position].speaker
+        earlier = [
+            form
+            for other in range(max(0, position - look_back), position)
+            if scene.utterances[other].speaker is speaker and scene.reliable(scene.utterances[other])
+            for _, form in sentences(other)
+        ]
+        out = []
+        for sentence, form in sentences(position):
+            again = sum(likeness(form, other) >= wanted for other in earlier)
+            if again >= nth:
+                out.append((sentence, f"第 {again} 次重复"))
+        return out
+
+    return _clear_and_doubtful(call, scene, place, quotes, "重复的内容")
+
+
+def _describe_words(call: OperatorCall) -> str:
+    lexicon: Lexicon = call.params.lexicon()
+    name = f"词表“{lexicon.name}”（{_shown(lexicon.words)}）" if lexicon.name else _shown(lexicon.words)
+    wanted = int(call.params.number("min_hits", 1))
+    return name + (f"，不少于 {wanted} 处" if wanted > 1 else "")
+
+
+def _describe_groups(call: OperatorCall) -> str:
+    return "；".join("/".join(group) for group in call.params.groups("groups"))
+
+
+def _describe_pattern(call: OperatorCall) -> str:
+    excluded = call.params.text("not_pattern")
+    return f"“{call.params.text('pattern')}”" + (f"，但不含“{excluded}”" if excluded else "")
+
+
+def _describe_similar(call: OperatorCall) -> str:
+    phrases = call.params.texts("phrases") or (f"标准话术“{call.params.text('phrases')}”",)
+    return f"{_shown(phrases)}，相似度不低于 {call.params.number('min_score'):g}"
+
+
+def _describe_repeat(call: OperatorCall) -> str:
+    return f"前 {call.params.number('look_back'):g} 句内第 {call.params.number('nth', 1):g} 次重复"
+
+
+_WORD_PARAMS = (ParamSpec("lexicon", ParamKind.LEXICON), ParamSpec("words", ParamKind.WORDS))
+_MIN_SCORE = ParamSpec("min_score", ParamKind.NUMBER, required=True, minimum=0, maximum=100)
+
+ROWS = (
+    Operator(
+        "keyword_any",
+        "出现词语",
+        "text",
+        (*_WORD_PARAMS, ParamSpec("min_hits", ParamKind.WHOLE, minimum=1)),
+        "范围内命中次数 ≥ min_hits（同一词在同一句只计一次）",
+        keyword_any,
+        _describe_words,
+        ("lexicon", "words"),
+    ),
+    Operator(
+        "keyword_all",
+        "各组词语都出现",
+        "text",
+        (ParamSpec("groups", ParamKind.GROUPS, required=True),),
+        "每组至少命中一个词",
+        keyword_all,
+        _describe_groups,
+    ),
+    Operator(
+        "keyword_none",
+        "词语都未出现",
+        "text",
+        _WORD_PARAMS,
+        "一个词都没有出现",
+        keyword_none,
+        _describe_words,
+        ("lexicon", "words"),
+    ),
+    Operator(
+        "regex",
+        "句式匹配",
+        "text",
+        (ParamSpec("pattern", ParamKind.PATTERN, required=True), ParamSpec("not_pattern", ParamKind.PATTERN)),
+        "某句匹配 pattern 且不匹配 not_pattern",
+        regex,
+        _describe_pattern,
+    ),
+    Operator(
+        "similar",
+        "与标准话术相近",
+        "text",
+        (ParamSpec("phrases", ParamKind.PHRASES, required=True), _MIN_SCORE),
+        "与任一样例话术相似度（0-100）≥ min_score",
+        similar,
+        _describe_similar,
+    ),
+    Operator(
+        "context_repeat",
+        "重复内容",
+        "text",
+        (
+            ParamSpec("look_back", ParamKind.WHOLE, required=True, minimum=1),
+            _MIN_SCORE,
+            ParamSpec("nth", ParamKind.WHOLE, minimum=1),
+            ParamSpec("min_chars", ParamKind.WHOLE, minimum=1),
+        ),
+        "同一角色在前 look_back 句内第 nth 次重复相近内容（不足 min_chars 字的句子不查）",
+        context_repeat,
+        _describe_repeat,
+    ),
+)

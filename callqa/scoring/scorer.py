@@ -1,0 +1,336 @@
+"""机器预评: evaluate a rubric's checks on one call. The machine suggests, a person decides.
+
+Rules:
+- A condition is hit, miss, unsure or not_checked. `all`: one miss decides, then not_checked, then unsure. `any`: one hit
+  decides. `not` swaps hit and miss. Doubt never becomes a suggestion.
+- A term named with `as` is bound hit by hit: the rest of its `all` must hold around that hit. The hits for which it holds
+  are the occurrences (first silence announced, second one not: one occurrence).
+- A suggestion that rests on words that only sound alike is a hint. So is one whose item already has a preselected
+  exclusive option.
+- `na_when` takes words as they were read, exactly; only a certain hit makes an item 不适用.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from callqa.scoring.criteria import (
+    AllOf,
+    AnyOf,
+    CallIs,
+    Check,
+    Condition,
+    Constant,
+    Item,
+    Level,
+    Not,
+    OperatorCall,
+    Outcome,
+    Rubric,
+    TicketIs,
+    operator_calls,
+)
+from callqa.scoring.facts import CALL_FIELDS, TICKET_FIELD_LABELS, CallFacts, ticket_value
+from callqa.scoring.operators import REGISTRY
+from callqa.scoring.operators.base import Evidence, Finding, Hit, Operator, Scene, State, not_checked
+from callqa.scoring.scorecard import total
+
+Operators = Mapping[str, Operator]
+MAX_EVIDENCE = 20  # a page shows no more; the count is in the explanation
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """What one check found. item_id: the item's or the fatal item's."""
+
+    check_id: str
+    item_id: str
+    state: State
+    explanation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """建议扣分, or 疑似致命: never an effect by itself.
+
+    points: what accepting it would deduct, times included; 0 for a fatal item alone.
+    """
+
+    check_id: str
+    item_id: str
+    option_code: str | None
+    fatal_id: str | None
+    level: Level
+    points: Decimal
+    times: int
+    reason: str
+    evidence: tuple[Evidence, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CheckOutcome:
+    """Everything the machine says of one call. auto_score: the quality score if every preselected suggestion were accepted."""
+
+    results: tuple[CheckResult, ...]
+    suggestions: tuple[Suggestion, ...]
+    not_applicable: frozenset[str]
+    auto_score: Decimal
+    suspected_fatal: bool
+
+
+def score(rubric: Rubric, facts: CallFacts, operators: Operators = REGISTRY) -> CheckOutcome:
+    """Evaluate every check that applies to the call, in the order of the rubric."""
+    scene = Scene(facts, rubric.gate, rubric.sound, rubric.required_phrases)
+    results: list[CheckResult] = []
+    suggestions: list[Suggestion] = []
+    not_applicable: set[str] = set()
+    for item in rubric.items_for(facts.call_type):
+        if _is_not_applicable(item, scene, operators):
+            not_applicable.add(item.item_id)
+            results += [CheckResult(c.check_id, item.item_id, State.NOT_CHECKED, "本项不适用") for c in item.checks]
+            continue
+        suggestions += _exclusive_first(item, _run(item.checks, item, scene, operators, results))
+    for fatal in rubric.fatal_items_for(facts.call_type):
+        suggestions += _run(fatal.checks, None, scene, operators, results)
+    fatal_ids = {fatal.fatal_id for fatal in rubric.fatal_items_for(facts.call_type)}
+    suggestions = [kept for suggestion in suggestions if (kept := _without_foreign_fatal(suggestion, fatal_ids))]
+    deductions = _deductions(rubric, suggestions)
+    card = total(
+        rubric, facts.call_type, not_applicable=not_applicable, deductions=deductions, confirmed_fatals=()
+    )
+    suspected = any(s.fatal_id is not None and s.level is Level.PRESELECT for s in suggestions)
+    return CheckOutcome(tuple(results), tuple(suggestions), frozenset(not_applicable), card.quality_score, suspected)
+
+
+def _without_foreign_fatal(suggestion: Suggestion, fatal_ids: set[str]) -> Suggestion | None:
+    """A fatal item that does not apply to this type of call is not suggested."""
+    if suggestion.fatal_id is None or suggestion.fatal_id in fatal_ids:
+        return suggestion
+    return replace(suggestion, fatal_id=None) if suggestion.option_code is not None else None
+
+
+def _is_not_applicable(item: Item, scene: Scene, operators: Operators) -> bool:
+    if item.na_when is None:
+        return False
+    return _evaluate(item.na_when, replace(scene, plain_reading=True), operators).state is State.HIT
+
+
+def _run(
+    checks: Sequence[Check], item: Item | None, scene: Scene, operators: Operators, results: list[CheckResult]
+) -> list[Suggestion]:
+    """Evaluate checks in order: their results are appended, their suggestions returned."""
+    suggestions = []
+    for check in checks:
+        finding = _check(check, scene, operators)
+        results.append(CheckResult(check.check_id, check.item_id, finding.state, finding.explanation))
+        suggestion = _suggestion(check, item, finding)
+        if suggestion is not None:
+            suggestions.append(suggestion)
+    return suggestions
+
+
+def _check(check: Check, scene: Scene, operators: Operators) -> Finding:
+    if check.when is not None and _evaluate(check.when, scene, operators).state is not State.HIT:
+        return not_checked("前置条件不满足，未检")
+    finding = _evaluate(check.condition, scene, operators)
+    wanted = check.on_hit.min_occurrences if check.on_hit is not None else 1
+    if finding.state is State.HIT and _occurrences(finding) < wanted:
+        text = f"{finding.explanation}，未达到 {wanted} 次"
+        return replace(finding, state=State.MISS, explanation=text)
+    return finding
+
+
+def _occurrences(finding: Finding) -> int:
+    """Hits that are separate events: two words in one sentence are one."""
+    places = {
+        hit.position if hit.position is not None else (hit.evidence.start_ms, hit.evidence.end_ms) for hit in finding.hits
+    }
+    return max(1, len(places))
+
+
+def _suggestion(check: Check, item: Item | None, finding: Finding) -> Suggestion | None:
+    outcome: Outcome | None = {State.HIT: check.on_hit, State.MISS: check.on_miss}.get(finding.state)
+    if outcome is None:
+        return None
+    times, points = 1, Decimal(0)
+    label = ""
+    if outcome.option_code is not None and item is not None:
+        option = item.option(outcome.option_code)
+        if option.per == "occurrence":
+            times = min(option.max_times, _occurrences(finding))
+        points, label = option.points * times, option.label
+    by_sound = finding.state is State.HIT and bool(finding.hits) and not any(hit.exact for hit in finding.hits)
+    hits = tuple(hit.evidence for hit in finding.hits)
+    evidence = _distinct((hits or finding.searched) if finding.state is State.HIT else (finding.searched or hits))
+    return Suggestion(
+        check.check_id,
+        check.item_id,
+        outcome.option_code,
+        outcome.fatal_id,
+        Level.HINT if by_sound else outcome.level,
+        points,
+        times,
+        f"{label}：{finding.explanation}" if label else finding.explanation,
+        evidence[:MAX_EVIDENCE],
+    )
+
+
+def _distinct(evidence: Sequence[Evidence]) -> tuple[Evidence, ...]:
+    return tuple(dict.fromkeys(evidence))
+
+
+def _exclusive_first(item: Item, suggestions: list[Suggestion]) -> list[Suggestion]:
+    """With an exclusive option preselected, the item's other deductions no longer add up: they become hints."""
+    exclusive = next(
+        (
+            suggestion.option_code
+            for suggestion in suggestions
+            if suggestion.level is Level.PRESELECT
+            and suggestion.option_code is not None
+            and item.option(suggestion.option_code).exclusive
+        ),
+        None,
+    )
+    if exclusive is None:
+        return suggestions
+    note = f"（已由“{item.option(exclusive).label}”涵盖）"
+    return [
+        replace(suggestion, level=Level.HINT, reason=suggestion.reason + note)
+        if suggestion.option_code not in (None, exclusive) and suggestion.level is Level.PRESELECT
+        else suggestion
+        for suggestion in suggestions
+    ]
+
+
+def _deductions(rubric: Rubric, suggestions: Sequence[Suggestion]) -> dict[str, dict[str, int]]:
+    """Preselected options and how often, several checks of one option together."""
+    chosen: dict[str, dict[str, int]] = {}
+    for suggestion in suggestions:
+        if suggestion.level is not Level.PRESELECT or suggestion.option_code is None:
+            continue
+        option = rubric.item(suggestion.item_id).option(suggestion.option_code)
+        of_item = chosen.setdefault(suggestion.item_id, {})
+        of_item[option.code] = min(option.max_times, of_item.get(option.code, 0) + suggestion.times)
+    return chosen
+
+
+# ---------- conditions ----------
+
+
+def _evaluate(condition: Condition, scene: Scene, operators: Operators) -> Finding:
+    if isinstance(condition, OperatorCall):
+        return operators[condition.name].evaluate(condition, scene)
+    if isinstance(condition, AllOf):
+        return _all(condition.terms, scene, operators)
+    if isinstance(condition, AnyOf):
+        return _any([_evaluate(term, scene, operators) for term in condition.terms])
+    if isinstance(condition, Not):
+        return _negated(_evaluate(condition.term, scene, operators))
+    if isinstance(condition, CallIs):
+        return _call_is(condition, scene.facts)
+    if isinstance(condition, TicketIs):
+        return _ticket_is(condition, scene.facts)
+    return Finding(State.HIT if condition.value else State.MISS, "")
+
+
+def _call_is(condition: CallIs, facts: CallFacts) -> Finding:
+    values: dict[str, str | bool | None] = {
+        "disposition": facts.disposition,
+        "transferred": facts.transferred,
+        "direction": facts.direction.value,
+        "hangup_party": facts.hangup_party,
+        "type": facts.call_type.value,
+    }
+    holds = values[condition.field] == condition.value
+    label = CALL_FIELDS[condition.field]
+    return Finding(State.HIT if holds else State.MISS, f"{label}{'' if holds else '不'}为 {condition.value}")
+
+
+def _ticket_is(condition: TicketIs, facts: CallFacts) -> Finding:
+    if facts.ticket is None:
+        return not_checked("通话未关联工单")
+    value = ticket_value(facts.ticket, condition.field)
+    if isinstance(condition.value, bool):
+        holds = bool(value) is condition.value
+    else:
+        holds = str(value) == condition.value
+    label = TICKET_FIELD_LABELS[condition.field]
+    return Finding(State.HIT if holds else State.MISS, f"工单{label}{'' if holds else '不'}为 {condition.value}")
+
+
+def _negated(finding: Finding) -> Finding:
+    if finding.state is State.HIT:
+        evidence = tuple(hit.evidence for hit in finding.hits) or finding.searched
+        return Finding(State.MISS, finding.explanation, (), evidence)
+    if finding.state is State.MISS:
+        return Finding(State.HIT, finding.explanation, (), finding.searched)
+    return finding
+
+
+def _any(parts: Sequence[Finding]) -> Finding:
+    for state in (State.HIT, State.NOT_CHECKED, State.UNSURE):
+        chosen = [part for part in parts if part.state is state]
+        if chosen:
+            return _joined(state, chosen)
+    return _joined(State.MISS, parts)
+
+
+def _joined(state: State, parts: Sequence[Finding]) -> Finding:
+    text = "；".join(dict.fromkeys(part.explanation for part in parts if part.explanation))
+    hits = tuple(hit for part in parts for hit in part.hits)
+    return Finding(state, text, hits, tuple(evidence for part in parts for evidence in part.searched))
+
+
+def _all(terms: Sequence[Condition], scene: Scene, operators: Operators) -> Finding:
+    """All terms; the first named one whose name is used later is bound hit by hit."""
+    parts: list[Finding] = []
+    for index, term in enumerate(terms):
+        finding = _evaluate(term, scene, operators)
+        rest = terms[index + 1 :]
+        if isinstance(term, OperatorCall) and term.alias is not None and _uses(rest, term.alias):
+            if finding.state is State.HIT:
+                finding = _bound(term.alias, finding, rest, scene, operators)
+            parts.append(finding)
+            break
+        parts.append(finding)
+    for state in (State.MISS, State.NOT_CHECKED, State.UNSURE):
+        chosen = [part for part in parts if part.state is state]
+        if chosen:
+            return _joined(state, chosen)
+    return _joined(State.HIT, parts)
+
+
+def _uses(terms: Sequence[Condition], alias: str) -> bool:
+    return any(call.anchor == alias for term in terms for call in operator_calls(term))
+
+
+def _bound(
+    alias: str, anchors: Finding, rest: Sequence[Condition], scene: Scene, operators: Operators
+) -> Finding:
+    """Which of the named hits satisfy the rest; their evidence, and what was searched around them."""
+    held: list[tuple[Hit, Finding]] = []
+    others: list[Finding] = []
+    for hit in anchors.hits:
+        finding = _all(rest, scene.bound(alias, hit), operators)
+        if finding.state is State.HIT:
+            held.append((hit, finding))
+        else:
+            others.append(finding)
+    if not held:
+        return _any(others)
+    # The anchor is what the suggestion is about; what was searched around it follows as its other half.
+    found = [Hit(evidence, hit.position, hit.exact) for hit, part in held for evidence in (hit.evidence, *part.searched)]
+    text = f"{anchors.explanation}；{held[0][1].explanation}" if held[0][1].explanation else anchors.explanation
+    return Finding(State.HIT, text, tuple(_keep_positions(found, [hit for hit, _ in held])), anchors.searched)
+
+
+def _keep_positions(hits: Sequence[Hit], anchors: Sequence[Hit]) -> list[Hit]:
+    """Let only the anchors count as occurrences: what belongs to one carries its place."""
+    keyed = {hit.evidence for hit in anchors}
+    out: list[Hit] = []
+    current = 0
+    for hit in hits:
+        if hit.evidence in keyed:
+            current += 1
+        out.append(replace(hit, position=-current))
+    return out
