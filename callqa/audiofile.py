@@ -160,7 +160,8 @@ def _decode_any(data: bytes, name: str) -> Audio:
                 if n_samples > MAX_DURATION_S * rate:
                     raise AudioError(f"音频文件 {name} 超过 {MAX_DURATION_S // 3600} 小时，不像一通电话。请先分段。")
     except (av.error.FFmpegError, ValueError, EOFError) as e:
-        raise AudioError(f"文件 {name} 不是能识别的音频（{e}）。请提供 WAV、MP3、Opus、M4A 等录音文件。") from e
+        reason = getattr(e, "strerror", None) or e
+        raise AudioError(f"文件 {name} 不是能识别的音频（{reason}）。请提供 WAV、MP3、Opus、M4A 等录音文件。") from e
     samples = np.concatenate(blocks) if blocks else np.zeros((0, n_channels), np.int16)
     return Audio(np.ascontiguousarray(samples, dtype=np.int16), rate)
 

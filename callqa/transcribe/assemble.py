@@ -89,7 +89,7 @@ def _decode_side(
 ) -> list[Heard]:
     """What was heard in each turn: decoded once, the doubtful ones once more with the role's words as prompt."""
     first = _decode_turns(samples, turns, range(len(turns)), _FIRST, engine, lambda p: progress(p * 8 // 10))
-    doubtful = [n for n in first if guard.doubts(first[n])]
+    doubtful = [n for n in first if guard.asks_again(first[n])]
     retry = DecodeRequest(prompt=role_prompt(speaker), temperatures=_RETRY_TEMPERATURES)
     second = _decode_turns(samples, turns, doubtful, retry, engine, lambda p: progress(80 + p // 5))
     progress(100)

@@ -1,6 +1,7 @@
 """Doubt: reasons not to believe what the engine wrote for one turn. Pure.
 
-A turn with a doubt is decoded again in another way (assemble.py); one that still has a doubt stays, marked unreliable.
+A turn whose doubt is more than unlikely words is decoded again in another way (assemble.py); one that still has a doubt
+stays, marked unreliable.
 Text that is certainly none of the speaker's (a known invention, the prompt read aloud) is dropped.
 """
 
@@ -36,7 +37,7 @@ RATE_SLACK_CHARS: Final = 2
 MAX_COMPRESSION: Final = 2.4
 NO_SPEECH: Final = 0.6
 NO_SPEECH_PROBABILITY: Final = 0.45  # a silent window is believed silent only when its words are also unlikely
-MIN_PROBABILITY: Final = 0.55
+MIN_PROBABILITY: Final = 0.70  # under it, turns have two to three times the mean error rate (docs/transcription.md)
 _LOOP = re.compile(r"(.{1,8}?)\1{4,}")
 _DIGITS = re.compile(r"[\d零一二三四五六七八九幺]+")
 # What the training subtitles of Whisper end with; no caller of a hotline says it.
@@ -90,6 +91,11 @@ def doubts(heard: Heard) -> tuple[Doubt, ...]:
         Doubt.INVENTED: is_invented(heard),
     }
     return tuple(doubt for doubt, holds in found.items() if holds)
+
+
+def asks_again(heard: Heard) -> bool:
+    """Whether a second decode can help: unlikely words alone come back as unlikely words."""
+    return any(doubt is not Doubt.PROBABILITY for doubt in doubts(heard))
 
 
 def is_invented(heard: Heard) -> bool:

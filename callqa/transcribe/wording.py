@@ -20,9 +20,8 @@ _QUESTION = re.compile(r"(?:吗|呢|么|什么|怎么样|是不是|对不对|好
 def written(raw: str) -> str:
     """The engine's text of one turn in simplified characters with Chinese punctuation; "" when it holds no word."""
     text = _PAUSE.sub("，", simplified(raw.replace("\ufffd", "")).strip())
-    text = _AROUND_HAN.sub("", text)
     held = _IN_FIGURES.sub(lambda m: _HOLD[m.group()], text)
-    text = held.translate(_MARKS).translate(_RELEASE)
+    text = _AROUND_HAN.sub("", held.translate(_MARKS).translate(_RELEASE))
     text = _REPEATED_MARK.sub(lambda m: m.group(1) or m.group(2), text)
     text = _LEADING_MARK.sub("", text)
     if not any(c.isalnum() for c in text):

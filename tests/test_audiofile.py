@@ -1,0 +1,114 @@
+"""Audio files: G.711 against an independent decoder, WAV there and back, peaks, and files that are none."""
+
+import io
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from callqa.audiofile import Audio, AudioError, decode_audio, peaks, read_audio, wav_bytes
+
+DATA = Path(__file__).parent / "data" / "audio"
+
+
+@pytest.mark.parametrize("name", ["alaw_all_codes.wav", "mulaw_all_codes.wav"])
+def test_every_g711_code_decodes_as_an_independent_decoder_does(name: str) -> None:
+    with av.open(str(DATA / name)) as container:
+        expected = np.concatenate([frame.to_ndarray().reshape(-1) for frame in container.decode(audio=0)])
+    audio = read_audio(DATA / name)
+    assert audio.sample_rate_hz == 8000
+    assert np.array_equal(audio.samples[:, 0], expected)
+
+
+def test_g711_landmarks_of_the_recommendation() -> None:
+    """G.711: the loudest A-law value is 4032 of 4096, the loudest µ-law value 8031 of 8192; silence codes are 0 or nearly."""
+    alaw, mulaw = (read_audio(DATA / f"{law}_all_codes.wav").samples[:, 0] for law in ("alaw", "mulaw"))
+    assert (int(alaw.max()), int(alaw.min())) == (4032 * 8, -4032 * 8)
+    assert (int(mulaw.max()), int(mulaw.min())) == (8031 * 4, -8031 * 4)
+    assert alaw[0xD5] == 8 and mulaw[0xFF] == 0
+
+
+def test_an_extensible_header_means_the_same() -> None:
+    assert np.array_equal(
+        read_audio(DATA / "alaw_extensible.wav").samples, read_audio(DATA / "alaw_all_codes.wav").samples
+    )
+
+
+def test_pcm_keeps_channels_and_extremes() -> None:
+    audio = read_audio(DATA / "pcm16_stereo.wav")
+    assert audio.samples.tolist() == [[0, 1], [32767, -32768], [-1, 2]]
+    assert (audio.n_channels, audio.sample_rate_hz) == (2, 16000)
+
+
+def test_a_file_without_its_size_or_its_tail_gives_the_whole_frames_that_are_there() -> None:
+    assert len(read_audio(DATA / "pcm16_size_unwritten.wav").samples) == 3
+    assert len(read_audio(DATA / "pcm16_cut_in_frame.wav").samples) == 2
+
+
+@pytest.mark.parametrize("name", ["tone_float.wav", "tone.flac"])
+def test_other_formats_come_through(name: str) -> None:
+    audio = read_audio(DATA / name)
+    expected = 0.3 * np.sin(2 * np.pi * 440 * np.arange(4000) / 8000) * 32768
+    assert np.max(np.abs(audio.samples[:, 0] - expected)) <= 2
+
+
+@pytest.mark.parametrize("path", sorted(DATA.glob("bad_*")), ids=lambda p: p.name)
+def test_a_file_that_is_no_audio_is_named_in_the_error(path: Path) -> None:
+    with pytest.raises(AudioError, match=path.name):
+        read_audio(path)
+
+
+def test_a_missing_file_says_so() -> None:
+    with pytest.raises(AudioError, match="打不开音频文件"):
+        read_audio(DATA / "not_there.wav")
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=300))
+def test_any_bytes_give_audio_or_our_error(tail: bytes) -> None:
+    for data in (tail, b"RIFF\0\0\0\0WAVE" + tail, (DATA / "pcm16_stereo.wav").read_bytes()[:36] + tail):
+        try:
+            audio = decode_audio(data, "x")
+        except AudioError:
+            continue
+        assert audio.samples.dtype == np.int16 and len(audio.samples)
+
+
+@settings(deadline=None)
+@given(st.integers(1, 2), st.integers(0, 400), st.sampled_from([8000, 16000, 44100]))
+def test_wav_there_and_back(n_channels: int, n_samples: int, rate: int) -> None:
+    samples = np.arange(n_samples * n_channels, dtype=np.int16).reshape(-1, n_channels) * np.int16(37)
+    data = wav_bytes(samples, rate)
+    heard, there_rate = soundfile.read(io.BytesIO(data), dtype="int16", always_2d=True)
+    assert there_rate == rate and np.array_equal(heard, samples)
+    if n_samples:
+        assert np.array_equal(decode_audio(data, "x").samples, samples)
+
+
+def test_a_part_of_a_wav_is_cut_by_time_and_to_the_recording() -> None:
+    samples = np.arange(8000, dtype=np.int16)
+    part = decode_audio(wav_bytes(samples, 8000, start_ms=250, end_ms=500), "x")
+    assert part.samples[[0, -1], 0].tolist() == [2000, 3999]
+    assert len(decode_audio(wav_bytes(samples, 8000, start_ms=900, end_ms=5000), "x").samples) == 800
+
+
+@settings(deadline=None)
+@given(st.integers(0, 500), st.integers(1, 200))
+def test_peaks_hold_every_extreme(n_samples: int, buckets: int) -> None:
+    rng = np.random.default_rng(n_samples)
+    samples = rng.integers(-32768, 32767, (n_samples, 2), dtype=np.int16)
+    drawn = peaks(samples, buckets)
+    assert [len(channel) for channel in drawn] == [buckets, buckets]
+    assert all(-1 <= low <= high <= 1 for channel in drawn for low, high in channel)
+    if n_samples >= buckets:
+        for column, channel in enumerate(drawn):
+            assert max(high for _, high in channel) == pytest.approx(samples[:, column].max() / 32768, abs=1e-4)
+            assert min(low for low, _ in channel) == pytest.approx(samples[:, column].min() / 32768, abs=1e-4)
+
+
+def test_duration_is_whole_milliseconds() -> None:
+    assert Audio(np.zeros((12_345, 2), np.int16), 8000).duration_ms == 1543

@@ -1,0 +1,150 @@
+"""From recording to transcript with a fake engine: order, times, doubt, progress, mono."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from callqa.audiofile import Audio
+from callqa.speech import Speaker
+from callqa.transcribe.assemble import transcribe_call
+from callqa.transcribe.vocabulary import role_prompt
+from callqa.transcribe.windows import WINDOW_MS
+from tests.fakes_engine import FakeEngine
+
+RATE = 8000
+
+
+def recording(
+    duration_ms: int, citizen: list[tuple[int, int]], agent: list[tuple[int, int]], *, columns: int = 2
+) -> Audio:
+    """Noise bursts where somebody speaks, faint noise elsewhere."""
+    rng = np.random.default_rng(7)
+    n = duration_ms * RATE // 1000
+    samples = rng.normal(0, 3, (n, 2))
+    for column, turns in enumerate((citizen, agent)):
+        for start_ms, end_ms in turns:
+            part = slice(start_ms * RATE // 1000, end_ms * RATE // 1000)
+            samples[part, column] = rng.normal(0, 3000, len(samples[part, column]))
+    return Audio(samples[:, :columns].astype(np.int16), RATE)
+
+
+def test_turns_of_both_sides_come_in_order_with_their_words() -> None:
+    audio = recording(12_000, [(2_000, 4_000), (8_000, 9_000)], [(500, 1_500), (5_000, 7_000)])
+    transcript = transcribe_call(audio, FakeEngine(), recording_sha256="abc")
+    assert [u.speaker for u in transcript.utterances] == [
+        Speaker.AGENT,
+        Speaker.CITIZEN,
+        Speaker.AGENT,
+        Speaker.CITIZEN,
+    ]
+    assert [u.index for u in transcript.utterances] == [0, 1, 2, 3]
+    for u, (start, end) in zip(
+        transcript.utterances, [(500, 1_500), (2_000, 4_000), (5_000, 7_000), (8_000, 9_000)], strict=True
+    ):
+        assert abs(u.span.start_ms - start) <= 60 and abs(u.span.end_ms - end) <= 60
+        assert abs(sum(c.isalnum() for c in u.text) - (end - start) / 200) <= 3
+        assert u.reliable and u.confidence == pytest.approx(0.9)
+    assert transcript.duration_ms == 12_000 and transcript.separated
+    assert transcript.made.engine == "fake 1" and transcript.made.recording_sha256 == "abc"
+    assert ("device", "none") in transcript.made.options
+
+
+spans = st.lists(st.tuples(st.integers(0, 40), st.integers(1, 12)), max_size=6)
+
+
+def placed(steps: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    out, at = [], 0
+    for pause, length in steps:
+        start = at + 700 + pause * 100
+        out.append((start, start + 200 + length * 100))
+        at = out[-1][1]
+    return out
+
+
+@settings(max_examples=25, deadline=None)
+@given(spans, spans)
+def test_laws_of_every_transcript(citizen_steps: list[tuple[int, int]], agent_steps: list[tuple[int, int]]) -> None:
+    """Ordered, inside the recording, exactly the spans of voice activity, nothing lost, progress 0 to 100 and never back."""
+    citizen, agent = placed(citizen_steps), placed(agent_steps)
+    duration_ms = max([end for _, end in citizen + agent], default=0) + 1_000
+    seen: list[int] = []
+    transcript = transcribe_call(
+        recording(duration_ms, citizen, agent), FakeEngine(), recording_sha256="", progress=seen.append
+    )
+    starts = [u.span.start_ms for u in transcript.utterances]
+    assert starts == sorted(starts)
+    assert all(0 <= u.span.start_ms < u.span.end_ms <= duration_ms for u in transcript.utterances)
+    for channel, speaker in enumerate((Speaker.CITIZEN, Speaker.AGENT)):
+        assert [u.span for u in transcript.utterances if u.speaker is speaker] == list(transcript.speech[channel])
+        turns = transcript.speech[channel]
+        assert all(a.end_ms < b.start_ms for a, b in pairwise(turns))
+    assert seen[0] == 0 and seen[-1] == 100 and seen == sorted(seen)
+
+
+def test_a_long_monologue_is_heard_in_windows_the_engine_can_hold() -> None:
+    engine = FakeEngine()
+    transcript = transcribe_call(recording(75_000, [(1_000, 74_000)], []), engine, recording_sha256="")
+    assert len(transcript.utterances) == 1
+    assert max(engine.heard_ms) <= WINDOW_MS and len(engine.heard_ms) >= 3
+    assert len(transcript.utterances[0].raw_text) == pytest.approx(73_000 / 200, abs=6)
+
+
+def test_the_agents_echo_is_not_the_citizen() -> None:
+    audio = recording(6_000, [], [(1_000, 3_000)])
+    echo = np.roll(audio.samples[:, 1], RATE * 60 // 1000) // 32  # -30 dB, 60 ms later
+    audio = Audio(np.stack([audio.samples[:, 0] + echo, audio.samples[:, 1]], axis=1), RATE)
+    transcript = transcribe_call(audio, FakeEngine(), recording_sha256="")
+    assert [u.speaker for u in transcript.utterances] == [Speaker.AGENT]
+
+
+def test_a_doubtful_turn_is_decoded_again_and_the_better_text_kept() -> None:
+    audio = recording(12_000, [(1_000, 4_000), (6_000, 9_000)], [])
+    engine = FakeEngine(text=lambda k: "了", retry_text=lambda k: "家里没有水压力很低"[k % 9])
+    transcript = transcribe_call(audio, engine, recording_sha256="")
+    assert [r.prompt for r in engine.requests] == ["", role_prompt(Speaker.CITIZEN)]
+    assert all("没有水" in u.text and u.reliable for u in transcript.utterances)
+
+
+def test_what_is_doubtful_twice_stays_and_is_marked() -> None:
+    transcript = transcribe_call(
+        recording(5_000, [(1_000, 4_000)], []), FakeEngine(text=lambda k: "了"), recording_sha256=""
+    )
+    assert transcript.utterances[0].text and not transcript.utterances[0].reliable
+
+
+def test_a_turn_without_doubt_is_decoded_once() -> None:
+    engine = FakeEngine()
+    transcribe_call(recording(5_000, [(1_000, 4_000)], []), engine, recording_sha256="")
+    assert [r.prompt for r in engine.requests] == [""]
+
+
+def test_speech_without_words_stays_as_an_unreliable_empty_utterance() -> None:
+    transcript = transcribe_call(
+        recording(5_000, [(1_000, 3_000)], []), FakeEngine(text=lambda k: ""), recording_sha256=""
+    )
+    (utterance,) = transcript.utterances
+    assert (utterance.text, utterance.reliable, utterance.confidence) == ("", False, 0.0)
+
+
+def test_known_inventions_are_dropped_but_kept_beside() -> None:
+    invented = "字幕由志愿者提供"
+    engine = FakeEngine(text=lambda k: invented[k % 8])
+    transcript = transcribe_call(recording(4_000, [(1_000, 3_000)], []), engine, recording_sha256="")
+    (utterance,) = transcript.utterances
+    assert utterance.text == "" and "字幕" in utterance.raw_text and not utterance.reliable
+
+
+def test_mono_is_transcribed_and_marked() -> None:
+    transcript = transcribe_call(recording(5_000, [(1_000, 3_000)], [], columns=1), FakeEngine(), recording_sha256="")
+    assert not transcript.separated and transcript.speech[1] == ()
+    assert {u.speaker for u in transcript.utterances} == {Speaker.UNKNOWN}
+    assert any("未分离" in note for note in transcript.notes)
+
+
+@pytest.mark.parametrize("n_samples", [0, 1, 79, 4_000])
+def test_a_recording_too_short_for_a_word_is_an_empty_transcript(n_samples: int) -> None:
+    transcript = transcribe_call(Audio(np.zeros((n_samples, 2), np.int16), RATE), FakeEngine(), recording_sha256="")
+    assert transcript.utterances == () and transcript.speech == ((), ())
