@@ -47,6 +47,7 @@ LOOK_EVERY_S = 5.0  # failed stages, changed tickets, waiting stages
 SWEEP_EVERY_S = 60.0  # sidecars without a journal line
 HOUSEKEEPING_EVERY_S = 3600.0
 STOP_GRACE_S = 10.0
+LOCK_WAIT_S = 10.0  # a worker that is being replaced needs no longer to stop
 
 
 @dataclass(slots=True)
@@ -291,11 +292,14 @@ def _run(settings: Settings, db: Database, stop: threading.Event, engine_factory
 def _only_worker(path: Path, stop: threading.Event) -> Iterator[bool]:
     """Hold the lock that makes the executor id unique; False when another worker keeps it for ten seconds."""
     with open(path, "w") as lock:
-        deadline = time.monotonic() + 10.0
+        deadline: float | None = None
         while not stop.is_set():
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
+                if deadline is None:
+                    log.info("another worker holds %s; waiting for it to end", path)
+                    deadline = time.monotonic() + LOCK_WAIT_S
                 if time.monotonic() > deadline:
                     log.error("另一个处理进程（callqa work）正在使用 %s；请先停掉它", path.parent)
                     break
