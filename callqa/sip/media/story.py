@@ -1,0 +1,115 @@
+"""What a spool tells of its call besides audio, and the sidecar that is written from it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from callqa.errors import SpoolError
+from callqa.sidecar import GapNote, Recording, Sidecar
+from callqa.sip.media.align import Stereo
+from callqa.sip.media.spool import AnsweredMark, EndedMark, FaultMark, PacketRecord, SpoolRecord, StartedMark
+from callqa.units import Channel
+
+_SIDES = {Channel.CITIZEN: "诉求人", Channel.AGENT: "坐席"}
+
+
+@dataclass(frozen=True, slots=True)
+class CallStory:
+    """One call as its spool has it. answered: None when nobody answered; ended: None when the spool just stops."""
+
+    started: StartedMark
+    answered: AnsweredMark | None
+    ended: EndedMark | None
+    last_ns: int
+    faults: tuple[str, ...]
+
+    @property
+    def started_at_ms(self) -> int:
+        return self.started.wall_ms
+
+    @property
+    def answered_at_ms(self) -> int | None:
+        return self.started.wall_of(self.answered.at_ns) if self.answered else None
+
+    @property
+    def ended_at_ms(self) -> int:
+        """The end, or the last thing the spool knows of."""
+        end_ns = self.ended.at_ns if self.ended else self.last_ns
+        floor_ns = self.answered.at_ns if self.answered else self.started.at_ns
+        return self.started.wall_of(max(end_ns, floor_ns))
+
+    @property
+    def hangup_party(self) -> Literal["agent", "citizen", "network"]:
+        """挂机方; a spool that just stops was cut by us, which counts as the network."""
+        return self.ended.hangup_party if self.ended else "network"
+
+    @property
+    def seat_extension(self) -> str | None:
+        return (self.answered.seat_extension if self.answered else None) or self.started.seat_extension
+
+
+def tell(records: Iterable[SpoolRecord]) -> CallStory:
+    """Gather the story of one call. Raise SpoolError when the spool does not say whose it is."""
+    started: StartedMark | None = None
+    answered: AnsweredMark | None = None
+    ended: EndedMark | None = None
+    last_ns = 0
+    faults: dict[str, None] = {}
+    for record in records:
+        last_ns = max(last_ns, record.arrival_ns if isinstance(record, PacketRecord) else record.at_ns)
+        if isinstance(record, StartedMark):
+            started = started or record
+        elif isinstance(record, AnsweredMark):
+            answered = answered or record
+        elif isinstance(record, EndedMark):
+            ended = ended or record
+        elif isinstance(record, FaultMark):
+            faults[record.text] = None
+    if started is None:
+        raise SpoolError("spool has no started mark: whose call it is cannot be told")
+    return CallStory(started, answered, ended, last_ns, tuple(faults))
+
+
+def sidecar_of(story: CallStory, stereo: Stereo, recording: Recording | None, *, recovered: bool, recorder: str) -> Sidecar:
+    """The sidecar of an answered call. recording: None when no audio came on either side."""
+    if story.answered is None or story.answered_at_ms is None:
+        raise SpoolError(f"call {story.started.call_id} was never answered")
+    started = story.started
+    return Sidecar(
+        call_id=started.call_id,
+        mode=started.mode,
+        direction=started.direction,
+        sip_call_ids=story.answered.sip_call_ids or (started.sip_call_id,),
+        from_number=started.from_number,
+        to_number=started.to_number,
+        seat_extension=story.seat_extension,
+        ticket_hint=started.ticket_hint,
+        user_to_user=started.user_to_user,
+        started_at_ms=story.started_at_ms,
+        answered_at_ms=story.answered_at_ms,
+        ended_at_ms=story.ended_at_ms,
+        hangup_party=story.hangup_party,
+        recovered=recovered,
+        recording=recording,
+        gaps=tuple(_gap_notes(stereo)),
+        streams=stereo.streams,
+        faults=(*story.faults, *stereo.faults, *_silent_sides(story, stereo)),
+        recorder=recorder,
+    )
+
+
+def _gap_notes(stereo: Stereo) -> Iterable[GapNote]:
+    for gap in stereo.gaps:
+        channel: Literal[0, 1] = 1 if gap.channel is Channel.AGENT else 0
+        yield GapNote(channel=channel, start_ms=gap.span.start_ms, end_ms=gap.span.end_ms, kind=gap.kind.value)
+
+
+def _silent_sides(story: CallStory, stereo: Stereo) -> Iterable[str]:
+    """A side that should speak and never sent audio. An `answer` call has one leg only, the citizen's."""
+    expected = (Channel.CITIZEN,) if story.started.mode == "answer" else (Channel.CITIZEN, Channel.AGENT)
+    silent = [channel for channel in expected if not stereo.streams[channel].codec]
+    if len(silent) == len(expected):
+        yield "通话已接通，但没有收到任何媒体；请检查防火墙是否放行 RTP 端口"
+        return
+    for channel in silent:
+        yield f"没有收到{_SIDES[channel]}一侧的媒体；请检查防火墙是否放行 RTP 端口"

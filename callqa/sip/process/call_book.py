@@ -1,0 +1,270 @@
+"""Calls in progress as the process sees them: the user agent's events become ports, spool marks, journal lines, jobs.
+
+Order for one call: spool opened at the first INVITE; answered and ended are marked; when the media is closed the spool is
+handed to the finalizer. A call nobody answered leaves a journal line and no spool.
+"""
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from callqa.journal import JournalKind
+from callqa.sip.events import (
+    CallAbandoned,
+    CallAnswered,
+    CallEnded,
+    CallRinging,
+    CallStarted,
+    CallUnanswered,
+    Event,
+    MediaChanged,
+    MediaClosed,
+    MediaOpened,
+    SipFault,
+)
+from callqa.sip.media.spool import AnsweredMark, EndedMark, FaultMark, MediaMark, StartedMark
+from callqa.sip.process.capture import CallCapture
+from callqa.sip.process.disk import DiskWriter
+from callqa.sip.process.faults import FaultBook
+from callqa.sip.process.finalizer import Finalised, Finalizer
+from callqa.sip.process.journal_writer import JournalWriter
+from callqa.sip.process.ports import PortPool
+from callqa.units import Channel
+
+log = logging.getLogger(__name__)
+
+SPOOL_SUFFIX = ".spool"
+# A call on hold sends nothing for as long as the agent looks something up; an hour is a forgotten handset.
+LONGEST_HOLD_S = 3600
+
+
+@dataclass(slots=True)
+class OpenCall:
+    """One call from its first INVITE until its sidecar."""
+
+    started: StartedMark
+    capture: CallCapture
+    ringing_ns: int | None = None
+    answered_ns: int | None = None
+    seat_extension: str | None = None
+    held: set[Channel] = field(default_factory=set)
+    media_over: bool = False
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Journal facts known by now."""
+        s = self.started
+        known: dict[str, Any] = {
+            "mode": s.mode,
+            "direction": s.direction,
+            "from_number": s.from_number,
+            "to_number": s.to_number,
+            "seat_extension": self.seat_extension,
+            "ticket_hint": s.ticket_hint,
+            "user_to_user": s.user_to_user,
+            "started_at_ms": s.wall_ms,
+        }
+        if self.answered_ns is not None:
+            known["answered_at_ms"] = s.wall_of(self.answered_ns)
+            known["ring_ms"] = known["answered_at_ms"] - s.wall_ms
+        return known
+
+
+class CallBook:
+    """All open calls; `take` is given every event of the user agent."""
+
+    def __init__(
+        self, spool_dir: Path, disk: DiskWriter, ports: PortPool, journal: JournalWriter, faults: FaultBook
+    ) -> None:
+        self._spool_dir = spool_dir
+        self._disk = disk
+        self._ports = ports
+        self._journal = journal
+        self._faults = faults
+        self._calls: dict[str, OpenCall] = {}
+        self.finalizer: Finalizer | None = None  # set once the loop runs
+
+    def take(self, event: Event) -> None:
+        """Do what an event asks for. Events of unknown calls (cannot happen) are logged."""
+        match event:
+            case CallStarted():
+                self._start(event)
+                return
+            case SipFault():
+                source = f"{event.source[0]}:{event.source[1]}" if event.source else None
+                self._faults.tell(event.text, call_id=event.call_id, source=source)
+                return
+        call = self._calls.get(getattr(event, "call_id", ""))
+        if call is None:
+            log.debug("event without an open call: %s", event)
+            return
+        match event:
+            case CallRinging():
+                call.ringing_ns = _ns(event.now)
+            case MediaOpened():
+                self._open_media(call, event)
+            case MediaChanged():
+                self._change_media(call, event)
+            case CallAnswered():
+                self._answer(call, event)
+            case CallEnded():
+                self._end(call, event)
+            case CallUnanswered() | CallAbandoned():
+                self._miss(call, event)
+            case MediaClosed():
+                self._close_media(call)
+
+    def silent_calls(self, timeout_s: int) -> list[str]:
+        """Answered calls on which nothing was heard from either side for timeout_s; on hold they may rest longer."""
+        now_ns = time.monotonic_ns()
+        silent = []
+        for call_id, call in self._calls.items():
+            if call.answered_ns is None or call.media_over:
+                continue
+            limit_s = LONGEST_HOLD_S if call.held else timeout_s
+            if now_ns - max(call.capture.last_packet_ns, call.answered_ns) > limit_s * 1_000_000_000:
+                silent.append(call_id)
+        return silent
+
+    def note_foreign(self) -> None:
+        """Write down strangers' datagrams, and tell of them."""
+        now_ns = time.monotonic_ns()
+        for call_id, call in self._calls.items():
+            if not call.media_over and call.capture.note_foreign(now_ns):
+                self._faults.tell("有通话的媒体端口收到了陌生地址的数据包，已忽略", call_id=call_id)
+
+    def tell_disk_fault(self, path: Path, reason: str) -> None:
+        """A spool could not be written: the call goes on, its sidecar will say so."""
+        text = f"录音写盘失败（{reason}）：通话 {path.stem} 继续，但录音会有缺口；请检查磁盘"
+        self._faults.tell(text, call_id=path.stem)
+        call = self._calls.get(path.stem)
+        if call is not None and not call.media_over:
+            call.capture.mark(FaultMark(at_ns=time.monotonic_ns(), text=f"录音写盘失败（{reason}），录音有缺口"))
+
+    @property
+    def finalizing(self) -> tuple[OpenCall, ...]:
+        """Calls that are over and have no sidecar yet."""
+        return tuple(call for call in self._calls.values() if call.media_over)
+
+    def forget(self, call_id: str) -> None:
+        """The finalizer is done with a call."""
+        self._calls.pop(call_id, None)
+
+    def stop(self) -> None:
+        """Close all ports; spools stay for the next start."""
+        for call in self._calls.values():
+            if not call.media_over:
+                call.capture.note_foreign(time.monotonic_ns())
+                call.capture.close(lambda: None)
+
+    # -- one event each ---------------------------------------------------------------------------------------------
+
+    def _start(self, event: CallStarted) -> None:
+        at_ns = _ns(event.now)
+        wall_ms = time.time_ns() // 1_000_000 - (time.monotonic_ns() - at_ns) // 1_000_000
+        started = StartedMark(
+            at_ns=at_ns,
+            wall_ms=wall_ms,
+            call_id=event.call_id,
+            mode=event.mode.value,
+            direction=event.direction.value,
+            from_number=event.from_number,
+            to_number=event.to_number,
+            sip_call_id=event.sip_call_id,
+            seat_extension=event.seat_extension,
+            ticket_hint=event.ticket_hint,
+            user_to_user=event.user_to_user,
+        )
+        file = self._disk.open(self._spool_dir / f"{event.call_id}{SPOOL_SUFFIX}")
+        capture = CallCapture(asyncio.get_running_loop(), self._disk, file, started)
+        call = OpenCall(started, capture, seat_extension=event.seat_extension)
+        self._calls[event.call_id] = call
+        self._note(JournalKind.CALL_STARTED, call, wall_ms)
+        log.info("call %s started: %s %s -> %s", event.call_id, event.direction, event.from_number, event.to_number)
+
+    def _open_media(self, call: OpenCall, event: MediaOpened) -> None:
+        bound = self._ports.adopt(event.local_port)
+        if bound is None:
+            self._faults.tell(f"媒体端口 {event.local_port} 没有绑定，这一侧录不到音", call_id=event.call_id)
+            return
+        call.capture.open_leg(event.channel, event.local_port, bound, event.remote)
+        if event.codecs:
+            call.capture.mark(_media_mark(event, held=False))
+        call.capture.connect()
+
+    def _change_media(self, call: OpenCall, event: MediaChanged) -> None:
+        call.capture.ask_for(event.channel, event.remote)
+        call.capture.mark(_media_mark(event, held=event.held))
+        (call.held.add if event.held else call.held.discard)(event.channel)
+
+    def _answer(self, call: OpenCall, event: CallAnswered) -> None:
+        call.answered_ns = _ns(event.now)
+        call.seat_extension = event.seat_extension or call.seat_extension
+        call.capture.mark(
+            AnsweredMark(at_ns=call.answered_ns, seat_extension=call.seat_extension, sip_call_ids=event.sip_call_ids)
+        )
+        self._note(JournalKind.CALL_ANSWERED, call, call.started.wall_of(call.answered_ns))
+        log.info("call %s answered at seat %s", event.call_id, call.seat_extension)
+
+    def _end(self, call: OpenCall, event: CallEnded) -> None:
+        at_ns = _ns(event.now)
+        call.capture.mark(EndedMark(at_ns=at_ns, hangup_party=event.hangup_party.value))
+        ended_at_ms = call.started.wall_of(at_ns)
+        self._note(
+            JournalKind.CALL_ENDED, call, ended_at_ms, ended_at_ms=ended_at_ms, hangup_party=event.hangup_party.value
+        )
+        log.info("call %s ended by %s", event.call_id, event.hangup_party)
+
+    def _miss(self, call: OpenCall, event: CallUnanswered | CallAbandoned) -> None:
+        at_ms = call.started.wall_of(_ns(event.now))
+        abandoned = isinstance(event, CallAbandoned)
+        kind = JournalKind.CALL_ABANDONED if abandoned else JournalKind.CALL_UNANSWERED
+        status = {} if isinstance(event, CallAbandoned) else {"sip_status": event.sip_status}
+        ring_ms = at_ms - call.started.wall_ms
+        self._note(kind, call, at_ms, ended_at_ms=at_ms, ring_ms=ring_ms, reason=event.reason, **status)
+        log.info("call %s %s: %s", event.call_id, kind.value, event.reason)
+
+    def _close_media(self, call: OpenCall) -> None:
+        call_id = call.started.call_id
+        if call.answered_ns is None:
+            call.capture.discard()
+            self.forget(call_id)
+            return
+        call.capture.note_foreign(time.monotonic_ns())
+        call.media_over = True
+        path = call.capture.file.path
+        call.capture.close(lambda: self._finalise(path))
+
+    def _finalise(self, path: Path) -> None:
+        if self.finalizer is not None:
+            self.finalizer.submit(path)
+
+    def _note(self, kind: JournalKind, call: OpenCall, at_ms: int, **more: Any) -> None:
+        if not self._journal.append(kind, at_ms, call.started.call_id, **{**call.facts, **more}):
+            self._faults.tell("流水写盘失败，稍后会补写；请检查磁盘空间", call_id=call.started.call_id)
+
+    def finalised(self, spool: Path, recovered: bool, result: Finalised) -> bool:
+        """Note what the finalizer made of a spool of this run. True when the call is complete."""
+        if result.error:
+            text = f"通话 {spool.stem} 的录音没有整理成功（{result.error}）"
+            self._faults.tell(text + ("，稍后再试" if result.again else "；原始数据已保留"), call_id=spool.stem)
+            if not result.again:
+                self.forget(spool.stem)
+            return False
+        at_ms = time.time_ns() // 1_000_000
+        self._journal.append(JournalKind.CALL_COMPLETE, at_ms, result.call_id, sidecar=result.sidecar)
+        self.forget(result.call_id)
+        log.info("call %s complete: %s%s", result.call_id, result.sidecar, " (recovered)" if recovered else "")
+        return True
+
+
+def _media_mark(event: MediaOpened | MediaChanged, *, held: bool) -> MediaMark:
+    channel: Any = int(event.channel)
+    return MediaMark(at_ns=_ns(event.now), channel=channel, codecs=event.codecs, remote=event.remote, held=held)
+
+
+def _ns(now: float) -> int:
+    return round(now * 1_000_000_000)

@@ -1,0 +1,158 @@
+"""RTP of one call: every packet relayed to the other leg at once, unchanged, and queued for the spool.
+
+A leg sends to where its own audio comes from (symmetric RTP, RFC 4961), or to the address in its SDP until audio came.
+Datagrams from anybody else on the leg's port are neither relayed nor kept, only counted.
+"""
+
+import asyncio
+import logging
+import socket
+import time
+from collections.abc import Callable
+from typing import cast
+
+from callqa.sip.events import Address
+from callqa.sip.media.spool import MAGIC, ForeignMark, Mark, StartedMark, encode_mark, encode_packet
+from callqa.sip.process.disk import DiskWriter, SpoolFile
+from callqa.units import Channel
+
+log = logging.getLogger(__name__)
+
+# A phone behind NAT may come from another port of the same host; it is believed once the old one is silent so long.
+MOVED_AFTER_NS = 1_000_000_000
+
+
+class LegMedia(asyncio.DatagramProtocol):
+    """One leg's RTP port. source: where its audio comes from; remote: where its SDP asks for audio."""
+
+    def __init__(self, channel: Channel, port: int, keep: Callable[[bytes], None]) -> None:
+        self.channel = channel
+        self.port = port
+        self.remote: Address | None = None
+        self.source: Address | None = None
+        self.other: LegMedia | None = None
+        self.transport: asyncio.DatagramTransport | None = None
+        self.last_ns = 0
+        self.packets = 0
+        self.foreign = 0
+        self._keep = keep
+        self._closed = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.DatagramTransport, transport)  # uvloop's has its own base class
+        if self._closed:
+            transport.close()
+
+    def datagram_received(self, data: bytes, addr: Address) -> None:
+        now_ns = time.monotonic_ns()
+        if addr != self.source and not self._believe(addr, now_ns):
+            self.foreign += 1
+            return
+        self.last_ns = now_ns
+        self.packets += 1
+        other = self.other
+        if other is not None and other.transport is not None:
+            target = other.source or other.remote
+            if target is not None:
+                other.transport.sendto(data, target)
+        self._keep(encode_packet(self.channel, now_ns, data))
+
+    def error_received(self, exc: Exception) -> None:
+        log.debug("RTP port %d: %s", self.port, exc)
+
+    def ask_for(self, remote: Address | None) -> None:
+        """The leg's SDP names this address now; a change makes us learn its source anew."""
+        if remote != self.remote:
+            self.remote = remote
+            self.source = None
+
+    def close(self) -> None:
+        """Close the port; safe before and after it was opened."""
+        self._closed = True
+        self.other = None
+        if self.transport is not None:
+            self.transport.close()
+
+    def _believe(self, address: Address, now_ns: int) -> bool:
+        """Whether a datagram from a new address is this leg's. The address in the SDP always is."""
+        source = self.source
+        moved = source is not None and address[0] == source[0] and now_ns - self.last_ns > MOVED_AFTER_NS
+        if source is None or address == self.remote or moved:
+            self.source = address
+            return True
+        return False
+
+
+class CallCapture:
+    """Both legs of one call and its spool."""
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, disk: DiskWriter, file: SpoolFile, started: StartedMark
+    ) -> None:
+        self.file = file
+        self._loop = loop
+        self._disk = disk
+        self._legs: dict[Channel, LegMedia] = {}
+        self._tasks: set[asyncio.Task[object]] = set()
+        disk.append_mark(file, MAGIC)
+        self.mark(started)
+
+    def mark(self, mark: Mark) -> None:
+        """Queue one mark for the spool."""
+        self._disk.append_mark(self.file, encode_mark(mark))
+
+    def open_leg(self, channel: Channel, port: int, bound: socket.socket, remote: Address | None) -> None:
+        """Receive on an RTP port. A leg that has one already (another seat took the call) moves to the new port."""
+        before = self._legs.pop(channel, None)
+        if before is not None:
+            before.close()
+        leg = LegMedia(channel, port, self._keep)
+        leg.remote = remote
+        self._legs[channel] = leg
+        task = self._loop.create_task(self._loop.create_datagram_endpoint(lambda: leg, sock=bound))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def ask_for(self, channel: Channel, remote: Address | None) -> None:
+        """A leg's SDP changed its address."""
+        if channel in self._legs:
+            self._legs[channel].ask_for(remote)
+
+    def connect(self) -> None:
+        """Relay each leg's audio to the other."""
+        citizen, agent = self._legs.get(Channel.CITIZEN), self._legs.get(Channel.AGENT)
+        if citizen is not None and agent is not None:
+            citizen.other, agent.other = agent, citizen
+
+    @property
+    def last_packet_ns(self) -> int:
+        """Monotonic time of the last packet on either leg; 0 when none came."""
+        return max((leg.last_ns for leg in self._legs.values()), default=0)
+
+    def note_foreign(self, at_ns: int) -> int:
+        """Write down how many strangers' datagrams came since the last time; return their number."""
+        total = 0
+        for leg in self._legs.values():
+            if leg.foreign:
+                channel = 1 if leg.channel is Channel.AGENT else 0
+                self.mark(ForeignMark(at_ns=at_ns, channel=channel, count=leg.foreign))
+                total += leg.foreign
+                leg.foreign = 0
+        return total
+
+    def close(self, then: Callable[[], None]) -> None:
+        """Close both ports and the spool, and call `then` when the spool is on disk."""
+        self._close_legs()
+        self._disk.close(self.file, then)
+
+    def discard(self) -> None:
+        """Close both ports and delete the spool."""
+        self._close_legs()
+        self._disk.discard(self.file)
+
+    def _keep(self, record: bytes) -> None:
+        self._disk.append(self.file, record)
+
+    def _close_legs(self) -> None:
+        for leg in self._legs.values():
+            leg.close()

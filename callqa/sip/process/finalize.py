@@ -1,0 +1,111 @@
+"""The child that turns a spool into a master file and a sidecar, one after the other, beside the recorder.
+
+Run as `python -m callqa.sip.process.finalize RECORDINGS`: a JSON job a line comes in, a JSON result a line goes out, end of
+input ends it. Order on disk: master with fsync, then the sidecar, whose appearance means that the call is complete.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from callqa import __version__
+from callqa.errors import SpoolError
+from callqa.periods import from_ms
+from callqa.sidecar import Recording, save_sidecar, write_atomically
+from callqa.sip.media.align import SAMPLE_RATE_HZ, Stereo, to_stereo
+from callqa.sip.media.spool import StartedMark, read_records
+from callqa.sip.media.story import CallStory, sidecar_of, tell
+from callqa.sip.media.wav import wav_header
+
+log = logging.getLogger(__name__)
+
+NICE = 5  # below the recorder and its packets, above the speech engine
+
+
+def sidecar_path(started: StartedMark) -> Path:
+    """Where a call's sidecar lies, relative to the recordings folder: by its day in Asia/Shanghai."""
+    return Path(f"{from_ms(started.wall_ms):%Y/%m/%d}") / f"{started.call_id}.json"
+
+
+def finalise(recordings: Path, spool: Path, *, recovered: bool) -> CallStory:
+    """Write master and sidecar of one spool. A call that was never answered gets none; its story says so.
+
+    Does nothing when the sidecar exists. Raise SpoolError when the spool tells too little, OSError from the disk.
+    """
+    records = list(read_records(spool.read_bytes()))
+    story = tell(records)
+    relative = sidecar_path(story.started)
+    target = recordings / relative
+    if story.answered is None or target.exists():
+        return story
+    stereo = to_stereo(records)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    recording = _save_master(recordings, relative.with_suffix(".wav"), stereo) if stereo.heard else None
+    sidecar = sidecar_of(story, stereo, recording, recovered=recovered, recorder=f"callqa {__version__}")
+    save_sidecar(target, sidecar)
+    return story
+
+
+def _save_master(recordings: Path, relative: Path, stereo: Stereo) -> Recording:
+    data = wav_header(stereo.encoding, stereo.n_samples, sample_rate_hz=SAMPLE_RATE_HZ) + stereo.samples.tobytes()
+    write_atomically(recordings / relative, data)
+    return Recording(
+        path=relative.as_posix(),
+        sha256=hashlib.sha256(data).hexdigest(),
+        encoding=stereo.encoding,
+        sample_rate_hz=SAMPLE_RATE_HZ,
+        n_samples=stereo.n_samples,
+        duration_ms=stereo.duration_ms,
+    )
+
+
+def _work_off(recordings: Path, job: dict[str, Any]) -> dict[str, Any]:
+    try:
+        story = finalise(recordings, Path(job["spool"]), recovered=job["recovered"])
+    except SpoolError as e:
+        return {"error": str(e), "again": False}
+    except (OSError, MemoryError) as e:
+        return {"error": str(e) or type(e).__name__, "again": True}
+    started = story.started
+    return {
+        "call_id": started.call_id,
+        "answered": story.answered is not None,
+        "sidecar": sidecar_path(started).as_posix(),
+        "ended_at_ms": story.ended_at_ms,
+        "facts": {
+            "mode": started.mode,
+            "direction": started.direction,
+            "from_number": started.from_number,
+            "to_number": started.to_number,
+            "seat_extension": story.seat_extension,
+            "ticket_hint": started.ticket_hint,
+            "user_to_user": started.user_to_user,
+            "started_at_ms": story.started_at_ms,
+            "answered_at_ms": story.answered_at_ms,
+            "ended_at_ms": story.ended_at_ms,
+            "hangup_party": story.hangup_party,
+        },
+    }
+
+
+def main(recordings: Path) -> int:
+    """Work off jobs from standard input until it ends."""
+    os.setpriority(os.PRIO_PROCESS, 0, NICE)
+    for line in sys.stdin:
+        try:
+            result = _work_off(recordings, json.loads(line))
+        except Exception as e:  # the worker loop: one bad call must not stop the others
+            log.exception("finalizer job %s", line.strip())
+            result = {"error": f"{type(e).__name__}: {e}", "again": False}
+        sys.stdout.write(json.dumps(result) + "\n")
+        sys.stdout.flush()
+    return 0
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    sys.exit(main(Path(sys.argv[1])))

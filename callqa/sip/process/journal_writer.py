@@ -1,0 +1,143 @@
+"""Appends to the journal: numbers that run on across restarts, a line at once on the file, a new file each UTC day.
+
+A torn last line (crash in mid-write) is no entry and is cut off before the next is appended. An entry that the disk
+refuses is kept and tried again with the next one, so numbers stay in order and nothing is passed over.
+"""
+
+import fcntl
+import logging
+import os
+from collections import deque
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from callqa.errors import ConfigError
+from callqa.journal import JournalEntry, JournalKind, decode_line, encode_entry
+
+log = logging.getLogger(__name__)
+
+LOCK_NAME = ".lock"
+# Entries kept while the disk refuses: days of them; more would be a broken machine filling its memory.
+MAX_WAITING = 10_000
+
+
+class JournalWriter:
+    """The one writer of a journal folder; a lock file keeps a second recorder out."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raise ConfigError when another recorder writes here or the folder cannot be used."""
+        self._folder = folder
+        self._waiting: deque[JournalEntry] = deque()
+        self._day = ""
+        self._descriptor = -1
+        self._dirty = False
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        except OSError as e:
+            raise ConfigError(f"流水文件夹 {folder} 不能写：{e.strerror}；请检查权限或设置 paths.recordings") from e
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as e:
+            os.close(self._lock)
+            raise ConfigError(
+                f"另一个录音服务正在使用 {folder}；请先停掉它，或在 callqa.toml 里改 paths.recordings"
+            ) from e
+        self._number = self._last_number()
+
+    def append(self, kind: JournalKind, at_ms: int, call_id: str | None = None, **facts: Any) -> bool:
+        """Append one entry. False when the disk refuses; it is then tried again with the next."""
+        self._number += 1
+        self._waiting.append(JournalEntry(number=self._number, at_ms=at_ms, kind=kind, call_id=call_id, facts=facts))
+        if len(self._waiting) > MAX_WAITING:
+            self._waiting.popleft()
+        return self.write_waiting()
+
+    def write_waiting(self) -> bool:
+        """Write everything not yet written. True when nothing is left over."""
+        try:
+            while self._waiting:
+                self._write(self._waiting[0])
+                self._waiting.popleft()
+        except OSError as e:
+            log.error("journal: %s", e)
+            return False
+        return True
+
+    def sync(self) -> None:
+        """Bring what was written to the disk; meant for a thread. Errors are logged, the next write tells of them."""
+        descriptor = self._descriptor
+        if descriptor >= 0 and self._dirty:
+            self._dirty = False
+            try:
+                os.fdatasync(descriptor)
+            except OSError as e:
+                log.error("journal: %s", e)
+
+    def close(self) -> None:
+        """Write, sync and let the folder go."""
+        self.write_waiting()
+        self.sync()
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+        os.close(self._lock)
+
+    def _write(self, entry: JournalEntry) -> None:
+        day = datetime.fromtimestamp(entry.at_ms / 1000, UTC).date().isoformat()
+        if day > self._day:  # a clock set back stays in the newer file: files are in order of number
+            if self._descriptor >= 0:
+                self.sync()
+                os.close(self._descriptor)
+                self._descriptor = -1
+            self._descriptor = _open_whole(self._folder / f"{day}.jsonl")
+            self._day = day
+        size = os.fstat(self._descriptor).st_size
+        line = encode_entry(entry)
+        if os.write(self._descriptor, line) != len(line):
+            os.ftruncate(self._descriptor, size)
+            raise OSError(f"entry {entry.number} was written in part")
+        self._dirty = True
+
+    def _last_number(self) -> int:
+        """The number of the last whole entry of all files; later days are never passed over."""
+        for path in sorted(self._folder.glob("*.jsonl"), reverse=True):
+            self._day = max(self._day, path.stem)
+            for line in reversed(path.read_bytes().split(b"\n")):
+                entry = decode_line(line)
+                if entry is not None:
+                    self._reopen()
+                    return entry.number
+        self._reopen()
+        return 0
+
+    def _reopen(self) -> None:
+        if self._day:
+            self._descriptor = _open_whole(self._folder / f"{self._day}.jsonl")
+
+
+def _open_whole(path: Path) -> int:
+    """Open for appending, with a torn last line cut off."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+    size = os.fstat(descriptor).st_size
+    data = os.pread(descriptor, size, 0) if size else b""
+    if data and not data.endswith(b"\n"):
+        whole = data.rfind(b"\n") + 1
+        log.warning("journal %s: cut off a torn last line of %d bytes", path.name, size - whole)
+        os.ftruncate(descriptor, whole)
+    return descriptor
+
+
+def noted_calls(folder: Path, since_day: str, kind: JournalKind) -> set[str]:
+    """call_ids with an entry of `kind` in the files of `since_day` (YYYY-MM-DD) and later."""
+    mark = f'"{kind.value}"'.encode()
+    found: set[str] = set()
+    for path in folder.glob("*.jsonl"):
+        if path.stem < since_day:
+            continue
+        for line in path.read_bytes().split(b"\n"):
+            entry = decode_line(line) if mark in line else None
+            if entry is not None and entry.kind is kind and entry.call_id:
+                found.add(entry.call_id)
+    return found

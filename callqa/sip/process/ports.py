@@ -1,0 +1,65 @@
+"""RTP ports, each really bound when it is taken, so that two calls or two programs can never share one."""
+
+import logging
+import socket
+
+log = logging.getLogger(__name__)
+
+# A second of one G.711 leg is 10 kB; this holds several seconds should the loop be late.
+_RECEIVE_BUFFER_BYTES = 1 << 18
+
+
+class PortPool:
+    """Even ports of [first, last], handed out in rotation so that a port rests before it serves the next call.
+
+    The pool owns a socket until `adopt` passes it on; whoever adopts it closes it.
+    """
+
+    def __init__(self, host: str, first: int, last: int, start: int = 0) -> None:
+        """start: any number; where in the range the rotation begins (a restart should not begin at the same port)."""
+        self._host = host
+        self._ports = range(first + first % 2, last, 2)  # `last` even would leave no room for RTCP beside it
+        self._next = start % max(1, len(self._ports))
+        self._bound: dict[int, socket.socket] = {}
+
+    def take(self) -> int | None:
+        """Bind the next free even port; None when the whole range is in use."""
+        for _ in self._ports:
+            port = self._ports[self._next]
+            self._next = (self._next + 1) % len(self._ports)
+            if port in self._bound:
+                continue
+            bound = self._bind(port)
+            if bound is not None:
+                self._bound[port] = bound
+                return port
+        return None
+
+    def adopt(self, port: int) -> socket.socket | None:
+        """The socket of a taken port, now the caller's to close; None when it was adopted before or never taken."""
+        return self._bound.pop(port, None)
+
+    def give_back(self, port: int) -> None:
+        """Free a port; one that was adopted becomes free when its new owner closes it."""
+        bound = self._bound.pop(port, None)
+        if bound is not None:
+            bound.close()
+
+    def close(self) -> None:
+        """Free everything not adopted."""
+        for bound in self._bound.values():
+            bound.close()
+        self._bound.clear()
+
+    def _bind(self, port: int) -> socket.socket | None:
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        s = socket.socket(family, socket.SOCK_DGRAM)
+        try:
+            s.setblocking(False)
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
+            s.bind((self._host, port))
+        except OSError as e:
+            s.close()
+            log.debug("RTP port %d cannot be bound: %s", port, e)
+            return None
+        return s
