@@ -1,15 +1,223 @@
-"""通话: the list and the page of one call."""
+"""通话: the list with its filters and export, the page of one call, its progress, and asking for work again."""
 
-from fastapi import APIRouter, Request
-from fastapi.responses import Response
+from typing import Annotated
 
-from callqa.web.deps import NavItem, page, require
+from fastapi import APIRouter, Depends, Form, Query, Request
+from fastapi.responses import HTMLResponse, Response
+
+from callqa.periods import Month, say_duration, say_instant
+from callqa.store.db import Database
+from callqa.store.queries import people as people_queries
+from callqa.store.queries.call_page import CallPage, find_call, find_call_page, history_of, neighbours
+from callqa.store.queries.calls import (
+    LINK_STATES,
+    SORTS,
+    TRANSCRIPT_STATES,
+    CallFilter,
+    CallLine,
+    count_calls,
+    list_calls,
+)
+from callqa.usecases.note_access import note_access
+from callqa.usecases.progress import Stage, StageState, StageView, progress_of_call, want_again
+from callqa.web import format as fmt
+from callqa.web.deps import (
+    DbDep,
+    NavItem,
+    NowDep,
+    PageNotFound,
+    Person,
+    PersonDep,
+    page,
+    redirect,
+    require,
+    state_of,
+)
+from callqa.web.history import say_history
+from callqa.web.listing import PER_PAGE, ListView, read_page, read_period, read_sort
+from callqa.web.suggestion_view import view_suggestions
+from callqa.web.tables import csv_answer
 
 router = APIRouter()
 NAV = (NavItem("通话", "/calls", "calls.view", "phone"),)
 
+MAX_EXPORTED = 20_000  # a year of this hotline; more belongs into the report
+
+
+def read_filter(
+    person: PersonDep,
+    now_ms: NowDep,
+    month: str = "",
+    date: str = "",
+    direction: str = "",
+    call_type: str = "",
+    outcome: str = "",
+    agent: str = "",
+    link: str = "",
+    transcript: str = "",
+    recording: str = "",
+    number: Annotated[str, Query(max_length=32)] = "",
+    words: Annotated[str, Query(max_length=64)] = "",
+) -> CallFilter:
+    """The filter in the address, narrowed to what the person may see. Unknown codes count as not given."""
+    start_ms, end_ms = read_period(month, date, now_ms)
+    return CallFilter(
+        start_ms=start_ms,
+        end_ms=end_ms,
+        direction=direction if direction in fmt.DIRECTION_LABELS else "",
+        call_type=call_type if call_type in fmt.LABELS["call_type"] else "",
+        outcome=outcome if outcome in fmt.OUTCOME_LABELS else "",
+        agent_no=agent,
+        link=link if link in LINK_STATES else "",
+        transcript=transcript if transcript in TRANSCRIPT_STATES else "",
+        recording=recording if recording in fmt.RECORDING_LABELS else "",
+        number=number.strip() if person.can("calls.number") else "",
+        words=words.strip() if person.can("calls.transcript") else "",
+        own_agent_no=person.own_agent_no,
+    )
+
+
+FilterDep = Annotated[CallFilter, Depends(read_filter)]
+
+FILTER_NAMES = (
+    "month", "date", "direction", "call_type", "outcome", "agent", "link", "transcript", "recording", "number", "words",
+)  # fmt: skip
+
+
+def _view(request: Request, db: Database, wanted: CallFilter) -> ListView:
+    given = request.query_params
+    sort, descending = read_sort(given.get("sort", ""), SORTS, "-time")
+    with db.read() as session:
+        total = count_calls(session, wanted)
+    return ListView(
+        path="/calls",
+        params={name: given[name] for name in FILTER_NAMES if given.get(name)},
+        sort=sort,
+        descending=descending,
+        page=read_page(given.get("page", "")),
+        total=total,
+    )
+
 
 @router.get("/calls", dependencies=[require("calls.view")])
-def call_list(request: Request) -> Response:
-    """The list."""
-    return page(request, "home/home.html")
+def call_list(request: Request, db: DbDep, wanted: FilterDep, now_ms: NowDep) -> Response:
+    """One page of the list."""
+    view = _view(request, db, wanted)
+    with db.read() as session:
+        lines = list_calls(
+            session,
+            wanted,
+            sort=view.sort,
+            descending=view.descending,
+            offset=(view.page - 1) * PER_PAGE,
+            limit=PER_PAGE,
+        )
+        names = people_queries.agent_names(session)
+    return page(request, "calls/list.html", view=view, lines=lines, agents=names, this_month=str(Month.of(now_ms)))
+
+
+@router.get("/calls.csv", dependencies=[require("calls.export")])
+def call_export(request: Request, person: PersonDep, db: DbDep, wanted: FilterDep, now_ms: NowDep) -> Response:
+    """What the list shows, all pages, as CSV; written to the audit chain."""
+    view = _view(request, db, wanted)
+    with db.read() as session:
+        lines = list_calls(session, wanted, sort=view.sort, descending=view.descending, offset=0, limit=MAX_EXPORTED)
+    note_access(
+        db,
+        actor=person.username,
+        action="call.export",
+        subject=view.query(),
+        detail={"rows": len(lines)},
+        now_ms=now_ms,
+    )
+    head = ("通话编号", "开始时间", "方向", "类型", "结果", "号码", "坐席", "归属方式", "振铃", "时长", "工单", "关联", "录音", "转写", "质检得分")  # fmt: skip
+    return csv_answer("通话.csv", head, (_csv_row(line, person) for line in lines))
+
+
+def _csv_row(line: CallLine, person: Person) -> tuple[object, ...]:
+    call = line.call
+    return (
+        call.call_id,
+        say_instant(call.started_at_ms),
+        fmt.label(call.direction, "direction"),
+        fmt.call_type_label(call.call_type),
+        fmt.label(call.outcome, "outcome"),
+        call.citizen_number if person.can("calls.number") else fmt.mask_number(call.citizen_number),
+        fmt.agent_label(call.agent_no, line.agent_name),
+        fmt.label(call.attribution_source, "attribution"),
+        say_duration(call.ring_ms),
+        say_duration(call.duration_ms),
+        line.ticket_no or "",
+        fmt.label(line.link_state, "link") if call.outcome == "answered" else "",
+        fmt.label(call.recording_status, "recording"),
+        fmt.label(line.transcript_state, "progress"),
+        "" if line.final_score is None else fmt.points(line.final_score),
+    )
+
+
+@router.get("/calls/{call_id}", dependencies=[require("calls.view")])
+def call_page(request: Request, call_id: str, person: PersonDep, db: DbDep) -> Response:
+    """Everything of one call: player, transcript, ticket, suggestions, figures, history."""
+    found = load_page(db, person, call_id)
+    with db.read() as session:
+        before, after = neighbours(session, found.call, person.own_agent_no)
+        history = history_of(session, call_id) if person.can("calls.view_all") else ()
+    stages = progress_of_call(db, call_id)
+    rubric = state_of(request).rubrics.find(db, found.run.rubric_hash if found.run else None)
+    suggestions = view_suggestions(found.suggestions, rubric) if person.can("calls.suggestions") else ()
+    return page(
+        request,
+        "calls/call.html",
+        found=found,
+        call=found.call,
+        before=before,
+        after=after,
+        stages=stages,
+        busy=is_busy(stages),
+        suggestions=suggestions,
+        history=[say_history(entry) for entry in history],
+        play_from_ms=request.query_params.get("t", ""),
+    )
+
+
+def load_page(db: Database, person: Person, call_id: str) -> CallPage:
+    """The call with what hangs on it. Raise PageNotFound or PermissionDenied."""
+    with db.read() as session:
+        found = find_call_page(session, call_id)
+    if found is None:
+        raise PageNotFound("没有这通电话；它可能还没有入库，请稍后刷新“通话”列表。")
+    person.must_own(found.call.agent_no)
+    return found
+
+
+def is_busy(stages: tuple[StageView, ...]) -> bool:
+    """Whether something is still being done to the call without a person."""
+    return any(stage.state in (StageState.WANTED, StageState.RUNNING) for stage in stages)
+
+
+@router.get("/calls/{call_id}/progress", dependencies=[require("calls.view")])
+def call_progress(request: Request, call_id: str, person: PersonDep, db: DbDep) -> Response:
+    """The progress piece, asked for again every few seconds until nothing is left to do; then the page reloads."""
+    with db.read() as session:
+        call = find_call(session, call_id)
+    if call is None:
+        raise PageNotFound("没有这通电话。")
+    person.must_own(call.agent_no)
+    stages = progress_of_call(db, call_id)
+    answer: HTMLResponse = page(request, "calls/progress.html", call=call, stages=stages, busy=is_busy(stages))
+    if not is_busy(stages):
+        answer.headers["HX-Refresh"] = "true"
+    return answer
+
+
+@router.post("/calls/{call_id}/retry", dependencies=[require("calls.retry")])
+def call_retry(
+    call_id: str, person: PersonDep, db: DbDep, now_ms: NowDep, stage: Annotated[str, Form()] = Stage.TRANSCRIBE
+) -> Response:
+    """Ask for a stage once more."""
+    if stage not in set(Stage):
+        raise PageNotFound("没有这个处理步骤。")
+    asked = want_again(db, [call_id], Stage(stage), actor=person.username, now_ms=now_ms)
+    if not asked:
+        return redirect(f"/calls/{call_id}", "这一步正在进行或还没有开始，不必重做", "info")
+    return redirect(f"/calls/{call_id}", "已列入处理队列")

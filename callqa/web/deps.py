@@ -21,6 +21,8 @@ from callqa.errors import PermissionDenied
 from callqa.store.db import Database
 from callqa.usecases.sessions import SessionAccount, SignInBrake, find_session
 from callqa.web.permissions import PERMISSIONS, ROLE_LABELS, Role, allowed
+from callqa.web.playable import PlayableCache, PlayNotes
+from callqa.web.rubrics import RubricCache
 
 SESSION_COOKIE = "callqa_session"
 FLASH_COOKIE = "callqa_flash"
@@ -48,6 +50,9 @@ class WebState:
     clock: Callable[[], int]
     nav: tuple[NavItem, ...]
     brake: SignInBrake = field(default_factory=SignInBrake)
+    playable: PlayableCache = field(default_factory=PlayableCache)
+    plays: PlayNotes = field(default_factory=PlayNotes)
+    rubrics: RubricCache = field(default_factory=RubricCache)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,64 @@
+"""Audit entries as a sentence for the page. Pure."""
+
+from dataclasses import dataclass
+
+from callqa.store.tables import AuditEntry
+
+ACTION_LABELS = {
+    "call.play": "播放录音",
+    "call.export": "导出通话列表",
+    "call.transcribe": "要求重新转写",
+    "call.check": "要求重新预评",
+    "call.link": "要求重新关联",
+    "call.attribute": "要求重新判定归属",
+    "ticket_link.accept": "确认工单关联",
+    "ticket_link.reject": "否定工单关联",
+    "evaluation.open": "开始评分",
+    "evaluation.save": "暂存评分",
+    "evaluation.submit": "提交评分",
+    "evaluation.revise": "修改评分",
+    "evaluation.release": "发布评分",
+    "evaluation.fatal": "认定致命项",
+    "evaluation.fatal_confirmed": "第二人确认致命项",
+    "sampling.freeze": "冻结抽样框",
+    "sampling.commit": "提交承诺",
+    "sampling.reveal": "揭示并抽取",
+    "sampling.reserve": "启用递补",
+    "sampling.void": "作废抽样框",
+    "ticket.import": "导入工单",
+    "ticket.export": "导出工单",
+    "roster.import": "导入排班",
+    "agent.add": "登记坐席人员",
+    "seat.add": "登记座席",
+    "seat.sign_in": "签入",
+    "seat.sign_out": "签出",
+    "account.create": "建立账号",
+    "account.password": "修改密码",
+    "account.reset": "重设密码",
+    "account.deactivate": "停用账号",
+    "account.activate": "启用账号",
+    "session.sign_in": "登录",
+    "session.sign_out": "退出",
+    "rubric.load": "装载评分标准",
+    "rubric.refuse": "评分标准有误，未装载",
+    "ingest.fault": "入库异常",
+    "spool.free": "清理已归档的原始媒体",
+    "report.publish": "生成月度质检报告",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryLine:
+    """One act: when, who, what, on what."""
+
+    sequence: int
+    at_ms: int
+    actor: str
+    action: str
+    subject: str
+
+
+def say_history(entry: AuditEntry) -> HistoryLine:
+    """An audit entry in words; an action without a label shows its code."""
+    actor = "系统" if entry.actor == "system" else entry.actor
+    return HistoryLine(entry.sequence, entry.at_ms, actor, ACTION_LABELS.get(entry.action, entry.action), entry.subject)

@@ -1,0 +1,82 @@
+"""Audio and peaks of a call. Every playback is written to the audit chain before the first byte goes out."""
+
+from pathlib import Path
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from callqa.store.queries.call_page import find_call
+from callqa.usecases.note_access import note_access
+from callqa.web.deps import (
+    DbDep,
+    NavItem,
+    NowDep,
+    PageNotFound,
+    PersonDep,
+    SettingsDep,
+    require,
+    state_of,
+)
+from callqa.web.playable import load_peaks, master_path
+from callqa.web.ranges import RangeNotSatisfiable, etag_matches, parse_range
+
+router = APIRouter()
+NAV: tuple[NavItem, ...] = ()
+
+
+def _recording(db: DbDep, settings: SettingsDep, person: PersonDep, call_id: str) -> tuple[Path, str]:
+    with db.read() as session:
+        call = find_call(session, call_id)
+    if call is None:
+        raise PageNotFound("没有这通电话。")
+    person.must_own(call.agent_no)
+    if call.recording_status != "ok" or not call.recording_path or not call.recording_sha256:
+        raise PageNotFound("这通电话没有可播放的录音。")
+    path = master_path(settings.recordings_dir, call.recording_path)
+    if not path.exists():
+        raise PageNotFound("录音文件不在原处；请在“系统”页核对录音文件夹。")
+    return path, call.recording_sha256
+
+
+@router.api_route("/calls/{call_id}/audio", methods=["GET", "HEAD"], dependencies=[require("calls.listen")])
+def audio(
+    request: Request, call_id: str, person: PersonDep, db: DbDep, settings: SettingsDep, now_ms: NowDep
+) -> Response:
+    """The recording as 16-bit PCM WAV, whole or one byte range."""
+    path, sha256 = _recording(db, settings, person, call_id)
+    state = state_of(request)
+    body = state.playable.load(path, sha256)
+    etag = f'"{sha256[:32]}-pcm16"'
+    headers = {
+        "Accept-Ranges": "bytes",
+        "ETag": etag,
+        # The browser may not keep what the person may only hear.
+        "Cache-Control": "private, max-age=300" if person.can("calls.export") else "private, no-store",
+        "Content-Disposition": f'inline; filename="{call_id}.wav"',
+    }
+    if etag_matches(request.headers.get("if-none-match", ""), etag):
+        return Response(status_code=304, headers=headers)
+    if request.method == "GET" and state.plays.is_new(person.session.token_sha256, call_id, now_ms):
+        note_access(db, actor=person.username, action="call.play", subject=call_id, now_ms=now_ms)
+    if_range = request.headers.get("if-range")
+    wanted = request.headers.get("range", "") if if_range in (None, etag) else ""
+    try:
+        part = parse_range(wanted, len(body))
+    except RangeNotSatisfiable:
+        return Response(status_code=416, headers={**headers, "Content-Range": f"bytes */{len(body)}"})
+    if part is None:
+        return Response(body, media_type="audio/wav", headers=headers)
+    headers["Content-Range"] = f"bytes {part.first}-{part.last}/{len(body)}"
+    return Response(body[part.first : part.last + 1], status_code=206, media_type="audio/wav", headers=headers)
+
+
+@router.get("/calls/{call_id}/peaks.json", dependencies=[require("calls.listen")])
+def peaks_json(request: Request, call_id: str, person: PersonDep, db: DbDep, settings: SettingsDep) -> Response:
+    """Peaks for the waveform, made once and kept."""
+    path, sha256 = _recording(db, settings, person, call_id)
+    etag = f'"{sha256[:32]}-peaks1"'
+    headers = {"ETag": etag, "Cache-Control": "private, max-age=0, must-revalidate"}
+    if etag_matches(request.headers.get("if-none-match", ""), etag):
+        return Response(status_code=304, headers=headers)
+    body = load_peaks(path, sha256, settings.var_dir / "cache" / "peaks")
+    return Response(body, media_type="application/json", headers=headers)

@@ -1,0 +1,241 @@
+// The two-lane player of one recording: citizen above (orange), agent below (blue), gaps, holds and evidence marked.
+// Reads everything from data attributes of [data-player]; the element's .callPlayer is the object other scripts use:
+//   toggle() play() pause() seek(ms) skip(ms) playFrom(ms, untilMs?) nextMark(±1) positionMs  and the events
+//   "player:time" ({positionMs}) and "player:ready" on the element. Elements with data-play-from or data-seek act on it.
+"use strict";
+
+const LEAD_MS = 2000; // evidence is played from this long before it
+const RATES = [0.5, 0.75, 1, 1.25, 1.5, 2];
+const QUIET_PEAK = 0.02, QUIET_MIN_S = 1.5, QUIET_KEEP_S = 0.25; // what "skip silence" jumps over
+const READER_REST_MS = 5000; // after the reader scrolled, the transcript waits this long before it follows again
+
+function clockOf(ms) {
+  const total = Math.max(0, Math.floor(ms / 1000));
+  return `${Math.floor(total / 60)}:${String(total % 60).padStart(2, "0")}`;
+}
+
+class CallPlayer {
+  constructor(root) {
+    this.root = root;
+    this.audio = root.querySelector("audio");
+    this.durationMs = Number(root.dataset.durationMs) || 0;
+    this.marks = JSON.parse(root.dataset.marks || "[]").sort((a, b) => a.start_ms - b.start_ms);
+    this.gaps = JSON.parse(root.dataset.gaps || "[]");
+    this.loop = null; // {a, b}
+    this.stopAt = null;
+    this.quiet = [];
+    this.part = (name) => root.querySelector(`[data-${name}]`);
+    this.part("controls").hidden = false;
+    this.audio.controls = false;
+    this.audio.hidden = true;
+    this._listen();
+    this._drawWave();
+    const start = Number(root.dataset.startMs);
+    if (root.dataset.startMs && start >= 0) this.seek(start);
+  }
+
+  get positionMs() { return Math.round(this.audio.currentTime * 1000); }
+  get playing() { return !this.audio.paused; }
+
+  play() { this._clear(); return this.audio.play().catch((error) => this._fail(error)); }
+  pause() { this.audio.pause(); }
+  toggle() { if (this.playing) this.pause(); else this.play(); }
+  seek(ms) {
+    this.stopAt = null;
+    this.audio.currentTime = Math.min(Math.max(0, ms), this.durationMs || Infinity) / 1000;
+    this._show();
+  }
+  skip(ms) { this.seek(this.positionMs + ms); }
+  playFrom(ms, untilMs) {
+    this.seek(ms - LEAD_MS);
+    this.stopAt = untilMs ? untilMs + 1000 : null;
+    return this.play();
+  }
+  nextMark(step) {
+    const here = this.positionMs + (step > 0 ? LEAD_MS + 50 : LEAD_MS - 1500);
+    const list = step > 0 ? this.marks.filter((m) => m.start_ms > here) : this.marks.filter((m) => m.start_ms < here).reverse();
+    const mark = list[0] || (step > 0 ? this.marks[0] : this.marks[this.marks.length - 1]);
+    if (mark) this.playFrom(mark.start_ms);
+  }
+  setRate(rate) { this.audio.playbackRate = rate; this.part("rate").value = String(rate); }
+  faster(step) {
+    const index = RATES.indexOf(this.audio.playbackRate);
+    this.setRate(RATES[Math.min(RATES.length - 1, Math.max(0, (index < 0 ? 2 : index) + step))]);
+  }
+  toggleSkip() { const box = this.part("skip"); box.checked = !box.checked; }
+  stepLoop() {
+    if (this.loop === null) this.loop = { a: this.positionMs, b: null };
+    else if (this.loop.b === null && this.positionMs > this.loop.a + 300) this.loop.b = this.positionMs;
+    else this.loop = null;
+    this.part("loop").textContent = this.loop === null ? "A–B" : this.loop.b === null ? `A ${clockOf(this.loop.a)} –` : `${clockOf(this.loop.a)}–${clockOf(this.loop.b)}`;
+  }
+
+  _listen() {
+    const audio = this.audio;
+    audio.addEventListener("timeupdate", () => this._tick());
+    audio.addEventListener("seeked", () => this._show());
+    audio.addEventListener("play", () => this._buttons());
+    audio.addEventListener("pause", () => this._buttons());
+    audio.addEventListener("error", () => this._fail(audio.error));
+    this.part("rate").addEventListener("change", (event) => this.setRate(Number(event.target.value)));
+    const acts = { toggle: () => this.toggle(), back: () => this.skip(-5000), forward: () => this.skip(5000), loop: () => this.stepLoop(), "next-mark": () => this.nextMark(1), "previous-mark": () => this.nextMark(-1) };
+    this.root.addEventListener("click", (event) => {
+      const button = event.target.closest("[data-do]");
+      if (button) acts[button.dataset.do]();
+    });
+    if (!this.marks.length) this.root.querySelectorAll("[data-do$=-mark]").forEach((b) => { b.disabled = true; });
+  }
+
+  _tick() {
+    const now = this.positionMs;
+    if (this.loop && this.loop.b !== null && now >= this.loop.b) this.audio.currentTime = this.loop.a / 1000;
+    if (this.stopAt !== null && now >= this.stopAt) { this.stopAt = null; this.pause(); }
+    if (this.playing && this.part("skip").checked) {
+      const span = this.quiet.find(([start, end]) => now / 1000 >= start && now / 1000 < end);
+      if (span) this.audio.currentTime = span[1];
+    }
+    this._show();
+  }
+  _show() {
+    this.part("position").textContent = clockOf(this.positionMs);
+    this.root.dispatchEvent(new CustomEvent("player:time", { detail: { positionMs: this.positionMs }, bubbles: true }));
+  }
+  _buttons() {
+    this.part("icon-play").hidden = this.playing;
+    this.part("icon-pause").hidden = !this.playing;
+  }
+  _clear() { this.part("error").hidden = true; }
+  _fail(error) {
+    if (error && error.name === "AbortError") return;
+    const line = this.part("error");
+    line.textContent = "录音播放不了：文件可能已移走，或登录已过期。请刷新页面；仍不行请联系管理员。";
+    line.hidden = false;
+  }
+
+  async _drawWave() {
+    let peaks;
+    try {
+      const answer = await fetch(this.root.dataset.peaks, { headers: { Accept: "application/json" } });
+      if (!answer.ok) throw new Error(String(answer.status));
+      peaks = await answer.json();
+    } catch (error) {
+      this.audio.hidden = false; // the waveform is a comfort: playing still works
+      return;
+    }
+    this.durationMs = Math.round(peaks.duration_s * 1000);
+    this.part("duration").textContent = clockOf(this.durationMs);
+    this._findQuiet(peaks);
+    if (!window.WaveSurfer) return;
+    const css = getComputedStyle(document.documentElement);
+    const colour = (name) => css.getPropertyValue(name).trim();
+    const lane = (wave, progress) => ({ waveColor: wave, progressColor: progress, height: 52 });
+    const channels = peaks.channels.length === 2 ? peaks.channels : [peaks.channels[0]];
+    const wave = window.WaveSurfer.create({
+      container: this.part("wave"), media: this.audio, peaks: channels, duration: peaks.duration_s, url: this.root.dataset.audio,
+      cspNonce: this.root.dataset.nonce, normalize: true, cursorColor: colour("--cq-ink"), cursorWidth: 1, barWidth: 2, barGap: 1, barRadius: 1,
+      dragToSeek: true, hideScrollbar: true,
+      splitChannels: [lane(colour("--cq-citizen-wave"), colour("--cq-citizen")), lane(colour("--cq-agent-wave"), colour("--cq-agent"))].slice(0, channels.length),
+    });
+    const regions = wave.registerPlugin(window.WaveSurfer.Regions.create());
+    const add = () => this._addRegions(regions, channels.length);
+    wave.once("ready", add);
+    this.root.dispatchEvent(new CustomEvent("player:ready", { bubbles: true }));
+  }
+  _addRegions(regions, lanes) {
+    const paint = { held: "rgba(91,103,118,.16)", paused: "rgba(91,103,118,.16)", no_media: "rgba(91,103,118,.10)", lost: "rgba(180,35,24,.22)", concealed: "rgba(180,35,24,.12)" };
+    for (const gap of this.gaps) {
+      regions.addRegion({ start: gap.start_ms / 1000, end: Math.max(gap.end_ms, gap.start_ms + 120) / 1000, color: paint[gap.kind] || paint.held, channelIdx: lanes === 2 ? gap.channel : -1, drag: false, resize: false });
+    }
+    for (const mark of this.marks) {
+      const both = mark.channel === null || mark.channel === undefined || lanes !== 2;
+      regions.addRegion({ start: mark.start_ms / 1000, end: Math.max(mark.end_ms, mark.start_ms + 200) / 1000, color: mark.fatal ? "rgba(180,35,24,.20)" : "rgba(122,79,181,.17)", channelIdx: both ? -1 : mark.channel, drag: false, resize: false });
+    }
+    regions.on("region-clicked", (region, event) => event.stopPropagation());
+  }
+  _findQuiet(peaks) {
+    const n = peaks.channels[0].length, step = peaks.duration_s / n;
+    const top = Math.max(0.05, ...peaks.channels.map((channel) => Math.max(...channel)));
+    let start = null;
+    for (let i = 0; i <= n; i += 1) {
+      const quiet = i < n && peaks.channels.every((channel) => channel[i] < QUIET_PEAK * Math.max(1, top * 2));
+      if (quiet && start === null) start = i;
+      if (!quiet && start !== null) {
+        const from = start * step + QUIET_KEEP_S, to = i * step - QUIET_KEEP_S;
+        if (to - from >= QUIET_MIN_S) this.quiet.push([from, to]);
+        start = null;
+      }
+    }
+  }
+}
+
+// The transcript: lights the sentence being played, follows, and lets the reader scroll in peace.
+class FollowingTranscript {
+  constructor(box, player) {
+    this.box = box;
+    this.lines = [...box.querySelectorAll("[data-utterance]")];
+    this.back = box.parentElement.querySelector("[data-follow]");
+    this.readerUntil = 0;
+    this.current = null;
+    const reader = () => { this.readerUntil = Date.now() + READER_REST_MS; if (this.current) this.back.hidden = false; };
+    for (const kind of ["wheel", "touchmove", "pointerdown"]) box.addEventListener(kind, reader, { passive: true });
+    box.addEventListener("keydown", (event) => { if (["ArrowUp", "ArrowDown", "PageUp", "PageDown", "Home", "End"].includes(event.key)) reader(); });
+    this.back.addEventListener("click", () => { this.readerUntil = 0; this.show(true); });
+    box.addEventListener("click", (event) => {
+      const line = event.target.closest("[data-utterance]");
+      if (!line || window.getSelection().toString()) return;
+      this.readerUntil = 0;
+      player.seek(Number(line.dataset.start));
+      player.play();
+    });
+    player.root.addEventListener("player:time", (event) => this.at(event.detail.positionMs));
+  }
+  at(ms) {
+    let found = null;
+    for (const line of this.lines) if (Number(line.dataset.start) <= ms + 50 && ms < Number(line.dataset.end) + 400) found = line;
+    if (found === this.current) return;
+    if (this.current) this.current.classList.remove("now");
+    this.current = found;
+    if (found) { found.classList.add("now"); this.show(false); }
+  }
+  show(asked) {
+    if (!this.current || (!asked && Date.now() < this.readerUntil)) return;
+    this.back.hidden = true;
+    const box = this.box, line = this.current;
+    const top = line.offsetTop - box.offsetTop;
+    if (top < box.scrollTop + 20 || top + line.offsetHeight > box.scrollTop + box.clientHeight - 40) box.scrollTop = top - box.clientHeight / 3;
+  }
+}
+
+function isTyping(event) {
+  if (event.isComposing || event.keyCode === 229) return true;
+  return event.target.closest && event.target.closest("input:not([type=checkbox]):not([type=radio]), textarea, select, [contenteditable=true]") !== null;
+}
+
+document.addEventListener("DOMContentLoaded", () => {
+  const root = document.querySelector("[data-player]");
+  if (!root) return;
+  const player = root.callPlayer = new CallPlayer(root);
+  document.querySelectorAll("[data-transcript]").forEach((box) => new FollowingTranscript(box, player));
+
+  document.addEventListener("click", (event) => {
+    const chip = event.target.closest("[data-play-from]");
+    if (chip) { player.playFrom(Number(chip.dataset.playFrom), Number(chip.dataset.playUntil) || undefined); return; }
+    const seek = event.target.closest("[data-seek]");
+    if (seek && !seek.closest("[data-utterance]")) { player.seek(Number(seek.dataset.seek)); player.play(); }
+  });
+
+  const keys = {
+    " ": () => player.toggle(), j: (e) => player.skip(e.shiftKey ? -15000 : -5000), l: (e) => player.skip(e.shiftKey ? 15000 : 5000),
+    "[": () => player.faster(-1), "]": () => player.faster(1), s: () => player.toggleSkip(), b: () => player.stepLoop(),
+    e: (e) => player.nextMark(e.shiftKey ? -1 : 1), "?": () => { const help = root.querySelector(".cq-help"); help.open = !help.open; },
+  };
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || isTyping(event)) return;
+    // A focused button keeps its own Space.
+    if (event.key === " " && event.target.closest && event.target.closest("button, a, summary, input")) return;
+    const act = keys[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+    if (!act) return;
+    event.preventDefault();
+    act(event);
+  });
+});

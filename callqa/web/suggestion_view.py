@@ -1,0 +1,102 @@
+"""Suggestions as a page shows them: item and option by name, evidence with the place to play. Pure.
+
+The scoring page uses the same values. A rubric that cannot be read (or is not given) leaves the ids as names.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from callqa.scoring.criteria import Rubric
+from callqa.store.tables import SuggestionRow
+
+OPERATOR_LABELS = {
+    "keyword_any": "出现用语",
+    "keyword_all": "用语齐全",
+    "keyword_none": "未出现用语",
+    "regex": "句式匹配",
+    "similar": "与话术相近",
+    "context_repeat": "反复说",
+    "entity": "要素",
+    "silence": "双方静音",
+    "response_delay": "应答迟",
+    "overlap": "抢话",
+    "speech_rate": "语速",
+    "volume": "音量",
+    "talk_ratio": "说话占比",
+    "duration": "时长",
+    "ring_time": "振铃",
+    "hangup_by": "挂机方",
+    "ticket_linked": "工单关联",
+    "ticket_fields": "工单字段",
+    "ticket_match": "工单与通话",
+    "ticket_time": "工单时限",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceView:
+    """One piece of evidence. channel: 0 citizen, 1 agent, None both or neither."""
+
+    channel: int | None
+    start_ms: int
+    end_ms: int
+    quote: str
+    operator: str
+    params: str
+
+    @property
+    def side(self) -> str:
+        return {0: "citizen", 1: "agent"}.get(-1 if self.channel is None else self.channel, "plain")
+
+
+@dataclass(frozen=True, slots=True)
+class SuggestionView:
+    """One suggestion in words."""
+
+    suggestion_id: int
+    item_id: str
+    item_title: str
+    option_code: str | None
+    option_label: str
+    fatal: bool
+    level: str
+    points: float
+    reason: str
+    evidence: tuple[EvidenceView, ...]
+
+
+def view_suggestions(rows: Sequence[SuggestionRow], rubric: Rubric | None) -> tuple[SuggestionView, ...]:
+    """Every suggestion with names instead of codes; suspected fatal ones first, then in the rubric's order."""
+    titles = {item.item_id: item.title for item in rubric.items} if rubric else {}
+    fatals = {fatal.fatal_id: fatal.title for fatal in rubric.fatal_items} if rubric else {}
+    options = {(i.item_id, o.code): o.label for i in rubric.items for o in i.options} if rubric else {}
+    order = {item_id: index for index, item_id in enumerate(titles)}
+    views = [
+        SuggestionView(
+            suggestion_id=row.id or 0,
+            item_id=row.fatal_id or row.item_id,
+            item_title=fatals.get(row.fatal_id, "") if row.fatal_id else titles.get(row.item_id, ""),
+            option_code=row.option_code,
+            option_label=options.get((row.item_id, row.option_code), "") if row.option_code else "",
+            fatal=row.fatal_id is not None,
+            level=row.level,
+            points=row.points,
+            reason=row.reason,
+            evidence=tuple(_evidence(e) for e in row.evidence),
+        )
+        for row in rows
+    ]
+    return tuple(sorted(views, key=lambda v: (not v.fatal, order.get(v.item_id, len(order)), v.suggestion_id)))
+
+
+def _evidence(stored: dict[str, object]) -> EvidenceView:
+    channel, start, end = stored.get("channel"), stored.get("start_ms"), stored.get("end_ms")
+    operator = str(stored.get("operator") or "")
+    return EvidenceView(
+        channel=channel if isinstance(channel, int) else None,
+        start_ms=start if isinstance(start, int) else 0,
+        end_ms=end if isinstance(end, int) else 0,
+        quote=str(stored.get("quote") or ""),
+        operator=OPERATOR_LABELS.get(operator, operator),
+        params=str(stored.get("params") or ""),
+    )
