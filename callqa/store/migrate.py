@@ -5,6 +5,7 @@ that start together both call `migrate`; the second finds nothing to do.
 """
 
 import fcntl
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from callqa.errors import StoreError
 from callqa.store.db import Database, sqlite_path
 
+logging.getLogger("alembic").setLevel(logging.WARNING)  # its dialogue with itself is nobody's news
 MIGRATIONS = Path(__file__).parent / "migrations"
 _ADVISORY_KEY = 0x63616C6C7161_02
 

@@ -201,6 +201,7 @@ def save_outcome(session: Session, run: CheckRun, outcome: CheckOutcome) -> Chec
                 fatal_id=suggestion.fatal_id,
                 level=str(suggestion.level),
                 points=float(suggestion.points),
+                times=suggestion.times,
                 reason=suggestion.reason,
                 evidence=[
                     {

@@ -10,6 +10,7 @@ context.configure(
     connection=connection,
     target_metadata=SQLModel.metadata,
     render_as_batch=True,  # SQLite alters a table by copying it
+    transactional_ddl=True,  # SQLite too: store/db.py opens its transactions itself
 )
 with context.begin_transaction():
     context.run_migrations()

@@ -54,7 +54,8 @@ class SuggestionRow(SQLModel, table=True):  # 建议扣分
     option_code: str | None = None
     fatal_id: str | None = None
     level: str  # preselect | hint
-    points: float = 0
+    points: float = 0  # what accepting it deducts, times included
+    times: int = 1
     reason: str  # Chinese
     evidence: list = Field(
         default_factory=list, sa_column=Column(JSON, nullable=False)

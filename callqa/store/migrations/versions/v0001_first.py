@@ -498,6 +498,7 @@ def upgrade() -> None:
         sa.Column("fatal_id", sa.String(), nullable=True),
         sa.Column("level", sa.String(), nullable=False),
         sa.Column("points", sa.Float(), nullable=False),
+        sa.Column("times", sa.Integer(), nullable=False),
         sa.Column("reason", sa.String(), nullable=False),
         sa.Column("evidence", sa.JSON(), nullable=False),
         sa.ForeignKeyConstraint(["call_id"], ["call.call_id"], name="fk_suggestion_call_id"),
