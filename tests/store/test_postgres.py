@@ -1,0 +1,80 @@
+"""The same store on PostgreSQL: migrate, ingest, audit chain under two writers, a stage worked off."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlmodel import SQLModel, select
+
+from callqa.store import audit
+from callqa.store.db import Database
+from callqa.store.migrate import migrate
+from callqa.store.tables import Call, TranscriptRow
+from callqa.usecases import progress
+from callqa.usecases.check import check
+from callqa.usecases.ingest import ingest
+from callqa.usecases.load_rubric import load_rubric
+from callqa.usecases.progress import Stage, StageState
+from callqa.usecases.transcribe import transcribe
+from tests.store import postgres
+from tests.usecases.recorded import BASE_MS, FakeEngine, Recorder
+from tests.usecases.test_load_rubric import DEFAULT
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def db() -> Iterator[Database]:
+    with postgres.server() as url:
+        starters = [threading.Thread(target=migrate, args=(url,)) for _ in range(2)]
+        for starter in starters:
+            starter.start()
+        for starter in starters:
+            starter.join()
+        database = Database(url)
+        yield database
+        database.dispose()
+
+
+def test_migrated_schema_is_the_declared_one(db: Database) -> None:
+    with db.engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, SQLModel.metadata) == []
+
+
+def test_a_call_goes_from_journal_to_check(db: Database, tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path / "recordings", seconds=10.0)
+    recorder.call("C1")
+    ingest(db, recordings=recorder.recordings, now_ms=BASE_MS)
+    load_rubric(db, DEFAULT, now_ms=BASE_MS)
+    claimed = progress.claim(db, "C1", Stage.TRANSCRIBE, now_ms=BASE_MS)
+    assert claimed is not None
+    assert progress.claim(db, "C1", Stage.TRANSCRIBE, now_ms=BASE_MS) is None
+    transcribe(db, claimed, engine=FakeEngine(), recordings=recorder.recordings, clock=lambda: BASE_MS)
+    checking = progress.claim(db, "C1", Stage.CHECK, now_ms=BASE_MS)
+    assert checking is not None
+    assert check(db, checking, recordings=recorder.recordings, clock=lambda: BASE_MS).state is StageState.DONE
+    with db.read() as session:
+        call = session.get(Call, "C1")
+        assert call is not None
+        assert call.started_at_ms == BASE_MS  # does not fit 32 bits
+        assert len(session.exec(select(TranscriptRow)).all()) == 1
+
+
+def test_audit_chain_has_no_fork_with_many_writers(db: Database) -> None:
+    def write() -> None:
+        for i in range(10):
+            with db.write() as session:
+                audit.append(session, actor="a", action="call.play", subject=str(i), detail={"说明": i}, now_ms=i)
+
+    threads = [threading.Thread(target=write) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with db.read() as session:
+        assert audit.verify(session) == []
+        assert audit.head(session).sequence >= 40
