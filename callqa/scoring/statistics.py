@@ -44,11 +44,14 @@ BASIS_NOTES = {
 
 @dataclass(frozen=True, slots=True)
 class StratumSample:
-    """One stratum: who, which kind, N_h calls in the frame, and the scored sample's values."""
+    """One stratum: who, which kind, N_h calls in the frame, and the scored sample's values.
+
+    size may be fractional for a subpopulation whose size is itself estimated (`domain`).
+    """
 
     agent_no: str
     stratum: Stratum
-    size: int
+    size: float
     values: tuple[float, ...]
 
     def __post_init__(self) -> None:
@@ -67,14 +70,14 @@ class StratumSample:
 
     @property
     def is_census(self) -> bool:
-        return self.n == self.size
+        return self.n >= self.size
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """A value for the whole month. low, high: 95 % interval, None without one; variance and df as used for it.
 
-    n of size calls were scored; uncovered: calls of strata without a single score, outside the estimate.
+    n of size calls (estimated for a subpopulation) were scored; uncovered: calls of strata without a single score, outside the estimate.
     notes: Chinese sentences for the reader, the reason for a missing interval first.
     """
 
@@ -84,9 +87,9 @@ class Estimate:
     variance: float | None
     df: float | None
     n: int
-    size: int
+    size: float
     basis: Basis
-    uncovered: int = 0
+    uncovered: float = 0
     notes: tuple[str, ...] = ()
 
     @property
@@ -106,13 +109,13 @@ class Estimate:
 class _Part:
     """A term of the variance: one stratum, or several merged; s2 None where it cannot be estimated."""
 
-    size: int
+    size: float
     n: int
     s2: float | None
 
-    def term(self, population: int) -> float:
+    def term(self, population: float) -> float:
         """W² (1 − f) s² / n."""
-        if self.n == self.size:
+        if self.n >= self.size:
             return 0.0
         assert self.s2 is not None
         return (self.size / population) ** 2 * (1 - self.n / self.size) * self.s2 / self.n
@@ -129,7 +132,7 @@ def stratified_mean(strata: Iterable[StratumSample]) -> Estimate:
     if not known:
         return _nothing(lost)
     parts, merged = _parts(known)
-    notes = ("只评 1 通的层已与同坐席剩余最多的层合并估计方差",) if merged else ()
+    notes = ("只评 1 通的层已与剩余最多的层合并估计方差",) if merged else ()
     if any(part.s2 is None and part.n < part.size for part in parts):
         return _without_interval(known, Basis.ONE_CALL, lost, notes)
     population = sum(s.size for s in known)
@@ -238,6 +241,23 @@ def difference(new: Estimate, old: Estimate) -> Estimate:
     return Estimate(value, value - half, value + half, variance, df, n, size, Basis.INTERVAL)
 
 
+def ratio_difference(new: Estimate, old: Estimate) -> Estimate:
+    """new − old of two independent shares, by Newcombe's method from their own (Wilson) intervals.
+
+    A share of 0 or 1 still has an interval, so two zeros differ by 0 with an honest width.
+    """
+    n, size = new.n + old.n, new.size + old.size
+    if new.value is None or old.value is None:
+        return Estimate(None, None, None, None, None, n, size, Basis.NO_DATA)
+    value = new.value - old.value
+    if new.low is None or new.high is None or old.low is None or old.high is None:
+        return Estimate(value, None, None, None, None, n, size, Basis.TOO_FEW, notes=(BASIS_NOTES[Basis.TOO_FEW],))
+    below = sqrt((new.value - new.low) ** 2 + (old.high - old.value) ** 2)
+    above = sqrt((new.high - new.value) ** 2 + (old.value - old.low) ** 2)
+    basis = Basis.INTERVAL if below or above else Basis.CENSUS
+    return Estimate(value, value - below, value + above, None, None, n, size, basis)
+
+
 def is_significant(change: Estimate) -> bool | None:
     """Whether a difference's interval excludes 0; None where it has no interval."""
     if change.low is None or change.high is None:
@@ -268,7 +288,7 @@ def with_gap_note(estimate: Estimate, gap_calls: int, connected: int) -> Estimat
     return replace(estimate, notes=(*estimate.notes, note))
 
 
-def _scored(strata: Iterable[StratumSample]) -> tuple[list[StratumSample], int]:
+def _scored(strata: Iterable[StratumSample]) -> tuple[list[StratumSample], float]:
     """The strata with a score, and how many calls lie in those without."""
     known = list(strata)
     return [s for s in known if s.n], sum(s.size for s in known if not s.n)
@@ -286,6 +306,8 @@ def _parts(strata: Sequence[StratumSample]) -> tuple[list[_Part], bool]:
     for single in [s for s in strata if s.n == 1 and s.size > 1]:
         home = next(group for group in groups if single in group)
         others = [g for g in groups if g is not home and g[0].agent_no == single.agent_no]
+        # Without another stratum of the same agent, the same kind of another agent is the next best guess.
+        others = others or [g for g in groups if g is not home and g[0].stratum == single.stratum]
         if len(home) > 1 or not others:
             continue
         best = max(others, key=_left_over)
@@ -295,7 +317,7 @@ def _parts(strata: Sequence[StratumSample]) -> tuple[list[_Part], bool]:
     return [_part(group) for group in groups], merged
 
 
-def _left_over(group: Sequence[StratumSample]) -> tuple[int, int]:
+def _left_over(group: Sequence[StratumSample]) -> tuple[float, int]:
     left = sum(s.size - s.n for s in group)
     return left, -min(REALLOCATION_ORDER.index(s.stratum) for s in group)
 
@@ -312,11 +334,11 @@ def _satterthwaite(terms: Iterable[tuple[float, float]]) -> float:
     return sum(v for v, _ in positive) ** 2 / below if below > 0 else 0.0
 
 
-def _uncovered_note(lost: int) -> tuple[str, ...]:
-    return (f"另有 {lost} 通所在的层尚无评分，未计入",) if lost else ()
+def _uncovered_note(lost: float) -> tuple[str, ...]:
+    return (f"另有 {lost:.0f} 通所在的层尚无评分，未计入",) if lost else ()
 
 
-def _nothing(lost: int) -> Estimate:
+def _nothing(lost: float) -> Estimate:
     return Estimate(None, None, None, None, None, 0, 0, Basis.NO_DATA, lost, (BASIS_NOTES[Basis.NO_DATA],))
 
 
@@ -325,14 +347,14 @@ def _mean_of(known: Sequence[StratumSample]) -> float:
     return sum(s.size * s.mean for s in known) / sum(s.size for s in known)
 
 
-def _without_interval(known: Sequence[StratumSample], basis: Basis, lost: int, notes: tuple[str, ...] = ()) -> Estimate:
+def _without_interval(known: Sequence[StratumSample], basis: Basis, lost: float, notes: tuple[str, ...] = ()) -> Estimate:
     said = (BASIS_NOTES[basis], *notes, *_uncovered_note(lost))
     n, size = sum(s.n for s in known), sum(s.size for s in known)
     return Estimate(_mean_of(known), None, None, None, None, n, size, basis, lost, said)
 
 
 def _with_interval(
-    known: Sequence[StratumSample], variance: float, df: float, lost: int, notes: tuple[str, ...] = ()
+    known: Sequence[StratumSample], variance: float, df: float, lost: float, notes: tuple[str, ...] = ()
 ) -> Estimate:
     """The interval, cut to [0, 100]; or the census; or equal scores, whose interval is not ±0 but unknown."""
     if all(s.is_census for s in known):
@@ -346,6 +368,32 @@ def _with_interval(
     low, high = max(0.0, value - half), min(100.0, value + half)
     n, size = sum(s.n for s in known), sum(s.size for s in known)
     return Estimate(value, low, high, variance, df, n, size, Basis.INTERVAL, lost, (*notes, *_uncovered_note(lost)))
+
+
+@dataclass(frozen=True, slots=True)
+class PartlyApplicable:
+    """One stratum whose sampled calls belong to a subpopulation (a value) or not (None)."""
+
+    agent_no: str
+    stratum: Stratum
+    size: float
+    values: tuple[float | None, ...]
+
+
+def domain(strata: Iterable[PartlyApplicable]) -> list[StratumSample]:
+    """A subpopulation (a call type, the calls an item applies to) as strata of its own.
+
+    Its size in a stratum is estimated as N_h · n_hd / n_h, so the mean is the ratio of the two Horvitz-Thompson totals and
+    the sampling fraction stays f_h. Strata without a call of the subpopulation in the sample carry no weight. Its variance
+    takes the sizes for known, a little on the narrow side.
+    """
+    found: list[StratumSample] = []
+    for stratum in strata:
+        inside = tuple(value for value in stratum.values if value is not None)
+        if inside:
+            size = stratum.size * len(inside) / len(stratum.values)
+            found.append(StratumSample(stratum.agent_no, stratum.stratum, size, inside))
+    return found
 
 
 def by_agent(strata: Iterable[StratumSample]) -> dict[str, list[StratumSample]]:

@@ -247,7 +247,7 @@ class MonthMaker:
         ]
 
     def _deductions(self, call: Call, entry: SampleEntry) -> dict[str, dict[str, int]]:
-        weakness = 0.04 + 0.035 * self.agents.index(entry.agent_no) + (0.09 if entry.stratum == "risk" else 0)
+        weakness = 0.03 + 0.017 * self.agents.index(entry.agent_no) + (0.07 if entry.stratum == "risk" else 0)
         found: dict[str, dict[str, int]] = {}
         for item_id, item in ITEMS.items():
             if call.call_type in item["applies_to"] and self.random.random() < weakness:
@@ -266,7 +266,7 @@ def evaluate_call(
     order: int = 0,
     status: str = "submitted",
 ) -> Evaluation:
-    """Insert one evaluation as rows. S2.3 is not applicable unless something is deducted there."""
+    """Insert one evaluation as rows. Some items rarely apply; which calls is a hash of the call_id."""
     opened = call.started_at_ms + 35 * DAY + order * 600_000
     evaluation = Evaluation(
         call_id=call.call_id,
@@ -286,7 +286,8 @@ def evaluate_call(
     for item_id, item in ITEMS.items():
         if call.call_type not in item["applies_to"]:
             continue
-        na = item_id in ("S2.3", "S4.4", "S5.2", "S5.3") and item_id not in deductions
+        rare = item_id in ("S2.3", "S4.4", "S5.2", "S5.3")
+        na = rare and item_id not in deductions and sha256(f"{call.call_id}/{item_id}".encode()).digest()[0] < 190
         most = Decimal(item["max_points"])
         points = most
         for code, times in deductions.get(item_id, {}).items():

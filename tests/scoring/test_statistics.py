@@ -19,6 +19,7 @@ from callqa.scoring.statistics import (
     map_values,
     n_effective,
     pooled_variances,
+    ratio_difference,
     stratified_mean,
     stratified_ratio,
     t_quantile,
@@ -155,6 +156,16 @@ def test_month_over_month_needs_an_interval_without_zero() -> None:
     assert is_significant(change) is False
     assert is_significant(difference(now, stratified_mean(map_values(EXAMPLE, lambda v: v - 30)))) is True
     assert is_significant(difference(now, stratified_mean([]))) is None
+
+
+def test_two_rates_of_zero_differ_by_zero_with_an_honest_width() -> None:
+    none = stratified_ratio(map_values(EXAMPLE, lambda v: 0.0))
+    change = ratio_difference(none, none)
+    assert change.value == 0 and change.low == pytest.approx(-(none.high or 0)) and is_significant(change) is False
+    everyone = stratified_ratio(map_values(EXAMPLE, lambda v: 1.0))
+    assert is_significant(ratio_difference(everyone, none)) is True
+    whole = [replace(s, size=s.n) for s in EXAMPLE]
+    assert ratio_difference(stratified_ratio(whole), stratified_ratio(whole)).basis is Basis.CENSUS
 
 
 def test_frame_gaps_over_two_percent_are_said_beside_the_interval() -> None:

@@ -1,0 +1,29 @@
+"""The chapters of the monthly report, one row each: a new chapter is a new row and a new file."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from callqa.reports.document import Block
+from callqa.reports.facts import MonthFacts
+from callqa.reports.results import Results
+from callqa.reports.sections import agents, cases, coverage, items, overall, summary
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A chapter: its key, Chinese number and title, and what makes its blocks."""
+
+    key: str
+    number: str
+    title: str
+    build: Callable[[MonthFacts, Results], tuple[Block, ...]]
+
+
+SECTIONS = (
+    Section("summary", "一", "摘要", summary.build),
+    Section("coverage", "二", "抽检工作概况", coverage.build),
+    Section("overall", "三", "总体质量结果", overall.build),
+    Section("agents", "四", "坐席结果", agents.build),
+    Section("items", "五", "评分项分析", items.build),
+    Section("cases", "六", "致命项与不合格个案", cases.build),
+)
