@@ -5,6 +5,7 @@ of an utterance where somebody speaks.
 """
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -79,7 +80,7 @@ def mutual_silences(citizen: Sequence[Span], agent: Sequence[Span]) -> tuple[Spa
     (response_delay), the last is how long a phone takes to be put down.
     """
     speech = joined([*citizen, *agent])
-    return tuple(Span(a.end_ms, b.start_ms) for a, b in zip(speech, speech[1:], strict=False))
+    return tuple(Span(a.end_ms, b.start_ms) for a, b in pairwise(speech))
 
 
 def agent_entries_over_citizen(citizen: Sequence[Span], agent: Sequence[Span]) -> tuple[tuple[Span, Span], ...]:

@@ -74,7 +74,9 @@ class ConditionReader:
         forms = [key for key in ("op", "all", "any", "not", "call", "ticket", "call_type") if key in entries]
         if len(forms) != 1:
             line = marked.line_of(node)
-            raise RubricError(line, "条件须恰好含 op、all、any、not、call、ticket、call_type 之一" + _near_form(entries))
+            raise RubricError(
+                line, "条件须恰好含 op、all、any、not、call、ticket、call_type 之一" + _near_form(entries)
+            )
         form = forms[0]
         if form == "op":
             return self._leaf(node)
@@ -195,7 +197,8 @@ class ConditionReader:
             return marked.choice(node, spec.name, spec.choices)
         if spec.kind is ParamKind.CHOICES:
             return tuple(
-                marked.choice(part, spec.name, spec.choices) for part in _not_empty(node, marked.sequence(node, spec.name))
+                marked.choice(part, spec.name, spec.choices)
+                for part in _not_empty(node, marked.sequence(node, spec.name))
             )
         if spec.kind is ParamKind.PATTERN:
             return read_pattern(node, spec.name)

@@ -43,10 +43,24 @@ class TicketFacts:
 # The rubric's ticket fields and the attribute each reads.
 TICKET_FIELDS = {
     name: name
-    for name in (
-        "ticket_no title category matter_category citizen_name district location content contact_phone handling_unit "
-        "satisfaction verify_note parent_ticket_no result urgent_flag callback_attempts"
-    ).split()
+    for name in [
+        "ticket_no",
+        "title",
+        "category",
+        "matter_category",
+        "citizen_name",
+        "district",
+        "location",
+        "content",
+        "contact_phone",
+        "handling_unit",
+        "satisfaction",
+        "verify_note",
+        "parent_ticket_no",
+        "result",
+        "urgent_flag",
+        "callback_attempts",
+    ]
 } | {
     "occurred_at": "occurred_at_ms",
     "ticket_created_at": "accepted_at_ms",

@@ -49,16 +49,39 @@ __all__ = [
 ]
 
 SCHEMA = "callqa-rubric/1"
-ROOT_KEYS = (
-    "schema id version title language full_score call_types scoring critical_classes machine operators lexicons "
-    "required_phrases sections fatal_items examples"
-).split()
-ITEM_KEYS = "id title max_points applies_to critical standard options na_when auto checks".split()
-FATAL_KEYS = "id title critical applies_to auto checks standard".split()
-OPTION_KEYS = "code label points per max_times exclusive".split()
-SCORING_KEYS = (
-    "method item_floor applicability na_rule na_warn_ratio rounding pass_line grades fatal_policy evidence_required"
-).split()
+ROOT_KEYS = [
+    "schema",
+    "id",
+    "version",
+    "title",
+    "language",
+    "full_score",
+    "call_types",
+    "scoring",
+    "critical_classes",
+    "machine",
+    "operators",
+    "lexicons",
+    "required_phrases",
+    "sections",
+    "fatal_items",
+    "examples",
+]
+ITEM_KEYS = ["id", "title", "max_points", "applies_to", "critical", "standard", "options", "na_when", "auto", "checks"]
+FATAL_KEYS = ["id", "title", "critical", "applies_to", "auto", "checks", "standard"]
+OPTION_KEYS = ["code", "label", "points", "per", "max_times", "exclusive"]
+SCORING_KEYS = [
+    "method",
+    "item_floor",
+    "applicability",
+    "na_rule",
+    "na_warn_ratio",
+    "rounding",
+    "pass_line",
+    "grades",
+    "fatal_policy",
+    "evidence_required",
+]
 AUTO = ("full", "assist", "none")
 
 
@@ -93,7 +116,9 @@ class _Reader:
         gate, sound = self._machine()
         sections = tuple(self._section(node) for node in marked.sequence(root.need("sections"), "sections"))
         fatal_node = root.get("fatal_items")
-        fatal_items = tuple(self._fatal(node) for node in marked.sequence(fatal_node, "fatal_items")) if fatal_node else ()
+        fatal_items = (
+            tuple(self._fatal(node) for node in marked.sequence(fatal_node, "fatal_items")) if fatal_node else ()
+        )
         rubric = Rubric(
             marked.text(root.need("id"), "id"),
             marked.whole(root.need("version"), "version", low=1),
@@ -120,7 +145,9 @@ class _Reader:
         node = self.root.get(key)
         if node is None:
             return {}
-        return {name: marked.text(value, f"{key} 的 {name}") for name, value in marked.mapping(node, key).entries.items()}
+        return {
+            name: marked.text(value, f"{key} 的 {name}") for name, value in marked.mapping(node, key).entries.items()
+        }
 
     def _lexicons(self) -> dict[str, Lexicon]:
         node = self.root.get("lexicons")
@@ -275,7 +302,9 @@ class _Reader:
             return Gate()
         gate = marked.mapping(node, "gate", ("min_asr_confidence", "min_channel_speech_s", "require_two_channels"))
         return Gate(
-            float(marked.decimal(gate.need("min_asr_confidence"), "min_asr_confidence", low=Decimal(0), high=Decimal(1))),
+            float(
+                marked.decimal(gate.need("min_asr_confidence"), "min_asr_confidence", low=Decimal(0), high=Decimal(1))
+            ),
             float(marked.decimal(gate.need("min_channel_speech_s"), "min_channel_speech_s", low=Decimal(0))),
             marked.flag(gate.need("require_two_channels"), "require_two_channels"),
         )

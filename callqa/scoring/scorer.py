@@ -20,7 +20,6 @@ from callqa.scoring.criteria import (
     CallIs,
     Check,
     Condition,
-    Constant,
     Item,
     Level,
     Not,
@@ -95,9 +94,7 @@ def score(rubric: Rubric, facts: CallFacts, operators: Operators = REGISTRY) -> 
     fatal_ids = {fatal.fatal_id for fatal in rubric.fatal_items_for(facts.call_type)}
     suggestions = [kept for suggestion in suggestions if (kept := _without_foreign_fatal(suggestion, fatal_ids))]
     deductions = _deductions(rubric, suggestions)
-    card = total(
-        rubric, facts.call_type, not_applicable=not_applicable, deductions=deductions, confirmed_fatals=()
-    )
+    card = total(rubric, facts.call_type, not_applicable=not_applicable, deductions=deductions, confirmed_fatals=())
     suspected = any(s.fatal_id is not None and s.level is Level.PRESELECT for s in suggestions)
     return CheckOutcome(tuple(results), tuple(suggestions), frozenset(not_applicable), card.quality_score, suspected)
 
@@ -143,7 +140,8 @@ def _check(check: Check, scene: Scene, operators: Operators) -> Finding:
 def _occurrences(finding: Finding) -> int:
     """Hits that are separate events: two words in one sentence are one."""
     places = {
-        hit.position if hit.position is not None else (hit.evidence.start_ms, hit.evidence.end_ms) for hit in finding.hits
+        hit.position if hit.position is not None else (hit.evidence.start_ms, hit.evidence.end_ms)
+        for hit in finding.hits
     }
     return max(1, len(places))
 
@@ -161,7 +159,8 @@ def _suggestion(check: Check, item: Item | None, finding: Finding) -> Suggestion
         points, label = option.points * times, option.label
     by_sound = finding.state is State.HIT and bool(finding.hits) and not any(hit.exact for hit in finding.hits)
     hits = tuple(hit.evidence for hit in finding.hits)
-    evidence = _distinct((hits or finding.searched) if finding.state is State.HIT else (finding.searched or hits))
+    found = (*hits, *finding.supporting)
+    evidence = _distinct((found or finding.searched) if finding.state is State.HIT else (finding.searched or found))
     return Suggestion(
         check.check_id,
         check.item_id,
@@ -250,10 +249,7 @@ def _ticket_is(condition: TicketIs, facts: CallFacts) -> Finding:
     if facts.ticket is None:
         return not_checked("通话未关联工单")
     value = ticket_value(facts.ticket, condition.field)
-    if isinstance(condition.value, bool):
-        holds = bool(value) is condition.value
-    else:
-        holds = str(value) == condition.value
+    holds = bool(value) is condition.value if isinstance(condition.value, bool) else str(value) == condition.value
     label = TICKET_FIELD_LABELS[condition.field]
     return Finding(State.HIT if holds else State.MISS, f"工单{label}{'' if holds else '不'}为 {condition.value}")
 
@@ -263,7 +259,7 @@ def _negated(finding: Finding) -> Finding:
         evidence = tuple(hit.evidence for hit in finding.hits) or finding.searched
         return Finding(State.MISS, finding.explanation, (), evidence)
     if finding.state is State.MISS:
-        return Finding(State.HIT, finding.explanation, (), finding.searched)
+        return Finding(State.HIT, finding.explanation, (), finding.searched, finding.searched)
     return finding
 
 
@@ -278,7 +274,8 @@ def _any(parts: Sequence[Finding]) -> Finding:
 def _joined(state: State, parts: Sequence[Finding]) -> Finding:
     text = "；".join(dict.fromkeys(part.explanation for part in parts if part.explanation))
     hits = tuple(hit for part in parts for hit in part.hits)
-    return Finding(state, text, hits, tuple(evidence for part in parts for evidence in part.searched))
+    searched = tuple(evidence for part in parts for evidence in part.searched)
+    return Finding(state, text, hits, searched, tuple(evidence for part in parts for evidence in part.supporting))
 
 
 def _all(terms: Sequence[Condition], scene: Scene, operators: Operators) -> Finding:
@@ -304,9 +301,7 @@ def _uses(terms: Sequence[Condition], alias: str) -> bool:
     return any(call.anchor == alias for term in terms for call in operator_calls(term))
 
 
-def _bound(
-    alias: str, anchors: Finding, rest: Sequence[Condition], scene: Scene, operators: Operators
-) -> Finding:
+def _bound(alias: str, anchors: Finding, rest: Sequence[Condition], scene: Scene, operators: Operators) -> Finding:
     """Which of the named hits satisfy the rest; their evidence, and what was searched around them."""
     held: list[tuple[Hit, Finding]] = []
     others: list[Finding] = []
@@ -318,19 +313,6 @@ def _bound(
             others.append(finding)
     if not held:
         return _any(others)
-    # The anchor is what the suggestion is about; what was searched around it follows as its other half.
-    found = [Hit(evidence, hit.position, hit.exact) for hit, part in held for evidence in (hit.evidence, *part.searched)]
     text = f"{anchors.explanation}；{held[0][1].explanation}" if held[0][1].explanation else anchors.explanation
-    return Finding(State.HIT, text, tuple(_keep_positions(found, [hit for hit, _ in held])), anchors.searched)
-
-
-def _keep_positions(hits: Sequence[Hit], anchors: Sequence[Hit]) -> list[Hit]:
-    """Let only the anchors count as occurrences: what belongs to one carries its place."""
-    keyed = {hit.evidence for hit in anchors}
-    out: list[Hit] = []
-    current = 0
-    for hit in hits:
-        if hit.evidence in keyed:
-            current += 1
-        out.append(replace(hit, position=-current))
-    return out
+    around = tuple(e for _, part in held for e in (*(hit.evidence for hit in part.hits), *part.supporting))
+    return Finding(State.HIT, text, tuple(hit for hit, _ in held), anchors.searched, around)

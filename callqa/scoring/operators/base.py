@@ -73,12 +73,17 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What an operator found. searched: what was looked through, for a miss to show. explanation: a Chinese sentence."""
+    """What an operator or a condition found. explanation: a Chinese sentence.
+
+    searched: what was looked through, for a miss to show. supporting: what belongs to a hit without being one (the stretch
+    after a silence in which no thanks were heard).
+    """
 
     state: State
     explanation: str
     hits: tuple[Hit, ...] = ()
     searched: tuple[Evidence, ...] = ()
+    supporting: tuple[Evidence, ...] = ()
 
 
 class ParamKind(StrEnum):
@@ -374,7 +379,9 @@ class Scene:
         channel = {Role.AGENT: Channel.AGENT, Role.CITIZEN: Channel.CITIZEN}.get(call.role)
         return Evidence(channel, place.span.start_ms, place.span.end_ms, quote, call.name, params_text(call))
 
-    def stretch(self, call: OperatorCall, channel: Channel | None, span: Span, note: str = "", quote: str = "") -> Evidence:
+    def stretch(
+        self, call: OperatorCall, channel: Channel | None, span: Span, note: str = "", quote: str = ""
+    ) -> Evidence:
         """Evidence that is a stretch of sound."""
         params = params_text(call) + (f"; {note}" if note else "")
         return Evidence(channel, span.start_ms, span.end_ms, quote, call.name, params)

@@ -33,7 +33,7 @@ _PLACE_WORDS = (
     "车站|地铁站|桥|码头|市场|超市|湖|营业所|门口|通道|隧道|区|县|镇"
 )
 _LOCATION = re.compile(
-    rf"(?:[\u4e00-\u9fff](?<![{_ASKED}的在到了是有])){{2,8}}?(?:{_PLACE_WORDS})(?:\d+(?:号|栋|单元|室|楼|街坊|巷|弄)?)*"
+    rf"(?:[\u4e00-\u9fff](?<![{_ASKED}的在到了是有])){{2,8}}?(?:{_PLACE_WORDS})+(?:\d+(?:号|栋|单元|室|楼|街坊|巷|弄)?)*"
     r"|(?<![月工单0-9])\d+(?:号楼|栋|单元|街坊|巷|弄|室)|(?<!月)(?<!工)(?<!单)(?<=[\u4e00-\u9fff])(?<!月)\d+号(?!话务员|为您)"
 )
 _NOT_PLACES = re.compile(r"水务|地区|哪|什么|具体|位置|小区门口|方便|工号|尾号|客户|部门")
@@ -204,6 +204,7 @@ def _satisfaction_mentions(scene: Scene, place: Place, ticket: TicketFacts) -> l
 _HOUR = re.compile(r"(凌晨|早上|早晨|上午|中午|下午|傍晚|晚上|夜里|今晚|昨晚)?(\d{1,2})点(半)?")
 _AFTERNOON = frozenset(("下午", "傍晚", "晚上", "夜里", "今晚", "昨晚"))
 MINUTES_PER_DAY = 24 * 60
+MINUTES_PER_POINT = 6  # platforms often note the time of the call: four hours off still leave 60 points
 
 
 def _time_mentions(scene: Scene, place: Place, ticket: TicketFacts) -> list[Mention]:
@@ -220,7 +221,7 @@ def _time_mentions(scene: Scene, place: Place, ticket: TicketFacts) -> list[Ment
             if not match[1] and hour < 12:
                 options.append(hour + 12)
             apart = min(_minutes_apart(h * 60 + (30 if match[3] else 0), noted) for h in options)
-            yield position, match[0], max(0, 100 - apart // 3)
+            yield position, match[0], max(0, 100 - apart // MINUTES_PER_POINT)
 
     return _by_citizen_first(scene, place, read)
 

@@ -103,7 +103,9 @@ def keyword_all(call: OperatorCall, scene: Scene) -> Finding:
     ]
     looked = (scene.searched(call, place),)
     missing = [
-        "/".join(group) for group, part in zip(call.params.groups("groups"), parts, strict=True) if part.state is State.MISS
+        "/".join(group)
+        for group, part in zip(call.params.groups("groups"), parts, strict=True)
+        if part.state is State.MISS
     ]
     hits = tuple(hit for part in parts for hit in part.hits)
     if missing:
@@ -179,23 +181,30 @@ def regex(call: OperatorCall, scene: Scene) -> Finding:
 
 
 @lru_cache(maxsize=1024)
-def _phrase_syllables(phrase: str) -> tuple[str, ...]:
-    return syllables(normalised(_PLACEHOLDER.sub("", phrase)))
+def _phrase_parts(phrase: str) -> tuple[tuple[str, ...], ...]:
+    """The fixed parts of a standard phrase, as syllables; ×× stands for anything."""
+    parts = (syllables(normalised(part)) for part in _PLACEHOLDER.split(phrase))
+    return tuple(part for part in parts if part)
 
 
 @lru_cache(maxsize=4096)
 def phrase_score(phrase: str, text: str) -> int:
-    """How much of a standard phrase a text holds, by sound, 0 to 100: best stretch of the text against the phrase."""
-    wanted, heard = _phrase_syllables(phrase), syllables(normalised(text))
+    """How much of a standard phrase a text holds, by sound, 0 to 100: each fixed part at its best place in the text."""
+    parts, heard = _phrase_parts(phrase), syllables(normalised(text))
+    wanted = sum(len(part) for part in parts)
     if not wanted or not heard:
         return 0
-    # Edit distance with free ends on the text's side (Sellers 1980).
+    return round(100 * (1 - sum(_distance_inside(part, heard) for part in parts) / wanted))
+
+
+def _distance_inside(wanted: tuple[str, ...], heard: tuple[str, ...]) -> int:
+    """Edit distance of `wanted` to its best stretch of `heard`, both ends of which are free (Sellers 1980)."""
     row = [0] * (len(heard) + 1)
     for i, syllable in enumerate(wanted, 1):
         previous, row[0] = row[0], i
         for j, other in enumerate(heard, 1):
             previous, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, previous + (syllable != other))
-    return round(100 * (1 - min(row) / len(wanted)))
+    return min(row)
 
 
 def similar(call: OperatorCall, scene: Scene) -> Finding:

@@ -1,6 +1,7 @@
 """Operators on sound: silence, response_delay, overlap, speech_rate, volume, talk_ratio. Times from speech spans, not text."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from statistics import median
 
 from callqa.scoring.acoustics import (
@@ -115,7 +116,7 @@ def _waits_after_citizen(scene: Scene, within: Span) -> list[Span]:
     turns.sort(key=lambda pair: (pair[0].start_ms, pair[1]))
     return [
         Span(a.end_ms, b.start_ms)
-        for (a, said), (b, answered) in zip(turns, turns[1:], strict=False)
+        for (a, said), (b, answered) in pairwise(turns)
         if said is Channel.CITIZEN
         and answered is Channel.AGENT
         and a.end_ms <= b.start_ms
@@ -151,7 +152,9 @@ def overlap(call: OperatorCall, scene: Scene) -> Finding:
 
 def _said_during(scene: Scene, span: Span) -> str:
     return " ".join(
-        u.text for u in scene.utterances if u.speaker.channel is Channel.AGENT and intersection(u.span, span) is not None
+        u.text
+        for u in scene.utterances
+        if u.speaker.channel is Channel.AGENT and intersection(u.span, span) is not None
     )
 
 
@@ -186,14 +189,15 @@ def speech_rate(call: OperatorCall, scene: Scene) -> Finding:
     text = f"每分钟 {cpm:.0f} 字"
     if _rate_outside(call, cpm):
         return Finding(
-            State.HIT, text, (Hit(scene.stretch(call, searched.channel, place.span, text, searched.quote)),), (searched,)
+            State.HIT,
+            text,
+            (Hit(scene.stretch(call, searched.channel, place.span, text, searched.quote)),),
+            (searched,),
         )
     return Finding(State.MISS, text, (), (searched,))
 
 
-def _rate_by_utterance(
-    call: OperatorCall, scene: Scene, place: Place, rated: Sequence[int], min_chars: int
-) -> Finding:
+def _rate_by_utterance(call: OperatorCall, scene: Scene, place: Place, rated: Sequence[int], min_chars: int) -> Finding:
     hits, counted = [], 0
     for position in rated:
         chars, voiced_ms = speech_chars(scene.utterances[position].text), _voiced_ms(scene, position)
