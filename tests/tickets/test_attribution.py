@@ -37,7 +37,13 @@ def planned(agent_no: str, seat: str | None = "8001", start: int = -HOUR, end: i
         ([login("801"), login("802", -10)], [planned("803")], None, "unknown", "互相矛盾"),
         ([], [planned("803")], "803", "roster", "按排班白班座席 8001只有工号 803"),
         ([], [planned("803", None)], "803", "roster", "当班只有工号 803"),
-        ([], [planned("803", None), planned("804")], "804", "roster", "804"),  # the seat's own plan goes before the shift's
+        (
+            [],
+            [planned("803", None), planned("804")],
+            "804",
+            "roster",
+            "804",
+        ),  # the seat's own plan goes before the shift's
         ([], [planned("803"), planned("804")], None, "unknown", "排班有 2 人（803、804）"),
         ([], [planned("803", "8002")], None, "unknown", "没有该座席的排班"),
         ([login("803", seat="8002")], [planned("803")], None, "unknown", "签入在座席 8002"),

@@ -34,9 +34,7 @@ SPOKEN = transcript(
     (Speaker.AGENT, "您的电话是幺三九零零零幺零四幺七，对吗？工单尾号零四幺七。"),
     (Speaker.CITIZEN, "对。"),
 )
-CALL = CallSide(
-    "C1", CallType.INBOUND, Direction.INBOUND, "13900010417", T, 60_000, None, ("WH-1",), (), SPOKEN
-)
+CALL = CallSide("C1", CallType.INBOUND, Direction.INBOUND, "13900010417", T, 60_000, None, ("WH-1",), (), SPOKEN)
 TICKET = TicketSide("WH-1", "13900010417", "13900010417", "青年里十二号三楼", T + 60_000)
 
 

@@ -84,7 +84,9 @@ def test_cells_a_spreadsheet_would_run_stay_text():
     file = tickets("injected.csv")
     assert not file.errors
     first, second = file.rows
-    assert first.title == "=cmd|' /C calc'!A0" and first.content == "+1+1; @SUM(A1)" and first.citizen_name == "=HYPERLINK"
+    assert (
+        first.title == "=cmd|' /C calc'!A0" and first.content == "+1+1; @SUM(A1)" and first.citizen_name == "=HYPERLINK"
+    )
     assert (second.ticket_no, second.contact_phone) == ("WH-26-000601", "13900010601")
 
 
@@ -134,7 +136,10 @@ def test_formulas_long_numbers_and_serials_in_excel_are_refused():
 @pytest.mark.parametrize(
     ("name", "parts"),
     [
-        ("bad_wrong_columns.csv", ["缺少“工单编号”", "相近的“编号”", "缺少“受理时间”", "“受里时间”", "“来电”", "诉求描素"]),
+        (
+            "bad_wrong_columns.csv",
+            ["缺少“工单编号”", "相近的“编号”", "缺少“受理时间”", "“受里时间”", "“来电”", "诉求描素"],
+        ),
         ("bad_two_columns_alike.csv", ["受理时间", "第 2 列", "第 3 列"]),
         ("bad_truncated.xlsx", ["bad_truncated.xlsx", "不是完整的 Excel"]),
         ("bad_other_zip.xlsx", ["不是完整的 Excel"]),
@@ -158,7 +163,9 @@ def test_a_zip_bomb_is_refused_by_its_size(monkeypatch):
 
 
 def test_one_of_two_numbers_is_taken_and_the_other_kept():
-    file = read_tickets("x.csv", "工单编号,受理时间,联系电话\nWH-1,2026-11-03 8:00,13900010001、027-84770000\n".encode())
+    file = read_tickets(
+        "x.csv", "工单编号,受理时间,联系电话\nWH-1,2026-11-03 8:00,13900010001、027-84770000\n".encode()
+    )
     assert file.rows[0].contact_phone == "13900010001"
     assert file.rows[0].extra == (("联系电话（其余）", "027-84770000"),)
 
@@ -181,7 +188,9 @@ def test_times_in_the_forms_platforms_write(text, parts):
     assert parse_instant(Cell(text)) == at(*parts)
 
 
-@pytest.mark.parametrize("text", ["昨天", "2026-02-30 08:00", "1999-01-01 08:00", "0000-01-01 08:00", "2026-11-03 上午 15:00", "08:14"])
+@pytest.mark.parametrize(
+    "text", ["昨天", "2026-02-30 08:00", "1999-01-01 08:00", "0000-01-01 08:00", "2026-11-03 上午 15:00", "08:14"]
+)
 def test_impossible_times_are_refused(text):
     with pytest.raises(CellRefused):
         parse_instant(Cell(text))
@@ -204,7 +213,10 @@ def test_every_column_name_belongs_to_one_column():
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.binary(max_size=400), st.sampled_from([b"", b"\xef\xbb\xbf", b"PK\x03\x04", "工单编号,受理时间,来电号码\n".encode()]))
+@given(
+    st.binary(max_size=400),
+    st.sampled_from([b"", b"\xef\xbb\xbf", b"PK\x03\x04", "工单编号,受理时间,来电号码\n".encode()]),
+)
 def test_any_bytes_give_a_file_or_our_error(data, head):
     for read in (read_tickets, read_roster):
         try:

@@ -21,9 +21,7 @@ from callqa.units import CallType, Direction
 
 T0 = 1_793_664_750_000
 MINUTE = 60_000
-CALL = LinkCandidate(
-    "C1", CallType.INBOUND, Direction.INBOUND, "13900010001", "801", T0, T0 + 5_000, T0 + 90_000
-)
+CALL = LinkCandidate("C1", CallType.INBOUND, Direction.INBOUND, "13900010001", "801", T0, T0 + 5_000, T0 + 90_000)
 TICKET = TicketKey("WH-1001", "13900010001", "13900010001", T0 + 60_000, "801")
 OUT = replace(CALL, call_type=CallType.CALLBACK, direction=Direction.OUTBOUND, agent_no="803")
 CLOSED = replace(TICKET, accepted_at_ms=T0 - 48 * 3_600_000, closed_at_ms=T0 - 24 * 3_600_000, has_result=True)

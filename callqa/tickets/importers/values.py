@@ -47,7 +47,7 @@ def shown(text: str) -> str:
 
 
 def plain(cell: Cell) -> str:
-    """Text of a cell as a person meant it: trimmed, and Excel's text guards `="…"` and `'` taken off.
+    """Text of a cell as a person meant it: trimmed, and the text guards `="…"` and `'=` taken off.
 
     Anything else that begins with = is kept as the text it is; it is never calculated.
     """
@@ -59,7 +59,7 @@ def plain(cell: Cell) -> str:
     wrapped = re.fullmatch(r'="([^"]*)"', text)
     if wrapped:
         text = wrapped[1].strip()
-    if re.match(r"'+[=+\-@\t\r]", text) or re.fullmatch(r"'[\dA-Za-z+]+", text):
+    if re.match(r"'+[=+\-@\t\r]", text):
         text = text[1:]
     if len(text) > MAX_CELL_CHARS:
         raise CellRefused(f"有 {len(text)} 个字，超过 {MAX_CELL_CHARS}")
@@ -69,8 +69,8 @@ def plain(cell: Cell) -> str:
 
 
 def parse_ticket_no(cell: Cell) -> str:
-    """A ticket number as written, without spaces."""
-    text = unicodedata.normalize("NFKC", plain(cell)).replace(" ", "")
+    """A ticket number as written, without spaces and without Excel's apostrophe."""
+    text = unicodedata.normalize("NFKC", plain(cell)).replace(" ", "").lstrip("'")
     if _SCIENTIFIC.fullmatch(text):
         raise CellRefused(f"“{text}”被 Excel 存成了科学计数，末几位已丢失；请把该列设为“文本”后重新导出")
     if text and not re.fullmatch(r"[0-9A-Za-z\u4e00-\u9fff][0-9A-Za-z\u4e00-\u9fff_\-./\[\]()#〔〕]{2,63}", text):
@@ -80,7 +80,7 @@ def parse_ticket_no(cell: Cell) -> str:
 
 def parse_agent_no(cell: Cell) -> str:
     """A 工号, `801`."""
-    text = unicodedata.normalize("NFKC", plain(cell)).removesuffix("号")
+    text = unicodedata.normalize("NFKC", plain(cell)).removesuffix("号").lstrip("'")
     if text and not re.fullmatch(r"[0-9A-Za-z_-]{1,16}", text):
         raise CellRefused(f"“{shown(text)}”不是工号；应为数字或字母，如 801")
     return text
@@ -88,7 +88,7 @@ def parse_agent_no(cell: Cell) -> str:
 
 def parse_number(cell: Cell) -> str:
     """A phone number in canonical form; "" when the platform wrote that there is none."""
-    text = unicodedata.normalize("NFKC", plain(cell))
+    text = unicodedata.normalize("NFKC", plain(cell)).lstrip("'")
     if text in _NO_NUMBER:
         return ""
     if _SCIENTIFIC.fullmatch(text):
