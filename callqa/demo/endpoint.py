@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from callqa.desk import Desk
 from callqa.errors import CallqaError, ProtocolError
-from callqa.sip.auth import ALGORITHMS, answer_challenge, parse_challenge
+from callqa.sip.auth import answer_challenge, parse_challenge
 from callqa.sip.core import Core, UserAgentSettings
 from callqa.sip.events import Address
 from callqa.sip.headers import Headers
@@ -75,6 +75,7 @@ class _Rtp(asyncio.DatagramProtocol):
         self.heard: list[HeardFrame] = []
         self.heard_count = 0
         self.sent_count = 0
+        self.began_at: float | None = None
         self._keep = keep
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.DatagramTransport | None = None
@@ -97,7 +98,7 @@ class _Rtp(asyncio.DatagramProtocol):
 
     def play(self, payload: bytes, payload_type: int) -> None:
         """Start sending; the last frame is filled with silence."""
-        start = self._loop.time()
+        start = self.began_at = self._loop.time()
 
         def send(n: int) -> None:
             frame = payload[n * FRAME_BYTES : (n + 1) * FRAME_BYTES]
@@ -162,6 +163,11 @@ class EndpointCall:
     def sent_count(self) -> int:
         """RTP packets sent."""
         return self._rtp.sent_count
+
+    @property
+    def began_at(self) -> float | None:
+        """Loop time that frame 0 was due at; frame n is due 20 n ms later, even where the loop was late."""
+        return self._rtp.began_at
 
     @property
     def heard_count(self) -> int:
@@ -541,20 +547,20 @@ def call_port(call: EndpointCall) -> int:
 
 
 def credentials_for(response: Response, method: str, uri: str, user: str, password: str) -> tuple[str, str] | None:
-    """The Authorization field for a 401 or 407, from its first challenge we understand; None for other responses."""
+    """The Authorization field for a 401 or 407, with SHA-256 where that is offered; None for other responses."""
     names = {401: ("WWW-Authenticate", "Authorization"), 407: ("Proxy-Authenticate", "Proxy-Authorization")}
     if response.status not in names or not password:
         return None
     challenge_name, name = names[response.status]
+    offered = {}
     for value in response.headers.all(challenge_name):
         try:
             challenge = parse_challenge(value)
         except ProtocolError:
             continue
-        if challenge.algorithm in ALGORITHMS:
-            return name, str(
-                answer_challenge(
-                    challenge, method=method, uri=uri, user=user, password=password, cnonce=secrets.token_hex(8)
-                )
-            )
-    return None
+        offered[challenge.algorithm] = challenge
+    best = offered.get("SHA-256") or offered.get("MD5")
+    if best is None:
+        return None
+    made = answer_challenge(best, method=method, uri=uri, user=user, password=password, cnonce=secrets.token_hex(8))
+    return name, str(made)

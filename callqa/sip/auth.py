@@ -173,10 +173,11 @@ class DigestServer:
         self._made = 0
 
     def challenges(self, realm: str, now: float, *, stale: bool = False) -> tuple[Challenge, ...]:
-        """SHA-256 first, MD5 last (RFC 8760 §2.4; clients that keep one header keep the last, and know MD5)."""
+        """One nonce, MD5 first. RFC 8760 would have the stronger one on top, but SIPp 3.6 and older phones read only the first
+        challenge; a client that knows SHA-256 may answer the second."""
         self._made += 1
         nonce = self._nonce(int(now * 1000), self._made)
-        return tuple(Challenge(realm, nonce, a, stale=stale) for a in ("SHA-256", "MD5"))
+        return tuple(Challenge(realm, nonce, a, stale=stale) for a in ("MD5", "SHA-256"))
 
     def check(self, credentials: Credentials, method: str, ha1_hex: str | None, now: float) -> Verdict:
         """Judge credentials. ha1_hex: None for an unknown user, which costs the same time as a wrong password."""

@@ -1,0 +1,91 @@
+"""An in-path tap: a UDP relay between one peer and the recorder that keeps every SIP message it passes on."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from callqa.sip.message import Message, Request, Response, is_keepalive, parse_message
+
+Address = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """One message on the wire. to_recorder: its way. at: loop time."""
+
+    at: float
+    to_recorder: bool
+    message: Message
+
+    def __str__(self) -> str:
+        m = self.message
+        return f"{'>' if self.to_recorder else '<'} {m.method if isinstance(m, Request) else f'{m.status} {m.cseq.method}'}"
+
+
+class Tap:
+    """Relays between a peer at `near` and the recorder; to the recorder it looks like a peer at `host`.
+
+    The peer is given `address` as its server; the recorder sees `outside`. drop: called with each Passed; True loses it.
+    """
+
+    def __init__(self, host: str, recorder: Address) -> None:
+        self.host = host
+        self.recorder = recorder
+        self.peer: Address | None = None
+        self.passed: list[Passed] = []
+        self.lost: list[Passed] = []
+        self.drop: Any = lambda passed: False
+
+    async def open(self) -> "Tap":
+        loop = asyncio.get_running_loop()
+        self._near, _ = await loop.create_datagram_endpoint(lambda: _Side(self, True), local_addr=(self.host, 0))
+        self._far, _ = await loop.create_datagram_endpoint(lambda: _Side(self, False), local_addr=(self.host, 0))
+        return self
+
+    @property
+    def address(self) -> Address:
+        sockname = self._near.get_extra_info("sockname")
+        return (str(sockname[0]), int(sockname[1]))
+
+    @property
+    def outside(self) -> Address:
+        sockname = self._far.get_extra_info("sockname")
+        return (str(sockname[0]), int(sockname[1]))
+
+    def close(self) -> None:
+        self._near.close()
+        self._far.close()
+
+    def story(self) -> list[str]:
+        """The messages in order, `> INVITE`, `< 100 INVITE` …"""
+        return [str(p) for p in self.passed]
+
+    def sdp(self, story: str, n: int = 0) -> bytes:
+        """Body of the n-th message of that description."""
+        return [p.message.body for p in self.passed if str(p) == story][n]
+
+    def _take(self, data: bytes, source: Address, to_recorder: bool) -> None:
+        if to_recorder:
+            self.peer = source
+        if not is_keepalive(data):
+            passed = Passed(asyncio.get_running_loop().time(), to_recorder, parse_message(data))
+            if self.drop(passed):
+                self.lost.append(passed)
+                return
+            self.passed.append(passed)
+        if to_recorder:
+            self._far.sendto(data, self.recorder)
+        elif self.peer is not None:
+            self._near.sendto(data, self.peer)
+
+
+class _Side(asyncio.DatagramProtocol):
+    def __init__(self, tap: Tap, to_recorder: bool) -> None:
+        self._tap = tap
+        self._to_recorder = to_recorder
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        self._tap._take(data, (str(addr[0]), int(addr[1])), self._to_recorder)
+
+
+__all__ = ["Passed", "Response", "Tap"]
