@@ -7,6 +7,7 @@ may have lost digits, and a formula has no value we would trust. Nothing here is
 
 import csv
 import io
+import re
 import warnings
 import zipfile
 import zlib
@@ -124,9 +125,14 @@ def _read_csv(data: bytes) -> Iterator[SheetRow]:
                 return
             unclosed = any(_END in c for c in cells)
             kind = CellKind.UNCLOSED if unclosed else CellKind.TEXT
-            yield SheetRow(number, tuple(Cell(c.replace(_END, ""), kind) for c in cells))
+            yield SheetRow(number, tuple(Cell(_unguarded(c.replace(_END, "")), kind) for c in cells))
     except csv.Error as e:
         raise ImportFileError(f"第 {number + 1} 行读不下去（{e}）；多半是引号没有成对，请检查这一行") from e
+
+
+def _unguarded(text: str) -> str:
+    """Without the one apostrophe that an exporter put before a text a spreadsheet would run (see tickets/export.py)."""
+    return text[1:] if re.match(r"'+[=+\-@\t\r]", text) else text
 
 
 def decode_text(data: bytes) -> str:

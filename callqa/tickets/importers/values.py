@@ -47,7 +47,7 @@ def shown(text: str) -> str:
 
 
 def plain(cell: Cell) -> str:
-    """Text of a cell as a person meant it: trimmed, and the text guards `="…"` and `'=` taken off.
+    """Text of a cell as a person meant it: trimmed, and Excel's text guard `="…"` taken off.
 
     Anything else that begins with = is kept as the text it is; it is never calculated.
     """
@@ -59,8 +59,6 @@ def plain(cell: Cell) -> str:
     wrapped = re.fullmatch(r'="([^"]*)"', text)
     if wrapped:
         text = wrapped[1].strip()
-    if re.match(r"'+[=+\-@\t\r]", text):
-        text = text[1:]
     if len(text) > MAX_CELL_CHARS:
         raise CellRefused(f"有 {len(text)} 个字，超过 {MAX_CELL_CHARS}")
     if re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f]", text):
