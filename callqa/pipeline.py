@@ -44,6 +44,7 @@ LOOP_S = 0.5
 BEAT_EVERY_S = 10.0
 DEAD_AFTER_MS = 60_000  # six missed heartbeats
 LOOK_EVERY_S = 5.0  # failed stages, changed tickets, waiting stages
+LOOK_BACK_MS = 600_000  # a link decided while its call was being checked is still seen afterwards
 SWEEP_EVERY_S = 60.0  # sidecars without a journal line
 HOUSEKEEPING_EVERY_S = 3600.0
 STOP_GRACE_S = 10.0
@@ -173,6 +174,7 @@ class Worker:
     sweep: _Every = field(default_factory=lambda: _Every(SWEEP_EVERY_S))
     housekeeping: _Every = field(default_factory=lambda: _Every(HOUSEKEEPING_EVERY_S))
     swept_all: bool = False
+    links_since_ms: int = 0
 
     def round(self) -> None:
         """One pass: news from the recorder, then whatever is due, then hand over what is wanted."""
@@ -194,12 +196,13 @@ class Worker:
             self.runner.start_call(call_id, attempts, now_ms)
 
     def _take_in(self, now_ms: int) -> None:
-        where = {"recordings": self.settings.recordings_dir, "now_ms": now_ms, "demo": self.settings.demo}
-        completed = ingest(self.db, tail=self.tail, **where).completed
+        recordings, demo = self.settings.recordings_dir, self.settings.demo
+        completed = ingest(self.db, recordings=recordings, now_ms=now_ms, demo=demo, tail=self.tail).completed
         if self.sweep.due():
-            yesterday = datetime.fromtimestamp(now_ms / 1000, UTC) - timedelta(days=2)
-            since_day = f"{yesterday:%Y/%m/%d}" if self.swept_all else ""
-            completed += ingest_lost(self.db, since_day=since_day, **where).completed
+            lately = datetime.fromtimestamp(now_ms / 1000, UTC) - timedelta(days=2)
+            since_day = f"{lately:%Y/%m/%d}" if self.swept_all else ""
+            found = ingest_lost(self.db, recordings=recordings, now_ms=now_ms, demo=demo, since_day=since_day)
+            completed += found.completed
             self.swept_all = True
         if completed:
             archive(self.db, spool=self.settings.spool_dir, now_ms=now_ms)
@@ -209,7 +212,9 @@ class Worker:
         progress.retry_failed(self.db, now_ms=now_ms)
         relinked = link.relink_open(self.db, now_ms=now_ms).changed
         with self.db.read() as session:
-            changed = {*relinked, *calls_whose_ticket_changed(session, limit=200)}
+            changed = {*relinked, *calls_whose_ticket_changed(session, self.links_since_ms, limit=200)}
+        if len(changed) < 200:
+            self.links_since_ms = now_ms - LOOK_BACK_MS
         if changed:
             progress.want_again(self.db, sorted(changed), Stage.CHECK, actor="system", now_ms=now_ms)
         counts = progress.work_counts(self.db)

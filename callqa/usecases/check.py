@@ -40,6 +40,7 @@ _parsed = lru_cache(maxsize=4)(parse_rubric)
 
 def check(db: Database, claimed: Claim, *, recordings: Path, clock: Clock) -> StageResult:
     """Work off a claimed check. Without a rubric the stage waits; without a transcript it is done with a message."""
+    seen_at_ms = clock()
     with db.read() as session:
         call = session.get(Call, claimed.call_id)
         if call is None:
@@ -60,7 +61,7 @@ def check(db: Database, claimed: Claim, *, recordings: Path, clock: Clock) -> St
     )
     db.refuse_open_transaction("scoring")
     outcome = _score(rubric_row, _with_loudness(facts, call, recordings))
-    return _save(db, claimed, run, outcome, now_ms=clock())
+    return _save(db, claimed, run, outcome, seen_at_ms=seen_at_ms)
 
 
 def call_facts(session: Session, call: Call) -> CallFacts:
@@ -154,10 +155,11 @@ def _score(rubric_row: RubricVersion, facts: CallFacts) -> CheckOutcome:
     return score(_parsed(rubric_row.source), facts)
 
 
-def _save(db: Database, claimed: Claim, run: CheckRun, outcome: CheckOutcome, *, now_ms: int) -> StageResult:
+def _save(db: Database, claimed: Claim, run: CheckRun, outcome: CheckOutcome, *, seen_at_ms: int) -> StageResult:
+    """The stage is closed as of the moment the facts were read: a link decided since then asks for another check."""
     result = StageResult(StageState.DONE)
     with db.write() as session:
-        if not finish(session, claimed, result, now_ms=now_ms):
+        if not finish(session, claimed, result, now_ms=seen_at_ms):
             raise Interrupted(f"call {claimed.call_id}: another worker has taken over its check")
         same = session.exec(
             select(CheckRun.id).where(

@@ -197,7 +197,7 @@ def _take_batch(
                     else:
                         apply_entry(session, entry, demo=demo)
             except EntryFault as fault:
-                _note_fault(session, fault.subject, fault.message, now_ms)
+                _note_fault(session, fault.subject, fault.message, now_ms, at_ms=entry.at_ms)
                 faults.append(fault.message)
             except (SQLAlchemyError, ValidationError) as e:
                 log.exception("journal entry %d (%s) cannot be taken in", entry.number, entry.call_id)
@@ -246,14 +246,11 @@ def _take_sidecar(db: Database, path: Path, *, recordings: Path, now_ms: int, de
     return None
 
 
-def _note_fault(session: Session, subject: str, message: str, now_ms: int) -> None:
-    seen = session.exec(
-        select(AuditEntry).where(AuditEntry.action == "ingest.fault", AuditEntry.subject == subject).limit(1)
-    ).first()
-    if seen is None:
-        audit.append(
-            session, actor="system", action="ingest.fault", subject=subject, detail={"message": message}, now_ms=now_ms
-        )
+def _note_fault(session: Session, subject: str, message: str, now_ms: int, *, at_ms: int | None = None) -> None:
+    detail = {"message": message} | ({} if at_ms is None else {"at_ms": at_ms})
+    seen = session.exec(select(AuditEntry).where(AuditEntry.action == "ingest.fault", AuditEntry.subject == subject))
+    if all(entry.detail != detail for entry in seen):  # a journal read again says nothing new
+        audit.append(session, actor="system", action="ingest.fault", subject=subject, detail=detail, now_ms=now_ms)
 
 
 def _note_damage(db: Database, tail: JournalTail) -> None:

@@ -73,7 +73,7 @@ def apply_entry(session: Session, entry: JournalEntry, *, demo: bool) -> None:
             _sign_out(session, _required(entry, "seat_extension"), entry.at_ms)
         case JournalKind.FAULT:
             text = entry.facts.get("text") or entry.facts.get("reason") or "录音服务报告了一个故障"
-            raise EntryFault(entry.call_id or f"journal {entry.number}", str(text))
+            raise EntryFault(entry.call_id or "recorder", str(text))
         case _:
             _apply_call(session, entry, demo=demo)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import exists, func, or_
+from sqlalchemy import func, or_
 from sqlmodel import Session, col, select
 
 from callqa.store.tables import Call, CallProgress, Ticket, TicketImport, TicketLink
@@ -32,24 +32,28 @@ def calls_with_wanted_stages(session: Session, limit: int) -> Sequence[tuple[str
     return [(call_id, int(attempts)) for call_id, attempts in session.exec(query)]
 
 
-def calls_whose_ticket_changed(session: Session, limit: int) -> Sequence[str]:
-    """Calls checked before their present link was decided or its ticket was imported again."""
-    newer_link = exists().where(
-        col(TicketLink.call_id) == col(CallProgress.call_id),
-        col(TicketLink.decided_at_ms) > col(CallProgress.updated_at_ms),
-    )
-    newer_ticket = exists().where(
-        col(TicketLink.call_id) == col(CallProgress.call_id),
-        col(TicketLink.state) == "linked",
-        col(Ticket.ticket_no) == col(TicketLink.ticket_no),
-        col(TicketImport.id) == col(Ticket.import_id),
-        col(TicketImport.imported_at_ms) > col(CallProgress.updated_at_ms),
-    )
-    return session.exec(
+def calls_whose_ticket_changed(session: Session, since_ms: int, limit: int) -> Sequence[str]:
+    """Calls checked before their present link was decided or its ticket was imported again. Only links and imports
+    from since_ms on are looked at."""
+    checked = (
         select(CallProgress.call_id)
-        .where(CallProgress.stage == "check", CallProgress.state == "done", or_(newer_link, newer_ticket))
+        .join(TicketLink, col(TicketLink.call_id) == col(CallProgress.call_id))
+        .where(CallProgress.stage == "check", CallProgress.state == "done")
         .limit(limit)
-    ).all()
+    )
+    newly_linked = checked.where(
+        col(TicketLink.decided_at_ms) >= since_ms, col(TicketLink.decided_at_ms) > col(CallProgress.updated_at_ms)
+    )
+    newly_imported = (
+        checked.join(Ticket, col(Ticket.ticket_no) == col(TicketLink.ticket_no))
+        .join(TicketImport, col(TicketImport.id) == col(Ticket.import_id))
+        .where(
+            TicketLink.state == "linked",
+            col(TicketImport.imported_at_ms) >= since_ms,
+            col(TicketImport.imported_at_ms) > col(CallProgress.updated_at_ms),
+        )
+    )
+    return sorted({*session.exec(newly_linked), *session.exec(newly_imported)})
 
 
 def calls_awaiting_a_recording(session: Session, ended_before_ms: int) -> Sequence[Call]:

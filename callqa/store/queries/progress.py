@@ -6,7 +6,7 @@ worker that was thought dead and wakes up again cannot finish a stage that someb
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import CursorResult, func, update
+from sqlalchemy import func, update
 from sqlmodel import Session, col, select
 
 from callqa.store.tables import CallProgress
@@ -50,7 +50,7 @@ def move(
     )
     if attempt is not None:
         change = change.where(col(CallProgress.attempts) == attempt)
-    return _changed(session, change.values(**values)) == 1
+    return session.exec(change.values(**values)).rowcount == 1
 
 
 def move_all(
@@ -73,10 +73,4 @@ def move_all(
         change = change.where(col(CallProgress.attempts) == attempts)
     if attempts_below is not None:
         change = change.where(col(CallProgress.attempts) < attempts_below)
-    return _changed(session, change.values(**values))
-
-
-def _changed(session: Session, change: object) -> int:
-    result = session.execute(change)  # type: ignore[call-overload]  # an Update, built above
-    assert isinstance(result, CursorResult)
-    return result.rowcount
+    return session.exec(change.values(**values)).rowcount

@@ -69,7 +69,7 @@ class CallProgress(SQLModel, table=True):
         UniqueConstraint("call_id", "stage"),
         CheckConstraint("stage in ('ingest','attribute','link','transcribe','check')", name="ck_progress_stage"),
         CheckConstraint("state in ('wanted','running','done','failed','waiting')", name="ck_progress_state"),
-        Index("ix_progress_work", "stage", "state"),
+        Index("ix_progress_work", "state", "stage"),
     )
     id: int | None = Field(default=None, primary_key=True)
     call_id: str = Field(foreign_key="call.call_id", index=True)

@@ -322,7 +322,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("call_id", "stage", name="uq_call_progress_call_id_stage"),
     )
     op.create_index("ix_call_progress_call_id", "call_progress", ["call_id"], unique=False)
-    op.create_index("ix_progress_work", "call_progress", ["stage", "state"], unique=False)
+    op.create_index("ix_progress_work", "call_progress", ["state", "stage"], unique=False)
     op.create_table(
         "sample_entry",
         sa.Column("id", sa.Integer(), nullable=False),
