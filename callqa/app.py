@@ -1,7 +1,6 @@
 """The only wiring: builds each process from Settings by plain calls, and supervises the three."""
 
 import logging
-import os
 import secrets
 import shutil
 import signal
@@ -134,7 +133,7 @@ class Supervisor:
 
     config_path: Path
     verbs: tuple[str, ...] = ("record", "work", "web")
-    environ: dict[str, str] = field(default_factory=dict)
+    log_folder: Path | None = None  # None: the children write where we write
     _children: list[_Child] = field(default_factory=list)
 
     def start(self) -> None:
@@ -142,11 +141,11 @@ class Supervisor:
             self._children.append(_Child(verb, self._spawn(verb), time.monotonic()))
 
     def _spawn(self, verb: str) -> "subprocess.Popen[bytes]":
-        return subprocess.Popen(
-            [sys.executable, "-m", "callqa", "--config", str(self.config_path), verb],
-            env={**os.environ, **self.environ},
-            start_new_session=True,
-        )
+        command = [sys.executable, "-m", "callqa", "--config", str(self.config_path), verb]
+        if self.log_folder is None:
+            return subprocess.Popen(command, start_new_session=True)
+        with open(self.log_folder / f"{verb}.log", "ab") as log_file:
+            return subprocess.Popen(command, stdout=log_file, stderr=log_file, start_new_session=True)
 
     def poll(self) -> str | None:
         """Look once at every child. Returns the verb of one that refused its settings, else None."""

@@ -23,13 +23,14 @@ class Leader:
         """Score the sample call by call until the queue says that it is done. Returns how many were submitted."""
         for count in range(MOST_CALLS):
             page = self.browser.get("/evaluate/next")
+            if page.status != 200:
+                raise CallqaError(f"评分页打不开（{page.status}）：{page.url}")
             form = next((f for f in page.forms if f.get("version") is not None), None)
             if form is None:
                 return count
-            before = page.url
-            page = self._submit(page, form)
-            if page.url == before and page.status >= 400:
-                raise CallqaError(f"评分没有提交成功：{before}")
+            after = self._submit(page, form)
+            if after.url == page.url:
+                raise CallqaError(f"评分没有提交成功：{page.url}")
             tell(f"    已评 {count + 1} 通")
         raise CallqaError(f"评了 {MOST_CALLS} 通仍未评完")
 
@@ -38,7 +39,7 @@ class Leader:
             if name.startswith("s:"):
                 form.set(name, "accepted" if form.get(f"level:{name[2:]}") == "preselect" else "rejected")
         form.set("summary", "演示评分：按机器证据逐条核对。")
-        form.set("action", "submit")
+        form.set("do", "submit")
         form.set("go", "next")
         after = self.browser.submit(page, form)
         if after.status != 200:
@@ -48,6 +49,8 @@ class Leader:
     def export_report(self, month: str) -> None:
         """Ask the report page to make a new version of the month's report."""
         page = self.browser.get(f"/reports/{month}")
+        if page.status != 200:
+            raise CallqaError(f"报告页打不开（{page.status}）：{page.url}")
         form = page.form("publish")
         after = self.browser.submit(page, form)
         if after.status != 200:

@@ -233,7 +233,7 @@ class Show:
 
     def _start_services(self) -> None:
         self._enter("启动录音、处理、网页三个服务")
-        self.supervisor = app.Supervisor(self.config)
+        self.supervisor = app.Supervisor(self.config, log_folder=self.home)
         self.supervisor.start()
         until("服务启动", SERVICE_START_LIMIT_S, lambda: self._board() is not None and self._web_answers())
 

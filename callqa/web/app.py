@@ -18,7 +18,7 @@ from fastapi.staticfiles import StaticFiles
 from callqa.config import Settings
 from callqa.errors import ConfigError
 from callqa.store.db import Database
-from callqa.web import auth, calls, error_pages, home, links, live, media, people, system, tickets
+from callqa.web import auth, calls, error_pages, evaluate, home, links, live, media, people, sampling, system, tickets
 from callqa.web.deps import WebState
 from callqa.web.guard import Guard
 from callqa.web.templating import build_templates
@@ -32,6 +32,8 @@ AREAS: tuple[ModuleType, ...] = (
     live,
     media,
     calls,
+    evaluate,
+    sampling,
     links,
     tickets,
     people,

@@ -16,8 +16,9 @@ from callqa.store.queries.evaluate import (
 )
 from callqa.units import CallType
 from callqa.usecases import evaluate
-from callqa.web.deps import DbDep, NavItem, NowDep, PageNotFound, PersonDep, page, redirect, require
+from callqa.web.deps import DbDep, NavItem, NowDep, PageNotFound, PersonDep, page, redirect, require, state_of
 from callqa.web.evaluate_form import SuggestedOption, read_form
+from callqa.web.suggestion_view import SuggestionView, view_suggestions
 
 router = APIRouter(prefix="/evaluate")
 NAV = (NavItem("评分", "/evaluate", "evaluate.view", "score"),)
@@ -62,13 +63,13 @@ def form(request: Request, evaluation_id: int, db: DbDep, person: PersonDep) -> 
 
 @router.post("/{evaluation_id}", dependencies=[require("evaluate.score")])
 async def save(request: Request, evaluation_id: int, db: DbDep, person: PersonDep, now_ms: NowDep) -> Response:
-    """Save the draft, or submit (`action=submit`)."""
+    """Save the draft, or submit (`do=submit`)."""
     pairs = [(k, v) for k, v in (await request.form()).multi_items() if isinstance(v, str)]
     fields = dict(pairs)
-    view, _ = _load(db, evaluation_id)
+    view, _ = _load(request, db, evaluation_id)
     given = read_form(pairs, _suggested(view))
     version = int(fields.get("version", "0") or 0)
-    if fields.get("action") == "submit":
+    if fields.get("do") == "submit":
         if view.evaluation.status == "draft":
             version = evaluate.save_draft(db, evaluation_id, given, version=version)  # kept whatever submitting says
         try:
@@ -91,7 +92,7 @@ async def save(request: Request, evaluation_id: int, db: DbDep, person: PersonDe
 async def preview(request: Request, evaluation_id: int, db: DbDep) -> Response:
     """The score the form would give now, as a fragment; stores nothing."""
     pairs = [(k, v) for k, v in (await request.form()).multi_items() if isinstance(v, str)]
-    view, rubric = _load(db, evaluation_id)
+    view, rubric = _load(request, db, evaluation_id)
     try:
         card = evaluate.preview(rubric, CallType(view.call.call_type), read_form(pairs, _suggested(view)))
     except CallqaError as e:
@@ -113,12 +114,12 @@ def confirm_fatal(
     return redirect("/evaluate", "致命项已由第二人确认，最终分已按规则计为 0")
 
 
-def _load(db: DbDep, evaluation_id: int) -> tuple[EvaluationView, Rubric]:
+def _load(request: Request, db: DbDep, evaluation_id: int) -> tuple[EvaluationView, Rubric]:
     with db.read() as session:
         view = find_evaluation(session, evaluation_id)
-        if view is None:
-            raise PageNotFound("没有这份评分；可能已随抽样框作废，请从“评分”列表进入")
-        return view, evaluate.load_rubric_version(session, view.evaluation.rubric_hash)
+    if view is None:
+        raise PageNotFound("没有这份评分；可能已随抽样框作废，请从“评分”列表进入")
+    return view, state_of(request).rubrics.load(db, view.evaluation.rubric_hash)
 
 
 def _suggested(view: EvaluationView) -> list[SuggestedOption]:
@@ -130,13 +131,14 @@ def _suggested(view: EvaluationView) -> list[SuggestedOption]:
 
 
 def _form_page(request: Request, db: DbDep, evaluation_id: int) -> Response:
-    view, rubric = _load(db, evaluation_id)
+    view, rubric = _load(request, db, evaluation_id)
     call_type = CallType(view.call.call_type)
     items = {i.item_id: i for i in rubric.items_for(call_type)}
     sections = [(s, [i for i in s.items if i.item_id in items]) for s in rubric.sections]
-    by_item: dict[str, list] = {}
-    for suggestion in view.suggestions:
-        by_item.setdefault(suggestion.fatal_id or suggestion.item_id, []).append(suggestion)
+    suggestions = view_suggestions(view.suggestions, rubric)
+    by_item: dict[str, list[SuggestionView]] = {}
+    for suggestion in suggestions:
+        by_item.setdefault(suggestion.item_id, []).append(suggestion)
     with db.read() as session:
         frame = drawn_frame(session)
         rows = sample_queue(session, frame.id) if frame and frame.id else []
@@ -147,6 +149,7 @@ def _form_page(request: Request, db: DbDep, evaluation_id: int) -> Response:
         rubric=rubric,
         sections=[(s, chosen) for s, chosen in sections if chosen],
         fatal_items=[f for f in rubric.fatal_items if call_type in f.applies_to],
+        suggestions=suggestions,
         by_item=by_item,
         queue=rows,
         place=next((r.position for r in rows if r.call.call_id == view.call.call_id), None),

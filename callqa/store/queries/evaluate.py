@@ -21,6 +21,7 @@ from callqa.store.tables import (
     SuggestionRow,
     Ticket,
     TicketLink,
+    TranscriptRow,
     UtteranceRow,
 )
 
@@ -53,6 +54,7 @@ class EvaluationView:
     suggestions: Sequence[SuggestionRow]
     decisions: dict[int, str]
     results: Sequence[CheckResultRow]
+    transcript: TranscriptRow | None
     utterances: Sequence[UtteranceRow]
     ticket: Ticket | None
 
@@ -146,6 +148,7 @@ def find_evaluation(session: Session, evaluation_id: int) -> EvaluationView | No
             ).all()
         },
         results=_of_run(session, CheckResultRow, evaluation.check_run_id),
+        transcript=session.get(TranscriptRow, evaluation.transcript_id) if evaluation.transcript_id else None,
         utterances=[]
         if evaluation.transcript_id is None
         else session.exec(

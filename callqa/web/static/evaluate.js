@@ -14,7 +14,10 @@
     const seconds = Math.max(0, Math.floor(ms / 1000));
     return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
   };
-  const playhead = () => (window.callqaPlayer ? window.callqaPlayer.currentMs() : 0);
+  const playhead = () => {
+    const root = document.querySelector("[data-player]");
+    return root && root.callPlayer ? root.callPlayer.positionMs : 0;
+  };
 
   function takeTime(row, ms) {
     const field = row.querySelector(".cq-at");
@@ -81,7 +84,7 @@
     running = true;
     elapsed.value = String(Date.now() - opened);
     const body = new URLSearchParams(new FormData(form));
-    body.set("action", "save");
+    body.set("do", "save");
     try {
       const answer = await fetch(form.dataset.preview, { method: "POST", body });
       if (answer.ok) document.getElementById("cq-totals").outerHTML = await answer.text();
