@@ -1,0 +1,189 @@
+"""The judge of recorded calls: knows every frame from its generator, reads the WAV by itself, imports nothing of callqa.
+
+A leg's audio is a sequence of 20-ms frames, frame k of leg L of call C being bytes that only SHAKE-128 of (C, L, k) gives.
+Whatever stands in a recording can so be named: right frame, wrong frame, frame of somebody else, or nothing known.
+
+One leg is whole when every frame that was sent stands there bit for bit, once, at one constant offset, and both legs'
+offsets differ by as much as their sending did, within one frame.
+"""
+
+import hashlib
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+FRAME_BYTES = 160
+FRAME_MS = 20
+RATE_HZ = 8000
+_CHUNK = struct.Struct("<4sI")
+
+
+def frame(call: int, leg: int, k: int) -> bytes:
+    """Frame k of a leg (0 citizen, 1 agent): 160 bytes that occur nowhere else."""
+    return hashlib.shake_128(f"callqa bench {call} {leg} {k}".encode()).digest(FRAME_BYTES)
+
+
+def leg_audio(call: int, leg: int, frames: int) -> bytes:
+    """All frames of a leg."""
+    return b"".join(frame(call, leg, k) for k in range(frames))
+
+
+@dataclass(frozen=True)
+class Wave:
+    """A WAV as it stands in the file: format tag, and the raw bytes of each channel (one or two bytes a sample)."""
+
+    format_tag: int
+    rate_hz: int
+    sample_bytes: int
+    channels: tuple[bytes, ...]
+
+
+def read_wave(path: Path) -> Wave:
+    """Read RIFF/WAVE, any order of chunks. ValueError says what is wrong."""
+    data = path.read_bytes()
+    if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
+        raise ValueError(f"{path.name}: no RIFF/WAVE")
+    chunks: dict[bytes, bytes] = {}
+    position = 12
+    while position + 8 <= len(data):
+        name, size = _CHUNK.unpack_from(data, position)
+        body = data[position + 8 : position + 8 + size]
+        if len(body) != size:
+            raise ValueError(f"{path.name}: chunk {name!r} says {size} bytes, has {len(body)}")
+        chunks[name] = body
+        position += 8 + size + size % 2
+    tag, n_channels, rate_hz, _, frame_bytes, bits = struct.unpack_from("<HHIIHH", chunks[b"fmt "])
+    sample_bytes = bits // 8
+    if frame_bytes != n_channels * sample_bytes:
+        raise ValueError(f"{path.name}: block of {frame_bytes} bytes for {n_channels} channels of {bits} bits")
+    samples = chunks[b"data"]
+    if tag in (6, 7) and struct.unpack("<I", chunks[b"fact"])[0] * frame_bytes != len(samples):
+        raise ValueError(f"{path.name}: fact chunk does not fit the data")
+    width = sample_bytes
+    split = tuple(
+        b"".join(samples[i : i + width] for i in range(c * width, len(samples), frame_bytes))
+        if width > 1
+        else samples[c::n_channels]
+        for c in range(n_channels)
+    )
+    return Wave(tag, rate_hz, sample_bytes, split)
+
+
+def decode_alaw(code: int) -> int:
+    """16-bit sample of an A-law byte, from the standard's segments."""
+    code ^= 0x55
+    exponent, mantissa = code >> 4 & 7, code & 15
+    magnitude = (mantissa << 1 | 1) if exponent == 0 else (mantissa << 1 | 33) << exponent - 1
+    return (magnitude if code & 0x80 else -magnitude) << 3
+
+
+def decode_ulaw(code: int) -> int:
+    """16-bit sample of a mu-law byte, from the standard's segments."""
+    code = ~code & 0xFF
+    magnitude = (((code & 15) << 1 | 33) << (code >> 4 & 7)) - 33
+    return (-magnitude if code & 0x80 else magnitude) << 2
+
+
+@dataclass
+class LegVerdict:
+    """Frames of one leg: sent, standing bit for bit, standing at the leg's one offset, standing more than once."""
+
+    sent: int
+    exact: int = 0
+    placed: int = 0
+    dup: int = 0
+    crosstalk: int = 0  # frames of another leg or another call
+    offset_samples: int | None = None
+    problem: str = ""
+
+
+@dataclass
+class CallVerdict:
+    """Both legs, and whether the call is whole."""
+
+    legs: list[LegVerdict] = field(default_factory=list)
+    whole: bool = False
+    problem: str = ""
+
+
+class Judge:
+    """Knows all frames of all calls. sent[call]: frames of (citizen, agent)."""
+
+    def __init__(self, sent: dict[int, tuple[int, int]]) -> None:
+        self._sent = sent
+        self._names = {
+            frame(call, leg, k): (call, leg, k)
+            for call, counts in sent.items()
+            for leg, n in enumerate(counts)
+            for k in range(n)
+        }
+        self._heads = {payload[:8] for payload in self._names}
+        # A frame that was decoded to 16 bits is looked for in its decoded form.
+        self._laws = {"alaw": _table(decode_alaw), "ulaw": _table(decode_ulaw)}
+
+    def judge(self, call: int, path: Path, lead_ms: float, law: str = "alaw") -> CallVerdict:
+        """Judge one file. lead_ms: how much later the agent's frame 0 was sent than the citizen's."""
+        verdict = CallVerdict()
+        try:
+            wave = read_wave(path)
+        except (OSError, ValueError, KeyError, struct.error) as e:
+            return CallVerdict([LegVerdict(n) for n in self._sent[call]], problem=str(e))
+        if len(wave.channels) != 2 or wave.rate_hz != RATE_HZ:
+            return CallVerdict([LegVerdict(n) for n in self._sent[call]], problem=f"{path.name}: not stereo at 8 kHz")
+        for leg in (0, 1):
+            names = {6: None, 7: None, 1: law}[wave.format_tag]
+            raw = wave.channels[leg] if names is None else self._encode_back(wave.channels[leg], names)
+            verdict.legs.append(self._judge_leg(call, leg, raw))
+        self._conclude(verdict, lead_ms)
+        return verdict
+
+    def _encode_back(self, pcm: bytes, law: str) -> bytes:
+        """G.711 bytes of 16-bit samples that were decoded from them."""
+        back = {value: code for code, value in reversed(list(enumerate(self._laws[law])))}
+        return bytes(back.get(value, 0x2A) for (value,) in struct.iter_unpack("<h", pcm))
+
+    def _judge_leg(self, call: int, leg: int, raw: bytes) -> LegVerdict:
+        verdict = LegVerdict(self._sent[call][leg])
+        found: dict[int, list[int]] = {}
+        position = 0
+        while position + FRAME_BYTES <= len(raw):
+            name = None
+            if raw[position : position + 8] in self._heads:
+                name = self._names.get(raw[position : position + FRAME_BYTES])
+            if name is None:
+                position += 1
+                continue
+            if name[:2] == (call, leg):
+                found.setdefault(name[2], []).append(position)
+            else:
+                verdict.crosstalk += 1
+            position += FRAME_BYTES
+        verdict.exact = len(found)
+        verdict.dup = sum(len(places) - 1 for places in found.values())
+        offsets = [places[0] - k * FRAME_BYTES for k, places in found.items()]
+        if offsets:
+            verdict.offset_samples = max(set(offsets), key=offsets.count)
+            verdict.placed = offsets.count(verdict.offset_samples)
+        return verdict
+
+    def _conclude(self, verdict: CallVerdict, lead_ms: float) -> None:
+        citizen, agent = verdict.legs
+        if citizen.offset_samples is not None and agent.offset_samples is not None:
+            apart_ms = (agent.offset_samples - citizen.offset_samples) * 1000 / RATE_HZ
+            if abs(apart_ms - lead_ms) > FRAME_MS:
+                verdict.problem = f"legs are {apart_ms:.1f} ms apart, were sent {lead_ms:.1f} ms apart"
+                agent.placed = 0
+        verdict.whole = not verdict.problem and all(
+            leg.exact == leg.placed == leg.sent and not leg.dup and not leg.crosstalk for leg in verdict.legs
+        )
+        if not verdict.whole and not verdict.problem:
+            verdict.problem = "; ".join(
+                f"leg {i}: {leg.exact} exact, {leg.placed} placed, {leg.dup} twice, {leg.crosstalk} of others, "
+                f"of {leg.sent}"
+                for i, leg in enumerate(verdict.legs)
+            )
+
+
+def _table(decode: Callable[[int], int]) -> list[int]:
+    return [decode(code) for code in range(256)]

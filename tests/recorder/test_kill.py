@@ -1,0 +1,105 @@
+"""kill -9 in mid-call and restart: what was said is there but for the last half second, and phones still ring."""
+
+import asyncio
+
+from callqa.demo.endpoint import AutoAnswer, Endpoint, RingForever
+from callqa.journal import JournalKind
+from tests.recorder.harness import Home, citizen, frames, make_desk, password, phone, until
+
+LOST_AT_MOST_FRAMES = 25  # half a second
+
+
+def channel(home, sidecar, index):
+    data = (home.settings.recordings_dir / sidecar.recording.path).read_bytes()
+    return data[data.index(b"data") + 8 :][index::2]
+
+
+def frames_found(audio, payload):
+    return [k for k in range(len(payload) // 160) if payload[k * 160 : k * 160 + 160] in audio]
+
+
+async def story(home):
+    citizen_audio, agent_audio = frames(1, 1000), frames(2, 1000)
+    await home.start()
+    talker = await phone(home, "8001", AutoAnswer(0, agent_audio, "PCMA"))
+    ringer = await Endpoint("127.0.0.1", on_invite=lambda _: RingForever()).start()
+    caller = await citizen()
+    call = await caller.call(home.server, "96510", citizen_audio, "PCMA", {"X-Ticket-Id": "GD-7"}, caller="13871206358")
+    assert await call.answered
+    assert await ringer.register(home.server, "8002", password("8002")) == 200
+    waiting = await caller.call(home.server, "96510", b"", "PCMA", caller="13900000000")
+    await waiting.ringing
+    await until("two seconds of talk", lambda: call.heard_count >= 100)
+    agent_call = talker.incoming.get_nowait()
+    sent = (call.sent_count, agent_call.sent_count)
+    home.kill()
+
+    await home.start()
+    (sidecar,) = await until("the recovered call", home.sidecars)
+    assert sidecar.recovered
+    assert sidecar.hangup_party == "network"
+    assert (sidecar.from_number, sidecar.seat_extension, sidecar.ticket_hint) == ("13871206358", "8001", "GD-7")
+    for index, payload in enumerate((citizen_audio, agent_audio)):
+        found = frames_found(channel(home, sidecar, index), payload)
+        assert found == list(range(len(found)))
+        assert len(found) >= sent[index] - LOST_AT_MOST_FRAMES
+
+    await until("its journal lines", lambda: home.journal(JournalKind.CALL_COMPLETE))
+    (ended,) = home.journal(JournalKind.CALL_ENDED)
+    assert ended.facts["ended_at_ms"] == sidecar.ended_at_ms
+    (unanswered,) = await until("the ringing call's line", lambda: home.journal(JournalKind.CALL_UNANSWERED))
+    assert (unanswered.facts["from_number"], unanswered.facts["reason"]) == ("13900000000", "录音服务重新启动")
+    assert [e.number for e in home.journal()] == list(range(1, len(home.journal()) + 1))
+    assert [p.stem for p in home.settings.spool_dir.glob("*.spool")] == [sidecar.call_id]
+
+    # Nobody registered again, yet the phone rings: registrations were restored.
+    assert {s.extension for s in home.board().seats if s.registered} == {"8001", "8002"}
+    call.hang_up()
+    agent_call.hang_up()
+    again = await caller.call(home.server, "96510", frames(3, 20), "PCMA")
+    assert await asyncio.wait_for(again.answered, 3)
+    await again.played
+    again.hang_up()
+    await until("the second recording", lambda: len(home.sidecars()) == 2)
+    assert [s.recovered for s in home.sidecars()] == [True, False]
+    for endpoint in (talker, ringer, caller):
+        await endpoint.close()
+
+
+def test_a_killed_recorder_loses_half_a_second_at_most_and_phones_still_ring(tmp_path):
+    home = Home(tmp_path, make_desk(["8001", "8002"]))
+    try:
+        asyncio.run(story(home))
+    finally:
+        home.stop()
+
+
+def test_stopping_in_mid_call_is_quick_and_loses_nothing(tmp_path):
+    """SIGTERM ends no call politely, but all that came is written and finished at the next start."""
+    home = Home(tmp_path, make_desk(["8001"]))
+
+    async def story():
+        payload = frames(5, 200)
+        await home.start()
+        talker = await phone(home, "8001", AutoAnswer(0, b"", "PCMA"))
+        caller = await citizen()
+        call = await caller.call(home.server, "96510", payload, "PCMA")
+        assert await call.answered
+        await until("some talk", lambda: call.sent_count >= 30)
+        assert home.stop() == 0
+        sent = call.sent_count
+        assert home.sidecars() == []
+        await home.start()
+        (sidecar,) = await until("the recovered call", home.sidecars)
+        found = frames_found(channel(home, sidecar, 0), payload)
+        assert found == list(range(len(found)))
+        assert len(found) >= min(30, sent)
+        assert sidecar.faults == ("没有收到坐席一侧的媒体；请检查防火墙是否放行 RTP 端口",)
+        assert any("补收" in fault for fault in home.board().faults)
+        for endpoint in (talker, caller):
+            await endpoint.close()
+
+    try:
+        asyncio.run(story())
+    finally:
+        home.stop()
