@@ -18,7 +18,7 @@ from callqa.sip.media.spool import (
 
 MS = 1_000_000
 ZERO_NS = 5_000_000_000  # the answer
-WALL_MS = 1_795_000_000_000
+WALL_MS = 1_795_291_200_000  # 2026-11-21 20:00 UTC, which is the 22nd in Shanghai
 G711 = ((8, "PCMA/8000"), (0, "PCMU/8000"), (101, "telephone-event/8000"))
 
 
