@@ -1,15 +1,48 @@
-"""工作台: what waits this month, what is broken, what comes next."""
+"""工作台: this month at a glance, what waits for a person, what is broken, and the next call to score."""
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from callqa.web.deps import NavItem, page, require
+from callqa.periods import Month
+from callqa.store.queries.calls import CallFilter, list_calls
+from callqa.store.queries.figures import month_figures, sample_figures, stage_counts, troubles
+from callqa.store.queries.tickets import count_waiting_for_link
+from callqa.usecases.health import disk_state, model_state
+from callqa.web.deps import DbDep, NavItem, NowDep, PersonDep, SettingsDep, page, require
+from callqa.web.live import find_board
 
 router = APIRouter()
 NAV = (NavItem("工作台", "/", "home.view", "home"),)
 
+RECENT_CALLS = 8
+
 
 @router.get("/", dependencies=[require("home.view")])
-def home(request: Request) -> Response:
-    """The first page after signing in."""
-    return page(request, "home/home.html")
+def home(request: Request, person: PersonDep, db: DbDep, settings: SettingsDep, now_ms: NowDep) -> Response:
+    """The first page after signing in; what it shows depends on the role."""
+    month = Month.of(now_ms)
+    own = person.own_agent_no
+    with db.read() as session:
+        figures = month_figures(session, month.start_ms, month.end_ms, own)
+        sample = sample_figures(session, str(month)) if person.can("sampling.view") else None
+        waiting_links = count_waiting_for_link(session, own) if person.can("links.view") else 0
+        wanted = CallFilter(start_ms=month.start_ms, end_ms=month.end_ms, own_agent_no=own)
+        recent = list_calls(session, wanted, offset=0, limit=RECENT_CALLS) if person.can("calls.view") else ()
+        stages = stage_counts(session) if person.can("system.view") else ()
+        stuck = troubles(session, limit=5) if person.can("system.view") else ()
+    running = person.can("system.view") or person.can("live.view")
+    return page(
+        request,
+        "home/home.html",
+        month=month,
+        figures=figures,
+        sample=sample,
+        waiting_links=waiting_links,
+        recent=recent,
+        stages=stages,
+        stuck=stuck,
+        board=find_board(settings.live_socket) if running else None,
+        shows_machine=running,
+        model=model_state(settings.model_dir) if person.can("system.view") else None,
+        disk=disk_state(settings.recordings_dir) if person.can("system.view") else None,
+    )

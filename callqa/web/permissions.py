@@ -46,6 +46,7 @@ PERMISSIONS: dict[str, frozenset[Role]] = {
     "calls.transcript": _LEADER | _SUPERVISOR | _AGENT,
     "calls.suggestions": _QUALITY,  # what the machine suggests; agents see only what a person has decided
     "calls.export": _QUALITY,
+    "calls.attribute": _LEADER,  # say by hand who took a call
     "calls.retry": _RUNNING,  # ask for another transcription or check
     # 待关联
     "links.view": _LEADER | _AGENT,
@@ -56,6 +57,7 @@ PERMISSIONS: dict[str, frozenset[Role]] = {
     # 人员与席位
     "people.view": _RUNNING | _SUPERVISOR,
     "people.edit": _RUNNING,
+    "lines.edit": _RUNNING,  # trunks, dial plan, routing
     "accounts.manage": _ADMIN,
     # 系统
     "system.view": _RUNNING,

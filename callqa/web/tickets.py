@@ -1,8 +1,122 @@
-"""Area tickets."""
+"""工单: list, one ticket with its calls, import with a result page that names every refused row."""
 
-from fastapi import APIRouter
+from typing import Annotated
 
-from callqa.web.deps import NavItem
+from fastapi import APIRouter, File, Query, Request, UploadFile
+from fastapi.responses import Response
+
+from callqa.errors import ConflictError, ImportFileError
+from callqa.periods import Month
+from callqa.store.queries.people import agent_names
+from callqa.store.queries.tickets import (
+    SORTS,
+    TicketFilter,
+    count_tickets,
+    find_import,
+    find_ticket_page,
+    list_tickets,
+    recent_imports,
+)
+from callqa.usecases.import_tickets import import_tickets
+from callqa.web import format as fmt
+from callqa.web.deps import DbDep, NavItem, NowDep, PageNotFound, PersonDep, page, redirect, require
+from callqa.web.listing import PER_PAGE, ListView, read_page, read_period, read_sort
+from callqa.web.uploads import read_upload
 
 router = APIRouter()
-NAV: tuple[NavItem, ...] = ()
+NAV = (NavItem("工单", "/tickets", "tickets.view", "ticket"),)
+
+FILTER_NAMES = ("month", "text", "category", "matter", "linked")
+
+
+@router.get("/tickets", dependencies=[require("tickets.view")])
+def ticket_list(
+    request: Request,
+    db: DbDep,
+    now_ms: NowDep,
+    month: str = "",
+    text: Annotated[str, Query(max_length=64)] = "",
+    category: str = "",
+    matter: str = "",
+    linked: str = "",
+    sort: str = "",
+) -> Response:
+    """One page of the list."""
+    start_ms, end_ms = read_period(month, "", now_ms)
+    wanted = TicketFilter(
+        start_ms=start_ms,
+        end_ms=end_ms,
+        text=text.strip(),
+        category=category if category in fmt.CATEGORY_LABELS else "",
+        matter=matter if matter in fmt.MATTER_LABELS else "",
+        linked=linked if linked in ("yes", "no") else "",
+    )
+    key, descending = read_sort(sort, SORTS, "-accepted")
+    given = request.query_params
+    with db.read() as session:
+        view = ListView(
+            path="/tickets",
+            params={name: given[name] for name in FILTER_NAMES if given.get(name)},
+            sort=key,
+            descending=descending,
+            page=read_page(given.get("page", "")),
+            total=count_tickets(session, wanted),
+        )
+        lines = list_tickets(
+            session, wanted, sort=key, descending=descending, offset=(view.page - 1) * PER_PAGE, limit=PER_PAGE
+        )
+    return page(request, "tickets/list.html", view=view, lines=lines, this_month=str(Month.of(now_ms)))
+
+
+@router.get("/tickets/import", dependencies=[require("tickets.import")])
+def import_form(request: Request, db: DbDep) -> Response:
+    """The upload form and the last imports."""
+    with db.read() as session:
+        imports = recent_imports(session)
+    return page(request, "tickets/import.html", imports=imports, error="")
+
+
+@router.post("/tickets/import", dependencies=[require("tickets.import")])
+def import_file(
+    request: Request, person: PersonDep, db: DbDep, now_ms: NowDep, file: Annotated[UploadFile, File()]
+) -> Response:
+    """Take a file in; wrong rows are listed on the result page, the others are stored."""
+    try:
+        name, data = read_upload(file)
+        result = import_tickets(db, file_name=name, data=data, actor=person.username, now_ms=now_ms)
+    except (ImportFileError, ConflictError) as e:
+        with db.read() as session:
+            imports = recent_imports(session)
+        return page(request, "tickets/import.html", status_code=400, imports=imports, error=str(e))
+    if result.already_imported:
+        return redirect(f"/tickets/imports/{result.import_id}", "这个文件以前导入过，没有新的内容", "info")
+    kind = "warning" if result.errors else "success"
+    return redirect(
+        f"/tickets/imports/{result.import_id}",
+        f"新增 {result.rows_new} 张，更新 {result.rows_changed} 张，不变 {result.rows_same} 张"
+        + (f"；{len(result.errors)} 行有误，未导入" if result.errors else ""),
+        kind,
+    )
+
+
+@router.get("/tickets/imports/{import_id}", dependencies=[require("tickets.import")])
+def import_result(request: Request, db: DbDep, import_id: int) -> Response:
+    """What one import did, row by row where it was refused."""
+    with db.read() as session:
+        found = find_import(session, import_id)
+    if found is None:
+        raise PageNotFound("没有这次导入。")
+    return page(request, "tickets/imported.html", found=found)
+
+
+@router.get("/tickets/{ticket_no}", dependencies=[require("tickets.view")])
+def ticket_page(request: Request, person: PersonDep, db: DbDep, ticket_no: str) -> Response:
+    """One ticket, its process times, and its calls."""
+    with db.read() as session:
+        found = find_ticket_page(session, ticket_no)
+        names = agent_names(session)
+    if found is None:
+        raise PageNotFound(f"没有工单 {ticket_no}；请核对编号，或先导入该工单。")
+    own = person.own_agent_no
+    calls = [c for c in found.calls if own is None or c.call.agent_no == own]
+    return page(request, "tickets/ticket.html", found=found, ticket=found.ticket, calls=calls, agents=names)

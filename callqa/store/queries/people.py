@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlmodel import Session, col, select
 
-from callqa.store.tables import Account, Agent, RosterEntry, Seat, SeatLogin
+from callqa.store.tables import Account, Agent, DeskSetting, RosterEntry, Seat, SeatLogin
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +97,12 @@ def list_accounts(session: Session) -> Sequence[Account]:
     return session.exec(
         select(Account).order_by(col(Account.active).desc(), col(Account.role), col(Account.username))
     ).all()
+
+
+def desk_setting(session: Session, key: str) -> object:
+    """The value of one desk setting (trunks, dial_plan, routing, realm); None when it was never set."""
+    row = session.get(DeskSetting, key)
+    return row.value if row else None
 
 
 def _open_logins(session: Session) -> Sequence[SeatLogin]:
