@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 
 from callqa.scoring.facts import CallFacts
 from callqa.scoring.operators import REGISTRY
@@ -21,6 +22,7 @@ LEXICONS = """
 """
 
 
+@cache
 def rubric_with(checks: str, *, na_when: str = "null", fatal_checks: str = "", options: str = "") -> Rubric:
     """A rubric of two items: S1.1 with the given checks (a YAML list without indent), and S1.2 with none."""
     options = options or (
