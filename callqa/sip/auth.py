@@ -164,20 +164,25 @@ class Verdict(Enum):
 
 
 class DigestServer:
-    """Challenges and checks for one realm. secret: random bytes of this process; time is `now` in seconds."""
+    """Challenges and checks for one realm. secret: random bytes of this process; time is `now` in seconds.
 
-    def __init__(self, secret: bytes, life_s: float = NONCE_LIFE_S) -> None:
+    offered: the algorithms to challenge with; credentials in any of ALGORITHMS are taken whatever was offered.
+    """
+
+    def __init__(
+        self, secret: bytes, life_s: float = NONCE_LIFE_S, offered: tuple[str, ...] = ("SHA-256", "MD5")
+    ) -> None:
         self._secret = secret
+        self._offered = offered
         self._life_s = life_s
         self._counts: dict[str, int] = {}  # nonce -> highest nc seen; insertion order is age of first use
         self._made = 0
 
     def challenges(self, realm: str, now: float, *, stale: bool = False) -> tuple[Challenge, ...]:
-        """One nonce, MD5 first. RFC 8760 would have the stronger one on top, but SIPp 3.6 and older phones read only the first
-        challenge; a client that knows SHA-256 may answer the second."""
+        """One nonce, a challenge for each offered algorithm in our order of preference (RFC 8760 §2.4)."""
         self._made += 1
         nonce = self._nonce(int(now * 1000), self._made)
-        return tuple(Challenge(realm, nonce, a, stale=stale) for a in ("MD5", "SHA-256"))
+        return tuple(Challenge(realm, nonce, a, stale=stale) for a in self._offered)
 
     def check(self, credentials: Credentials, method: str, ha1_hex: str | None, now: float) -> Verdict:
         """Judge credentials. ha1_hex: None for an unknown user, which costs the same time as a wrong password."""

@@ -35,11 +35,14 @@ class UserAgentSettings:
     """listen: where the process receives SIP. host_for: our IP address as the peer at a given IP address reaches it.
 
     nonce_secret: random bytes for digest nonces; b"" lets the user agent draw from its tokens.
+    digest_algorithms: what phones are challenged with. Only MD5 unless set: SIPp 3.6 reads just the first challenge, and
+    phones on libre 1.x (baresip 1.0, tried 2026-11-22) give up at any challenge with SHA-256 in it.
     """
 
     listen: Address
     host_for: Callable[[str], str]
     nonce_secret: bytes = b""
+    digest_algorithms: tuple[str, ...] = ("MD5",)
 
 
 class Core:

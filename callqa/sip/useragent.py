@@ -62,7 +62,9 @@ class UserAgent:
         tokens: Callable[[], str],
     ) -> None:
         self._core = Core(settings, desk, ports, call_ids, tokens)
-        self._registrar = Registrar(self._core, DigestServer(settings.nonce_secret or tokens().encode()))
+        self._registrar = Registrar(
+            self._core, DigestServer(settings.nonce_secret or tokens().encode(), offered=settings.digest_algorithms)
+        )
         self._calls: dict[str, BridgeCall | AnswerCall] = {}
         self.garbage_count = 0
 

@@ -255,7 +255,7 @@ class Network:
     lose: Callable[[bytes, Address, Address], bool] = lambda data, a, b: False
 
     def __post_init__(self) -> None:
-        settings = UserAgentSettings(UA, lambda _: UA[0], b"secret")
+        settings = UserAgentSettings(UA, lambda _: UA[0], b"secret", ("SHA-256", "MD5"))
         self.ua = UserAgent(settings, self.desk, self.ports, counter("CALL-"), counter("ua"))
         self.phones: dict[Address, SimPhone] = {}
         self._flying: list[tuple[float, int, bytes, Address, Address]] = []

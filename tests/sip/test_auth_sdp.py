@@ -67,7 +67,7 @@ def test_nonce_expires_is_counted_and_cannot_be_made_elsewhere():
 
 def test_client_without_qop_is_taken_once_per_nonce():
     server, known = DigestServer(b"s"), ha1("MD5", "8001", "callqa", PASSWORD)
-    challenge = server.challenges("callqa", 0.0)[0]
+    challenge = server.challenges("callqa", 0.0)[1]
     bare = answer_challenge(
         type(challenge)(challenge.realm, challenge.nonce, "MD5", ()), method="REGISTER", uri="sip:h;transport=UDP", user="8001",
         password=PASSWORD, cnonce="",

@@ -1,6 +1,7 @@
-"""An in-path tap: a UDP relay between one peer and the recorder that keeps every SIP message it passes on."""
+"""What went over the wire: an in-path tap that keeps every SIP message it passes on, and baresip's own trace."""
 
 import asyncio
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,4 +89,16 @@ class _Side(asyncio.DatagramProtocol):
         self._tap._take(data, (str(addr[0]), int(addr[1])), self._to_recorder)
 
 
-__all__ = ["Passed", "Response", "Tap"]
+_TRACED = re.compile(rb"UDP (\S+):(\d+) -> (\S+):(\d+)\n(.*?\r\n\r\n.*?)\x1b\[;m", re.DOTALL)
+
+
+def baresip_trace(log: bytes, recorder: Address) -> list[Passed]:
+    """The messages in the output of `baresip -s`, in order; times are not known there."""
+    found = []
+    for match in _TRACED.finditer(log):
+        to_recorder = (match[3].decode(), int(match[4])) == recorder
+        found.append(Passed(0.0, to_recorder, parse_message(match[5])))
+    return found
+
+
+__all__ = ["Passed", "Response", "Tap", "baresip_trace"]
