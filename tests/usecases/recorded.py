@@ -73,8 +73,9 @@ class Recorder:
             "answered_at_ms": answered_ms,
             "ended_at_ms": answered_ms + int(self.seconds * 1000),
             "hangup_party": "citizen",
-            "recording": self.master(call_id) if recorded else None,
         }
+        if "recording" not in fields:
+            given["recording"] = self.master(call_id) if recorded else None
         made = Sidecar(**{**given, **fields})
         path = self.recordings / DAY_FOLDER / f"{call_id}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
