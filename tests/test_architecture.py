@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 # third-party package -> the only places that may import it
 ONE_PLACE: dict[str, tuple[str, ...]] = {
     "faster_whisper": ("transcribe/whisper.py", "transcribe/vad.py"),
-    "sqlmodel": ("store/", "usecases/"),
+    "sqlmodel": ("store/", "usecases/", "demo/"),
     "sqlalchemy": ("store/", "usecases/"),
     "alembic": ("store/",),
     "fastapi": ("web/",),

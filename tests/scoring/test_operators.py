@@ -53,6 +53,13 @@ def case(check: str, facts: CallFacts, state: str) -> Case:
 
 
 NO_AGENT_AUDIO = (Gap(Channel.AGENT, Span(14_000, 16_000), GapKind.LOST),)
+
+
+def no_media_at_the_end(length_s: int) -> tuple[Gap, ...]:
+    end_ms = BASE.duration_ms
+    return (Gap(Channel.AGENT, Span(end_ms - 1000 * length_s, end_ms), GapKind.NO_MEDIA),)
+
+
 CASES = [
     case("op: keyword_any, role: agent, params: {words: [水务热线]}", BASE, "hit"),
     case("op: keyword_any, role: agent, params: {lexicon: agent_id, min_hits: 2}", BASE, "hit"),
@@ -92,6 +99,13 @@ CASES = [
         "unsure",
     ),
     case("op: keyword_any, role: agent, params: {words: [转接]}", replace(BASE, gaps=NO_AGENT_AUDIO), "not_checked"),
+    # A phone that stops sending a second before the end hides nothing; one that is silent for the last five does.
+    case("op: keyword_any, role: agent, params: {words: [转接]}", replace(BASE, gaps=no_media_at_the_end(1)), "miss"),
+    case(
+        "op: keyword_any, role: agent, params: {words: [转接]}",
+        replace(BASE, gaps=no_media_at_the_end(5)),
+        "not_checked",
+    ),
     case(
         "op: keyword_any, role: agent, params: {words: [您好]}", call("a 0-2 您好"), "not_checked"
     ),  # under 3 s of speech

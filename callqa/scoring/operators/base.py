@@ -17,6 +17,8 @@ from callqa.units import Channel
 
 # A gap or unheard speech shorter than this cannot hide a phrase.
 HIDING_MS = 500
+# A phone stops sending a moment before its BYE arrives: silence of this length at the very end hides nothing.
+ENDING_MS = 3000
 # Speech that voice activity found but no utterance covers: words the engine did not give us.
 UNHEARD_SPEECH_MS = 1500
 # An utterance that starts this little before an anchor's end still comes after it.
@@ -340,7 +342,8 @@ class Scene:
             return ""
         # Parts of speech beside the place do not matter; an utterance at its edge was searched as a whole.
         for channel in channels_of(role):
-            gap = next((gap for gap in self.facts.gaps if _hides(gap, channel, place.span)), None)
+            gaps = (g for g in self.facts.gaps if not _is_ending(g, self.facts.duration_ms))
+            gap = next((gap for gap in gaps if _hides(gap, channel, place.span)), None)
             if gap is not None:
                 return f"{_clock(gap.span)} {SPEAKER_LABELS[_speaker(channel)]}声道有音频缺口"
         unclear = [self.utterances[i] for i in place.positions if not self.reliable(self.utterances[i])]
@@ -407,6 +410,11 @@ def _speaker(channel: Channel) -> Speaker:
 
 def _is_of(utterance: Utterance, role: Role) -> bool:
     return role is Role.ANY or utterance.speaker is role.speaker
+
+
+def _is_ending(gap: Gap, duration_ms: int) -> bool:
+    at_the_end = gap.span.end_ms >= duration_ms - HIDING_MS
+    return gap.kind is GapKind.NO_MEDIA and at_the_end and gap.span.duration_ms <= ENDING_MS
 
 
 def _hides(gap: Gap, channel: Channel, span: Span) -> bool:
