@@ -68,6 +68,7 @@ class _Leg:
     codec: list[int] = field(default_factory=list)  # index into CODECS, -1 no audio
     foreign: int = 0
     unknown: Counter[int] = field(default_factory=Counter)
+    meaning: dict[int, tuple[int, bool]] = field(default_factory=dict)  # payload type → (index or -1, known) now
 
 
 @dataclass(slots=True)
@@ -116,7 +117,8 @@ def _gather(records: Iterable[SpoolRecord]) -> _Call:
             continue
         call.last_ns = max(call.last_ns, record.at_ns)
         if isinstance(record, MediaMark):
-            call.legs[record.channel].codecs = record.codecs
+            leg = call.legs[record.channel]
+            leg.codecs, leg.meaning = record.codecs, {}
             _take_hold(call, record)
         elif isinstance(record, ForeignMark):
             call.legs[record.channel].foreign += record.count
@@ -133,13 +135,21 @@ def _take_packet(leg: _Leg, record: PacketRecord) -> None:
     except ProtocolError:
         leg.foreign += 1
         return
-    codec = codec_of_type(packet.payload_type, leg.codecs)
-    index = CODECS.index(codec) if codec and 0 < len(packet.payload) <= MAX_PAYLOAD_BYTES else -1
-    if codec is None and not _is_silent_type(packet.payload_type, leg.codecs):
+    meaning = leg.meaning.get(packet.payload_type)
+    if meaning is None:
+        meaning = leg.meaning[packet.payload_type] = _meaning(packet.payload_type, leg.codecs)
+    index, known = meaning
+    if not known:
         leg.unknown[packet.payload_type] += 1
     leg.at_ns.append(record.arrival_ns)
     leg.packets.append(packet)
-    leg.codec.append(index)
+    leg.codec.append(index if 0 < len(packet.payload) <= MAX_PAYLOAD_BYTES else -1)
+
+
+def _meaning(payload_type: int, codecs: tuple[tuple[int, str], ...]) -> tuple[int, bool]:
+    """(index into CODECS or -1, whether we know what it is) of a payload type under a map."""
+    codec = codec_of_type(payload_type, codecs)
+    return (CODECS.index(codec), True) if codec else (-1, _is_silent_type(payload_type, codecs))
 
 
 def _is_silent_type(payload_type: int, codecs: tuple[tuple[int, str], ...]) -> bool:

@@ -56,7 +56,10 @@ def tell(records: Iterable[SpoolRecord]) -> CallStory:
     last_ns = 0
     faults: dict[str, None] = {}
     for record in records:
-        last_ns = max(last_ns, record.arrival_ns if isinstance(record, PacketRecord) else record.at_ns)
+        if isinstance(record, PacketRecord):
+            last_ns = max(last_ns, record.arrival_ns)
+            continue
+        last_ns = max(last_ns, record.at_ns)
         if isinstance(record, StartedMark):
             started = started or record
         elif isinstance(record, AnsweredMark):
@@ -70,7 +73,9 @@ def tell(records: Iterable[SpoolRecord]) -> CallStory:
     return CallStory(started, answered, ended, last_ns, tuple(faults))
 
 
-def sidecar_of(story: CallStory, stereo: Stereo, recording: Recording | None, *, recovered: bool, recorder: str) -> Sidecar:
+def sidecar_of(
+    story: CallStory, stereo: Stereo, recording: Recording | None, *, recovered: bool, recorder: str
+) -> Sidecar:
     """The sidecar of an answered call. recording: None when no audio came on either side."""
     if story.answered is None or story.answered_at_ms is None:
         raise SpoolError(f"call {story.started.call_id} was never answered")

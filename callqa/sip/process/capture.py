@@ -20,14 +20,18 @@ log = logging.getLogger(__name__)
 
 # A phone behind NAT may come from another port of the same host; it is believed once the old one is silent so long.
 MOVED_AFTER_NS = 1_000_000_000
+# Datagrams read from a port when its call ends: more than wait there would be a flood.
+MAX_WAITING_AT_END = 1000
+_LARGEST_DATAGRAM_BYTES = 65_536
 
 
 class LegMedia(asyncio.DatagramProtocol):
     """One leg's RTP port. source: where its audio comes from; remote: where its SDP asks for audio."""
 
-    def __init__(self, channel: Channel, port: int, keep: Callable[[bytes], None]) -> None:
+    def __init__(self, channel: Channel, port: int, bound: socket.socket, keep: Callable[[bytes], None]) -> None:
         self.channel = channel
         self.port = port
+        self._bound = bound
         self.remote: Address | None = None
         self.source: Address | None = None
         self.other: LegMedia | None = None
@@ -68,10 +72,22 @@ class LegMedia(asyncio.DatagramProtocol):
 
     def close(self) -> None:
         """Close the port; safe before and after it was opened."""
+        if self._closed:
+            return
         self._closed = True
+        self._take_waiting()
         self.other = None
         if self.transport is not None:
             self.transport.close()
+
+    def _take_waiting(self) -> None:
+        """Take what the system has received for us but the loop not read: BYE may overtake the last frames."""
+        for _ in range(MAX_WAITING_AT_END):
+            try:
+                data, address = self._bound.recvfrom(_LARGEST_DATAGRAM_BYTES)
+            except OSError:  # nothing more, or the socket is closed already
+                return
+            self.datagram_received(data, (address[0], address[1]))
 
     def _believe(self, address: Address, now_ns: int) -> bool:
         """Whether a datagram from a new address is this leg's. The address in the SDP always is."""
@@ -106,7 +122,7 @@ class CallCapture:
         before = self._legs.pop(channel, None)
         if before is not None:
             before.close()
-        leg = LegMedia(channel, port, self._keep)
+        leg = LegMedia(channel, port, bound, self._keep)
         leg.remote = remote
         self._legs[channel] = leg
         task = self._loop.create_task(self._loop.create_datagram_endpoint(lambda: leg, sock=bound))
