@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from callqa.demo.data import DemoCall
 from callqa.demo.endpoint import AutoAnswer, Endpoint, EndpointCall, Policy, Refuse
@@ -63,7 +64,8 @@ class Citizens:
         if not await call.answered:
             raise CallqaError(f"{demo.number} 的电话没有接通（{call.status}）")
         self.tell(f"    {demo.number} {'被回访' if demo.outbound else '来电'}，已接通")
-        await asyncio.wait({call.played, call.ended}, return_when=asyncio.FIRST_COMPLETED)
+        over: list[asyncio.Future[Any]] = [call.played, call.ended]
+        await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
         if not call.played.done():
             raise CallqaError(f"{demo.number} 的电话没有讲完就断了（{call.ended.result()}）")
         await asyncio.sleep(LINGER_S)

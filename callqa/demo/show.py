@@ -195,12 +195,12 @@ class Show:
                 actor="system",
                 now_ms=self._now_ms(),
             )
-        for username, name, role, agent_no in data.ACCOUNTS:
+        for username, name, role, own_agent_no in data.ACCOUNTS:
             self.passwords[username] = app.new_secret(10)
             accounts.create_account(
                 self.db,
                 accounts.NewAccount(
-                    username, name, role, self.passwords[username], agent_no, must_change_password=False
+                    username, name, role, self.passwords[username], own_agent_no, must_change_password=False
                 ),
                 actor="system",
                 now_ms=self._now_ms(),
