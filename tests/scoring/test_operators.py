@@ -395,6 +395,13 @@ def test_speech_without_text_is_not_taken_for_silence() -> None:
     assert result.state is State.NOT_CHECKED and "没有文字" in result.explanation
 
 
+def test_an_unclear_grunt_hides_no_long_phrase() -> None:
+    facts = call(GREETING, CITIZEN, "a? 13-13.5 那先。")
+    check = "op: keyword_any, role: agent, params: {words: [%s]}"
+    assert run_check(check % "还有其他", facts).results[0].state is State.MISS
+    assert run_check(check % "再见", facts).results[0].state is State.NOT_CHECKED
+
+
 def test_a_mono_recording_is_not_judged() -> None:
     assert BASE.transcript is not None
     facts = replace(BASE, transcript=replace(BASE.transcript, separated=False))

@@ -13,6 +13,7 @@ from callqa.scoring.criteria import Gate, OperatorCall, Origin, ParamValue, Reac
 from callqa.scoring.facts import CallFacts
 from callqa.scoring.lexicon import Lexicon, SoundRule
 from callqa.speech import SPEAKER_LABELS, Gap, GapKind, Span, Speaker, Utterance
+from callqa.text import speech_chars
 from callqa.units import Channel
 
 # A gap or unheard speech shorter than this cannot hide a phrase.
@@ -24,6 +25,9 @@ UNHEARD_SPEECH_MS = 1500
 # An utterance that starts this little before an anchor's end still comes after it.
 ORDER_SLACK_MS = 300
 QUOTE_CHARS = 200
+SHORTEST_WORD = 2
+# A calm agent says 5 to 6 syllables a second: an unclear 嗯，行 of half a second hides no 还有其他.
+SYLLABLES_PER_SECOND = 5
 ROLE_LABELS = {Role.AGENT: "坐席", Role.CITIZEN: "诉求人", Role.ANY: "双方"}
 
 
@@ -336,8 +340,8 @@ class Scene:
         chosen = sorted(position for position in wanted if _is_of(self.utterances[position], role))
         return Place(self._cover(wanted), tuple(chosen))
 
-    def why_unheard(self, role: Role, place: Place) -> str:
-        """Why words may have been said at a place without our having read them; "" when all was heard."""
+    def why_unheard(self, role: Role, place: Place, syllables: int = SHORTEST_WORD) -> str:
+        """Why words of so many syllables may have been said at a place without our having read them; "" when all was heard."""
         if self.plain_reading:
             return ""
         # Parts of speech beside the place do not matter; an utterance at its edge was searched as a whole.
@@ -346,7 +350,11 @@ class Scene:
             gap = next((gap for gap in gaps if _hides(gap, channel, place.span)), None)
             if gap is not None:
                 return f"{_clock(gap.span)} {SPEAKER_LABELS[_speaker(channel)]}声道有音频缺口"
-        unclear = [self.utterances[i] for i in place.positions if not self.reliable(self.utterances[i])]
+        unclear = [
+            utterance
+            for utterance in (self.utterances[position] for position in place.positions)
+            if not self.reliable(utterance) and room_for(utterance) >= syllables
+        ]
         if unclear:
             return f"范围内有 {len(unclear)} 句识别不可靠（如 {_clock(unclear[0].span)}）"
         for channel in channels_of(role):
@@ -397,6 +405,12 @@ class Scene:
 def not_checked(reason: str) -> Finding:
     """A finding without a judgement."""
     return Finding(State.NOT_CHECKED, reason)
+
+
+def room_for(utterance: Utterance) -> int:
+    """How many syllables an unclear utterance may hold, by its length and by what was written."""
+    by_time = utterance.span.duration_ms * SYLLABLES_PER_SECOND // 1000
+    return max(by_time, speech_chars(utterance.text))
 
 
 def channels_of(role: Role) -> tuple[Channel, ...]:

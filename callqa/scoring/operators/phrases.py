@@ -8,6 +8,7 @@ from callqa.matching import edit_distance
 from callqa.scoring.criteria import OperatorCall
 from callqa.scoring.lexicon import EXACT_ONLY, Lexicon, WordMatch, find_words
 from callqa.scoring.operators.base import (
+    SHORTEST_WORD,
     Evidence,
     Finding,
     Hit,
@@ -19,7 +20,7 @@ from callqa.scoring.operators.base import (
     State,
     not_checked,
 )
-from callqa.text import normalised, normalised_with_positions, spoken_with_positions, syllables
+from callqa.text import normalised, normalised_with_positions, speech_chars, spoken_with_positions, syllables
 
 _SENTENCE_END = re.compile(r"[。！？!?；;]")
 _PLACEHOLDER = re.compile(r"[×xX]{1,}")
@@ -60,10 +61,9 @@ def _shown(words: Sequence[str]) -> str:
     return "、".join(distinct[:WORDS_SHOWN]) + tail
 
 
-def _by_words(
-    call: OperatorCall, scene: Scene, place: Place, found: Sequence[tuple[int, WordMatch]], wanted: int
-) -> Finding:
+def _by_words(call: OperatorCall, scene: Scene, place: Place, words: tuple[str, ...], wanted: int) -> Finding:
     """Hit with enough words heard clearly; unsure with enough only when doubtful ones count; else miss or not_checked."""
+    found = _words_of(call, words, scene, place)
     clear = [(position, match) for position, match in found if scene.reliable(scene.utterances[position])]
     exact = [(position, match) for position, match in clear if match.exact]
     looked = (scene.searched(call, place),)
@@ -75,7 +75,7 @@ def _by_words(
     if len(found) >= wanted:
         text = f"只在识别不可靠的语句中听到：{_shown([match.word for _, match in found])}"
         return Finding(State.UNSURE, text, _hits(call, scene, found), looked)
-    unheard = scene.why_unheard(call.role, place)
+    unheard = scene.why_unheard(call.role, place, min((speech_chars(word) for word in words), default=SHORTEST_WORD))
     if unheard:
         return not_checked(f"没有听到，但{unheard}，待人工")
     count = f"只听到 {len(found)} 处（要求 {wanted} 处）" if found else "没有听到"
@@ -88,8 +88,7 @@ def keyword_any(call: OperatorCall, scene: Scene) -> Finding:
     if blocked:
         return blocked
     place = scene.place(call)
-    found = _words_of(call, call.params.lexicon().words, scene, place)
-    return _by_words(call, scene, place, found, int(call.params.number("min_hits", 1)))
+    return _by_words(call, scene, place, call.params.lexicon().words, int(call.params.number("min_hits", 1)))
 
 
 def keyword_all(call: OperatorCall, scene: Scene) -> Finding:
@@ -98,9 +97,7 @@ def keyword_all(call: OperatorCall, scene: Scene) -> Finding:
     if blocked:
         return blocked
     place = scene.place(call)
-    parts = [
-        _by_words(call, scene, place, _words_of(call, group, scene, place), 1) for group in call.params.groups("groups")
-    ]
+    parts = [_by_words(call, scene, place, group, 1) for group in call.params.groups("groups")]
     looked = (scene.searched(call, place),)
     missing = [
         "/".join(group)
@@ -122,7 +119,7 @@ def keyword_none(call: OperatorCall, scene: Scene) -> Finding:
     if blocked:
         return blocked
     place = scene.place(call)
-    part = _by_words(call, scene, place, _words_of(call, call.params.lexicon().words, scene, place), 1)
+    part = _by_words(call, scene, place, call.params.lexicon().words, 1)
     if part.state is State.HIT:
         return Finding(State.MISS, part.explanation, (), tuple(hit.evidence for hit in part.hits))
     if part.state is State.MISS:
