@@ -12,9 +12,17 @@ import pytest
 from callqa.errors import ConfigError, SpoolError
 from callqa.journal import JournalEntry, JournalKind, read_journal
 from callqa.sidecar import load_sidecar
-from callqa.sip.media.spool import MAGIC, FaultMark, PacketRecord, encode_mark, encode_packet, read_records
+from callqa.sip.media.spool import (
+    MAGIC,
+    FaultMark,
+    PacketRecord,
+    encode_mark,
+    encode_packet,
+    read_records,
+    sidecar_path,
+)
 from callqa.sip.process.disk import DiskWriter
-from callqa.sip.process.finalize import finalise, sidecar_path
+from callqa.sip.process.finalize import finalise
 from callqa.sip.process.identity import call_ids, host_finder
 from callqa.sip.process.journal_writer import JournalWriter, noted_calls
 from callqa.sip.process.ports import PortPool

@@ -13,11 +13,13 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from callqa.errors import SpoolError
+from callqa.periods import from_ms
 
 MAGIC = b"callqa-spool/1\n"
 # A UDP datagram is at most 65 507 bytes, a mark far less; anything longer is a damaged length.
@@ -161,3 +163,8 @@ def read_started(data: bytes) -> StartedMark | None:
     except SpoolError:
         return None
     return first if isinstance(first, StartedMark) else None
+
+
+def sidecar_path(started: StartedMark) -> PurePosixPath:
+    """Where a call's sidecar lies, relative to the recordings folder: by its day in Asia/Shanghai."""
+    return PurePosixPath(f"{from_ms(started.wall_ms):%Y/%m/%d}") / f"{started.call_id}.json"

@@ -9,26 +9,20 @@ import json
 import logging
 import os
 import sys
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from callqa import __version__
 from callqa.errors import SpoolError
-from callqa.periods import from_ms
 from callqa.sidecar import Recording, save_sidecar, write_atomically
 from callqa.sip.media.align import SAMPLE_RATE_HZ, Stereo, to_stereo
-from callqa.sip.media.spool import StartedMark, read_records
+from callqa.sip.media.spool import read_records, sidecar_path
 from callqa.sip.media.story import CallStory, sidecar_of, tell
 from callqa.sip.media.wav import wav_header
 
 log = logging.getLogger(__name__)
 
 NICE = 5  # below the recorder and its packets, above the speech engine
-
-
-def sidecar_path(started: StartedMark) -> Path:
-    """Where a call's sidecar lies, relative to the recordings folder: by its day in Asia/Shanghai."""
-    return Path(f"{from_ms(started.wall_ms):%Y/%m/%d}") / f"{started.call_id}.json"
 
 
 def finalise(recordings: Path, spool: Path, *, recovered: bool) -> CallStory:
@@ -50,7 +44,7 @@ def finalise(recordings: Path, spool: Path, *, recovered: bool) -> CallStory:
     return story
 
 
-def _save_master(recordings: Path, relative: Path, stereo: Stereo) -> Recording:
+def _save_master(recordings: Path, relative: PurePath, stereo: Stereo) -> Recording:
     data = wav_header(stereo.encoding, stereo.n_samples, sample_rate_hz=SAMPLE_RATE_HZ) + stereo.samples.tobytes()
     write_atomically(recordings / relative, data)
     return Recording(

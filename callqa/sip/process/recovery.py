@@ -7,9 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from callqa.journal import JournalKind
-from callqa.sip.media.spool import StartedMark, read_started
+from callqa.sip.media.spool import StartedMark, read_started, sidecar_path
 from callqa.sip.process.call_book import SPOOL_SUFFIX
-from callqa.sip.process.finalize import sidecar_path
 from callqa.sip.process.finalizer import Finalised
 from callqa.sip.process.journal_writer import JournalWriter, noted_calls
 
