@@ -58,11 +58,17 @@ def prepare_folders(settings: Settings) -> None:
             raise ConfigError(f"文件夹 {path} 建不了：{e.strerror}；请检查权限或 callqa.toml 的 [paths]") from e
 
 
-def prepare_database(settings: Settings, now_ms: int) -> str | None:
-    """Migrate, load rubric and plan, and on an empty installation make the administrator.
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What preparing the database has to tell: the first administrator's password (to be shown once), and why a
+    changed rubric was refused ("" when it is in force)."""
 
-    Returns the administrator's first password when one was made, to be shown once.
-    """
+    admin_password: str | None
+    rubric_problem: str
+
+
+def prepare_database(settings: Settings, now_ms: int) -> Prepared:
+    """Migrate, load the rubric, publish the desk, and on an empty installation make the administrator."""
     from callqa.store.db import Database
     from callqa.store.migrate import migrate
     from callqa.usecases.accounts import ensure_admin
@@ -73,11 +79,11 @@ def prepare_database(settings: Settings, now_ms: int) -> str | None:
     db = Database(settings.database_url)
     try:
         password = ensure_admin(db, now_ms=now_ms)
-        load_rubric(db, settings.scorecards_dir / "rubric.yaml", now_ms=now_ms)
+        loaded = load_rubric(db, settings.scorecards_dir / "rubric.yaml", now_ms=now_ms)
         publish_desk(db, settings.desk_path, now_ms)
     finally:
         db.dispose()
-    return password
+    return Prepared(password, loaded.problem)
 
 
 def copy_scorecards(settings: Settings) -> None:
@@ -188,9 +194,11 @@ def up(settings: Settings, config_path: Path) -> int:
     copy_scorecards(settings)
     prepare_folders(settings)
     check_ports(settings)
-    password = prepare_database(settings, int(time.time() * 1000))
-    if password is not None:
-        print(f"首个管理员账号：admin  密码：{password}（只显示这一次，登录后请修改）")  # noqa: T201
+    prepared = prepare_database(settings, int(time.time() * 1000))
+    if prepared.admin_password is not None:
+        print(f"首个管理员账号：admin  密码：{prepared.admin_password}（只显示这一次，登录后请修改）")  # noqa: T201
+    if prepared.rubric_problem:
+        print(f"！质检标准未装载，沿用上一版：{prepared.rubric_problem}")  # noqa: T201
     supervisor = Supervisor(config_path)
     stopping: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -89,10 +89,13 @@ def _up(settings: Settings, args: argparse.Namespace) -> int:
 
 def _migrate(settings: Settings, _: argparse.Namespace) -> int:
     app.prepare_folders(settings)
-    password = app.prepare_database(settings, _now_ms())
+    prepared = app.prepare_database(settings, _now_ms())
     say("数据库已就绪")
-    if password is not None:
-        say(f"首个管理员账号：admin  密码：{password}（只显示这一次）")
+    if prepared.admin_password is not None:
+        say(f"首个管理员账号：admin  密码：{prepared.admin_password}（只显示这一次）")
+    if prepared.rubric_problem:
+        say(f"质检标准未装载，沿用上一版：{prepared.rubric_problem}", error=True)
+        return 1
     return 0
 
 

@@ -89,9 +89,10 @@ def test_an_empty_installation_gets_an_administrator_once(tmp_path: Path) -> Non
     settings = load_settings(tmp_path / "callqa.toml", {})
     app.copy_scorecards(settings)
     app.prepare_folders(settings)
-    password = app.prepare_database(settings, 1_790_000_000_000)
-    assert password is not None and len(password) >= 10
-    assert app.prepare_database(settings, 1_790_000_000_001) is None
+    first = app.prepare_database(settings, 1_790_000_000_000)
+    assert first.admin_password is not None and len(first.admin_password) >= 10
+    assert first.rubric_problem == ""
+    assert app.prepare_database(settings, 1_790_000_000_001).admin_password is None
     assert settings.desk_path.exists()
 
 
