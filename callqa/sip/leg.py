@@ -18,7 +18,8 @@ from callqa.sip.headers import Headers, one_line
 from callqa.sip.message import Request, Response, reply, serialise
 from callqa.sip.sdp import EVENTS, Codecs, MediaDirection, Session, build_sdp, parse_sdp
 from callqa.sip.timers import Alarm
-from callqa.sip.transaction import GIVE_UP_S, T1_S, T2_S, Transaction
+from callqa.sip.transaction import Transaction
+from callqa.sip.transaction_table import GIVE_UP_S, T1_S, T2_S
 from callqa.units import Channel
 
 
@@ -94,8 +95,12 @@ class Leg:
         return leg
 
     def ring(self, status: int, body: bytes, now: float) -> None:
-        """Send 180, or 183 with a body."""
-        if self.invite is not None and self.state is LegState.EARLY:
+        """Send 100, 180, or 183 with a body."""
+        if self.invite is None or self.state is not LegState.EARLY:
+            return
+        if status == 100:
+            self.core.transactions.reply(self.invite, 100, now)  # without our tag: it makes no dialog
+        else:
             self._respond(self.invite, status, now, body)
 
     def accept(self, body: bytes, now: float) -> None:

@@ -53,8 +53,8 @@ def test_first_phone_to_answer_gets_the_call_and_the_others_stop_ringing():
     net.run(1)
     assert two.log == ["ended"]
     assert net.names() == [
-        "CallStarted", "MediaOpened", "MediaOpened", "CallRinging", "MediaChanged", "CallAnswered", "CallEnded", "MediaClosed",
-    ] or net.names()[-3:] == ["CallAnswered", "CallEnded", "MediaClosed"]  # fmt: skip
+        "CallStarted", "MediaOpened", "MediaOpened", "CallRinging", "MediaChanged", "MediaChanged", "CallAnswered", "CallEnded", "MediaClosed",
+    ]  # fmt: skip
     (started,) = net.of(CallStarted)
     assert (started.from_number, started.to_number, started.ticket_hint) == ("13871206358", "12345", "SW202611060031")
     (answered,) = net.of(CallAnswered)
