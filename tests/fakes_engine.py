@@ -39,7 +39,7 @@ class FakeEngine:
         words = []
         for k, at in enumerate(range(0, len(samples) - CHAR_SAMPLES // 2, CHAR_SAMPLES)):
             if np.sqrt(np.mean(np.square(samples[at : at + CHAR_SAMPLES]))) > LOUD:
-                text = (self._retry_text if request.prompt and self._retry_text else self._text)(k)
+                text = (self._retry_text if len(request.temperatures) > 1 and self._retry_text else self._text)(k)
                 words.append(Word(text, at // 16, (at + CHAR_SAMPLES) // 16, self._probability))
         return [Segment(tuple(words), 0.1, 1.0, -0.3)] if words else []
 

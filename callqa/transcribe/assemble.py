@@ -4,8 +4,8 @@ Times come from voice activity alone; the engine's word times only say which tur
 worker thread. Does not repair homophones and does not know tickets, rubric or storage.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from callqa.audiofile import Audio
@@ -15,7 +15,6 @@ from callqa.transcribe.audio import channel_float, to_engine_rate, without_echo
 from callqa.transcribe.engine import DecodeRequest, Engine, Float, Segment, Word
 from callqa.transcribe.guard import Heard
 from callqa.transcribe.vad import find_turns
-from callqa.transcribe.vocabulary import role_prompt
 from callqa.transcribe.windows import Window, pack
 from callqa.transcribe.wording import written
 from callqa.units import Channel
@@ -23,14 +22,42 @@ from callqa.units import Channel
 PIPELINE: Final = "windows-1"  # changes whenever the same audio and model would give another transcript
 OVERRUN_MS: Final = 300  # a word this far beyond the window's audio was heard in the padding: nobody said it
 
-_FIRST: Final = DecodeRequest()
-_RETRY_TEMPERATURES: Final = (0.0, 0.2, 0.4)
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How turns are decoded: prompts per role, temperatures of the first decode and of the second for doubtful turns."""
+
+    prompts: Mapping[Speaker, str] = field(default_factory=dict)
+    beam_size: int = 5
+    temperatures: tuple[float, ...] = (0.0,)
+    retry_temperatures: tuple[float, ...] = (0.0, 0.2, 0.4)
+
+    def first(self, speaker: Speaker) -> DecodeRequest:
+        return DecodeRequest(self.prompts.get(speaker, ""), self.beam_size, self.temperatures)
+
+    def again(self) -> DecodeRequest:
+        """Without a prompt: prompted retries of a single short turn went round in loops."""
+        return DecodeRequest("", self.beam_size, self.retry_temperatures)
+
+    @property
+    def options(self) -> tuple[tuple[str, str], ...]:
+        """For the transcript's `Made`."""
+        prompted = "+".join(sorted(speaker.value for speaker in self.prompts)) or "none"
+        return (("pipeline", PIPELINE), ("beam", str(self.beam_size)), ("prompts", prompted))
+
+
+MEASURED: Final = Plan()  # the best of those tried with Whisper base; docs/transcription.md has the figures
 
 Progress = Callable[[int], None]
 
 
 def transcribe_call(
-    audio: Audio, engine: Engine, *, recording_sha256: str, progress: Progress = lambda percent: None
+    audio: Audio,
+    engine: Engine,
+    *,
+    recording_sha256: str,
+    progress: Progress = lambda percent: None,
+    plan: Plan = MEASURED,
 ) -> Transcript:
     """Transcribe a stereo recording (citizen left, agent right) or a mono one, whose speaker stays unknown.
 
@@ -50,14 +77,14 @@ def transcribe_call(
         part = _part_of(progress, n, len(sides))
         samples = _side_samples(audio, side)
         turns = find_turns(samples, engine.speech_probabilities(samples))
-        heard.append((side, turns, _decode_side(samples, turns, side.speaker, engine, part)))
+        heard.append((side, turns, _decode_side(samples, turns, side.speaker, _Decoder(engine, plan), part)))
     progress(100)
     spans = [turns for _, turns, _ in heard]
     return Transcript(
         utterances=_in_order(_utterance(side.speaker, h) for side, _, decoded in heard for h in decoded),
         speech=(spans[0], spans[1] if len(spans) > 1 else ()),
         duration_ms=audio.duration_ms,
-        made=Made(engine.name, engine.model_sha256, _options(engine), recording_sha256),
+        made=Made(engine.name, engine.model_sha256, (*engine.options, *plan.options), recording_sha256),
         separated=len(sides) > 1,
         notes=tuple(notes),
     )
@@ -69,8 +96,10 @@ class _Side:
     column: int
 
 
-def _options(engine: Engine) -> tuple[tuple[str, str], ...]:
-    return (*engine.options, ("pipeline", PIPELINE), ("beam", str(_FIRST.beam_size)))
+@dataclass(frozen=True, slots=True)
+class _Decoder:
+    engine: Engine
+    plan: Plan
 
 
 def _part_of(progress: Progress, n: int, sides: int) -> Progress:
@@ -85,15 +114,17 @@ def _side_samples(audio: Audio, side: _Side) -> Float:
 
 
 def _decode_side(
-    samples: Float, turns: Sequence[Span], speaker: Speaker, engine: Engine, progress: Progress
+    samples: Float, turns: Sequence[Span], speaker: Speaker, decoder: _Decoder, progress: Progress
 ) -> list[Heard]:
-    """What was heard in each turn: decoded once, the doubtful ones once more with the role's words as prompt."""
-    first = _decode_turns(samples, turns, range(len(turns)), _FIRST, engine, lambda p: progress(p * 8 // 10))
+    """What was heard in each turn: all decoded once, the doubtful ones once more with only their neighbours."""
+    asked = decoder.plan.first(speaker)
+    first = _decode_turns(samples, turns, range(len(turns)), asked, decoder.engine, lambda p: progress(p * 8 // 10))
     doubtful = [n for n in first if guard.asks_again(first[n])]
-    retry = DecodeRequest(prompt=role_prompt(speaker), temperatures=_RETRY_TEMPERATURES)
-    second = _decode_turns(samples, turns, doubtful, retry, engine, lambda p: progress(80 + p // 5))
+    asked = decoder.plan.again()
+    company = sorted({m for n in doubtful for m in (n - 1, n, n + 1) if 0 <= m < len(turns)})
+    second = _decode_turns(samples, turns, company, asked, decoder.engine, lambda p: progress(80 + p // 5))
     progress(100)
-    return [guard.choose([first[n], second[n]]) if n in second else first[n] for n in first]
+    return [guard.choose([first[n], second[n]]) if n in doubtful else first[n] for n in first]
 
 
 def _decode_turns(

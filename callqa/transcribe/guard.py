@@ -1,7 +1,6 @@
 """Doubt: reasons not to believe what the engine wrote for one turn. Pure.
 
-A turn whose doubt is more than unlikely words is decoded again in another way (assemble.py); one that still has a doubt
-stays, marked unreliable.
+A turn with a grave doubt is decoded again in other company (assemble.py); one that still has any doubt stays, marked unreliable.
 Text that is certainly none of the speaker's (a known invention, the prompt read aloud) is dropped.
 """
 
@@ -37,7 +36,8 @@ RATE_SLACK_CHARS: Final = 2
 MAX_COMPRESSION: Final = 2.4
 NO_SPEECH: Final = 0.6
 NO_SPEECH_PROBABILITY: Final = 0.45  # a silent window is believed silent only when its words are also unlikely
-MIN_PROBABILITY: Final = 0.70  # under it, turns have two to three times the mean error rate (docs/transcription.md)
+MIN_PROBABILITY: Final = 0.68  # under it, turns have two to three times the mean error rate (docs/transcription.md)
+AGAIN_PROBABILITY: Final = 0.60  # under it a second decode is often another, likelier text
 _LOOP = re.compile(r"(.{1,8}?)\1{4,}")
 _DIGITS = re.compile(r"[\d零一二三四五六七八九幺]+")
 # What the training subtitles of Whisper end with; no caller of a hotline says it.
@@ -94,8 +94,12 @@ def doubts(heard: Heard) -> tuple[Doubt, ...]:
 
 
 def asks_again(heard: Heard) -> bool:
-    """Whether a second decode can help: unlikely words alone come back as unlikely words."""
-    return any(doubt is not Doubt.PROBABILITY for doubt in doubts(heard))
+    """Whether a second decode is worth its cost: a doubt other than somewhat unlikely words."""
+    return heard.probability < AGAIN_PROBABILITY or bool(_hard(heard))
+
+
+def _hard(heard: Heard) -> list[Doubt]:
+    return [doubt for doubt in doubts(heard) if doubt is not Doubt.PROBABILITY]
 
 
 def is_invented(heard: Heard) -> bool:
@@ -107,8 +111,7 @@ def choose(decodes: Sequence[Heard]) -> Heard:
     """The decode to keep: fewest kinds of doubt other than probability, then the higher probability, then the first."""
 
     def merit(heard: Heard) -> tuple[int, float]:
-        hard = [doubt for doubt in doubts(heard) if doubt is not Doubt.PROBABILITY]
-        return -len(hard), heard.probability
+        return -len(_hard(heard)), heard.probability
 
     return max(decodes, key=merit)
 

@@ -12,12 +12,14 @@ from typing import Any, Final
 import numpy as np
 
 from callqa.errors import EngineError
+from callqa.transcribe.audio import ENGINE_RATE_HZ
 from callqa.transcribe.engine import DETECTOR_FRAME_SAMPLES, DecodeRequest, Float, Segment, Word
 from callqa.transcribe.model import ModelFacts, inspect_model
 
 log = logging.getLogger(__name__)
 
 LANGUAGE: Final = "zh"
+_TOKENS_PER_S, _TOKENS_SPARE, _TOKENS_BOUND = 20, 40, 200  # nobody says more; a loop in a short window ends early
 _SEED: Final = 20_261  # sampling above temperature 0 must give the same text each time
 
 
@@ -53,6 +55,7 @@ class WhisperEngine:
         """Words of float32 (n_samples,) at 16 000 Hz. Each window stands alone: no text of another leaks into it."""
         import ctranslate2
 
+        bound = _TOKENS_SPARE + _TOKENS_PER_S * len(samples) // ENGINE_RATE_HZ
         with self._lock:
             ctranslate2.set_random_seed(_SEED)
             segments, _ = self._model.transcribe(
@@ -63,6 +66,7 @@ class WhisperEngine:
                 initial_prompt=request.prompt or None,
                 condition_on_previous_text=False,
                 word_timestamps=True,
+                max_new_tokens=bound if bound < _TOKENS_BOUND else None,
             )
             return [_segment(s) for s in segments]
 

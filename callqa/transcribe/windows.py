@@ -46,21 +46,43 @@ class Window:
 
 
 def pack(samples: Float, turns: Sequence[Span], numbers: Sequence[int] | None = None) -> Iterator[Window]:
-    """Windows over float32 (n_samples,) at 16 000 Hz holding the turns with these numbers (all when None), in order."""
+    """Windows over float32 (n_samples,) at 16 000 Hz holding the turns with these numbers (all when None), in order.
+
+    As few windows as possible, and these about equally full: a lone short turn is decoded much worse than one in company.
+    """
     chosen = range(len(turns)) if numbers is None else numbers
     duration_ms = len(samples) * 1000 // ENGINE_RATE_HZ
-    waiting: list[tuple[int, Span]] = []
-    length_ms = 0
-    for number in chosen:
-        for part in _parts(samples, _with_margin(turns, number, duration_ms)):
-            more = part.duration_ms + (PAUSE_MS if waiting else 0)
-            if waiting and length_ms + more > WINDOW_MS:
-                yield _window(samples, waiting)
-                waiting, length_ms, more = [], 0, part.duration_ms
-            waiting.append((number, part))
-            length_ms += more
-    if waiting:
-        yield _window(samples, waiting)
+    parts = [(number, part) for number in chosen for part in _parts(samples, _with_margin(turns, number, duration_ms))]
+    lengths = [part.duration_ms for _, part in parts]
+    for first, last in _balanced(lengths):
+        yield _window(samples, parts[first:last])
+
+
+def _balanced(lengths: Sequence[int]) -> list[tuple[int, int]]:
+    """[first, last) of each group: the number of groups that WINDOW_MS needs, with the least longest one (to 250 ms)."""
+    best = _groups(lengths, WINDOW_MS)
+    low, high = max(lengths, default=0), WINDOW_MS
+    while high - low > 250:
+        middle = (low + high) // 2
+        groups = _groups(lengths, middle)
+        if len(groups) == len(best):
+            best, high = groups, middle
+        else:
+            low = middle
+    return best
+
+
+def _groups(lengths: Sequence[int], limit_ms: int) -> list[tuple[int, int]]:
+    groups: list[tuple[int, int]] = []
+    first = total_ms = 0
+    for n, length in enumerate(lengths):
+        if n > first and total_ms + PAUSE_MS + length > limit_ms:
+            groups.append((first, n))
+            first, total_ms = n, 0
+        total_ms += length + (PAUSE_MS if n > first else 0)
+    if lengths:
+        groups.append((first, len(lengths)))
+    return groups
 
 
 def _with_margin(turns: Sequence[Span], number: int, duration_ms: int) -> Span:

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from callqa.audiofile import Audio
 from callqa.speech import Speaker
-from callqa.transcribe.assemble import transcribe_call
-from callqa.transcribe.vocabulary import role_prompt
+from callqa.transcribe.assemble import Plan, transcribe_call
+from callqa.transcribe.vocabulary import ROLE_PROMPTS
 from callqa.transcribe.windows import WINDOW_MS
 from tests.fakes_engine import FakeEngine
 
@@ -104,7 +104,7 @@ def test_a_doubtful_turn_is_decoded_again_and_the_better_text_kept() -> None:
     audio = recording(12_000, [(1_000, 4_000), (6_000, 9_000)], [])
     engine = FakeEngine(text=lambda k: "了", retry_text=lambda k: "家里没有水压力很低"[k % 9])
     transcript = transcribe_call(audio, engine, recording_sha256="")
-    assert [r.prompt for r in engine.requests] == ["", role_prompt(Speaker.CITIZEN)]
+    assert [r.temperatures for r in engine.requests] == [Plan().temperatures, Plan().retry_temperatures]
     assert all("没有水" in u.text and u.reliable for u in transcript.utterances)
 
 
@@ -118,7 +118,15 @@ def test_what_is_doubtful_twice_stays_and_is_marked() -> None:
 def test_a_turn_without_doubt_is_decoded_once() -> None:
     engine = FakeEngine()
     transcribe_call(recording(5_000, [(1_000, 4_000)], []), engine, recording_sha256="")
-    assert [r.prompt for r in engine.requests] == [""]
+    assert [r.temperatures for r in engine.requests] == [Plan().temperatures]
+
+
+def test_a_plan_with_prompts_gives_each_role_its_own_and_says_so() -> None:
+    engine = FakeEngine()
+    audio = recording(6_000, [(1_000, 2_000)], [(3_000, 4_000)])
+    transcript = transcribe_call(audio, engine, recording_sha256="", plan=Plan(prompts=ROLE_PROMPTS))
+    assert [r.prompt for r in engine.requests] == [ROLE_PROMPTS[Speaker.CITIZEN], ROLE_PROMPTS[Speaker.AGENT]]
+    assert dict(transcript.made.options)["prompts"] == "agent+citizen+unknown"
 
 
 def test_speech_without_words_stays_as_an_unreliable_empty_utterance() -> None:

@@ -5,7 +5,7 @@ import pytest
 from callqa.speech import Span, Speaker
 from callqa.transcribe.engine import Word
 from callqa.transcribe.guard import Doubt, Heard, asks_again, choose, doubts
-from callqa.transcribe.vocabulary import leaks_prompt, role_prompt
+from callqa.transcribe.vocabulary import ROLE_PROMPTS, leaks_prompt
 
 
 def heard(
@@ -50,8 +50,10 @@ def test_a_long_hum_of_one_character_is_no_gap_in_coverage_when_short() -> None:
     assert doubts(heard("嗯", 1.2)) == ()
 
 
-def test_unlikely_words_alone_are_not_worth_a_second_decode() -> None:
-    assert not asks_again(heard(GOOD, 2.5, p=0.5)) and asks_again(heard("", 1))
+def test_somewhat_unlikely_words_are_marked_but_not_worth_a_second_decode() -> None:
+    somewhat = heard(GOOD, 2.5, p=0.65)
+    assert doubts(somewhat) == (Doubt.PROBABILITY,) and not asks_again(somewhat)
+    assert asks_again(heard(GOOD, 2.5, p=0.4)) and asks_again(heard("", 1))
 
 
 def test_choose_prefers_fewer_doubts_then_likelier_words() -> None:
@@ -61,7 +63,7 @@ def test_choose_prefers_fewer_doubts_then_likelier_words() -> None:
 
 
 def test_a_prompt_read_aloud_is_an_invention() -> None:
-    prompt = role_prompt(Speaker.AGENT)
+    prompt = ROLE_PROMPTS[Speaker.AGENT]
     assert leaks_prompt("好的，停水、漏水、爆管、水压、水质。", prompt)
     assert not leaks_prompt("我家停水了，水压也低，请登记工单。", prompt)
     assert Doubt.INVENTED in doubts(heard("停水漏水爆管水压水质水表", 4, prompt=prompt))
@@ -69,6 +71,6 @@ def test_a_prompt_read_aloud_is_an_invention() -> None:
 
 @pytest.mark.parametrize("speaker", list(Speaker))
 def test_prompts_hold_no_figure_greeting_or_full_width_comma(speaker: Speaker) -> None:
-    prompt = role_prompt(speaker)
+    prompt = ROLE_PROMPTS[speaker]
     assert not any(c in prompt for c in "0123456789零一二三四五六七八九十幺，")
     assert not any(word in prompt for word in ("您好", "你好", "再见", "感谢", "工号", "先生", "女士"))

@@ -37,3 +37,10 @@ def test_chosen_turns_only() -> None:
     (window,) = pack(samples, turns, [0, 2])
     assert [piece.turn for piece in window.pieces] == [0, 2]
     assert list(pack(samples, turns, [])) == []
+
+
+def test_windows_are_about_equally_full() -> None:
+    """Greedy packing would leave the last turn alone in a second window."""
+    turns = [Span(n * 5_000 + 500, n * 5_000 + 4_500) for n in range(7)]
+    windows = list(pack(np.zeros(16 * 36_000, np.float32), turns))
+    assert [len(window.pieces) for window in windows] == [4, 3]
