@@ -114,6 +114,11 @@ class Figure:
     marks: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
+    @property
+    def caption(self) -> str:
+        """`图 2-1　… （单位：通）`."""
+        return f"图 {self.no}　{self.title}{f'（单位：{self.unit}）' if self.unit else ''}"
+
 
 @dataclass(frozen=True, slots=True)
 class Paragraph:

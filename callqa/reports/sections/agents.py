@@ -35,9 +35,9 @@ def build(facts: MonthFacts, results: Results) -> tuple[Block, ...]:
     return (
         _scores(facts, results),
         _forest(facts, results),
+        *_trends(facts, results),
         _sections(facts, results),
         _portraits(facts, results),
-        *_trends(facts, results),
     )
 
 

@@ -2,7 +2,7 @@
 
 from callqa.periods import say_offset, say_short
 from callqa.reports.cells import fill, number, ratio, text
-from callqa.reports.document import Block, Cell, CellKind, Column, Paragraph, Table, Tone
+from callqa.reports.document import Block, Cell, Column, Paragraph, Table, Tone
 from callqa.reports.facts import FramedCall, MonthFacts, Score
 from callqa.reports.results import Results
 from callqa.units import CALL_TYPE_LABELS, CallType, Ratio
@@ -69,7 +69,7 @@ def _fatals(facts: MonthFacts) -> Table:
             Column("申诉结果", 0.8),
             Column("处理", 1.2, "left"),
         ),
-        tuple(rows) or (_empty(13, "本月样本中无致命项认定"),),
+        tuple(rows),
         notes=("经两人确认的方计入致命项；“待确认”的不影响最终分。",),
     )
 
@@ -104,7 +104,7 @@ def _failed(facts: MonthFacts) -> Table:
             Column("证据时间点", 1.4),
             Column("处理", 1.6, "left"),
         ),
-        tuple(rows) or (_empty(7, "本月样本中无不合格通话"),),
+        tuple(rows),
     )
 
 
@@ -144,14 +144,9 @@ def _suspects(facts: MonthFacts) -> Table:
             Column("查准率", 1.4),
             Column("未处理数"),
         ),
-        tuple(rows) or (_empty(6, "本月机器未提示疑似致命项"),),
+        tuple(rows),
         notes=("未处理数须为 0 才能定稿。",),
     )
-
-
-def _empty(columns: int, words: str) -> tuple[Cell, ...]:
-    """A row that says why the table has none."""
-    return (Cell("—"), Cell(words, CellKind.TEXT, tone=Tone.MUTED), *(Cell("—"),) * (columns - 2))
 
 
 def _type(call: FramedCall) -> str:

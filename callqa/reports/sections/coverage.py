@@ -15,8 +15,8 @@ def build(facts: MonthFacts, results: Results) -> tuple[Block, ...]:
     """Tables 2-1 to 2-4, figures 2-1 and 2-2."""
     return (
         _coverage(facts),
-        _completion(facts),
         _strata(facts),
+        _completion(facts),
         _hours(facts.sample),
         _must_review(facts),
         _verification(facts),
@@ -215,9 +215,9 @@ def _hours(sample: MonthSample) -> Figure:
         drawn[hour] += bool(call.drawn_as)
     return Figure(
         "2-2",
-        "抽检通话与全部通话的小时分布",
+        "抽检通话与全部通话按 0–23 时的分布",
         FigureKind.LINES,
-        tuple(f"{hour}时" for hour in range(24)),
+        tuple(str(hour) for hour in range(24)),
         (_shares("抽样框通话", everything), _shares("抽检通话", drawn)),
         unit="%",
         minimum=0,

@@ -37,7 +37,7 @@ def ranked_losses(sample: MonthSample) -> list[ItemLoss]:
 def build(facts: MonthFacts, results: Results) -> tuple[Block, ...]:
     """Tables 5-1 and 5-2, figures 5-1 and 5-2."""
     losses = ranked_losses(facts.sample)
-    return (_items(facts, losses), _pareto(facts, losses), _options(facts), *_trends(facts, losses))
+    return (_items(facts, losses), _pareto(facts, losses), *_trends(facts, losses), _options(facts))
 
 
 def _items(facts: MonthFacts, losses: list[ItemLoss]) -> Table:

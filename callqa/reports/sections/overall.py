@@ -22,7 +22,15 @@ from callqa.reports.results import (
     whole_strata,
 )
 from callqa.reports.sections.labels import month_label
-from callqa.scoring.statistics import Basis, Estimate, difference, ratio_difference, stratified_mean, stratified_ratio, unweighted_mean
+from callqa.scoring.statistics import (
+    Basis,
+    Estimate,
+    difference,
+    ratio_difference,
+    stratified_mean,
+    stratified_ratio,
+    unweighted_mean,
+)
 from callqa.units import CALL_TYPE_LABELS
 
 SHIFT_LABELS = {"day": "日班", "night": "夜班", "holiday": "节假日"}
@@ -36,9 +44,9 @@ def build(facts: MonthFacts, results: Results) -> tuple[Block, ...]:
         _overall(facts, results),
         _trend(facts),
         _distribution(facts.sample),
-        *_grades(facts),
         _groups(facts, "3-2", "按通话类型", "类型", [(c.value, label) for c, label in CALL_TYPE_LABELS.items()], _type),
         _groups(facts, "3-3", "按时段与班次", "时段", list(SHIFT_LABELS.items()), lambda call: call.shift),
+        *_grades(facts),
     )
 
 

@@ -110,7 +110,7 @@ def _quality_cards(facts: MonthFacts, results: Results) -> tuple[Card, ...]:
     fatal_count = sum(len(score.confirmed_fatals) for score in fatals)
     return (
         Card("团队质量分", value, (_interval_words(team), change_words(facts))),
-        _rate_card(sample, "合格率", passes(facts.rubric), PASS_TARGET, "内控 ≥ 95%"),
+        _rate_card(sample, "合格率", passes(facts.rubric), PASS_TARGET, "≥ 95%（内控）"),
         Card(
             "致命项（确认）",
             f"{fatal_count} 起" if sample.scored else MISSING,
@@ -124,7 +124,7 @@ def _quality_cards(facts: MonthFacts, results: Results) -> tuple[Card, ...]:
                 *(_critical_line(facts, code) for code in CRITICAL_LABELS),
             ),
         ),
-        _rate_card(sample, "录音—工单一致率", _not(item_hit(TICKET_MATCH_ITEM)), None, "内控"),
+        _rate_card(sample, "录音—工单一致率", _not(item_hit(TICKET_MATCH_ITEM)), None, ""),
     )
 
 
@@ -163,7 +163,7 @@ def _running_cards(facts: MonthFacts) -> tuple[Card, ...]:
 def _kpi_card(kpi: Kpi, before: Kpi) -> Card:
     counted = f"{kpi.ratio.numerator}/{kpi.ratio.denominator}"
     earlier = f"上月 {before.ratio.percent()}" if before.ratio.denominator else "无上月数据"
-    target = f"目标 {'≥ ' if kpi.target != 1 else ''}{percent(float(kpi.target), 0)}" if kpi.target is not None else ""
+    target = f"{'≥ ' if kpi.target != 1 else ''}{percent(float(kpi.target), 0)}" if kpi.target is not None else ""
     return Card(kpi.label, kpi.ratio.percent(), (counted, earlier), kpi.state, target)
 
 
