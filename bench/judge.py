@@ -95,7 +95,7 @@ class LegVerdict:
     dup: int = 0
     crosstalk: int = 0  # frames of another leg or another call
     offset_samples: int | None = None
-    problem: str = ""
+    missing: list[int] = field(default_factory=list)
 
 
 @dataclass
@@ -160,6 +160,7 @@ class Judge:
                 verdict.crosstalk += 1
             position += FRAME_BYTES
         verdict.exact = len(found)
+        verdict.missing = [k for k in range(verdict.sent) if k not in found]
         verdict.dup = sum(len(places) - 1 for places in found.values())
         offsets = [places[0] - k * FRAME_BYTES for k, places in found.items()]
         if offsets:
@@ -180,7 +181,7 @@ class Judge:
         if not verdict.whole and not verdict.problem:
             verdict.problem = "; ".join(
                 f"leg {i}: {leg.exact} exact, {leg.placed} placed, {leg.dup} twice, {leg.crosstalk} of others, "
-                f"of {leg.sent}"
+                f"of {leg.sent}" + (f" (missing {leg.missing[:5]})" if leg.missing else "")
                 for i, leg in enumerate(verdict.legs)
             )
 

@@ -165,13 +165,21 @@ def test_digits_pressed_are_no_audio_and_no_loss():
     assert stereo.streams[0].lost == 0
 
 
-def test_audio_before_the_answer_is_cut_and_the_first_frame_after_it_is_whole():
-    early = Sender(1, 100, start_ms=-1000)
-    assert channel_bytes(to_stereo(call(early.records(), 1000)), 1) == early.audio()[8000:]
-    # The first packet took 8 ms longer than the others: its sender started a little before t = 0 as we see it.
-    slow_first = Sender(1, 50, start_ms=-6)
-    packets = [slow_first.record(0, 8), *(slow_first.record(k) for k in range(1, 50))]
-    assert channel_bytes(to_stereo(call(packets, 1000)), 1) == slow_first.audio()
+def test_early_media_is_cut_at_the_answer():
+    early = Sender(1, 200, start_ms=-2000)
+    stereo = to_stereo(call(early.records(), 2000))
+    assert channel_bytes(stereo, 1) == early.audio()[16_000:]
+    assert stereo.lead_ms == 0
+
+
+def test_a_recording_begins_with_the_audio_that_overtook_the_answer():
+    """Both legs keep their distance: t = 0 moves, no audio does."""
+    agent, citizen = Sender(1, 50, start_ms=-246), Sender(0, 40, start_ms=14, seed=2)
+    stereo = to_stereo(call(agent.records() + citizen.records(), 814))
+    assert stereo.lead_ms == 246
+    assert stereo.duration_ms == 246 + 814
+    assert channel_bytes(stereo, 1)[:8000] == agent.audio()
+    assert channel_bytes(stereo, 0)[260 * 8 :] == citizen.audio()
 
 
 def test_the_frame_in_flight_at_the_end_is_kept():

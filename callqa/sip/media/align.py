@@ -1,6 +1,6 @@
 """Records of one call → stereo audio on one timeline, with a map of the gaps and figures of both streams.
 
-t = 0 is the answer. A sample is written where its sender's clock says, anchored to when the stream arrived; nothing is
+t = 0 is the answer, or the first audio where that overtook the answer. A sample is written where its sender's clock says, anchored to when the stream arrived; nothing is
 resampled, so every frame of a clean call comes out bit for bit. Both legs in one G.711 law keep its bytes, otherwise
 both are decoded to 16 bits. Where nothing came there is the law's idle code, and a Gap says why.
 
@@ -9,7 +9,7 @@ Total: any records give a Stereo whose length is bounded by the call's duration,
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,9 @@ SAMPLE_RATE_HZ = 8000
 END_MARGIN_MS = 200
 # The RTP time-out ends a dead call after a minute; six hours is beyond any call of a hotline and 350 MB of samples.
 MAX_CALL_MS = 6 * 3600 * 1000
+# A phone speaks as soon as it sends its 200, but we count from when we read it: behind a queue of others, or, when it got
+# lost, after it was sent again (T1 = 500 ms, RFC 3261). Audio that began longer before is early media and is cut.
+MAX_LEAD_MS = 1000
 # Nothing sent for less than three frames (start of the call, end of the call, a change of stream) is not worth a note.
 MIN_NO_MEDIA_MS = 60
 # Payload types that carry no audio of ours: comfort noise (RFC 3389) and its old number.
@@ -39,6 +42,7 @@ _PLACE_AT_ONCE = 4096  # packets whose sample indices are made in one go: 5 MB a
 class Stereo:
     """samples: uint8 (n, 2) G.711 bytes or int16 (n, 2) at 8 000 Hz, left citizen, right agent; n is whole milliseconds.
 
+    lead_ms: how long before the answered mark t = 0 lies.
     heard: whether any audio came at all. faults: Chinese sentences about what could not be decoded.
     """
 
@@ -48,6 +52,7 @@ class Stereo:
     streams: tuple[StreamFigures, ...]
     heard: bool
     faults: tuple[str, ...]
+    lead_ms: int = 0
 
     @property
     def n_samples(self) -> int:
@@ -90,6 +95,13 @@ def to_stereo(records: Iterable[SpoolRecord]) -> Stereo:
     end_ns = max(zero_ns, call.last_ns if call.ended_ns is None else call.ended_ns)
     length_ms = min(-((zero_ns - end_ns) // 1_000_000), MAX_CALL_MS)
     arranged = [arrange(_arrivals(leg, zero_ns)) for leg in call.legs]
+    lead_ms = max(_lead_ms(placed) for placed, _ in arranged)
+    zero_ns -= lead_ms * 1_000_000
+    length_ms += lead_ms
+    arranged = [
+        (replace(placed, position=placed.position + lead_ms * SAMPLE_RATE_HZ // 1000), figures)
+        for placed, figures in arranged
+    ]
     encoding = _encoding(call.legs, [placed for placed, _ in arranged])
     n_samples = _length(length_ms, call.legs, [placed for placed, _ in arranged])
     holds = _holds_in_samples(call, zero_ns, n_samples)
@@ -105,7 +117,15 @@ def to_stereo(records: Iterable[SpoolRecord]) -> Stereo:
         tuple(_figures(channel, call.legs[channel], figures) for channel, (_, figures) in enumerate(arranged)),
         any(placed.row.size for placed, _ in arranged),
         tuple(_undecoded(call.legs)),
+        lead_ms,
     )
+
+
+def _lead_ms(placed: Placed) -> int:
+    """Whole milliseconds by which a leg's audio began before the answered mark; 0 when it is early media."""
+    first = int(placed.position.min(initial=0))
+    lead_ms = -(first * 1000 // SAMPLE_RATE_HZ)
+    return lead_ms if lead_ms <= MAX_LEAD_MS else 0
 
 
 def _gather(records: Iterable[SpoolRecord]) -> _Call:

@@ -91,7 +91,7 @@ def sidecar_of(
         ticket_hint=started.ticket_hint,
         user_to_user=started.user_to_user,
         started_at_ms=story.started_at_ms,
-        answered_at_ms=story.answered_at_ms,
+        answered_at_ms=max(started.wall_ms, story.answered_at_ms - stereo.lead_ms),
         ended_at_ms=story.ended_at_ms,
         hangup_party=story.hangup_party,
         recovered=recovered,

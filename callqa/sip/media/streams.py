@@ -23,8 +23,6 @@ CLOCK_RATE_HZ = 8000
 MAX_DROPOUT = 3000
 # Two stretches whose transit differs by less share their anchor: half a second holds every jitter buffer we know of.
 MAX_TRANSIT_STEP = CLOCK_RATE_HZ // 2
-# A stream that starts with the answer may be moved by one frame so that none of it lies before t = 0.
-MAX_START_SHIFT = CLOCK_RATE_HZ // 50
 # A stream is foreign when more than half of the seconds it was heard in belong to a fuller stream.
 FOREIGN_SHARE = 0.5
 
@@ -175,7 +173,6 @@ def place_packets(stream: Arrivals, ordered: _Ordered) -> Placed:
     row, at, transit, rank = row[believed], at[believed], transit[believed], rank[believed]
     stretch = anchor.stretch[believed]
     position = at - transit + anchor.value[stretch]
-    position += _start_shift(position, at, stretch)
     # A restarted sender counts anew, so losses cannot be read across a restart either.
     _, section = np.unique(stretch * (int(ordered.run.max()) + 1) + ordered.run[rank], return_inverse=True)
     by_position = np.argsort(position, kind="stable")
@@ -206,17 +203,6 @@ def _anchors(transit: Ints) -> _Anchors:
             values.append(least)
         names[piece] = len(values) - 1
     return _Anchors(np.array(values, np.int64), np.repeat(names, lengths))
-
-
-def _start_shift(position: Ints, at: Ints, stretch: Ints) -> Ints:
-    """Samples to move the first stretch by when its sender started with the answer but would begin before t = 0.
-
-    The first packet and the answer reach us on two sockets, in either order, so it may have come a frame early.
-    """
-    shift = np.zeros(position.size, np.int64)
-    if position.size and at[0] >= -MAX_START_SHIFT and -MAX_START_SHIFT <= position[0] < 0:
-        shift[stretch == stretch[0]] = -position[0]
-    return shift
 
 
 def _jitter(stream: Arrivals, ordered: _Ordered) -> float:
