@@ -5,13 +5,16 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from argon2 import PasswordHasher
 from fastapi.testclient import TestClient
 
 from callqa.config import Settings
 from callqa.store.db import Database
 from callqa.store.tables import Account, Agent
+from callqa.usecases import accounts as password_verbs
 from callqa.usecases.accounts import hash_password
 from callqa.web.app import create_app
+from tests import builders
 from tests.store_fixture import make_database
 
 NOW_MS = 1_795_327_500_000  # 2026-11-22 14:05 in Shanghai
@@ -19,9 +22,15 @@ PASSWORD = "correct-horse-7"
 ORIGIN = "http://testserver"
 
 
+@pytest.fixture(autouse=True)
+def quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Argon2 with its least cost: real hashes take 50 ms each, and a test makes many."""
+    monkeypatch.setattr(password_verbs, "_hasher", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+
+
 @cache
 def _hash() -> str:
-    return hash_password(PASSWORD)  # Argon2 costs 50 ms: once for all tests
+    return hash_password(PASSWORD)
 
 
 class Clock:
@@ -101,3 +110,10 @@ def browser(
         return client
 
     return sign_in
+
+
+@pytest.fixture
+def month(database: Database, settings: Settings, accounts: dict[str, int]) -> str:
+    """A believable November; gives the call_id of its showpiece."""
+    with database.write() as session:
+        return builders.add_month(session, settings.recordings_dir, NOW_MS).call_id

@@ -159,11 +159,13 @@ def _filtered(query: Select, wanted: CallFilter) -> Select:  # type: ignore[type
         conditions.append(col(Call.outcome) == "answered")
     if wanted.transcript:
         conditions.append(
-            exists().where(
+            exists()
+            .where(
                 col(CallProgress.call_id) == col(Call.call_id),
                 col(CallProgress.stage) == "transcribe",
                 col(CallProgress.state) == wanted.transcript,
             )
+            .correlate(Call)  # the list joins the same table
         )
     if wanted.number:
         part = _like(wanted.number)

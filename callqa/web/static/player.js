@@ -148,9 +148,9 @@ class CallPlayer {
     }
     for (const mark of this.marks) {
       const both = mark.channel === null || mark.channel === undefined || lanes !== 2;
-      regions.addRegion({ start: mark.start_ms / 1000, end: Math.max(mark.end_ms, mark.start_ms + 200) / 1000, color: mark.fatal ? "rgba(180,35,24,.20)" : "rgba(122,79,181,.17)", channelIdx: both ? -1 : mark.channel, drag: false, resize: false });
+      const region = regions.addRegion({ start: mark.start_ms / 1000, end: Math.max(mark.end_ms, mark.start_ms + 200) / 1000, color: mark.fatal ? "rgba(180,35,24,.20)" : "rgba(122,79,181,.17)", channelIdx: both ? -1 : mark.channel, drag: false, resize: false });
+      if (region.element) region.element.title = mark.text;
     }
-    regions.on("region-clicked", (region, event) => event.stopPropagation());
   }
   _findQuiet(peaks) {
     const n = peaks.channels[0].length, step = peaks.duration_s / n;
