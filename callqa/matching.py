@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import lru_cache
 
-from pypinyin import Style, lazy_pinyin
-
 _NUMBER_NOISE = re.compile(r"[\s()\-–—.]+")
 
 
@@ -118,6 +116,8 @@ _PUNCTUATION = re.compile(r"[^\w]|_")
 @lru_cache(maxsize=4096)
 def _syllables(text: str) -> tuple[str, ...]:
     """Toneless pinyin, one entry per character; n/l and -ng/-n are one, as Wuhan speakers and engines mix them."""
+    from pypinyin import Style, lazy_pinyin  # 0.4 s to import: the recorder uses this module for numbers only
+
     return tuple(_blur(s) for s in lazy_pinyin(text, style=Style.NORMAL, errors=_each))
 
 
