@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Request
 from fastapi.concurrency import run_in_threadpool
@@ -120,7 +120,7 @@ def seat_rows(board: Board, seats: list[SeatLine], names: dict[str, str]) -> lis
     return rows
 
 
-def _context(db: Database, board: Board | None) -> dict[str, object]:
+def _context(db: Database, board: Board | None) -> dict[str, Any]:
     with db.read() as session:
         seats, names = list(list_seats(session)), agent_names(session)
     free = [no for no in names if not any(s.login and s.login.agent_no == no for s in seats)]

@@ -1,6 +1,7 @@
 """人员与席位: seats and sign-ins, agents, roster; lines (trunks, dial plan, routing); accounts."""
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Form, Request, UploadFile
 from fastapi.responses import Response
@@ -25,7 +26,7 @@ def people_page(request: Request, db: DbDep, now_ms: NowDep, date: str = "") -> 
     day = date or from_ms(now_ms).date().isoformat()
     start_ms, end_ms = read_day(day)
     with db.read() as session:
-        context = {
+        context: dict[str, Any] = {
             "seats": queries.list_seats(session),
             "agents": queries.list_agents(session),
             "logins": queries.recent_logins(session),
@@ -204,7 +205,7 @@ def routing_save(
     )
 
 
-def _apply(change, db: DbDep, settings: SettingsDep, now_ms: NowDep, what: str) -> Response:  # type: ignore[no-untyped-def]  # a closure of one of three use cases
+def _apply(change: Callable[[], object], db: DbDep, settings: SettingsDep, now_ms: NowDep, what: str) -> Response:
     try:
         change()
     except CallqaError as e:

@@ -1,6 +1,7 @@
 """系统: is everything running, what waits, what is broken, and is the audit chain whole."""
 
 from pathlib import Path
+from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import PlainTextResponse, Response
@@ -23,7 +24,7 @@ NAV = (NavItem("系统", "/system", "system.view", "system"),)
 def system_page(request: Request, db: DbDep, settings: SettingsDep, now_ms: NowDep) -> Response:
     """Health of the three processes and of what they need."""
     with db.read() as session:
-        context = {
+        context: dict[str, Any] = {
             "journal": journal_position(session),
             "audit": audit_size(session),
             "rubric": current_rubric(session, now_ms),

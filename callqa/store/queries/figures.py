@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, func
+from sqlalchemy.orm import Mapped
 from sqlmodel import Session, col, select
 
 from callqa.store.queries.calls import link_state_expression
@@ -81,7 +82,7 @@ def month_figures(session: Session, start_ms: int, end_ms: int, own_agent_no: st
     if own_agent_no is not None:
         here.append(col(Call.agent_no) == own_agent_no)
 
-    def group(column: ColumnElement[str]) -> dict[str, int]:
+    def group(column: Mapped[str]) -> dict[str, int]:
         return {str(key): n for key, n in session.exec(select(column, func.count()).where(*here).group_by(column))}
 
     outcome, direction = group(col(Call.outcome)), group(col(Call.direction))
@@ -161,13 +162,16 @@ def stage_counts(session: Session) -> list[StageCount]:
 def troubles(session: Session, limit: int = 20) -> list[Trouble]:
     """Calls whose stage failed or waits for something, newest first."""
     query = (
-        select(Call.call_id, Call.started_at_ms, CallProgress.stage, CallProgress.state, CallProgress.message)
+        select(Call, CallProgress)
         .join(CallProgress, col(CallProgress.call_id) == col(Call.call_id))
         .where(col(CallProgress.state).in_(("failed", "waiting")))
         .order_by(col(Call.started_at_ms).desc())
         .limit(limit)
     )
-    return [Trouble(*row) for row in session.exec(query)]
+    return [
+        Trouble(call.call_id, call.started_at_ms, row.stage, row.state, row.message)
+        for call, row in session.exec(query)
+    ]
 
 
 def journal_position(session: Session) -> JournalPosition | None:
