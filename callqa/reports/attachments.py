@@ -1,4 +1,4 @@
-"""附件 as tables for spreadsheets: 1 every scored call item by item, 2 the drawn calls with their ranks' strata."""
+"""附件 as tables for spreadsheets: 1 every scored call item by item, 2 the drawn calls with their ranks."""
 
 from callqa.periods import from_ms
 from callqa.reports.cells import number, text
@@ -76,7 +76,7 @@ def _detail_row(facts: MonthFacts, call: FramedCall, score: Score, items: list[s
 
 
 def _sample(facts: MonthFacts) -> Table:
-    columns = ("录音编号", "工号", "层", "抽取方式", "通话类型", "开始时间", "时长秒", "评分状态")
+    columns = ("录音编号", "工号", "层", "抽取方式", "通话类型", "开始时间", "时长秒", "评分状态", "排序值")
     rows = tuple(
         (
             text(call.call_id),
@@ -87,6 +87,7 @@ def _sample(facts: MonthFacts) -> Table:
             text(f"{from_ms(call.started_at_ms):%Y-%m-%d %H:%M:%S}"),
             number(call.duration_ms / 1000),
             text(STATUS_LABELS.get(call.score.status, "") if call.score else "未评分"),
+            text(call.rank),
         )
         for call in facts.sample.sampled
     )

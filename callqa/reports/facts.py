@@ -105,6 +105,7 @@ class FramedCall:
     seat: str = ""
     ticket_no: str = ""
     drawn_as: str = ""  # sample | reserve, "" outside the sample
+    rank: str = ""  # hex; by it the draw put the calls of an agent and stratum in order
     score: Score | None = None
 
 

@@ -142,7 +142,8 @@ def _add_cumulative(
             "marker": {"type": "circle", "size": 4, "fill": {"color": colour}, "border": {"color": colour}},
         }
     )
-    line.set_y2_axis({"min": 0, "max": 100, "num_font": _FONT, "num_format": '0"%"', "major_unit": 20})
+    ticks = {"major_tick_mark": "none", "minor_tick_mark": "none"}
+    line.set_y2_axis({**ticks, "min": 0, "max": 100, "num_font": _FONT, "num_format": '0"%"', "major_unit": 20})
     chart.combine(line)
 
 

@@ -17,7 +17,19 @@ from docx.shared import Cm, Emu, Pt, RGBColor
 from docx.text.paragraph import Paragraph as DocxParagraph
 
 from callqa.reports import docx_parts, palette
-from callqa.reports.document import Block, Card, Cards, Cell, Chapter, Figure, MonthlyReport, Paragraph, Table, Tone
+from callqa.reports.document import (
+    Block,
+    Card,
+    Cards,
+    Cell,
+    Chapter,
+    Figure,
+    FigureKind,
+    MonthlyReport,
+    Paragraph,
+    Table,
+    Tone,
+)
 from callqa.reports.kpi import STATE_LABELS
 from callqa.reports.native_charts import chart_parts
 from callqa.reports.render_xlsx import NO_ROWS, group_spans
@@ -317,12 +329,13 @@ class _Writer:
 
 
 def in_pairs(blocks: tuple[Block, ...]) -> list[Block | tuple[Figure, Figure]]:
-    """The blocks, with each two figures in a row made one."""
+    """The blocks, with each two figures in a row made one; a Pareto chart's long labels need the whole width."""
     found: list[Block | tuple[Figure, Figure]] = []
     for block in blocks:
         before = found[-1] if found else None
-        if isinstance(block, Figure) and isinstance(before, Figure):
-            found[-1] = (before, block)
+        figures = (before, block)
+        if all(isinstance(figure, Figure) and figure.kind is not FigureKind.PARETO for figure in figures):
+            found[-1] = figures  # type: ignore[assignment]  # both are figures
         else:
             found.append(block)
     return found

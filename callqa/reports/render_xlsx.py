@@ -98,7 +98,7 @@ class _Writer:
 
     def _summary(self, chapter: Chapter) -> str:
         sheet = self._sheet("摘要")
-        widths = (20, 26, 12, 14, 44, 36)
+        widths = (20, 26, 12, 16, 40, 56)
         for column, width in enumerate(widths):
             sheet.set_column(column, column, width)
         self._title(sheet, f"{chapter.number}、{chapter.title}")
@@ -113,6 +113,7 @@ class _Writer:
                 detail = (card.lines[0] if card.lines else "", "；".join(card.lines[1:]))
                 for column, text in enumerate((*words, *detail)):
                     sheet.write_string(row, column, text, self.format(**box))
+                sheet.set_row(row, _height(tuple(Cell(text) for text in (*words, *detail)), list(map(float, widths))))
                 row += 1
         wrap = self.format(text_wrap=True, valign="top")
         for block in chapter.blocks:

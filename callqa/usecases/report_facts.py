@@ -109,6 +109,7 @@ def load_sample(session: Session, frame: SamplingFrame, names: Mapping[int, str]
             seat=calls[entry.call_id].seat_extension or "",
             ticket_no="、".join(ticket.ticket_no for ticket in tickets.get(entry.call_id, ())),
             drawn_as=due[entry.call_id].kind if entry.call_id in due else "",
+            rank=due[entry.call_id].rank if entry.call_id in due else "",
             score=scores.get(entry.call_id) if entry.call_id in due else None,
         )
         for entry in parse_frame(frame.frame_text).entries

@@ -9,7 +9,6 @@ from callqa.store.queries.sampling import DONE_STATUSES
 from callqa.store.tables import (
     Account,
     Call,
-    CheckRun,
     Deduction,
     Evaluation,
     EvaluationItem,
@@ -78,11 +77,6 @@ def suggestions_of(session: Session, check_run_ids: Collection[int]) -> Sequence
     ).all()
 
 
-def check_run(session: Session, check_run_id: int) -> CheckRun | None:
-    """One pre-score."""
-    return session.get(CheckRun, check_run_id)
-
-
 def roster_between(session: Session, start_ms: int, end_ms: int) -> Sequence[RosterEntry]:
     """Roster entries that overlap [start_ms, end_ms)."""
     return session.exec(
@@ -115,16 +109,8 @@ def texts_of(session: Session, month: str) -> dict[str, str]:
     return {row.slot: row.text for row in rows if row.text.strip()}
 
 
-def reports_of(session: Session, month: str) -> Sequence[ReportRow]:
-    """A month's report versions, newest first."""
-    return session.exec(select(ReportRow).where(ReportRow.month == month).order_by(col(ReportRow.version).desc())).all()
-
-
 def latest_report(session: Session, month: str) -> ReportRow | None:
     """A month's newest report version."""
-    return next(iter(reports_of(session, month)), None)
-
-
-def months_with_reports(session: Session) -> Sequence[str]:
-    """Months that have a report, newest first."""
-    return session.exec(select(ReportRow.month).distinct().order_by(col(ReportRow.month).desc())).all()
+    return session.exec(
+        select(ReportRow).where(ReportRow.month == month).order_by(col(ReportRow.version).desc()).limit(1)
+    ).first()
