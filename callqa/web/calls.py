@@ -174,6 +174,7 @@ def call_page(request: Request, call_id: str, person: PersonDep, db: DbDep) -> R
         after=after,
         stages=stages,
         busy=is_busy(stages),
+        transcribing=next((stage for stage in stages if stage.stage is Stage.TRANSCRIBE), None),
         suggestions=suggestions,
         history=[say_history(entry) for entry in history],
         play_from_ms=request.query_params.get("t", ""),
@@ -192,7 +193,10 @@ def load_page(db: Database, person: Person, call_id: str) -> CallPage:
 
 def is_busy(stages: tuple[StageView, ...]) -> bool:
     """Whether something is still being done to the call without a person."""
-    return any(stage.state in (StageState.WANTED, StageState.RUNNING) for stage in stages)
+    stuck = any(stage.state in (StageState.WAITING, StageState.FAILED) for stage in stages)
+    running = any(stage.state is StageState.RUNNING for stage in stages)
+    wanted = any(stage.state is StageState.WANTED for stage in stages)
+    return running or (wanted and not stuck)  # what is wanted behind a stuck stage waits for a person too
 
 
 @router.get("/calls/{call_id}/progress", dependencies=[require("calls.view")])

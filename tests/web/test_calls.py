@@ -139,9 +139,10 @@ def test_text_from_outside_is_escaped(browser, month, database):
 
 def test_every_kind_of_call_has_its_page(browser, month):
     client = browser("shift_leader")
-    assert "正在转写" in client.get("/calls/20261107T011200000Z-A2").text
+    assert "正在转写 42%" in client.get("/calls/20261107T011200000Z-A2").text
     waiting = client.get("/calls/20261121T030000000Z-A3").text
-    assert "转写模型不在" in waiting and "归属不明" in waiting
+    assert "转写待补充" in waiting and "转写模型不在" in waiting and "归属不明" in waiting
+    assert "hx-trigger" not in waiting, "nothing to poll for while a person is needed"
     assert "录音缺失" in client.get("/calls/20261121T041500000Z-A4").text
     assert client.get("/calls/NOTHING").status_code == 404
 

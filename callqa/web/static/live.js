@@ -19,7 +19,8 @@ document.addEventListener("DOMContentLoaded", () => {
   const stream = new EventSource(box.dataset.live);
   stream.addEventListener("board", (event) => {
     box.classList.remove("cq-stale");
-    say("good", "实时更新");
+    const alive = event.data.includes("data-server-now");
+    say(alive ? "good" : "bad", alive ? "实时更新" : "录音服务未连接");
     const held = box.contains(document.activeElement) && document.activeElement.matches("select");
     const body = event.data.replace(/data-server-now="\d+"/, "").replace(/data-board-at>[^<]*/, "");
     if (held) return; // somebody is choosing in a list: the next board will do
