@@ -43,14 +43,21 @@ def judge(ratio: Ratio, target: Decimal | None) -> str:
 
 
 def build_kpis(
-    month: Month, calls: Sequence[CallFact], tickets: Sequence[TicketFact], *, count_short_abandon: bool = True
+    month: Month,
+    calls: Sequence[CallFact],
+    tickets: Sequence[TicketFact],
+    *,
+    as_of_ms: int | None = None,
+    count_short_abandon: bool = True,
 ) -> dict[str, Kpi]:
-    """The month's figures by code."""
+    """The month's figures by code. as_of_ms: when they are read, if the month was not over; a ticket that is not due by
+    then is neither on time nor late."""
+    known_ms = month.end_ms if as_of_ms is None else as_of_ms
     inbound = [c for c in calls if c.direction == "inbound" and _in(month, c.started_at_ms)]
     answered = [c for c in inbound if c.outcome == "answered"]
     asked = [c for c in inbound if count_short_abandon or not is_short_abandon(c)]
     timed = [c for c in answered if c.ring_ms is not None]
-    due = [t for t in tickets if _in(month, t.due_at_ms)]
+    due = [t for t in tickets if _in(month, t.due_at_ms) and (t.due_at_ms or 0) < known_ms]
     closed = [t for t in tickets if _in(month, t.closed_at_ms)]
     called = [t for t in tickets if _in(month, t.callback_done_at_ms)]
     rated = [t for t in called if t.satisfaction in RATED]

@@ -61,7 +61,7 @@ def _svg(parts: Iterable[str], height: float, figure: Figure) -> str:
     label = escape(f"图 {figure.no} {figure.title}", quote=True)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH:g} {height:g}" role="img" aria-label="{label}" '
-        f'class="figure-svg" style="width:100%;height:auto;font-family:{palette.SVG_FONTS};font-size:{_FONT_SIZE}px">'
+        f'class="figure-svg" width="100%" font-family="{escape(palette.SVG_FONTS, quote=True)}" font-size="{_FONT_SIZE}">'
         f"{''.join(parts)}</svg>"
     )
 

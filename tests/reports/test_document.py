@@ -214,3 +214,12 @@ def test_running_figures_count_as_defined() -> None:
     assert is_short_abandon(calls[4])
     assert build_kpis(MONTH, calls, [], count_short_abandon=False)["answer_rate"].ratio == Ratio(4, 5)
     assert build_kpis(MONTH, [], [])["answer_rate"].state == "no_data"
+
+
+def test_a_ticket_that_is_not_due_yet_is_neither_on_time_nor_late() -> None:
+    noon = MONTH.start_ms + 12 * 3_600_000
+    open_ticket = TicketFact(noon + 1, None, None, 0, "")
+    late_ticket = TicketFact(noon - 1, None, None, 0, "")
+    rate = build_kpis(MONTH, [], [open_ticket, late_ticket], as_of_ms=noon)["on_time_close_rate"]
+    assert rate.ratio == Ratio(0, 1)
+    assert build_kpis(MONTH, [], [open_ticket, late_ticket])["on_time_close_rate"].ratio == Ratio(0, 2)

@@ -154,7 +154,7 @@ def _rate_card(sample: MonthSample, title: str, measure: Measure, target: float 
 
 
 def _running_cards(facts: MonthFacts) -> tuple[Card, ...]:
-    now = build_kpis(facts.month, facts.calls, facts.tickets)
+    now = build_kpis(facts.month, facts.calls, facts.tickets, as_of_ms=facts.made_at_ms)
     before = build_kpis(facts.month.previous(), facts.previous_calls, facts.previous_tickets)
     codes = ("answer_rate", "on_time_close_rate", "callback_rate", "satisfaction_rate")
     return tuple(_kpi_card(now[code], before[code]) for code in codes)
