@@ -17,6 +17,7 @@ from callqa.sip.events import (
     MediaClosed,
     MediaOpened,
 )
+from callqa.sip.headers import plain
 from callqa.sip.leg import Leg
 from callqa.sip.message import Request
 from callqa.sip.sdp import Codecs
@@ -49,9 +50,9 @@ class CallView:
 
 
 def hint(request: Request, name: str) -> str | None:
-    """A header that is passed on as it came."""
+    """A header that is kept with the call and passed on."""
     value = request.headers.first(name)
-    return value[:HINT_MOST_CHARS] if value else None
+    return plain(value[:HINT_MOST_CHARS]) if value else None
 
 
 class Call:
@@ -64,7 +65,7 @@ class Call:
         self.seat_extension = facts.seat_extension
         self.ticket_hint = hint(invite, "X-Ticket-Id")
         self.user_to_user = hint(invite, "User-to-User")
-        self.sip_call_id = invite.call_id
+        self.sip_call_id = plain(invite.call_id)
         self.answered = False
         self.over = False
         self.since = 0.0
@@ -96,7 +97,8 @@ class Call:
         """Report a leg's port with the codecs offered or agreed."""
         remote = leg.session.remote if leg.session else None
         self._told[leg.channel] = (leg.codecs, remote, False)
-        self.core.emit(MediaOpened(self.call_id, now, leg.channel, leg.local_port, leg.codecs, remote))
+        host = leg.dialog.observed[0]
+        self.core.emit(MediaOpened(self.call_id, now, leg.channel, leg.local_port, leg.codecs, remote, host))
 
     def change_media(self, leg: Leg, now: float) -> None:
         """Report a leg's media when anything in it differs from what was last reported."""
@@ -108,7 +110,7 @@ class Call:
             self._told[leg.channel] = told
             if before is not None and told[2] != before[2]:
                 self.since = now
-            self.core.emit(MediaChanged(self.call_id, now, leg.channel, *told))
+            self.core.emit(MediaChanged(self.call_id, now, leg.channel, *told, leg.dialog.observed[0]))
 
     def connected(self, now: float, sip_call_ids: tuple[str, ...]) -> None:
         """Report the answer."""

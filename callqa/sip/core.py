@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from callqa.desk import Desk
 from callqa.sip.dialog import DialogId
 from callqa.sip.events import Address, Event, SipFault
+from callqa.sip.headers import plain
 from callqa.sip.timers import Timers
 from callqa.sip.transaction import Transactions
 
@@ -87,6 +88,7 @@ class Core:
 
     def fault(self, now: float, text: str, source: Address | None = None, call_id: str | None = None) -> None:
         """Report a fault, the same text from the same host at most once in FAULT_EVERY_S."""
+        text = plain(text)  # it may quote the peer
         key = (text, source[0] if source else "")
         if now - self._told.get(key, now - FAULT_EVERY_S) < FAULT_EVERY_S:
             return

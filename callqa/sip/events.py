@@ -95,6 +95,7 @@ class MediaOpened:
     local_port: int
     codecs: tuple[tuple[int, str], ...]
     remote: Address | None
+    signalling_host: str = ""  # where the leg's SIP comes from: behind NAT its media does too
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,7 @@ class MediaChanged:
     codecs: tuple[tuple[int, str], ...]
     remote: Address | None
     held: bool
+    signalling_host: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,6 +130,12 @@ def parse_params(text: str) -> Params:
     return tuple(found)
 
 
+def plain(text: str) -> str:
+    """Text from the wire as it may be stored and shown: bytes in no known encoding become ?, control characters spaces."""
+    whole = text.encode("utf-8", "replace").decode() if not text.isascii() else text
+    return "".join(c if c.isprintable() else " " for c in whole) if not whole.isprintable() else whole
+
+
 def unquote(text: str) -> str:
     """The inside of a quoted string; other text as it is."""
     if len(text) >= 2 and text[0] == text[-1] == '"':

@@ -52,6 +52,8 @@ def outbound_target(desk: Desk, dialled: str) -> Target | Refusal:
         trunk = trunks.get(rule.trunk)
         if trunk is None or not trunk.host:
             return Refusal(503, f"中继“{rule.trunk}”没有呼出地址，请在中继设置里填写")
+        if not _is_address(trunk.host):
+            return Refusal(503, f"中继“{rule.trunk}”的呼出地址“{trunk.host}”不是 IP 地址，请在中继设置里改成 IP 地址")
         host = f"[{trunk.host}]" if ":" in trunk.host else trunk.host
         number = re.sub(r"[\s().-]", "", dialled)
         return Target(f"sip:{number}@{host}:{trunk.port}", (trunk.host, trunk.port))
@@ -61,8 +63,17 @@ def outbound_target(desk: Desk, dialled: str) -> Target | Refusal:
 def _matches(pattern: str, number: str) -> bool:
     try:
         return re.fullmatch(pattern, number) is not None
-    except re.error:
+    except (re.error, OverflowError, RecursionError):
         return False  # a rule that is no pattern lets nothing through
+
+
+def _is_address(host: str) -> bool:
+    """There is no DNS here: a look-up would hold up every packet of every call."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def find_trunk(desk: Desk, host: str) -> DeskTrunk | None:

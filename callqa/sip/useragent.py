@@ -18,7 +18,7 @@ from callqa.sip.bridge import BridgeCall
 from callqa.sip.call import Call, CallFacts, CallView
 from callqa.sip.core import ALLOW, Core, PortPool, UserAgentSettings
 from callqa.sip.events import Address, CallMode, Event, HangupParty
-from callqa.sip.headers import one_line, parse_number
+from callqa.sip.headers import one_line, parse_number, plain
 from callqa.sip.identity import called_number, caller_number, dialled
 from callqa.sip.leg import Leg
 from callqa.sip.message import Request, Response, is_keepalive, parse_message
@@ -139,7 +139,7 @@ class UserAgent:
                 s.extension,
                 s.agent_no,
                 s.extension in contacts,
-                contacts[s.extension][0].uri if s.extension in contacts else "",
+                plain(contacts[s.extension][0].uri) if s.extension in contacts else "",
                 s.extension in busy,
             )
             for s in self._core.desk.seats

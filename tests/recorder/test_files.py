@@ -21,6 +21,7 @@ from callqa.sip.media.spool import (
     read_records,
     sidecar_path,
 )
+from callqa.sip.process import identity
 from callqa.sip.process.disk import DiskWriter
 from callqa.sip.process.finalize import finalise
 from callqa.sip.process.identity import call_ids, host_finder
@@ -270,3 +271,14 @@ def test_our_address_is_the_one_the_peer_can_reach():
     assert host_finder("0.0.0.0", "")("127.0.0.1") == "127.0.0.1"
     assert host_finder("10.1.2.3", "")("127.0.0.1") == "10.1.2.3"
     assert host_finder("0.0.0.0", "192.0.2.7")("127.0.0.1") == "192.0.2.7"
+    assert host_finder("0.0.0.0", "")("sip.example.invalid") == "127.0.0.1"
+
+
+def test_a_route_that_was_missing_once_is_found_when_it_is_back(monkeypatch):
+    """The loopback address was kept for good: SDP named 127.0.0.1 to that trunk until the next restart."""
+    found, now = [None, "10.1.2.3", "10.9.9.9"], [0.0]
+    monkeypatch.setattr(identity, "_route_source", lambda peer: found[0] if len(found) == 1 else found.pop(0))
+    find = host_finder("0.0.0.0", "", lambda: now[0])
+    assert [find("10.0.0.1") for _ in range(3)] == ["127.0.0.1", "10.1.2.3", "10.1.2.3"]
+    now[0] += identity.ROUTE_KEPT_S
+    assert find("10.0.0.1") == "10.9.9.9"

@@ -130,11 +130,16 @@ class CallBook:
         return silent
 
     def note_foreign(self) -> None:
-        """Write down strangers' datagrams, and tell of them."""
+        """Write down strangers' datagrams and peers that cannot be reached, and tell of them."""
         now_ns = time.monotonic_ns()
         for call_id, call in self._calls.items():
-            if not call.media_over and call.capture.note_foreign(now_ns):
+            if call.media_over:
+                continue
+            if call.capture.note_foreign(now_ns):
                 self._faults.tell("有通话的媒体端口收到了陌生地址的数据包，已忽略", call_id=call_id)
+            if call.capture.take_unsent():
+                text = "有通话的媒体地址发不过去（IPv4 与 IPv6 不符），对方听不到声音，录音照常；请检查话机或中继的地址设置"
+                self._faults.tell(text, call_id=call_id)
 
     def tell_disk_fault(self, path: Path, reason: str) -> None:
         """A spool could not be written: the call goes on, its sidecar will say so."""
@@ -190,13 +195,13 @@ class CallBook:
         if bound is None:
             self._faults.tell(f"媒体端口 {event.local_port} 没有绑定，这一侧录不到音", call_id=event.call_id)
             return
-        call.capture.open_leg(event.channel, event.local_port, bound, event.remote)
+        call.capture.open_leg(event.channel, event.local_port, bound, event.remote, event.signalling_host)
         if event.codecs:
             call.capture.mark(_media_mark(event, held=False))
         call.capture.connect()
 
     def _change_media(self, call: OpenCall, event: MediaChanged) -> None:
-        call.capture.ask_for(event.channel, event.remote)
+        call.capture.ask_for(event.channel, event.remote, event.signalling_host)
         call.capture.mark(_media_mark(event, held=event.held))
         (call.held.add if event.held else call.held.discard)(event.channel)
 

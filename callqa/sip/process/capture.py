@@ -1,6 +1,8 @@
 """RTP of one call: every packet relayed to the other leg at once, unchanged, and queued for the spool.
 
 A leg sends to where its own audio comes from (symmetric RTP, RFC 4961), or to the address in its SDP until audio came.
+Whose audio a leg takes is decided by how near a sender is to what the signalling said (`Nearness`): a nearer one displaces
+a stranger at once, so that nobody who was first on the port can keep the peer out; a farther one never displaces.
 Datagrams from anybody else on the leg's port are neither relayed nor kept, only counted.
 """
 
@@ -9,6 +11,7 @@ import logging
 import socket
 import time
 from collections.abc import Callable
+from enum import IntEnum
 from typing import cast
 
 from callqa.sip.events import Address
@@ -25,6 +28,14 @@ MAX_WAITING_AT_END = 1000
 _LARGEST_DATAGRAM_BYTES = 65_536
 
 
+class Nearness(IntEnum):
+    """How a sender's address fits what the signalling said of the peer."""
+
+    ELSEWHERE = 0  # some carriers send from another machine than they name; nobody nearer was heard
+    SAME_HOST = 1  # the host of its SDP, or the one its SIP comes from (NAT)
+    NAMED = 2  # the address in its SDP
+
+
 class LegMedia(asyncio.DatagramProtocol):
     """One leg's RTP port. source: where its audio comes from; remote: where its SDP asks for audio."""
 
@@ -33,12 +44,15 @@ class LegMedia(asyncio.DatagramProtocol):
         self.port = port
         self._bound = bound
         self.remote: Address | None = None
+        self.signalling_host = ""
         self.source: Address | None = None
+        self._target: Address | None = None
         self.other: LegMedia | None = None
         self.transport: asyncio.DatagramTransport | None = None
         self.last_ns = 0
         self.packets = 0
         self.foreign = 0
+        self.unsent = 0  # datagrams that could not be sent to its peer
         self._keep = keep
         self._closed = False
 
@@ -54,21 +68,29 @@ class LegMedia(asyncio.DatagramProtocol):
             return
         self.last_ns = now_ns
         self.packets += 1
-        other = self.other
-        if other is not None and other.transport is not None:
-            target = other.source or other.remote
-            if target is not None:
-                other.transport.sendto(data, target)
+        if self.other is not None:
+            self.other.send(data)
         self._keep(encode_packet(self.channel, now_ns, data))
+
+    def send(self, data: bytes) -> None:
+        """Send one datagram of the other leg to this one's peer, as far as we know where that is."""
+        if self._target is None or self.transport is None:
+            return
+        try:
+            self.transport.sendto(data, self._target)
+        except (ValueError, OSError) as e:  # its SDP names an address that we cannot reach; the recording goes on
+            self.unsent += 1
+            log.debug("RTP port %d: to %s: %s", self.port, self._target, e)
 
     def error_received(self, exc: Exception) -> None:
         log.debug("RTP port %d: %s", self.port, exc)
 
-    def ask_for(self, remote: Address | None) -> None:
+    def ask_for(self, remote: Address | None, signalling_host: str) -> None:
         """The leg's SDP names this address now; a change makes us learn its source anew."""
-        if remote != self.remote:
-            self.remote = remote
+        if (remote, signalling_host) != (self.remote, self.signalling_host):
+            self.remote, self.signalling_host = remote, signalling_host
             self.source = None
+            self._aim()
 
     def close(self) -> None:
         """Close the port; safe before and after it was opened."""
@@ -92,11 +114,27 @@ class LegMedia(asyncio.DatagramProtocol):
     def _believe(self, address: Address, now_ns: int) -> bool:
         """Whether a datagram from a new address is this leg's. The address in the SDP always is."""
         source = self.source
-        moved = source is not None and address[0] == source[0] and now_ns - self.last_ns > MOVED_AFTER_NS
-        if source is None or address == self.remote or moved:
-            self.source = address
-            return True
-        return False
+        if source is not None:
+            silent = now_ns - self.last_ns > MOVED_AFTER_NS
+            here, there = self._nearness(address), self._nearness(source)
+            if not (here > there or (silent and (here == there or address[0] == source[0]))):
+                return False
+        self.source = address
+        self._aim()
+        return True
+
+    def _aim(self) -> None:
+        """Send to the source; a source that the signalling did not speak of is heard, but not sent to."""
+        source, remote = self.source, self.remote
+        known = source is None or remote is None or self._nearness(source) is not Nearness.ELSEWHERE
+        self._target = (source or remote) if known else remote
+
+    def _nearness(self, address: Address) -> Nearness:
+        if address == self.remote:
+            return Nearness.NAMED
+        if address[0] == self.signalling_host or (self.remote is not None and address[0] == self.remote[0]):
+            return Nearness.SAME_HOST
+        return Nearness.ELSEWHERE
 
 
 class CallCapture:
@@ -117,22 +155,24 @@ class CallCapture:
         """Queue one mark for the spool."""
         self._disk.append_mark(self.file, encode_mark(mark))
 
-    def open_leg(self, channel: Channel, port: int, bound: socket.socket, remote: Address | None) -> None:
+    def open_leg(
+        self, channel: Channel, port: int, bound: socket.socket, remote: Address | None, signalling_host: str = ""
+    ) -> None:
         """Receive on an RTP port. A leg that has one already (another seat took the call) moves to the new port."""
         before = self._legs.pop(channel, None)
         if before is not None:
             before.close()
         leg = LegMedia(channel, port, bound, self._keep)
-        leg.remote = remote
+        leg.ask_for(remote, signalling_host)
         self._legs[channel] = leg
         task = self._loop.create_task(self._loop.create_datagram_endpoint(lambda: leg, sock=bound))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def ask_for(self, channel: Channel, remote: Address | None) -> None:
+    def ask_for(self, channel: Channel, remote: Address | None, signalling_host: str = "") -> None:
         """A leg's SDP changed its address."""
         if channel in self._legs:
-            self._legs[channel].ask_for(remote)
+            self._legs[channel].ask_for(remote, signalling_host)
 
     def connect(self) -> None:
         """Relay each leg's audio to the other."""
@@ -155,6 +195,13 @@ class CallCapture:
                 total += leg.foreign
                 leg.foreign = 0
         return total
+
+    def take_unsent(self) -> bool:
+        """Whether, since the last time, a leg's audio could not be sent to the other's peer."""
+        unsent = sum(leg.unsent for leg in self._legs.values())
+        for leg in self._legs.values():
+            leg.unsent = 0
+        return unsent > 0
 
     def close(self, then: Callable[[], None]) -> None:
         """Close both ports and the spool, and call `then` when the spool is on disk."""

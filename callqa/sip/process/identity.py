@@ -1,8 +1,8 @@
 """Names the recorder gives: call_ids, tokens for tags and branches, its own address as each peer sees it."""
 
 import base64
-import functools
 import hashlib
+import ipaddress
 import secrets
 import socket
 import time
@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 
 _NODE_CHARS = 4
 _RANDOM_CHARS = 6
+ROUTE_KEPT_S = 60.0  # our address may change (DHCP, another uplink); asking the system costs some microseconds
+ROUTES_MOST = 1024
 
 
 def node_name() -> str:
@@ -38,23 +40,39 @@ def new_token() -> str:
     return secrets.token_hex(12)
 
 
-def host_finder(listen_host: str, advertised_host: str) -> Callable[[str], str]:
+def host_finder(
+    listen_host: str, advertised_host: str, now: Callable[[], float] = time.monotonic
+) -> Callable[[str], str]:
     """Our IP address as a peer reaches it: the one set, else the one we listen on, else the one of the route."""
     fixed = advertised_host or ("" if listen_host in ("", "0.0.0.0", "::") else listen_host)
+    known: dict[str, tuple[str, float]] = {}
 
-    @functools.lru_cache(maxsize=1024)
     def find(peer: str) -> str:
-        return fixed or _route_source(peer)
+        if fixed:
+            return fixed
+        host, at = known.get(peer, ("", -ROUTE_KEPT_S))
+        if now() - at >= ROUTE_KEPT_S:
+            if len(known) >= ROUTES_MOST:
+                known.clear()
+            found = _route_source(peer)
+            if found is not None:  # a route that is missing just now may be back with the next call
+                known[peer] = (found, now())
+            host = found or host or "127.0.0.1"
+        return host
 
     return find
 
 
-def _route_source(peer: str) -> str:
-    """The source address the system would use towards `peer`; nothing is sent."""
+def _route_source(peer: str) -> str | None:
+    """The source address the system would use towards an IP address, None without a route; nothing is sent."""
+    try:
+        ipaddress.ip_address(peer)
+    except ValueError:
+        return None  # a name: looking it up would hold up every call
     family = socket.AF_INET6 if ":" in peer else socket.AF_INET
     with socket.socket(family, socket.SOCK_DGRAM) as s:
         try:
             s.connect((peer, 9))
         except OSError:
-            return "127.0.0.1"
+            return None
         return str(s.getsockname()[0])

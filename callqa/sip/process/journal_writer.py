@@ -28,7 +28,7 @@ class JournalWriter:
     def __init__(self, folder: Path) -> None:
         """Raise ConfigError when another recorder writes here or the folder cannot be used."""
         self._folder = folder
-        self._waiting: deque[JournalEntry] = deque()
+        self._waiting: deque[tuple[int, bytes]] = deque()  # (at_ms, line)
         self._day = ""
         self._descriptor = -1
         self._dirty = False
@@ -49,7 +49,9 @@ class JournalWriter:
     def append(self, kind: JournalKind, at_ms: int, call_id: str | None = None, **facts: Any) -> bool:
         """Append one entry. False when the disk refuses; it is then tried again with the next."""
         self._number += 1
-        self._waiting.append(JournalEntry(number=self._number, at_ms=at_ms, kind=kind, call_id=call_id, facts=facts))
+        clean = {name: _encodable(value) for name, value in facts.items()}
+        entry = JournalEntry(number=self._number, at_ms=at_ms, kind=kind, call_id=call_id, facts=clean)
+        self._waiting.append((at_ms, encode_entry(entry)))  # encoded here: nothing in the queue can fail but the disk
         if len(self._waiting) > MAX_WAITING:
             self._waiting.popleft()
         return self.write_waiting()
@@ -58,7 +60,7 @@ class JournalWriter:
         """Write everything not yet written. True when nothing is left over."""
         try:
             while self._waiting:
-                self._write(self._waiting[0])
+                self._write(*self._waiting[0])
                 self._waiting.popleft()
         except OSError as e:
             log.error("journal: %s", e)
@@ -84,8 +86,8 @@ class JournalWriter:
             self._descriptor = -1
         os.close(self._lock)
 
-    def _write(self, entry: JournalEntry) -> None:
-        day = datetime.fromtimestamp(entry.at_ms / 1000, UTC).date().isoformat()
+    def _write(self, at_ms: int, line: bytes) -> None:
+        day = datetime.fromtimestamp(at_ms / 1000, UTC).date().isoformat()
         if day > self._day:  # a clock set back stays in the newer file: files are in order of number
             if self._descriptor >= 0:
                 self.sync()
@@ -94,10 +96,9 @@ class JournalWriter:
             self._descriptor = _open_whole(self._folder / f"{day}.jsonl")
             self._day = day
         size = os.fstat(self._descriptor).st_size
-        line = encode_entry(entry)
         if os.write(self._descriptor, line) != len(line):
             os.ftruncate(self._descriptor, size)
-            raise OSError(f"entry {entry.number} was written in part")
+            raise OSError("an entry was written in part")
         self._dirty = True
 
     def _last_number(self) -> int:
@@ -115,6 +116,11 @@ class JournalWriter:
     def _reopen(self) -> None:
         if self._day:
             self._descriptor = _open_whole(self._folder / f"{self._day}.jsonl")
+
+
+def _encodable(value: Any) -> Any:
+    """Half a surrogate pair has no UTF-8 and would stop the journal."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
 def _open_whole(path: Path) -> int:

@@ -58,14 +58,21 @@ class SipTransport(asyncio.DatagramProtocol):
     def pump(self) -> None:
         """Send what the user agent wants sent, report its events, and set the timer for its next deadline."""
         for data, address in self._agent.datagrams():
-            if self._transport is not None:
-                self._transport.sendto(data, address)
+            self._send(data, address)
         for event in self._agent.events():
             try:
                 self._on_event(event)
             except Exception:  # one call's trouble must not keep the others' events back
                 log.exception("event %s", event)
         self._set_timer()
+
+    def _send(self, data: bytes, address: Address) -> None:
+        if self._transport is None:
+            return
+        try:
+            self._transport.sendto(data, address)
+        except (ValueError, OSError) as e:  # a peer named a host name, or an address of the other IP version
+            log.warning("SIP to %s:%d cannot be sent: %s", *address, e)
 
     def close(self) -> None:
         if self._timer is not None:
