@@ -1,50 +1,85 @@
-"""评分: this month's sample as a queue, and the scoring form. Every action is a plain form; scripts only add comfort."""
+"""评分: this month's sample as a queue, and the scoring form. Every action is a plain form; scripts only add comfort.
 
+What cannot be kept or submitted comes back on the same form as typed, with what is missing beside the item it belongs to.
+"""
+
+from collections.abc import Mapping
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Request
-from fastapi.responses import Response
+from fastapi import APIRouter, Depends, Form, Request
+from fastapi.responses import PlainTextResponse, Response
 
-from callqa.errors import CallqaError
+from callqa.errors import CallqaError, ConflictError
+from callqa.periods import Month
 from callqa.scoring.criteria import Rubric
-from callqa.store.queries.evaluate import (
-    EvaluationView,
-    drawn_frame,
-    find_evaluation,
-    pending_fatals,
-    sample_queue,
-)
-from callqa.units import CallType
+from callqa.scoring.evaluation import STATUS_LABELS
+from callqa.store.queries import evaluate as queries
+from callqa.store.queries.evaluate import EvaluationView
 from callqa.usecases import evaluate
-from callqa.web.deps import DbDep, NavItem, NowDep, PageNotFound, PersonDep, page, redirect, require, state_of
-from callqa.web.evaluate_form import SuggestedOption, read_form
-from callqa.web.suggestion_view import SuggestionView, view_suggestions
+from callqa.usecases.evaluate_input import EvaluationInput, IncompleteError
+from callqa.web.deps import DbDep, NavItem, NowDep, Person, PersonDep, own_path, page, redirect, require
+from callqa.web.evaluate_form import ShownForm, read_form, write_form
+from callqa.web.evaluate_page import (
+    STRATUM_LABELS,
+    Notice,
+    first_open,
+    form_page,
+    load,
+    mode_of,
+    parts,
+    standing_of,
+    stored_input,
+    suggested,
+    version_now,
+)
+from callqa.web.format import agent_label, points
 
 router = APIRouter(prefix="/evaluate")
 NAV = (NavItem("评分", "/evaluate", "evaluate.view", "score"),)
 
 
+async def _pairs(request: Request) -> list[tuple[str, str]]:
+    return [(k, v) for k, v in (await request.form()).multi_items() if isinstance(v, str)]
+
+
+PairsDep = Annotated[list[tuple[str, str]], Depends(_pairs)]
+
+
 @router.get("", dependencies=[require("evaluate.view")])
-def queue(request: Request, db: DbDep, month: str | None = None) -> Response:
-    """The month's sample, drawn call by drawn call."""
+def queue(request: Request, db: DbDep, month: str = "", state: str = "") -> Response:
+    """A month's sample, drawn call by drawn call; state: open | done."""
     with db.read() as session:
-        frame = drawn_frame(session, month)
-        rows = sample_queue(session, frame.id) if frame and frame.id else []
-        fatals = pending_fatals(session)
-    done = sum(r.evaluation is not None and r.evaluation.status != "draft" for r in rows)
-    return page(request, "evaluate/queue.html", frame=frame, rows=rows, done=done, fatals=fatals)
+        frame = queries.drawn_frame(session, str(Month.parse(month)) if month else None)
+        rows = queries.sample_queue(session, frame.id) if frame and frame.id else []
+        fatals = queries.pending_fatals(session)
+        months = queries.drawn_months(session)
+    shown = [row for row in rows if state not in ("open", "done") or row.is_done == (state == "done")]
+    return page(
+        request,
+        "evaluate/queue.html",
+        frame=frame,
+        month=Month.parse(frame.month) if frame else None,
+        months=[Month.parse(m) for m in months],
+        rows=rows,
+        shown=shown,
+        state=state,
+        done=sum(row.is_done for row in rows),
+        fatals=fatals,
+        status_labels=STATUS_LABELS,
+        stratum_labels=STRATUM_LABELS,
+    )
 
 
 @router.get("/next", dependencies=[require("evaluate.score")])
-def next_call(request: Request, db: DbDep) -> Response:
+def next_call(request: Request, db: DbDep, month: str = "") -> Response:
     """The first drawn call without a submitted evaluation."""
     with db.read() as session:
-        frame = drawn_frame(session)
-        rows = sample_queue(session, frame.id) if frame and frame.id else []
-    for row in rows:
-        if row.evaluation is None or row.evaluation.status == "draft":
-            return redirect(f"/evaluate/call/{row.call.call_id}")
-    message = "本月样本已全部评完" if rows else "本月还没有抽取样本；请先到“抽检”页冻结抽样框并抽取"
+        frame = queries.drawn_frame(session, str(Month.parse(month)) if month else None)
+        rows = queries.sample_queue(session, frame.id) if frame and frame.id else []
+    row = first_open(rows)
+    if row is not None:
+        return redirect(f"/evaluate/call/{row.call.call_id}")
+    message = "样本已全部评完" if rows else "本月还没有抽取样本；请先到“抽检”页冻结抽样框并抽取"
     return redirect("/evaluate", message, "success" if rows else "info")
 
 
@@ -56,48 +91,103 @@ def open_call(request: Request, call_id: str, db: DbDep, person: PersonDep, now_
 
 
 @router.get("/{evaluation_id}", dependencies=[require("evaluate.view")])
-def form(request: Request, evaluation_id: int, db: DbDep, person: PersonDep) -> Response:
-    """The scoring page."""
-    return _form_page(request, db, evaluation_id)
+def form(request: Request, evaluation_id: int, db: DbDep, person: PersonDep, revise: str = "") -> Response:
+    """The scoring page; a submitted evaluation is shown as it stands, with revise=1 it may be changed."""
+    view, rubric = load(request, db, evaluation_id)
+    shown = ShownForm.of(write_form(stored_input(view)))
+    return form_page(request, db, view, rubric, shown, mode=mode_of(view, person, revise=revise == "1"))
 
 
 @router.post("/{evaluation_id}", dependencies=[require("evaluate.score")])
-async def save(request: Request, evaluation_id: int, db: DbDep, person: PersonDep, now_ms: NowDep) -> Response:
-    """Save the draft, or submit (`do=submit`)."""
-    pairs = [(k, v) for k, v in (await request.form()).multi_items() if isinstance(v, str)]
+def save(
+    request: Request, evaluation_id: int, db: DbDep, person: PersonDep, now_ms: NowDep, pairs: PairsDep
+) -> Response:
+    """Save the draft; with do=submit or submit-next submit it, or submit a revision. `onto`: the version knowingly replaced."""
     fields = dict(pairs)
-    view, _ = _load(request, db, evaluation_id)
-    given = read_form(pairs, _suggested(view))
-    version = int(fields.get("version", "0") or 0)
-    if fields.get("do") == "submit":
-        if view.evaluation.status == "draft":
-            version = evaluate.save_draft(db, evaluation_id, given, version=version)  # kept whatever submitting says
-        try:
-            evaluate.submit(
-                db, evaluation_id, given, version=version, actor=person.username, now_ms=now_ms,
-                reason=fields.get("reason", ""),
-            )  # fmt: skip
-        except evaluate.IncompleteError as e:
-            return redirect(f"/evaluate/{evaluation_id}", str(e), "danger")
-        return redirect("/evaluate/next" if fields.get("go") == "next" else f"/evaluate/{evaluation_id}", "评分已提交")
-    if view.evaluation.status != "draft":
-        raise CallqaError("这份评分已提交；修改请写明理由后点“重新提交”")
-    new_version = evaluate.save_draft(db, evaluation_id, given, version=version)
-    if request.headers.get("X-Autosave"):
-        return Response(str(new_version), media_type="text/plain")
+    view, rubric = load(request, db, evaluation_id)
+    quiet = "X-Autosave" in request.headers
+    try:
+        given = read_form(pairs, suggested(view))
+        version = int(fields.get("onto") or fields.get("version") or 0)
+        if fields.get("do") in ("submit", "submit-next"):
+            return _submit(db, view, given, version=version, fields=fields, person=person, now_ms=now_ms)
+        new_version = evaluate.save_draft(db, evaluation_id, given, version=version)
+    except CallqaError as e:
+        return _quiet_refusal(db, view, e) if quiet else _give_back(request, db, view, rubric, pairs, e, person)
+    if quiet:
+        return PlainTextResponse(str(new_version))
     return redirect(f"/evaluate/{evaluation_id}", "草稿已保存")
 
 
+def _submit(
+    db: DbDep,
+    view: EvaluationView,
+    given: EvaluationInput,
+    *,
+    version: int,
+    fields: Mapping[str, str],
+    person: Person,
+    now_ms: int,
+) -> Response:
+    evaluation_id = view.evaluation.id or 0
+    if view.evaluation.status == "draft":
+        version = evaluate.save_draft(db, evaluation_id, given, version=version)  # kept whatever submitting says
+    evaluate.submit(
+        db,
+        evaluation_id,
+        given,
+        version=version,
+        account_id=person.account_id,
+        actor=person.username,
+        now_ms=now_ms,
+        reason=fields.get("reason", ""),
+    )
+    with db.read() as session:
+        after = queries.find_evaluation(session, evaluation_id)
+    assert after is not None
+    who = agent_label(after.call.agent_no, after.agent_name)
+    message = f"{who}的评分已提交：质量分 {points(after.evaluation.quality_score)}"
+    if fields.get("do") == "submit-next" or fields.get("go") == "next":
+        return redirect("/evaluate/next", message)
+    return redirect(f"/evaluate/{evaluation_id}", message)
+
+
+def _quiet_refusal(db: DbDep, view: EvaluationView, error: CallqaError) -> Response:
+    """For the autosave: 409 with the version that is stored now, or 422 with the reason."""
+    if not isinstance(error, ConflictError):
+        return PlainTextResponse(str(error), status_code=422)
+    return PlainTextResponse(str(version_now(db, view)), status_code=409)
+
+
+def _give_back(
+    request: Request,
+    db: DbDep,
+    view: EvaluationView,
+    rubric: Rubric,
+    pairs: list[tuple[str, str]],
+    error: CallqaError,
+    person: Person,
+) -> Response:
+    """The same form with everything that was typed, and why it was not taken."""
+    mode = mode_of(view, person, revise=True)
+    shown = ShownForm.of(pairs)
+    if isinstance(error, ConflictError):
+        notice = Notice(newer_version=version_now(db, view))
+        return form_page(request, db, view, rubric, shown, mode=mode, notice=notice, status_code=409)
+    if isinstance(error, IncompleteError):
+        notice = Notice(text=str(error), tried=True, missing=error.missing)
+        view, rubric = load(request, db, view.evaluation.id or 0)  # a draft was kept: its version moved on
+        shown = ShownForm({**shown.fields, "version": str(view.evaluation.version)}, shown.comments)
+    else:
+        notice = Notice(text=str(error))
+    return form_page(request, db, view, rubric, shown, mode=mode, notice=notice, status_code=422)
+
+
 @router.post("/{evaluation_id}/preview", dependencies=[require("evaluate.score")])
-async def preview(request: Request, evaluation_id: int, db: DbDep) -> Response:
-    """The score the form would give now, as a fragment; stores nothing."""
-    pairs = [(k, v) for k, v in (await request.form()).multi_items() if isinstance(v, str)]
-    view, rubric = _load(request, db, evaluation_id)
-    try:
-        card = evaluate.preview(rubric, CallType(view.call.call_type), read_form(pairs, _suggested(view)))
-    except CallqaError as e:
-        return page(request, "evaluate/totals.html", card=None, problem=str(e))
-    return page(request, "evaluate/totals.html", card=card, problem="")
+def preview_score(request: Request, evaluation_id: int, db: DbDep, pairs: PairsDep) -> Response:
+    """The score the form would give now, and what is missing, as a fragment; stores nothing."""
+    view, rubric = load(request, db, evaluation_id)
+    return page(request, "evaluate/standing.html", **parts(view, rubric, standing_of(view, rubric, pairs)))
 
 
 @router.post("/fatal/{finding_id}/confirm", dependencies=[require("evaluate.confirm_fatal")])
@@ -111,46 +201,4 @@ def confirm_fatal(
 ) -> Response:
     """Second confirmation of a fatal finding by another person."""
     evaluate.confirm_fatal(db, finding_id, account_id=person.account_id, actor=person.username, now_ms=now_ms)
-    return redirect("/evaluate", "致命项已由第二人确认，最终分已按规则计为 0")
-
-
-def _load(request: Request, db: DbDep, evaluation_id: int) -> tuple[EvaluationView, Rubric]:
-    with db.read() as session:
-        view = find_evaluation(session, evaluation_id)
-    if view is None:
-        raise PageNotFound("没有这份评分；可能已随抽样框作废，请从“评分”列表进入")
-    return view, state_of(request).rubrics.load(db, view.evaluation.rubric_hash)
-
-
-def _suggested(view: EvaluationView) -> list[SuggestedOption]:
-    return [
-        SuggestedOption(s.id, s.item_id, s.option_code, s.evidence[0]["start_ms"] if s.evidence else None, s.reason)
-        for s in view.suggestions
-        if s.id is not None
-    ]
-
-
-def _form_page(request: Request, db: DbDep, evaluation_id: int) -> Response:
-    view, rubric = _load(request, db, evaluation_id)
-    call_type = CallType(view.call.call_type)
-    items = {i.item_id: i for i in rubric.items_for(call_type)}
-    sections = [(s, [i for i in s.items if i.item_id in items]) for s in rubric.sections]
-    suggestions = view_suggestions(view.suggestions, rubric)
-    by_item: dict[str, list[SuggestionView]] = {}
-    for suggestion in suggestions:
-        by_item.setdefault(suggestion.item_id, []).append(suggestion)
-    with db.read() as session:
-        frame = drawn_frame(session)
-        rows = sample_queue(session, frame.id) if frame and frame.id else []
-    return page(
-        request,
-        "evaluate/form.html",
-        view=view,
-        rubric=rubric,
-        sections=[(s, chosen) for s, chosen in sections if chosen],
-        fatal_items=[f for f in rubric.fatal_items if call_type in f.applies_to],
-        suggestions=suggestions,
-        by_item=by_item,
-        queue=rows,
-        place=next((r.position for r in rows if r.call.call_id == view.call.call_id), None),
-    )
+    return redirect(own_path(back, "/evaluate"), "致命项已由第二人确认，最终分已按规则重新计算")

@@ -20,7 +20,7 @@ from callqa.usecases.report_texts import write_text
 from callqa.web.deps import DbDep, NavItem, NowDep, PageNotFound, PersonDep, SettingsDep, page, redirect, require
 
 router = APIRouter(prefix="/reports")
-NAV = (NavItem("月度质检报告", "/reports", "report.view", "report"),)
+NAV = (NavItem("月度报告", "/reports", "report.view", "report"),)
 
 BLOCKS = {Cards: "cards", Table: "table", Figure: "figure", Paragraph: "paragraph"}
 

@@ -12,7 +12,7 @@ from callqa.store.db import Database
 from callqa.store.queries.evaluate import find_evaluation, pending_fatals
 from callqa.store.tables import Account, AuditEntry, CheckRun, Evaluation, FatalFinding, SuggestionRow
 from callqa.usecases import evaluate
-from callqa.usecases.evaluate import CommentInput, DeductionInput, EvaluationInput, FatalInput, IncompleteError
+from callqa.usecases.evaluate_input import CommentInput, DeductionInput, EvaluationInput, FatalInput, IncompleteError
 from tests.builders import add_call, add_people, add_suggestions, add_transcript, at
 from tests.store_fixture import make_database
 
@@ -41,7 +41,7 @@ def evaluation_id(db: Database) -> int:
 def everything_decided(db: Database, given: EvaluationInput = NOTHING, decision: str = "rejected") -> EvaluationInput:
     with db.read() as session:
         ids = session.exec(select(SuggestionRow.id)).all()
-    return replace(given, decisions={i: decision for i in ids})
+    return replace(given, decisions=dict.fromkeys(ids, decision))
 
 
 def stored(db: Database, evaluation_id: int) -> Evaluation:
@@ -94,8 +94,8 @@ def test_two_tabs_cannot_overwrite_each_other(db: Database, evaluation_id: int) 
 
 def test_submitting_needs_every_suggestion_decided(db: Database, evaluation_id: int) -> None:
     with pytest.raises(IncompleteError, match="2 条机器建议"):
-        evaluate.submit(db, evaluation_id, NOTHING, version=1, actor="leader", now_ms=NOW_MS)
-    evaluate.submit(db, evaluation_id, everything_decided(db), version=1, actor="leader", now_ms=NOW_MS)
+        evaluate.submit(db, evaluation_id, NOTHING, version=1, account_id=1, actor="leader", now_ms=NOW_MS)
+    evaluate.submit(db, evaluation_id, everything_decided(db), version=1, account_id=1, actor="leader", now_ms=NOW_MS)
     row = stored(db, evaluation_id)
     assert (row.status, row.quality_score, row.final_score, row.grade) == ("submitted", 100.0, 100.0, "excellent")
 
@@ -113,22 +113,26 @@ def test_three_points_or_more_need_a_time_and_a_note(
 ) -> None:
     given = everything_decided(db, replace(NOTHING, deductions={"S3.2": {"a": chosen}}))
     if complaint is None:
-        evaluate.submit(db, evaluation_id, given, version=1, actor="leader", now_ms=NOW_MS)
+        evaluate.submit(db, evaluation_id, given, version=1, account_id=1, actor="leader", now_ms=NOW_MS)
         assert stored(db, evaluation_id).status == "submitted"
     else:
         with pytest.raises(IncompleteError, match=complaint):
-            evaluate.submit(db, evaluation_id, given, version=1, actor="leader", now_ms=NOW_MS)
+            evaluate.submit(db, evaluation_id, given, version=1, account_id=1, actor="leader", now_ms=NOW_MS)
         assert stored(db, evaluation_id).status == "draft"
 
 
 def test_a_submitted_score_changes_only_with_a_reason_and_leaves_a_trace(db: Database, evaluation_id: int) -> None:
-    version = evaluate.submit(db, evaluation_id, everything_decided(db), version=1, actor="leader", now_ms=NOW_MS)
+    version = evaluate.submit(
+        db, evaluation_id, everything_decided(db), version=1, account_id=1, actor="leader", now_ms=NOW_MS
+    )
     changed = everything_decided(db, replace(NOTHING, deductions={"S1.1": {"b": DeductionInput()}}))
     with pytest.raises(StateError):
         evaluate.save_draft(db, evaluation_id, changed, version=version)
     with pytest.raises(IncompleteError, match="理由"):
-        evaluate.submit(db, evaluation_id, changed, version=version, actor="leader", now_ms=NOW_MS)
-    evaluate.submit(db, evaluation_id, changed, version=version, actor="leader", now_ms=NOW_MS + 5, reason="漏扣工号")
+        evaluate.submit(db, evaluation_id, changed, version=version, account_id=1, actor="leader", now_ms=NOW_MS)
+    evaluate.submit(
+        db, evaluation_id, changed, version=version, account_id=1, actor="leader", now_ms=NOW_MS + 5, reason="漏扣工号"
+    )
     assert stored(db, evaluation_id).quality_score == pytest.approx(99.0, abs=0.3)
     with db.read() as session:
         entry = session.exec(select(AuditEntry).where(AuditEntry.action == "evaluation.revise")).one()
@@ -138,7 +142,7 @@ def test_a_submitted_score_changes_only_with_a_reason_and_leaves_a_trace(db: Dat
 
 def test_a_fatal_finding_counts_only_after_a_second_person(db: Database, evaluation_id: int) -> None:
     given = everything_decided(db, replace(NOTHING, fatals=(FatalInput("F1", 5_000, "你烦不烦"),)))
-    evaluate.submit(db, evaluation_id, given, version=1, actor="leader", now_ms=NOW_MS)
+    evaluate.submit(db, evaluation_id, given, version=1, account_id=1, actor="leader", now_ms=NOW_MS)
     assert stored(db, evaluation_id).final_score == 100.0
     with db.read() as session:
         finding = session.exec(select(FatalFinding)).one()

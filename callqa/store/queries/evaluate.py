@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from sqlmodel import Session, col, func, select
 
@@ -10,6 +11,7 @@ from callqa.store.tables import (
     Agent,
     Call,
     CheckResultRow,
+    CheckRun,
     Deduction,
     Evaluation,
     EvaluationComment,
@@ -25,6 +27,8 @@ from callqa.store.tables import (
     UtteranceRow,
 )
 
+RunPart = TypeVar("RunPart", CheckResultRow, SuggestionRow)
+
 
 @dataclass(frozen=True, slots=True)
 class QueueRow:
@@ -35,7 +39,12 @@ class QueueRow:
     call: Call
     agent_name: str
     evaluation: Evaluation | None
-    suggestions: int
+    suggestions: int | None  # None: the machine has not looked at it
+
+    @property
+    def is_done(self) -> bool:
+        """Whether its evaluation was submitted."""
+        return self.evaluation is not None and self.evaluation.status != "draft"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +83,17 @@ def drawn_frame(session: Session, month: str | None = None) -> SamplingFrame | N
     query = select(SamplingFrame).where(SamplingFrame.state == "revealed")
     if month is not None:
         query = query.where(SamplingFrame.month == month)
-    return session.exec(query.order_by(col(SamplingFrame.id).desc())).first()
+    return session.exec(query.order_by(col(SamplingFrame.month).desc(), col(SamplingFrame.id).desc())).first()
+
+
+def drawn_months(session: Session) -> Sequence[str]:
+    """Months with a sample, newest first."""
+    return session.exec(
+        select(SamplingFrame.month)
+        .where(SamplingFrame.state == "revealed")
+        .distinct()
+        .order_by(col(SamplingFrame.month).desc())
+    ).all()
 
 
 def sample_queue(session: Session, frame_id: int) -> list[QueueRow]:
@@ -95,17 +114,34 @@ def sample_queue(session: Session, frame_id: int) -> list[QueueRow]:
         )
         .order_by(col(SampleEntry.agent_no), col(SampleEntry.stratum), col(SampleEntry.rank))
     ).all()
+    counts = _count_suggestions(session, [call.call_id for _, call, _, _ in rows])
     return [
-        QueueRow(k, entry, call, agent.name if agent else "", evaluation, _count_suggestions(session, call.call_id))
+        QueueRow(k, entry, call, agent.name if agent else "", evaluation, counts.get(call.call_id))
         for k, (entry, call, agent, evaluation) in enumerate(rows, 1)
     ]
 
 
-def _count_suggestions(session: Session, call_id: str) -> int:
-    newest = select(func.max(SuggestionRow.check_run_id)).where(SuggestionRow.call_id == call_id).scalar_subquery()
-    return session.exec(
-        select(func.count()).select_from(SuggestionRow).where(SuggestionRow.check_run_id == newest)
-    ).one()
+def _count_suggestions(session: Session, call_ids: Sequence[str]) -> dict[str, int]:
+    """Suggestions of the newest pre-score, by call_id; a call that was never pre-scored is left out."""
+    newest = (
+        select(func.max(CheckRun.id).label("run_id"))
+        .where(col(CheckRun.call_id).in_(call_ids))
+        .group_by(CheckRun.call_id)
+        .subquery()
+    )
+    rows = session.exec(
+        select(CheckRun.call_id, func.count(col(SuggestionRow.id)))
+        .join(newest, newest.c.run_id == col(CheckRun.id))
+        .join(SuggestionRow, col(SuggestionRow.check_run_id) == col(CheckRun.id), isouter=True)
+        .group_by(CheckRun.call_id)
+    ).all()
+    return dict(rows)
+
+
+def queue_around(session: Session, evaluation: Evaluation) -> list[QueueRow]:
+    """The queue this evaluation's call was drawn into; empty when it was not drawn."""
+    entry = session.get(SampleEntry, evaluation.sample_entry_id) if evaluation.sample_entry_id is not None else None
+    return sample_queue(session, entry.frame_id) if entry else []
 
 
 def find_evaluation(session: Session, evaluation_id: int) -> EvaluationView | None:
@@ -160,10 +196,10 @@ def find_evaluation(session: Session, evaluation_id: int) -> EvaluationView | No
     )
 
 
-def _of_run(session: Session, table: type, check_run_id: int | None) -> Sequence:
+def _of_run(session: Session, table: type[RunPart], check_run_id: int | None) -> Sequence[RunPart]:
     if check_run_id is None:
         return []
-    return session.exec(select(table).where(table.check_run_id == check_run_id).order_by(table.id)).all()
+    return session.exec(select(table).where(col(table.check_run_id) == check_run_id).order_by(col(table.id))).all()
 
 
 def _linked_ticket(session: Session, call_id: str) -> Ticket | None:

@@ -1,14 +1,19 @@
 // Comfort for the scoring form. The form works without it; this adds: the playhead's time as evidence, acceptance that ticks its
-// option, a live score, autosave with version, and elapsed time. It never sends what the person did not choose.
+// option, a live score, autosave with version, keys, and elapsed time. It never sends what the person did not choose.
+// Loaded before player.js, so that its "?" wins; all other keys of the two are different.
+"use strict";
+
 (() => {
-  "use strict";
-  const form = document.getElementById("cq-score");
+  const form = document.getElementById("ev-form");
   if (!form) return;
+  const mode = form.dataset.mode; // edit | revise | read
+  const editable = mode !== "read";
   const version = form.elements.version;
   const elapsed = form.elements.elapsed_ms;
-  const saved = document.getElementById("cq-saved");
-  const opened = Date.now() - Number(elapsed.value || 0);
-  const editable = !form.querySelector("fieldset[disabled]");
+  const saved = document.getElementById("ev-saved");
+  const conflict = document.getElementById("ev-conflict");
+  const items = [...form.querySelectorAll("[data-item]")];
+  const AUTOSAVE_AFTER_MS = 600;
 
   const clock = (ms) => {
     const seconds = Math.max(0, Math.floor(ms / 1000));
@@ -18,121 +23,266 @@
     const root = document.querySelector("[data-player]");
     return root && root.callPlayer ? root.callPlayer.positionMs : 0;
   };
+  const boxes = (item) => [...item.querySelectorAll(".ev-pill input")];
+  const changed = (node) => node.dispatchEvent(new Event("change", { bubbles: true }));
+
+  // ---- choices -------------------------------------------------------------------------------------------------
 
   function takeTime(row, ms) {
-    const field = row.querySelector(".cq-at");
+    const field = row.querySelector(".ev-at");
     if (field && !field.value) field.value = clock(ms);
   }
 
+  // Accepting ticks the option with the machine's place and reason; rejecting takes it back.
   function decide(box, accepted) {
-    const [item, code] = box.dataset.option.split(":");
-    if (!code) return;
-    const tick = form.elements[`d:${item}:${code}`];
-    if (!tick) return;
-    const row = tick.closest(".cq-option");
-    tick.checked = accepted;
-    if (accepted) {
-      if (box.dataset.at !== "") takeTime(row, Number(box.dataset.at));
-      const note = form.elements[`note:${item}:${code}`];
-      if (note && !note.value) note.value = box.dataset.reason;
+    const name = box.dataset.fatal ? `f:${box.dataset.place}` : `d:${box.dataset.place}:${box.dataset.code}`;
+    const tick = form.elements[name];
+    if (!tick || (!box.dataset.code && !box.dataset.fatal)) return;
+    tick.checked = accepted || othersAccepted(box);
+    if (!accepted) return;
+    const na = form.elements[`na:${box.dataset.place}`];
+    if (na) na.checked = false;
+    const row = tick.closest(".ev-option");
+    if (box.dataset.at !== "") takeTime(row, Number(box.dataset.at));
+    const note = row.querySelector(".ev-note");
+    const words = box.dataset.fatal ? box.dataset.quote || box.dataset.reason : box.dataset.reason;
+    if (note && !note.value) note.value = words;
+  }
+  function sameOption(box) {
+    return [...form.querySelectorAll("[data-suggestion]")].filter((other) => other.dataset.place === box.dataset.place && other.dataset.code === box.dataset.code);
+  }
+  function othersAccepted(box) {
+    return sameOption(box).some((other) => other !== box && other.querySelector('input[value="accepted"]').checked);
+  }
+  // A deduction taken back also takes back the acceptance that made it.
+  function withdraw(tick) {
+    const key = tick.closest(".ev-option").dataset.key;
+    for (const box of form.querySelectorAll("[data-suggestion]")) {
+      const own = box.dataset.fatal ? box.dataset.place : `${box.dataset.place}:${box.dataset.code}`;
+      if (own === key && box.querySelector('input[value="accepted"]').checked) box.querySelector('input[value="rejected"]').checked = true;
     }
+  }
+  function clearItem(item) {
+    for (const tick of boxes(item)) if (tick.checked) { tick.checked = false; withdraw(tick); }
   }
 
   form.addEventListener("change", (event) => {
     const t = event.target;
-    if (t.matches('input[type="radio"][name^="s:"]')) {
-      decide(t.closest("[data-suggestion]"), t.value === "accepted");
-    } else if (t.matches('input[type="checkbox"][name^="d:"], input[type="checkbox"][name^="f:"]')) {
-      const row = t.closest(".cq-option");
-      if (t.checked) takeTime(row, playhead());
-      else withdraw(t.name.slice(2));
+    if (t.matches('[type="radio"]')) decide(t.closest("[data-suggestion]"), t.value === "accepted");
+    else if (t.matches('[name^="na:"]') && t.checked) clearItem(t.closest("[data-item]"));
+    else if (t.matches(".ev-pill input")) {
+      if (t.checked) takeTime(t.closest(".ev-option"), playhead());
+      else withdraw(t);
     }
-    showState();
-    soon();
+    touch();
   });
   form.addEventListener("input", (event) => {
-    if (event.target.matches("input:not([type]), textarea")) soon();
+    if (event.target.matches('input:not([type="checkbox"]):not([type="radio"]), textarea')) touch();
+    if (event.target.name === "c_text") growComments();
   });
-
-  // A deduction taken back also takes back the acceptance that made it.
-  function withdraw(key) {
-    for (const box of form.querySelectorAll(`[data-suggestion][data-option="${CSS.escape(key)}"]`)) {
-      const accepted = box.querySelector('input[value="accepted"]');
-      if (accepted && accepted.checked) box.querySelector('input[value="rejected"]').checked = true;
-    }
+  form.addEventListener("click", (event) => {
+    const take = event.target.closest("[data-take]");
+    if (take) { take.closest(".ev-option").querySelector(".ev-at").value = clock(playhead()); touch(); }
+    if (event.target.closest("[data-to-missing]")) toMissing();
+  });
+  function growComments() {
+    const rows = [...form.querySelectorAll(".ev-comment")];
+    const last = rows[rows.length - 1];
+    if (!last.querySelector('[name="c_text"]').value) return;
+    const fresh = last.cloneNode(true);
+    fresh.querySelectorAll("input").forEach((field) => { field.value = ""; });
+    last.after(fresh);
+  }
+  function toMissing() {
+    form.classList.add("ev-tried");
+    const first = items.find((item) => item.querySelector(".ev-missing:not(:empty)"));
+    if (first) activate(first);
   }
 
-  function showState() {
-    for (const row of form.querySelectorAll(".cq-option")) {
-      row.classList.toggle("cq-chosen", row.querySelector('input[type="checkbox"]').checked);
-    }
-    for (const item of form.querySelectorAll(".cq-item")) {
-      const na = item.querySelector('input[name^="na:"]');
-      item.classList.toggle("cq-is-na", Boolean(na && na.checked));
-    }
-  }
+  // ---- live score and autosave ---------------------------------------------------------------------------------
 
+  let dirty = false;
+  let leaving = false;
+  let stopped = false; // after a conflict nothing is saved by itself
   let timer = 0;
-  let running = false;
-  function soon() {
-    clearTimeout(timer);
-    timer = setTimeout(update, 600);
-  }
+  let running = null;
+  let again = false;
+  let seenAt = Date.now();
+  let spent = Number(elapsed.value || 0); // milliseconds this page was in view
 
-  async function update() {
-    if (running || !editable) return soon();
-    running = true;
-    elapsed.value = String(Date.now() - opened);
+  function count() {
+    const now = Date.now();
+    if (document.visibilityState === "visible") spent += Math.min(now - seenAt, 5000);
+    seenAt = now;
+    elapsed.value = String(Math.round(spent));
+  }
+  function touch() {
+    dirty = true;
+    clearTimeout(timer);
+    timer = setTimeout(update, AUTOSAVE_AFTER_MS);
+  }
+  function update() {
+    if (running) { again = true; return running; }
+    running = work().finally(() => {
+      running = null;
+      if (again) { again = false; touch(); }
+    });
+    return running;
+  }
+  async function work() {
+    count();
     const body = new URLSearchParams(new FormData(form));
-    body.set("do", "save");
+    dirty = false;
     try {
-      const answer = await fetch(form.dataset.preview, { method: "POST", body });
-      if (answer.ok) document.getElementById("cq-totals").outerHTML = await answer.text();
-      if (form.dataset.status === "draft") await autosave(body);
-    } finally {
-      running = false;
+      await showStanding(body);
+      if (mode === "edit" && !stopped) await autosave(body);
+      else dirty = true;
+    } catch (error) { // the network is gone; the next change tries again
+      dirty = true;
+      say("未暂存：连不上服务器，稍后自动再试", true);
+      timer = setTimeout(update, 5000);
     }
   }
-
+  async function showStanding(body) {
+    const answer = await fetch(form.dataset.preview, { method: "POST", body });
+    if (!answer.ok) return;
+    const piece = document.createElement("template");
+    piece.innerHTML = await answer.text();
+    for (const part of piece.content.querySelectorAll("[data-live]")) {
+      const old = document.getElementById(part.id);
+      if (old) old.replaceWith(part);
+    }
+  }
   async function autosave(body) {
     const answer = await fetch(form.action, { method: "POST", body, headers: { "X-Autosave": "1" } });
-    if (answer.ok) {
-      version.value = (await answer.text()).trim();
-      saved.textContent = `暂存于 ${new Date().toLocaleTimeString("zh-CN", { hour12: false })}`;
-      saved.className = "text-secondary";
-    } else if (answer.status === 409) {
-      saved.textContent = "这份评分已在别处保存；请刷新后再改，本页未覆盖";
-      saved.className = "text-danger";
-    } else {
-      saved.textContent = "未暂存：有内容看不懂，请检查时间点";
-      saved.className = "text-danger";
-    }
-  }
-
-  form.addEventListener("submit", () => {
-    clearTimeout(timer);
-    elapsed.value = String(Date.now() - opened);
-  });
-
-  // C takes the playhead's time into the comment line; ignored while typing or composing.
-  document.addEventListener("keydown", (event) => {
-    if (event.isComposing || event.ctrlKey || event.metaKey || event.altKey) {
-      if (event.key === "Enter" && event.ctrlKey && editable) {
-        form.elements.go.value = "next";
-        form.querySelector('button[value="submit"]').click();
-      }
+    const text = (await answer.text()).trim();
+    if (answer.ok && /^\d+$/.test(text)) {
+      version.value = text;
+      say(`暂存于 ${new Date().toLocaleTimeString("zh-CN", { hour12: false })}`, false);
       return;
     }
-    if (event.target.matches("input:not([type='checkbox']):not([type='radio']), textarea, select")) return;
-    if (event.key === "c" || event.key === "C") {
-      const rows = form.querySelectorAll(".cq-comment");
-      const row = rows[rows.length - 1];
-      row.querySelector(".cq-at").value = clock(playhead());
-      row.querySelector('[name="c_text"]').focus();
-      event.preventDefault();
-    }
-  });
+    dirty = true;
+    if (answer.status === 409 && /^\d+$/.test(text)) {
+      stopped = true;
+      conflict.hidden = false;
+      conflict.querySelector('[name="onto"]').value = text;
+      say("未暂存：已在别处保存过", true);
+    } else say(`未暂存：${answer.status === 422 ? text : "请刷新页面后再试"}`, true);
+  }
+  function say(text, bad) {
+    saved.textContent = text;
+    saved.classList.toggle("bad", bad);
+  }
 
-  showState();
-  if (editable) soon();
+  form.addEventListener("submit", (event) => {
+    clearTimeout(timer);
+    if (running) { // let the autosave finish: it holds the version that this one must follow
+      event.preventDefault();
+      const button = event.submitter;
+      running.then(() => form.requestSubmit(button));
+      return;
+    }
+    count();
+    leaving = true;
+  });
+  window.addEventListener("beforeunload", (event) => { if (dirty && !leaving) event.preventDefault(); });
+  window.addEventListener("pageshow", () => { leaving = false; });
+
+  // ---- keys ----------------------------------------------------------------------------------------------------
+
+  let active = null;
+  function activate(item, focus = true) {
+    if (!item || item === active) return;
+    if (active) active.classList.remove("on");
+    active = item;
+    active.classList.add("on");
+    if (focus) {
+      active.focus({ preventScroll: true });
+      active.scrollIntoView({ block: "nearest" });
+    }
+  }
+  function step(by) {
+    const at = active ? items.indexOf(active) + by : 0;
+    activate(items[Math.min(items.length - 1, Math.max(0, at))]);
+  }
+  function toggle(number) {
+    const tick = active && boxes(active)[number - 1];
+    if (!tick) return;
+    const na = active.querySelector('[name^="na:"]');
+    if (na) na.checked = false;
+    tick.checked = !tick.checked;
+    changed(tick);
+  }
+  function fullMarks() {
+    if (!active) return;
+    const na = active.querySelector('[name^="na:"]');
+    if (na) na.checked = false;
+    clearItem(active);
+    touch();
+  }
+  function notApplicable() {
+    const na = active && active.querySelector('[name^="na:"]');
+    if (na) { na.checked = !na.checked; changed(na); }
+  }
+  // The first open suggestion of the active item, else of any item; with none open, the last of the active one again.
+  function answer(value) {
+    const isOpen = (box) => !box.querySelector('[type="radio"]:checked');
+    const own = active ? [...active.querySelectorAll("[data-suggestion]")] : [];
+    const box = own.find(isOpen) || (own.length ? own[own.length - 1] : [...form.querySelectorAll("[data-suggestion]")].find(isOpen));
+    if (!box) return;
+    activate(box.closest("[data-item]"));
+    const radio = box.querySelector(`input[value="${value}"]`);
+    radio.checked = true;
+    changed(radio);
+  }
+  function comment() {
+    const rows = [...form.querySelectorAll(".ev-comment")];
+    const row = rows[rows.length - 1];
+    row.querySelector(".ev-at").value = clock(playhead());
+    activate(row.closest("[data-item]"));
+    row.querySelector('[name="c_text"]').focus();
+  }
+  function help() {
+    const box = document.getElementById("ev-help");
+    if (box.open) box.close();
+    else box.showModal();
+  }
+  const keys = {
+    ArrowUp: () => step(-1), ArrowDown: () => step(1), 0: fullMarks, n: notApplicable, a: () => answer("accepted"), x: () => answer("rejected"),
+    c: comment, f: () => activate(form.querySelector(".ev-fatal")), "?": help,
+  };
+  for (let k = 1; k <= 9; k += 1) keys[k] = () => toggle(k);
+
+  const typing = (event) => event.isComposing || event.keyCode === 229 || event.target.closest('input:not([type="checkbox"]):not([type="radio"]), textarea, select, [contenteditable="true"]') !== null;
+  document.addEventListener("keydown", (event) => {
+    if (!editable || event.defaultPrevented || event.isComposing) return;
+    if (event.key === "Enter" && event.ctrlKey && !event.metaKey && !event.altKey) {
+      event.preventDefault();
+      const button = form.querySelector('button[value="submit-next"]') || form.querySelector('button[value="submit"]');
+      form.requestSubmit(button);
+      return;
+    }
+    // Enter in a line of text is no order to send the form.
+    if (event.key === "Enter" && event.target.matches("#ev-form input")) { event.preventDefault(); return; }
+    if (event.key === "Escape" && typing(event) && active) { active.focus(); return; }
+    if (event.ctrlKey || event.metaKey || event.altKey || typing(event)) return;
+    if (event.key.startsWith("Arrow") && event.target.closest("[data-transcript]")) return; // the reader scrolls
+    if (document.getElementById("ev-help").open && event.key !== "?") return;
+    const act = keys[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+    if (!act) return;
+    event.preventDefault();
+    act();
+  });
+  form.addEventListener("focusin", (event) => activate(event.target.closest("[data-item]"), false));
+  form.addEventListener("pointerdown", (event) => activate(event.target.closest("[data-item]"), false));
+
+  // ---- begin ---------------------------------------------------------------------------------------------------
+
+  if (!editable) return;
+  form.querySelectorAll("[data-take]").forEach((button) => { button.hidden = false; });
+  setInterval(count, 1000);
+  document.addEventListener("visibilitychange", count);
+  if (form.classList.contains("ev-tried")) toMissing();
+  // The next call's waveform is made while this one is heard.
+  if (form.dataset.nextPeaks) setTimeout(() => fetch(form.dataset.nextPeaks).catch(() => undefined), 4000);
 })();

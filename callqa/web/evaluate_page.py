@@ -1,0 +1,194 @@
+"""What the scoring page shows: the form as typed or stored, the score it gives, what is missing. Loads and arranges; decides nothing."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from fastapi import Request
+from fastapi.responses import Response
+
+from callqa.errors import CallqaError
+from callqa.scoring.criteria import Rubric
+from callqa.scoring.evaluation import STATUS_LABELS
+from callqa.scoring.scorecard import ScoreCard
+from callqa.store.db import Database
+from callqa.store.queries import evaluate as queries
+from callqa.store.queries.evaluate import EvaluationView, QueueRow
+from callqa.units import CallType
+from callqa.usecases.evaluate_input import (
+    CommentInput,
+    DeductionInput,
+    EvaluationInput,
+    FatalInput,
+    Missing,
+    SuggestionRef,
+    find_missing,
+    needs_evidence,
+    preview,
+)
+from callqa.usecases.evaluate_rows import suggestion_refs
+from callqa.web.deps import PageNotFound, Person, page, state_of
+from callqa.web.evaluate_flow import in_call_order
+from callqa.web.evaluate_form import Pairs, ShownForm, read_form
+from callqa.web.format import points
+from callqa.web.suggestion_view import SuggestionView, view_suggestions
+
+GRADE_LABELS = {"excellent": "优秀", "good": "良好", "qualified": "合格", "failed": "不合格"}
+STRATUM_LABELS = {"risk": "风险", "callback": "回访", "normal": "普通"}
+
+
+class Mode(StrEnum):
+    """What the form lets one do."""
+
+    EDIT = "edit"  # a draft
+    REVISE = "revise"  # a submitted evaluation, with a reason
+    READ = "read"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How the form stands: the score it gives, what submitting still needs by place, what cannot be read."""
+
+    card: ScoreCard | None = None
+    missing: tuple[Missing, ...] = ()
+    problem: str = ""
+
+    @property
+    def by_place(self) -> Mapping[str, list[str]]:
+        places: dict[str, list[str]] = {}
+        for one in self.missing:
+            places.setdefault(one.place, []).append(one.text)
+        return places
+
+    def points_of(self, item_id: str) -> str:
+        """An item's points now, in words."""
+        score = next((s for s in self.card.items if s.item_id == item_id), None) if self.card else None
+        if score is None:
+            return "—"
+        return "不适用" if score.points is None else points(score.points)
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Why the form came back: what submitting needs, or that somebody else saved meanwhile (their version)."""
+
+    text: str = ""
+    tried: bool = False
+    newer_version: int | None = None
+    missing: tuple[Missing, ...] = field(default=())
+
+
+def stored_input(view: EvaluationView) -> EvaluationInput:
+    """What is stored, as the form would send it."""
+    deductions: dict[str, dict[str, DeductionInput]] = {}
+    for (item_id, code), row in view.deductions.items():
+        deductions.setdefault(item_id, {})[code] = DeductionInput(row.times, row.at_ms, row.note)
+    return EvaluationInput(
+        not_applicable=frozenset(i.item_id for i in view.items.values() if i.not_applicable),
+        deductions=deductions,
+        fatals=tuple(FatalInput(f.fatal_id, f.at_ms if f.words else None, f.words) for f in view.fatals.values()),
+        comments=tuple(CommentInput(c.at_ms, c.text) for c in view.comments),
+        decisions=view.decisions,
+        summary=view.evaluation.summary,
+        elapsed_ms=view.evaluation.elapsed_ms,
+    )
+
+
+def load(request: Request, db: Database, evaluation_id: int) -> tuple[EvaluationView, Rubric]:
+    with db.read() as session:
+        view = queries.find_evaluation(session, evaluation_id)
+    if view is None:
+        raise PageNotFound("没有这份评分；可能已随抽样框作废，请从“评分”列表进入")
+    return view, state_of(request).rubrics.load(db, view.evaluation.rubric_hash)
+
+
+def version_now(db: Database, view: EvaluationView) -> int:
+    with db.read() as session:
+        now = queries.find_evaluation(session, view.evaluation.id or 0)
+    return now.evaluation.version if now else view.evaluation.version
+
+
+def mode_of(view: EvaluationView, person: Person, *, revise: bool) -> Mode:
+    if person.can("evaluate.score"):
+        if view.evaluation.status == "draft":
+            return Mode.EDIT
+        if view.evaluation.status == "submitted" and revise:
+            return Mode.REVISE
+    return Mode.READ
+
+
+def suggested(view: EvaluationView) -> tuple[SuggestionRef, ...]:
+    return () if view.evaluation.blind else suggestion_refs(view.suggestions)
+
+
+def standing_of(view: EvaluationView, rubric: Rubric, pairs: Pairs) -> Standing:
+    confirmed = [f.fatal_id for f in view.fatals.values() if f.second_confirmed_by is not None]
+    try:
+        given = read_form(pairs, suggested(view))
+        card = preview(rubric, CallType(view.call.call_type), given, confirmed_fatals=confirmed)
+    except CallqaError as e:
+        return Standing(problem=str(e))
+    return Standing(card, find_missing(rubric, given, suggested(view)))
+
+
+def parts(view: EvaluationView, rubric: Rubric, standing: Standing) -> dict[str, Any]:
+    """What the score, the points of every item and the list of what is missing are drawn from."""
+    call_type = CallType(view.call.call_type)
+    return {
+        "standing": standing,
+        "grade_labels": GRADE_LABELS,
+        "na_warn_ratio": rubric.scoring.na_warn_ratio,
+        "places": [i.item_id for i in rubric.items_for(call_type)],
+        "fatal_places": [f.fatal_id for f in rubric.fatal_items_for(call_type)],
+    }
+
+
+def form_page(
+    request: Request,
+    db: Database,
+    view: EvaluationView,
+    rubric: Rubric,
+    shown: ShownForm,
+    *,
+    mode: Mode,
+    notice: Notice = Notice(),
+    status_code: int = 200,
+) -> Response:
+    call_type = CallType(view.call.call_type)
+    suggestions = () if view.evaluation.blind else view_suggestions(view.suggestions, rubric)
+    by_item: dict[str, list[SuggestionView]] = {}
+    for suggestion in suggestions:
+        by_item.setdefault(suggestion.item_id, []).append(suggestion)
+    with db.read() as session:
+        rows = queries.queue_around(session, view.evaluation)
+    standing = standing_of(view, rubric, [(k, v) for k, v in shown.fields.items() if k not in ("c_at", "c_text")])
+    if notice.missing:
+        standing = Standing(standing.card, notice.missing, standing.problem)
+    place = next((row.position for row in rows if row.call.call_id == view.call.call_id), None)
+    return page(
+        request,
+        "evaluate/form.html",
+        status_code=status_code,
+        view=view,
+        rubric=rubric,
+        mode=mode,
+        status_labels=STATUS_LABELS,
+        shown=shown,
+        notice=notice,
+        stages=in_call_order(rubric, call_type),
+        fatal_items=rubric.fatal_items_for(call_type),
+        suggestions=suggestions,
+        by_item=by_item,
+        queue=rows,
+        place=place,
+        before=rows[place - 2] if place and place > 1 else None,
+        after=rows[place] if place and place < len(rows) else None,
+        next_open=first_open(rows[place:] if place else []),
+        weighty=lambda item, option: needs_evidence(rubric, item, option),
+        **parts(view, rubric, standing),
+    )
+
+
+def first_open(rows: Sequence[QueueRow]) -> QueueRow | None:
+    return next((row for row in rows if not row.is_done), None)
