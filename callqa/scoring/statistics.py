@@ -347,7 +347,9 @@ def _mean_of(known: Sequence[StratumSample]) -> float:
     return sum(s.size * s.mean for s in known) / sum(s.size for s in known)
 
 
-def _without_interval(known: Sequence[StratumSample], basis: Basis, lost: float, notes: tuple[str, ...] = ()) -> Estimate:
+def _without_interval(
+    known: Sequence[StratumSample], basis: Basis, lost: float, notes: tuple[str, ...] = ()
+) -> Estimate:
     said = (BASIS_NOTES[basis], *notes, *_uncovered_note(lost))
     n, size = sum(s.n for s in known), sum(s.size for s in known)
     return Estimate(_mean_of(known), None, None, None, None, n, size, basis, lost, said)

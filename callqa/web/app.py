@@ -18,7 +18,21 @@ from fastapi.staticfiles import StaticFiles
 from callqa.config import Settings
 from callqa.errors import ConfigError
 from callqa.store.db import Database
-from callqa.web import auth, calls, error_pages, evaluate, home, links, live, media, people, report, sampling, system, tickets
+from callqa.web import (
+    auth,
+    calls,
+    error_pages,
+    evaluate,
+    home,
+    links,
+    live,
+    media,
+    people,
+    report,
+    sampling,
+    system,
+    tickets,
+)
 from callqa.web.deps import WebState
 from callqa.web.guard import Guard
 from callqa.web.templating import build_templates
