@@ -16,8 +16,8 @@ EVERYTHING = {"*"}
 
 # room -> what of ours it may import besides itself. The longest room name that fits a module is its room.
 MAY_IMPORT: dict[str, set[str]] = {
-    **{word: WORDS for word in WORDS},
-    **{contract: WORDS | CONTRACTS for contract in CONTRACTS},
+    **dict.fromkeys(WORDS, WORDS),
+    **dict.fromkeys(CONTRACTS, WORDS | CONTRACTS),
     "config": WORDS,
     "sip": WORDS | CONTRACTS,
     "sip.process": WORDS | CONTRACTS | {"sip", "config"},
