@@ -255,7 +255,8 @@ class CallBook:
         """Note what the finalizer made of a spool of this run. True when the call is complete."""
         if result.error:
             text = f"通话 {spool.stem} 的录音没有整理成功（{result.error}）"
-            self._faults.tell(text + ("，稍后再试" if result.again else "；原始数据已保留"), call_id=spool.stem)
+            kept = "；原始数据已保留" if spool.exists() else "；原始数据也不在了"
+            self._faults.tell(text + ("，稍后再试" if result.again else kept), call_id=spool.stem)
             if not result.again:
                 self.forget(spool.stem)
             return False

@@ -3,7 +3,8 @@
 The event loop appends records to memory; every FLUSH_S they go to the writing thread. A second thread syncs what was
 written once a second, and syncs and closes files that are done. A kill -9 loses at most what was not yet handed over and
 written: some tens of milliseconds. A write that fails is told as a fault and the file is cut back to its last whole
-record: packets are dropped then, marks are tried again, and the call goes on.
+record: packets are dropped then, marks are tried again, and the call goes on. A file whose marks are not all written is
+not closed: a call that came and went while the disk was full still gets its sidecar, which says so, when there is room.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ log = logging.getLogger(__name__)
 
 FLUSH_S = 0.02
 SYNC_S = 1.0
+CLOSE_AGAIN_S = 5.0  # a file that cannot be finished (disk full) is tried again so often
 # Six minutes of twenty calls: a disk that stands still longer than that is broken.
 MAX_WAITING_BYTES = 128 << 20
 
@@ -55,6 +57,7 @@ class DiskWriter:
         self._taken_bytes = 0  # counted in the writing thread
         self._timer: asyncio.TimerHandle | None = None
         self._endings: SimpleQueue[_Job] = SimpleQueue()
+        self._stopping = False
         self._threads = [
             threading.Thread(target=self._write_forever, name="spool-write", daemon=True),
             threading.Thread(target=self._sync_forever, name="spool-sync", daemon=True),
@@ -87,12 +90,13 @@ class DiskWriter:
     def discard(self, file: SpoolFile) -> None:
         """Close and delete: nobody answered, there is nothing to record."""
         file.records, file.marks = [], []
-        self._jobs.put(lambda: self._pass_on(file, lambda: self._discard(file)))
+        self._jobs.put(lambda: self._endings.put(lambda: self._discard(file)))
 
     def stop(self) -> None:
         """Write and sync everything, then end both threads. Blocks for as long as the disk needs."""
         if self._timer is not None:
             self._timer.cancel()
+        self._stopping = True
         self.flush()
         for file in list(self._open):
             self.close(file, lambda: None)
@@ -120,17 +124,20 @@ class DiskWriter:
         if not records:
             return
         if self._queued_bytes - self._taken_bytes > MAX_WAITING_BYTES:
-            self._trouble(file, "磁盘写入太慢，积压过多")
+            if not file.failed:
+                self._trouble(file, "磁盘写入太慢，积压过多")
+            file.failed = True
             records = marks
         data = b"".join(records)
         self._queued_bytes += len(data)
         self._jobs.put(lambda: self._write(file, data, marks))
 
     def _trouble(self, file: SpoolFile, reason: str) -> None:
-        if not file.failed:
-            file.failed = True
-            log.error("spool %s: %s", file.path.name, reason)
-            self._on_fault(file.path, reason)
+        log.error("spool %s: %s", file.path.name, reason)
+        self._on_fault(file.path, reason)
+
+    def _close_later(self, file: SpoolFile, ending: Callable[[], None]) -> None:
+        self._loop.call_later(CLOSE_AGAIN_S, lambda: self._jobs.put(lambda: self._pass_on(file, ending)))
 
     # -- in the threads ---------------------------------------------------------------------------------------------
 
@@ -140,7 +147,7 @@ class DiskWriter:
 
     def _write_forever(self) -> None:
         while (job := self._jobs.get()) is not None:
-            job()
+            _run(job)
         self._endings.put(None)
 
     def _write(self, file: SpoolFile, data: bytes, marks: list[bytes]) -> None:
@@ -154,7 +161,9 @@ class DiskWriter:
             file.carry += marks
             if file.descriptor >= 0:
                 _cut_back(file)
-            self._in_loop(lambda: self._trouble(file, reason))
+            if not file.failed:
+                self._in_loop(lambda: self._trouble(file, reason))
+            file.failed = True
 
     def _append(self, file: SpoolFile, data: bytes) -> None:
         if file.descriptor < 0:
@@ -169,22 +178,26 @@ class DiskWriter:
         """The last write of a file, in the writing thread; the syncing thread ends it."""
         if file.carry:
             self._write(file, b"", [])
+        if file.carry and not self._stopping:
+            self._in_loop(lambda: self._close_later(file, ending))
+            return
         self._endings.put(ending)
 
     def _close(self, file: SpoolFile, then: Callable[[], None]) -> None:
         self._open.pop(file, None)
         if file.descriptor >= 0:
             self._sync(file)
-            os.close(file.descriptor)
-            file.descriptor = -1
+            _close_descriptor(file)
         self._in_loop(then)
 
     def _discard(self, file: SpoolFile) -> None:
         self._open.pop(file, None)
         if file.descriptor >= 0:
-            os.close(file.descriptor)
-            file.descriptor = -1
-        file.path.unlink(missing_ok=True)
+            _close_descriptor(file)
+        try:
+            file.path.unlink(missing_ok=True)
+        except OSError as e:  # nothing is lost by it: the next start finds the spool, and the journal knows the call
+            log.warning("spool %s cannot be deleted: %s", file.path.name, e)
 
     def _sync_forever(self) -> None:
         due = time.monotonic() + SYNC_S
@@ -193,7 +206,7 @@ class DiskWriter:
                 ending = self._endings.get(timeout=max(0.0, due - time.monotonic()))
                 if ending is None:
                     return
-                ending()
+                _run(ending)
             except Empty:
                 due = time.monotonic() + SYNC_S
                 for file in list(self._open):
@@ -207,6 +220,21 @@ class DiskWriter:
         except OSError as e:
             reason = e.strerror or str(e)
             self._in_loop(lambda: self._trouble(file, reason))
+
+
+def _run(job: Callable[[], None]) -> None:
+    try:
+        job()
+    except Exception:  # the worker loop: trouble with one file must not stop the writing of all others
+        log.exception("spool thread")
+
+
+def _close_descriptor(file: SpoolFile) -> None:
+    descriptor, file.descriptor = file.descriptor, -1
+    try:
+        os.close(descriptor)
+    except OSError as e:
+        log.error("spool %s: %s", file.path.name, e)
 
 
 def _cut_back(file: SpoolFile) -> None:

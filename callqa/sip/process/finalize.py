@@ -38,10 +38,18 @@ def finalise(recordings: Path, spool: Path, *, recovered: bool) -> CallStory:
         return story
     stereo = to_stereo(records)
     target.parent.mkdir(parents=True, exist_ok=True)
+    if recovered:
+        _clear(target)
     recording = _save_master(recordings, relative.with_suffix(".wav"), stereo) if stereo.heard else None
     sidecar = sidecar_of(story, stereo, recording, recovered=recovered, recorder=f"callqa {__version__}")
     save_sidecar(target, sidecar)
     return story
+
+
+def _clear(target: Path) -> None:
+    """Delete what a finalizer that was killed had half written."""
+    for left in target.parent.glob(f".{target.stem}.*.tmp"):
+        left.unlink(missing_ok=True)
 
 
 def _save_master(recordings: Path, relative: PurePath, stereo: Stereo) -> Recording:
@@ -62,6 +70,9 @@ def _work_off(recordings: Path, job: dict[str, Any]) -> dict[str, Any]:
         story = finalise(recordings, Path(job["spool"]), recovered=job["recovered"])
     except SpoolError as e:
         return {"error": str(e), "again": False}
+    except FileNotFoundError as e:
+        spool = Path(job["spool"])  # gone for good, or is the whole folder away (a mount)?
+        return {"error": f"文件 {e.filename} 不见了", "again": spool.exists() or not spool.parent.is_dir()}
     except (OSError, MemoryError) as e:
         return {"error": str(e) or type(e).__name__, "again": True}
     started = story.started

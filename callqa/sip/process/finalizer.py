@@ -74,6 +74,8 @@ class Finalizer:
                 if result.again:
                     self._try_later(spool, recovered)
                 self._on_done(spool, recovered, result)
+            except Exception:  # the worker loop: one call's trouble must not keep the others from being finished
+                log.exception("finalizer: %s", spool.name)
             finally:
                 self._jobs.task_done()
 

@@ -71,7 +71,14 @@ def note_recovered(journal: JournalWriter, spool: Path, result: Finalised, ended
         return
     facts = {**result.facts, "reason": "录音服务重新启动", "sip_status": 503}
     journal.append(JournalKind.CALL_UNANSWERED, at_ms, result.call_id, **facts)
-    spool.unlink(missing_ok=True)
+    _delete(spool)
+
+
+def _delete(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as e:
+        log.warning("spool %s cannot be deleted: %s", path.name, e)
 
 
 def _started_of(path: Path) -> StartedMark | None:

@@ -1,0 +1,191 @@
+"""Disks that refuse: what is written later is whole, no thread dies of it, and every call still ends in a file."""
+
+import asyncio
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from callqa import sidecar as sidecar_module
+from callqa.sidecar import load_sidecar
+from callqa.sip.media.spool import (
+    MAGIC,
+    FaultMark,
+    PacketRecord,
+    encode_mark,
+    encode_packet,
+    read_records,
+    sidecar_path,
+)
+from callqa.sip.process import disk as disk_module
+from callqa.sip.process.disk import DiskWriter
+from callqa.sip.process.finalize import finalise
+from callqa.sip.process.finalizer import Finalised, Finalizer
+from tests.media.builders import Sender, call
+
+RECORDS = call(Sender(0, 50).records() + Sender(1, 50, seed=2, ssrc=5).records(), 1000)
+
+
+class FullDisk:
+    """os.write that fails while `full`, after half of what it was given when `half`."""
+
+    def __init__(self, monkeypatch):
+        self.full = False
+        self.refused = 0
+        self._write = os.write
+        monkeypatch.setattr(disk_module.os, "write", self)
+
+    def __call__(self, descriptor, data):
+        if not self.full:
+            return self._write(descriptor, data)
+        self.refused += 1
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+async def closed(disk, file):
+    done = asyncio.Event()
+    disk.close(file, done.set)
+    async with asyncio.timeout(10):
+        await done.wait()
+
+
+def test_a_call_within_a_full_disk_still_gets_its_sidecar_once_there_is_room(tmp_path, monkeypatch):
+    """Started, answered and ended while nothing could be written: its marks were thrown away with the open file."""
+    monkeypatch.setattr(disk_module, "CLOSE_AGAIN_S", 0.01)
+    device = FullDisk(monkeypatch)
+    path = tmp_path / "a.spool"
+
+    async def story():
+        def tell(where: Path, reason: str) -> None:
+            disk.append_mark(file, encode_mark(FaultMark(at_ns=10**10, text=f"录音写盘失败（{reason}），录音有缺口")))
+
+        disk = DiskWriter(asyncio.get_running_loop(), tell)
+        file = disk.open(path)
+        device.full = True
+        disk.append_mark(file, MAGIC)
+        for record in RECORDS:
+            (disk.append if isinstance(record, PacketRecord) else disk.append_mark)(file, encode(record))
+        disk.flush()
+        while not device.refused:
+            await asyncio.sleep(0.005)
+        await asyncio.sleep(0)  # the fault is told in the loop
+        done = asyncio.Event()
+        disk.close(file, done.set)
+        before = device.refused
+        while device.refused < before + 3:
+            assert not done.is_set()
+            await asyncio.sleep(0.005)
+        device.full = False
+        async with asyncio.timeout(10):
+            await done.wait()
+        disk.stop()
+
+    asyncio.run(story())
+    told = finalise(tmp_path, path, recovered=False)
+    sidecar = load_sidecar(tmp_path / sidecar_path(told.started))
+    assert sidecar.ended_at_ms - sidecar.answered_at_ms == 1000
+    assert sidecar.recording is None
+    assert any("No space left on device" in fault for fault in sidecar.faults)
+
+
+def test_a_recorder_stopped_on_a_full_disk_stops(tmp_path, monkeypatch):
+    device = FullDisk(monkeypatch)
+
+    async def story():
+        disk = DiskWriter(asyncio.get_running_loop(), lambda path, reason: None)
+        file = disk.open(tmp_path / "a.spool")
+        device.full = True
+        disk.append_mark(file, MAGIC)
+        disk.close(file, lambda: None)
+        disk.stop()
+
+    asyncio.run(story())
+    assert device.refused
+
+
+def test_a_spool_that_cannot_be_deleted_or_closed_stops_no_other(tmp_path, monkeypatch):
+    """Either killed the thread that finishes files: no call after it was ever finalised."""
+    real_unlink, real_close = Path.unlink, os.close
+
+    def refuse(path, missing_ok=False):
+        if path.name == "a.spool":
+            raise OSError(errno.EROFS, "Read-only file system")
+        real_unlink(path, missing_ok)
+
+    def close_badly(descriptor):
+        real_close(descriptor)
+        raise OSError(errno.EIO, "Input/output error")
+
+    async def story():
+        disk = DiskWriter(asyncio.get_running_loop(), lambda path, reason: None)
+        monkeypatch.setattr(Path, "unlink", refuse)
+        first = disk.open(tmp_path / "a.spool")
+        disk.append(first, MAGIC)
+        disk.flush()
+        disk.discard(first)
+        second = disk.open(tmp_path / "b.spool")
+        disk.append(second, MAGIC)
+        monkeypatch.setattr(disk_module.os, "close", close_badly)
+        await closed(disk, second)
+        monkeypatch.setattr(disk_module.os, "close", real_close)
+        third = disk.open(tmp_path / "c.spool")
+        disk.append(third, MAGIC + encode_packet(0, 1, b"x"))
+        await closed(disk, third)
+        disk.stop()
+
+    asyncio.run(story())
+    assert len(list(read_records((tmp_path / "c.spool").read_bytes()))) == 1
+
+
+def test_a_result_nobody_can_take_does_not_end_the_finalizer(tmp_path, monkeypatch):
+    async def story():
+        done = []
+
+        def on_done(spool, recovered, result):
+            done.append(spool.name)
+            if len(done) == 1:
+                raise OSError(errno.EROFS, "Read-only file system")
+
+        async def answer(self, spool, recovered):
+            return Finalised(call_id=spool.stem)
+
+        monkeypatch.setattr(Finalizer, "_ask", answer)
+        finalizer = Finalizer(tmp_path, on_done)
+        for name in ("a.spool", "b.spool"):
+            finalizer.submit(tmp_path / name)
+        await finalizer.stop(5)
+        return done
+
+    assert asyncio.run(story()) == ["a.spool", "b.spool"]
+
+
+def test_a_failed_write_leaves_no_half_file_behind(tmp_path, monkeypatch):
+    """On a full disk every restart left another half master, and so kept it full."""
+
+    def fail(descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(sidecar_module.os, "fsync", fail)
+    with pytest.raises(OSError, match="No space"):
+        sidecar_module.write_atomically(tmp_path / "master", b"x" * 1000)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_finalizer_had_half_written_is_cleared(tmp_path):
+    spool = tmp_path / "x.spool"
+    spool.write_bytes(MAGIC + b"".join(encode(r) for r in RECORDS))
+    path = tmp_path / sidecar_path(RECORDS[0])
+    path.parent.mkdir(parents=True)
+    half = path.parent / f".{path.stem}.wav.12345.tmp"
+    half.write_bytes(b"RIFF")
+    other = path.parent / ".20261122T000000000Z-T-2.wav.12345.tmp"
+    other.write_bytes(b"RIFF")
+    finalise(tmp_path, spool, recovered=True)
+    assert sorted(p.name for p in path.parent.iterdir()) == sorted((other.name, path.name, f"{path.stem}.wav"))
+
+
+def encode(record):
+    if isinstance(record, PacketRecord):
+        return encode_packet(record.channel, record.arrival_ns, record.data)
+    return encode_mark(record)
