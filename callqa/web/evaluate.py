@@ -17,10 +17,10 @@ from callqa.store.queries import evaluate as queries
 from callqa.store.queries.evaluate import EvaluationView
 from callqa.usecases import evaluate
 from callqa.usecases.evaluate_input import EvaluationInput, IncompleteError
-from callqa.web.deps import DbDep, NavItem, NowDep, Person, PersonDep, own_path, page, redirect, require
+from callqa.usecases.note_access import note_access
+from callqa.web.deps import DbDep, NavItem, NowDep, PageNotFound, Person, PersonDep, own_path, page, redirect, require
 from callqa.web.evaluate_form import ShownForm, read_form, write_form
 from callqa.web.evaluate_page import (
-    STRATUM_LABELS,
     Notice,
     first_open,
     form_page,
@@ -32,7 +32,9 @@ from callqa.web.evaluate_page import (
     suggested,
     version_now,
 )
+from callqa.web.evaluate_queue import QUEUE_HEAD, STRATUM_LABELS, only, progress_of, queue_cells
 from callqa.web.format import agent_label, points
+from callqa.web.tables import csv_answer
 
 router = APIRouter(prefix="/evaluate")
 NAV = (NavItem("评分", "/evaluate", "evaluate.view", "score"),)
@@ -49,11 +51,10 @@ PairsDep = Annotated[list[tuple[str, str]], Depends(_pairs)]
 def queue(request: Request, db: DbDep, month: str = "", state: str = "") -> Response:
     """A month's sample, drawn call by drawn call; state: open | done."""
     with db.read() as session:
-        frame = queries.drawn_frame(session, str(Month.parse(month)) if month else None)
-        rows = queries.sample_queue(session, frame.id) if frame and frame.id else []
+        frame, rows = queries.drawn_queue(session, str(Month.parse(month)) if month else None)
         fatals = queries.pending_fatals(session)
         months = queries.drawn_months(session)
-    shown = [row for row in rows if state not in ("open", "done") or row.is_done == (state == "done")]
+    done = [row for row in rows if row.is_done]
     return page(
         request,
         "evaluate/queue.html",
@@ -61,21 +62,39 @@ def queue(request: Request, db: DbDep, month: str = "", state: str = "") -> Resp
         month=Month.parse(frame.month) if frame else None,
         months=[Month.parse(m) for m in months],
         rows=rows,
-        shown=shown,
+        shown=only(rows, state),
         state=state,
-        done=sum(row.is_done for row in rows),
+        done=len(done),
         fatals=fatals,
         status_labels=STATUS_LABELS,
         stratum_labels=STRATUM_LABELS,
+        **progress_of(done),
     )
+
+
+@router.get("/export", dependencies=[require("evaluate.view")])
+def export(db: DbDep, person: PersonDep, now_ms: NowDep, month: str = "", state: str = "") -> Response:
+    """What the queue shows, as CSV; written to the audit chain."""
+    with db.read() as session:
+        frame, rows = queries.drawn_queue(session, str(Month.parse(month)) if month else None)
+    if frame is None:
+        raise PageNotFound("还没有抽取样本，没有可导出的内容")
+    note_access(
+        db,
+        actor=person.username,
+        action="evaluation.export",
+        subject=frame.month,
+        detail={"state": state, "rows": len(rows)},
+        now_ms=now_ms,
+    )
+    return csv_answer(f"{Month.parse(frame.month).label}抽检评分.csv", QUEUE_HEAD, queue_cells(only(rows, state)))
 
 
 @router.get("/next", dependencies=[require("evaluate.score")])
 def next_call(request: Request, db: DbDep, month: str = "") -> Response:
     """The first drawn call without a submitted evaluation."""
     with db.read() as session:
-        frame = queries.drawn_frame(session, str(Month.parse(month)) if month else None)
-        rows = queries.sample_queue(session, frame.id) if frame and frame.id else []
+        _, rows = queries.drawn_queue(session, str(Month.parse(month)) if month else None)
     row = first_open(rows)
     if row is not None:
         return redirect(f"/evaluate/call/{row.call.call_id}")

@@ -35,7 +35,6 @@ from callqa.web.format import points
 from callqa.web.suggestion_view import SuggestionView, view_suggestions
 
 GRADE_LABELS = {"excellent": "优秀", "good": "良好", "qualified": "合格", "failed": "不合格"}
-STRATUM_LABELS = {"risk": "风险", "callback": "回访", "normal": "普通"}
 
 
 class Mode(StrEnum):

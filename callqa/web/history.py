@@ -17,6 +17,7 @@ ACTION_LABELS = {
     "evaluation.save": "暂存评分",
     "evaluation.submit": "提交评分",
     "evaluation.revise": "修改评分",
+    "evaluation.export": "导出评分列表",
     "evaluation.release": "发布评分",
     "evaluation.fatal": "认定致命项",
     "evaluation.fatal_confirmed": "第二人确认致命项",
@@ -44,6 +45,8 @@ ACTION_LABELS = {
     "ingest.fault": "入库异常",
     "spool.free": "清理已归档的原始媒体",
     "report.publish": "生成月度质检报告",
+    "report.text": "填写月度报告文字",
+    "report.export": "下载月度报告",
 }
 
 

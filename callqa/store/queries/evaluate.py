@@ -96,6 +96,12 @@ def drawn_months(session: Session) -> Sequence[str]:
     ).all()
 
 
+def drawn_queue(session: Session, month: str | None = None) -> tuple[SamplingFrame | None, list[QueueRow]]:
+    """The newest revealed frame, of one month or of any, and its queue."""
+    frame = drawn_frame(session, month)
+    return frame, sample_queue(session, frame.id) if frame is not None and frame.id is not None else []
+
+
 def sample_queue(session: Session, frame_id: int) -> list[QueueRow]:
     """The sample in scoring order: agent by agent, rank by rank; reserves in use included."""
     rows = session.exec(

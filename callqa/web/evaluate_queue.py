@@ -1,0 +1,66 @@
+"""The scoring queue as shown and exported. Pure."""
+
+from collections.abc import Iterable, Sequence
+from statistics import fmean, median
+from typing import Any
+
+from callqa.periods import say_instant
+from callqa.scoring.evaluation import STATUS_LABELS, Status
+from callqa.store.queries.evaluate import QueueRow
+from callqa.web.format import agent_label, call_type_label, points
+
+STRATUM_LABELS = {"risk": "风险", "callback": "回访", "normal": "普通"}
+QUEUE_HEAD = (
+    "序",
+    "录音编号",
+    "通话开始",
+    "坐席",
+    "类型",
+    "层",
+    "抽取方式",
+    "时长秒",
+    "机器建议",
+    "状态",
+    "质量分",
+    "最终分",
+)
+
+
+def only(rows: Sequence[QueueRow], state: str) -> list[QueueRow]:
+    """The rows of one state, open or done; any other word gives all."""
+    return [row for row in rows if state not in ("open", "done") or row.is_done == (state == "done")]
+
+
+def progress_of(done: Sequence[QueueRow]) -> dict[str, Any]:
+    """How the scoring goes: plain mean of the quality scores, and how long a call takes against its length."""
+    scores = [
+        row.evaluation.quality_score for row in done if row.evaluation and row.evaluation.quality_score is not None
+    ]
+    elapsed = [row.evaluation.elapsed_ms for row in done if row.evaluation and row.evaluation.elapsed_ms]
+    lengths = [row.call.duration_ms for row in done if row.call.duration_ms]
+    return {
+        "mean_quality": fmean(scores) if scores else None,
+        "median_elapsed_ms": int(median(elapsed)) if elapsed else None,
+        "median_duration_ms": int(median(lengths)) if lengths else None,
+    }
+
+
+def queue_cells(rows: Iterable[QueueRow]) -> list[tuple[object, ...]]:
+    """The exported cells of each row."""
+    return [
+        (
+            row.position,
+            row.call.call_id,
+            say_instant(row.call.started_at_ms),
+            agent_label(row.call.agent_no, row.agent_name),
+            call_type_label(row.call.call_type),
+            STRATUM_LABELS[row.entry.stratum],
+            "递补" if row.entry.kind == "reserve" else "随机",
+            (row.call.duration_ms or 0) // 1000,
+            row.suggestions,
+            STATUS_LABELS[Status(row.evaluation.status)] if row.evaluation else "未评",
+            points(row.evaluation.quality_score) if row.is_done and row.evaluation else "",
+            points(row.evaluation.final_score) if row.is_done and row.evaluation else "",
+        )
+        for row in rows
+    ]
