@@ -123,10 +123,11 @@ def _sounds_like(wanted: tuple[str, ...], heard: tuple[str, ...], allowed: int) 
 @lru_cache(maxsize=65536)
 def near_syllable(a: str, b: str) -> bool:
     """Whether two toneless syllables are often taken for each other (shi/si, nan/lan, xin/xing)."""
-    return a == b or _blurred(a) == _blurred(b)
+    return a == b or blurred_syllable(a) == blurred_syllable(b)
 
 
-def _blurred(syllable: str) -> str:
+def blurred_syllable(syllable: str) -> str:
+    """A toneless syllable without what speakers and engines mix up: zh/z, n/l, -ng/-n."""
     for heavy, light in _NEAR_INITIALS:
         if syllable.startswith(heavy):
             syllable = light + syllable[len(heavy) :]

@@ -395,11 +395,111 @@ def test_speech_without_text_is_not_taken_for_silence() -> None:
     assert result.state is State.NOT_CHECKED and "没有文字" in result.explanation
 
 
-def test_an_unclear_grunt_hides_no_long_phrase() -> None:
+WORDS = "op: keyword_any, role: agent, params: {words: [%s]}"
+
+
+def test_an_unclear_grunt_hides_nothing_that_sounds_otherwise() -> None:
+    """嗯，行 written as 那先: half a second has room for 再见, but its sounds are others. The miss says so."""
     facts = call(GREETING, CITIZEN, "a? 13-13.5 那先。")
-    check = "op: keyword_any, role: agent, params: {words: [%s]}"
-    assert run_check(check % "还有其他", facts).results[0].state is State.MISS
-    assert run_check(check % "再见", facts).results[0].state is State.NOT_CHECKED
+    for word in ("还有其他", "再见"):
+        result = run_check(WORDS % word, facts).results[0]
+        assert (
+            result.state is State.MISS and "另有 1 句识别不可靠（如 0:13），但时长或读音与此不符" in result.explanation
+        )
+    assert run_check(WORDS % "那些", facts).results[0].state is State.NOT_CHECKED
+
+
+def test_doubtful_words_that_sound_like_it_may_be_it() -> None:
+    facts = call(CITIZEN, "a 6-10 好的您说。", "a? 13-15 要您走等了弟姐。")
+    result = run_check(WORDS % "让您久等了", facts).results[0]
+    assert result.state is State.NOT_CHECKED
+    assert result.explanation == "没有听到，但0:13 有一句识别不可靠（“要您走等了”），不能排除“让您久等了”，待人工"
+
+
+def test_below_the_gate_only_the_length_counts() -> None:
+    facts = call(CITIZEN, "a 13-17 好的您说。", "a~ 18-19 嗯行吧就这样。")
+    assert run_check(WORDS % "感谢您的来电再见", facts).results[0].state is State.NOT_CHECKED  # eight in a second
+    assert run_check(WORDS % "感谢您的来电，祝您再见", facts).results[0].state is State.MISS
+
+
+@pytest.mark.parametrize(
+    ("said", "word", "state"),
+    [
+        ("请问您对结果买一码", "满意", "not_checked"),
+        ("一号，水务热线", "你好", "not_checked"),
+        ("锅号八零三", "工号", "not_checked"),
+        ("您好，水污认线", "水务热线", "not_checked"),
+        ("请问您贵姓啊", "请问您对", "miss"),  # other words
+        ("您的电话是多少", "那边的电话是", "miss"),
+        ("大家绕着走", "再见", "miss"),
+    ],
+)
+def test_clear_words_that_sound_alike_are_no_miss(said: str, word: str, state: str) -> None:
+    facts = call(CITIZEN, f"a 13-17 {said}")
+    assert run_check(WORDS % word, facts).results[0].state == state
+
+
+def test_an_accusation_is_not_sought_behind_clear_words() -> None:
+    facts = call(GREETING, CITIZEN, "a 13-18 不归我们广。")
+    check = "op: keyword_any, role: agent, params: {lexicon: taboo_shirk}"
+    assert run_check(check, facts).results[0].state is State.MISS
+
+
+def test_a_pattern_is_sought_by_sound_too() -> None:
+    check = 'op: regex, role: agent, params: {pattern: "(电话|号码)(是|报).{0,3}吗"%s}'
+    garbled = call(GREETING, "c 6-12 喂你好", "a 13-16 您的号买是八零一卖")
+    assert "与“号码是吗”读音相近" in run_check(check % "", garbled).results[0].explanation
+    assert run_check(check % "", call(GREETING, "c 6-12 喂", "a 13-16 请问您贵姓")).results[0].state is State.MISS
+    ruled_out = run_check(check % ', not_pattern: "号买"', garbled).results[0]
+    assert ruled_out.state is State.MISS
+
+
+@pytest.mark.parametrize(
+    ("line", "state"),
+    [
+        ("c 6-12 将下去指方熊平毕街东里外如酒洞", "unsure"),  # nearly the same by sound
+        ("c 6-12 将下去指方熊平毕街东里外如十栋", "miss"),  # another number
+        ("c 6-12 江夏区金桥大道平安里九栋", "miss"),  # other names
+    ],
+)
+def test_an_address_that_sounds_alike_is_no_mismatch(line: str, state: str) -> None:
+    facts = call(GREETING, line, duration_s=30, ticket=replace(TICKET, location="纸坊街熊廷弼街东林外庐九栋"))
+    assert facts.transcript is not None
+    garbled = tuple(replace(u, confidence=0.75) for u in facts.transcript.utterances)
+    facts = replace(facts, transcript=replace(facts.transcript, utterances=garbled))
+    check = "op: ticket_match, params: {fields: [location], min_score: 90}"
+    assert run_check(check, facts).results[0].state == state
+
+
+def test_a_matter_that_sounds_alike_is_no_other_matter() -> None:
+    ticket = replace(TICKET, matter_category="排水")
+    check = "op: ticket_match, params: {fields: [matter_category], min_score: 60}"
+    facts = call(GREETING, "c 6-12 有个紧盖不见了，写着自来水", ticket=ticket)
+    assert run_check(check, facts).results[0].state is State.UNSURE
+    facts = call(GREETING, "c 6-12 写着自来水", ticket=ticket)
+    assert run_check(check, facts).results[0].state is State.MISS
+
+
+def test_a_time_ahead_is_not_when_it_happened() -> None:
+    check = "op: ticket_match, params: {fields: [occurred_at], min_score: 60}"
+    ticket = replace(TICKET, occurred_at_ms=3_600_000)  # 09:00 in Shanghai
+    for said, state in (
+        ("明天早上三点恢复", "unsure"),
+        ("下午三点之前来水", "unsure"),
+        ("每天晚上八点这样", "unsure"),
+        ("下午三点停的", "miss"),
+    ):
+        assert run_check(check, call(GREETING, f"c 6-12 {said}", ticket=ticket)).results[0].state == state
+
+
+def test_hurried_speech_that_could_not_be_read_is_a_hint() -> None:
+    garbled = "我认识过好帮你去你公请问有什么可以帮你中学生体室咱有情况我已经登记了白时公司会将三十分钟"
+    facts = call(f"a? 0-4.5 {garbled}", CITIZEN)
+    check = "op: speech_rate, role: agent, params: {per: call, max_cpm: 400, min_cpm: 120, min_chars: 40}"
+    (suggestion,) = run_check(check, facts).suggestions
+    assert suggestion.level is Level.HINT and "请核听" in suggestion.reason
+    slow = call(f"a? 0-30 {garbled}", CITIZEN)  # too few written: nothing follows
+    assert run_check(check, slow).results[0].state is State.NOT_CHECKED
 
 
 def test_a_mono_recording_is_not_judged() -> None:

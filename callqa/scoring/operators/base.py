@@ -4,16 +4,16 @@ A finding is hit, miss, unsure (the evidence itself is doubtful) or not_checked 
 never lead to a suggestion: not heard is not the same as not said.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from callqa.scoring.acoustics import intersection, joined, total_ms
 from callqa.scoring.criteria import Gate, OperatorCall, Origin, ParamValue, Reach, Role, Scope, Unit, Where
 from callqa.scoring.facts import CallFacts
+from callqa.scoring.hearing import Hidden, Sought, Trust, anything, hidden_in
 from callqa.scoring.lexicon import Lexicon, SoundRule
 from callqa.speech import SPEAKER_LABELS, Gap, GapKind, Span, Speaker, Utterance
-from callqa.text import speech_chars
 from callqa.units import Channel
 
 # A gap or unheard speech shorter than this cannot hide a phrase.
@@ -25,9 +25,7 @@ UNHEARD_SPEECH_MS = 1500
 # An utterance that starts this little before an anchor's end still comes after it.
 ORDER_SLACK_MS = 300
 QUOTE_CHARS = 200
-SHORTEST_WORD = 2
-# A calm agent says 5 to 6 syllables a second: an unclear 嗯，行 of half a second hides no 还有其他.
-SYLLABLES_PER_SECOND = 5
+ANYTHING = anything(2)
 ROLE_LABELS = {Role.AGENT: "坐席", Role.CITIZEN: "诉求人", Role.ANY: "双方"}
 
 
@@ -64,7 +62,7 @@ class Evidence:
 class Hit:
     """One place where an operator found what it looks for. position: the utterance's place in the transcript, if it has one.
 
-    exact is False when only the sound of the words agrees.
+    exact is False when only the sound of the words agrees, or when it rests on an estimate: never more than a hint.
     """
 
     evidence: Evidence
@@ -204,6 +202,17 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Unheard:
+    """Words that were not heard. why: the reason they may have been said all the same, "" when they were not.
+
+    set_aside: for the explanation of a miss: what was unclear but cannot hold them.
+    """
+
+    why: str = ""
+    set_aside: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Scene:
     """A call as operators look at it.
 
@@ -340,28 +349,45 @@ class Scene:
         chosen = sorted(position for position in wanted if _is_of(self.utterances[position], role))
         return Place(self._cover(wanted), tuple(chosen))
 
-    def why_unheard(self, role: Role, place: Place, syllables: int = SHORTEST_WORD) -> str:
-        """Why words of so many syllables may have been said at a place without our having read them; "" when all was heard."""
+    def trust(self, utterance: Utterance) -> Trust:
+        """How far the words of an utterance count as heard."""
+        if not utterance.text or utterance.confidence < self.gate.min_asr_confidence:
+            return Trust.UNREADABLE
+        return Trust.CLEAR if utterance.reliable else Trust.DOUBTFUL
+
+    def unheard(self, role: Role, place: Place, wanted: Sequence[Sought] = ANYTHING, *, exact: bool = False) -> Unheard:
+        """Whether wanted words may have been said at a place without our having read them.
+
+        exact: words that only sound alike are none of these, so that a clear text holds what it says.
+        """
         if self.plain_reading:
-            return ""
+            return Unheard()
         # Parts of speech beside the place do not matter; an utterance at its edge was searched as a whole.
         for channel in channels_of(role):
             gaps = (g for g in self.facts.gaps if not _is_ending(g, self.facts.duration_ms))
             gap = next((gap for gap in gaps if _hides(gap, channel, place.span)), None)
             if gap is not None:
-                return f"{_clock(gap.span)} {SPEAKER_LABELS[_speaker(channel)]}声道有音频缺口"
-        unclear = [
-            utterance
-            for utterance in (self.utterances[position] for position in place.positions)
-            if not self.reliable(utterance) and room_for(utterance) >= syllables
-        ]
-        if unclear:
-            return f"范围内有 {len(unclear)} 句识别不可靠（如 {_clock(unclear[0].span)}）"
+                return Unheard(f"{_clock(gap.span)} {SPEAKER_LABELS[_speaker(channel)]}声道有音频缺口")
+        set_aside = []
+        for position in place.positions:
+            utterance = self.utterances[position]
+            trust = self.trust(utterance)
+            if trust is Trust.CLEAR and exact:
+                continue
+            hidden = hidden_in(wanted, utterance.text, utterance.span.duration_ms, trust)
+            if hidden is not None:
+                return Unheard(_may_hide(utterance, trust, hidden))
+            if trust is not Trust.CLEAR:
+                set_aside.append(utterance)
         for channel in channels_of(role):
             missed = self._unread_speech(channel, place.span)
             if missed is not None:
-                return f"{_clock(missed)} {SPEAKER_LABELS[_speaker(channel)]}有语音但没有文字"
-        return ""
+                return Unheard(f"{_clock(missed)} {SPEAKER_LABELS[_speaker(channel)]}有语音但没有文字")
+        if not set_aside:
+            return Unheard()
+        return Unheard(
+            "", f"另有 {len(set_aside)} 句识别不可靠（如 {_clock(set_aside[0].span)}），但时长或读音与此不符"
+        )
 
     def _unread_speech(self, channel: Channel, span: Span) -> Span | None:
         read = [u.span for u in self.utterances if u.speaker.channel is channel]
@@ -407,10 +433,13 @@ def not_checked(reason: str) -> Finding:
     return Finding(State.NOT_CHECKED, reason)
 
 
-def room_for(utterance: Utterance) -> int:
-    """How many syllables an unclear utterance may hold, by its length and by what was written."""
-    by_time = utterance.span.duration_ms * SYLLABLES_PER_SECOND // 1000
-    return max(by_time, speech_chars(utterance.text))
+def _may_hide(utterance: Utterance, trust: Trust, hidden: Hidden) -> str:
+    at = _clock(utterance.span)
+    what = f"“{hidden.wanted.text}”" if hidden.wanted.text else "所查内容"
+    if trust is Trust.CLEAR:
+        return f"{at} 的“{hidden.behind}”与{what}读音相近"
+    unclear = "有一句无法辨认" if trust is Trust.UNREADABLE else "有一句识别不可靠"
+    return f"{at} {unclear}{f'（“{hidden.behind}”）' if hidden.behind else ''}，不能排除{what}"
 
 
 def channels_of(role: Role) -> tuple[Channel, ...]:

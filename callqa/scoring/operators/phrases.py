@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from callqa.matching import edit_distance
 from callqa.scoring.criteria import OperatorCall
+from callqa.scoring.hearing import Sought, anything, sought
 from callqa.scoring.lexicon import EXACT_ONLY, Lexicon, WordMatch, find_words
 from callqa.scoring.operators.base import (
-    SHORTEST_WORD,
+    ANYTHING,
     Evidence,
     Finding,
     Hit,
@@ -18,9 +20,11 @@ from callqa.scoring.operators.base import (
     Place,
     Scene,
     State,
+    Unheard,
     not_checked,
 )
-from callqa.text import normalised, normalised_with_positions, speech_chars, spoken_with_positions, syllables
+from callqa.scoring.spellings import spellings
+from callqa.text import Normalised, normalised, normalised_with_positions, spoken_with_positions, syllables
 
 _SENTENCE_END = re.compile(r"[。！？!?；;]")
 _PLACEHOLDER = re.compile(r"[×xX]{1,}")
@@ -75,11 +79,15 @@ def _by_words(call: OperatorCall, scene: Scene, place: Place, words: tuple[str, 
     if len(found) >= wanted:
         text = f"只在识别不可靠的语句中听到：{_shown([match.word for _, match in found])}"
         return Finding(State.UNSURE, text, _hits(call, scene, found), looked)
-    unheard = scene.why_unheard(call.role, place, min((speech_chars(word) for word in words), default=SHORTEST_WORD))
-    if unheard:
-        return not_checked(f"没有听到，但{unheard}，待人工")
+    unheard = scene.unheard(call.role, place, tuple(sought(word) for word in words), exact=call.params.lexicon().strict)
+    if unheard.why:
+        return not_checked(f"没有听到，但{unheard.why}，待人工")
     count = f"只听到 {len(found)} 处（要求 {wanted} 处）" if found else "没有听到"
-    return Finding(State.MISS, f"{count}所列词语", _hits(call, scene, clear), looked)
+    return Finding(State.MISS, _missed(f"{count}所列词语", unheard), _hits(call, scene, clear), looked)
+
+
+def _missed(text: str, unheard: Unheard) -> str:
+    return f"{text}（{unheard.set_aside}）" if unheard.set_aside else text
 
 
 def keyword_any(call: OperatorCall, scene: Scene) -> Finding:
@@ -97,16 +105,15 @@ def keyword_all(call: OperatorCall, scene: Scene) -> Finding:
     if blocked:
         return blocked
     place = scene.place(call)
-    parts = [_by_words(call, scene, place, group, 1) for group in call.params.groups("groups")]
+    groups = call.params.groups("groups")
+    parts = [_by_words(call, scene, place, group, 1) for group in groups]
     looked = (scene.searched(call, place),)
-    missing = [
-        "/".join(group)
-        for group, part in zip(call.params.groups("groups"), parts, strict=True)
-        if part.state is State.MISS
-    ]
+    missing = [group for group, part in zip(groups, parts, strict=True) if part.state is State.MISS]
     hits = tuple(hit for part in parts for hit in part.hits)
     if missing:
-        return Finding(State.MISS, f"没有听到：{_shown(missing)}", hits, looked)
+        unheard = scene.unheard(call.role, place, tuple(sought(word) for group in missing for word in group))
+        text = _missed(f"没有听到：{_shown(['/'.join(group) for group in missing])}", unheard)
+        return Finding(State.MISS, text, hits, looked)
     doubtful = next((part for part in parts if part.state is not State.HIT), None)
     if doubtful is not None:
         return Finding(doubtful.state, doubtful.explanation, hits, looked)
@@ -124,29 +131,43 @@ def keyword_none(call: OperatorCall, scene: Scene) -> Finding:
         return Finding(State.MISS, part.explanation, (), tuple(hit.evidence for hit in part.hits))
     if part.state is State.MISS:
         looked = part.searched
-        return Finding(State.HIT, "所列词语一个都没有听到", tuple(Hit(evidence) for evidence in looked), looked)
+        return Finding(State.HIT, part.explanation, tuple(Hit(evidence) for evidence in looked), looked)
     return part
 
 
-def _clear_and_doubtful(
-    call: OperatorCall, scene: Scene, place: Place, quote_of: Callable[[int], Sequence[tuple[str, str]]], name: str
-) -> Finding:
-    """Hit by utterance: quote_of gives (quote, note) for every hit inside the utterance at a position."""
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """What is looked for in single utterances.
+
+    quotes: (quote, note) for every hit inside the utterance at a position. wanted: how it sounds, for what was not read
+    clearly. ruled_out: whether the words at a position rule a hit out whatever else they say.
+    """
+
+    name: str
+    quotes: Callable[[int], Sequence[tuple[str, str]]]
+    wanted: Sequence[Sought]
+    ruled_out: Callable[[int], bool] = lambda _: False
+
+
+def _clear_and_doubtful(call: OperatorCall, scene: Scene, search: _Search) -> Finding:
+    """Hit with a hit in a clear utterance; unsure with one only in doubtful ones; else miss or not_checked."""
+    place = scene.place(call)
     clear: list[Hit] = []
     doubtful: list[Hit] = []
     for position in place.positions:
-        for quote, note in quote_of(position):
+        for quote, note in search.quotes(position):
             hit = Hit(scene.evidence_of(position, call, note, quote), position)
             (clear if scene.reliable(scene.utterances[position]) else doubtful).append(hit)
     looked: tuple[Evidence, ...] = (scene.searched(call, place),)
     if clear:
-        return Finding(State.HIT, f"{name} {len(clear)} 处", tuple(clear), looked)
+        return Finding(State.HIT, f"{search.name} {len(clear)} 处", tuple(clear), looked)
     if doubtful:
-        return Finding(State.UNSURE, f"只在识别不可靠的语句中有{name}", tuple(doubtful), looked)
-    unheard = scene.why_unheard(call.role, place)
-    if unheard:
-        return not_checked(f"没有找到，但{unheard}，待人工")
-    return Finding(State.MISS, f"没有{name}", (), looked)
+        return Finding(State.UNSURE, f"只在识别不可靠的语句中有{search.name}", tuple(doubtful), looked)
+    open_place = replace(place, positions=tuple(p for p in place.positions if not search.ruled_out(p)))
+    unheard = scene.unheard(call.role, open_place, search.wanted)
+    if unheard.why:
+        return not_checked(f"没有找到，但{unheard.why}，待人工")
+    return Finding(State.MISS, _missed(f"没有{search.name}", unheard), (), looked)
 
 
 @lru_cache(maxsize=512)
@@ -162,19 +183,27 @@ def regex(call: OperatorCall, scene: Scene) -> Finding:
     pattern = _compiled(call.params.text("pattern"))
     not_pattern = _compiled(call.params.text("not_pattern")) if call.params.text("not_pattern") else None
 
-    def quotes(position: int) -> Sequence[tuple[str, str]]:
+    def forms(position: int) -> tuple[Normalised, Normalised]:
         text = scene.utterances[position].text
-        forms = (spoken_with_positions(text), normalised_with_positions(text))
-        if not_pattern is not None and any(not_pattern.search(form.text) for form in forms):
+        return spoken_with_positions(text), normalised_with_positions(text)
+
+    def ruled_out(position: int) -> bool:
+        return not_pattern is not None and any(not_pattern.search(form.text) for form in forms(position))
+
+    def quotes(position: int) -> Sequence[tuple[str, str]]:
+        if ruled_out(position):
             return ()
-        for form in forms:
+        text = scene.utterances[position].text
+        for form in forms(position):
             match = pattern.search(form.text)
             if match is not None:
                 start, end = form.original_span(*match.span())
                 return ((_sentence_around(text, start, end), f"命中：{text[start:end]}"),)
         return ()
 
-    return _clear_and_doubtful(call, scene, scene.place(call), quotes, "匹配的语句")
+    sounds = spellings(call.params.text("pattern"))
+    wanted = ANYTHING if sounds is None else sounds
+    return _clear_and_doubtful(call, scene, _Search("匹配的语句", quotes, wanted, ruled_out))
 
 
 @lru_cache(maxsize=1024)
@@ -220,7 +249,8 @@ def similar(call: OperatorCall, scene: Scene) -> Finding:
         best = max((phrase_score(phrase, text) for phrase in phrases), default=0)
         return ((text, f"相似度 {best}"),) if best >= wanted else ()
 
-    return _clear_and_doubtful(call, scene, scene.place(call), quotes, "相近的话术")
+    sounds = tuple(sought(_PLACEHOLDER.sub("", phrase)) for phrase in phrases)
+    return _clear_and_doubtful(call, scene, _Search("相近的话术", quotes, sounds))
 
 
 @lru_cache(maxsize=8192)
@@ -237,7 +267,6 @@ def context_repeat(call: OperatorCall, scene: Scene) -> Finding:
     blocked = scene.blocked(call)
     if blocked:
         return blocked
-    place = scene.place(call)
     look_back, wanted = int(call.params.number("look_back")), call.params.number("min_score")
     nth, min_chars = int(call.params.number("nth", 1)), int(call.params.number("min_chars", 1))
 
@@ -260,7 +289,7 @@ def context_repeat(call: OperatorCall, scene: Scene) -> Finding:
                 out.append((sentence, f"第 {again} 次重复"))
         return out
 
-    return _clear_and_doubtful(call, scene, place, quotes, "重复的内容")
+    return _clear_and_doubtful(call, scene, _Search("重复的内容", quotes, anything(min_chars)))
 
 
 def _describe_words(call: OperatorCall) -> str:

@@ -180,12 +180,13 @@ def speech_rate(call: OperatorCall, scene: Scene) -> Finding:
     min_chars = int(call.params.number("min_chars", 1))
     if call.params.text("per") == "utterance":
         return _rate_by_utterance(call, scene, place, rated, min_chars)
-    chars = sum(speech_chars(scene.utterances[position].text) for position in rated)
-    voiced_ms = sum(_voiced_ms(scene, position) for position in rated)
-    if chars < min_chars or voiced_ms < MIN_VOICED_MS:
-        return not_checked(f"可用文字只有 {chars} 字，不足以算语速，待人工")
-    cpm = chars * MS_PER_MINUTE / voiced_ms
+    chars, voiced_ms = _spoken_in(scene, rated)
     searched = scene.searched(call, place)
+    if chars < min_chars or voiced_ms < MIN_VOICED_MS:
+        return _rate_estimated(call, scene, place, min_chars) or not_checked(
+            f"可用文字只有 {chars} 字，不足以算语速，待人工"
+        )
+    cpm = chars * MS_PER_MINUTE / voiced_ms
     text = f"每分钟 {cpm:.0f} 字"
     if _rate_outside(call, cpm):
         return Finding(
@@ -195,6 +196,31 @@ def speech_rate(call: OperatorCall, scene: Scene) -> Finding:
             (searched,),
         )
     return Finding(State.MISS, text, (), (searched,))
+
+
+def _spoken_in(scene: Scene, positions: Sequence[int]) -> tuple[int, int]:
+    """Characters written and voiced milliseconds of some utterances."""
+    chars = sum(speech_chars(scene.utterances[position].text) for position in positions)
+    return chars, sum(_voiced_ms(scene, position) for position in positions)
+
+
+def _rate_estimated(call: OperatorCall, scene: Scene, place: Place, min_chars: int) -> Finding | None:
+    """Too fast by all that was written, doubtful text included: a hint to listen, as hurried speech is what engines garble.
+
+    They write fewer syllables of it than there were, so that nothing follows from a rate that is not too high.
+    """
+    positions = [position for position in place.positions if scene.utterances[position].text]
+    chars, voiced_ms = _spoken_in(scene, positions)
+    limit = call.params.optional_number("max_cpm")
+    if limit is None or chars < min_chars or voiced_ms < MIN_VOICED_MS:
+        return None
+    cpm = chars * MS_PER_MINUTE / voiced_ms
+    if cpm <= limit:
+        return None
+    text = f"识别多不可靠，估计每分钟 {cpm:.0f} 字，请核听"
+    searched = scene.searched(call, place)
+    hit = Hit(scene.stretch(call, searched.channel, place.span, text, searched.quote), exact=False)
+    return Finding(State.HIT, text, (hit,), (searched,))
 
 
 def _rate_by_utterance(call: OperatorCall, scene: Scene, place: Place, rated: Sequence[int], min_chars: int) -> Finding:
