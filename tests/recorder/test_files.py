@@ -27,7 +27,7 @@ from callqa.sip.process.finalize import finalise
 from callqa.sip.process.identity import call_ids, host_finder
 from callqa.sip.process.journal_writer import JournalWriter, noted_calls
 from callqa.sip.process.ports import PortPool
-from callqa.sip.process.recovery import find_left_over
+from callqa.sip.process.recovery import find_left_over, list_spools
 from tests.media.builders import Sender, call, spool_bytes
 from tests.recorder.harness import free_udp_port
 
@@ -231,7 +231,7 @@ def test_what_a_crash_left_is_found(tmp_path):
     finalise(tmp_path, spools / "done.spool", recovered=False)
     other = RECORDS[0].model_copy(update={"call_id": "20261122T000000000Z-T-2"})
     (spools / "cut.spool").write_bytes(spool_bytes([other, *RECORDS[1:]])[:9000])
-    left = find_left_over(spools, tmp_path, tmp_path / "journal")
+    left = find_left_over(list_spools(spools), tmp_path, tmp_path / "journal")
     assert [p.name for p in left.unfinished] == ["cut.spool"]
     assert [p.name for p in left.damaged] == ["empty.spool"]
     assert [call_id for call_id, _ in left.unannounced] == [RECORDS[0].call_id]

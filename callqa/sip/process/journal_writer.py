@@ -7,7 +7,9 @@ refuses is kept and tried again with the next one, so numbers stay in order and 
 import fcntl
 import logging
 import os
+import re
 from collections import deque
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from callqa.journal import JournalEntry, JournalKind, decode_line, encode_entry
 log = logging.getLogger(__name__)
 
 LOCK_NAME = ".lock"
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
 # Entries kept while the disk refuses: days of them; more would be a broken machine filling its memory.
 MAX_WAITING = 10_000
 
@@ -44,7 +47,12 @@ class JournalWriter:
             raise ConfigError(
                 f"另一个录音服务正在使用 {folder}；请先停掉它，或在 callqa.toml 里改 paths.recordings"
             ) from e
-        self._number = self._last_number()
+        try:
+            self._number = self._last_number()
+            self._reopen()
+        except OSError as e:
+            os.close(self._lock)
+            raise ConfigError(f"流水文件 {e.filename} 不能读写：{e.strerror}；请检查权限或设置 paths.recordings") from e
 
     def append(self, kind: JournalKind, at_ms: int, call_id: str | None = None, **facts: Any) -> bool:
         """Append one entry. False when the disk refuses; it is then tried again with the next."""
@@ -103,15 +111,15 @@ class JournalWriter:
 
     def _last_number(self) -> int:
         """The number of the last whole entry of all files; later days are never passed over."""
-        for path in sorted(self._folder.glob("*.jsonl"), reverse=True):
+        damaged = 0
+        for path in reversed(day_files(self._folder)):
             self._day = max(self._day, path.stem)
-            for line in reversed(path.read_bytes().split(b"\n")):
+            for line in reversed(_whole_lines(path)):
                 entry = decode_line(line)
                 if entry is not None:
-                    self._reopen()
-                    return entry.number
-        self._reopen()
-        return 0
+                    return entry.number + damaged
+                damaged += 1  # it had a number, and the worker may have read it before it was damaged
+        return damaged
 
     def _reopen(self) -> None:
         if self._day:
@@ -121,6 +129,11 @@ class JournalWriter:
 def _encodable(value: Any) -> Any:
     """Half a surrogate pair has no UTF-8 and would stop the journal."""
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+
+
+def _whole_lines(path: Path) -> list[bytes]:
+    """Lines without their newlines; a torn last one is left out."""
+    return path.read_bytes().split(b"\n")[:-1]
 
 
 def _open_whole(path: Path) -> int:
@@ -135,15 +148,26 @@ def _open_whole(path: Path) -> int:
     return descriptor
 
 
-def noted_calls(folder: Path, since_day: str, kind: JournalKind) -> set[str]:
-    """call_ids with an entry of `kind` in the files of `since_day` (YYYY-MM-DD) and later."""
-    mark = f'"{kind.value}"'.encode()
-    found: set[str] = set()
-    for path in folder.glob("*.jsonl"):
-        if path.stem < since_day:
-            continue
-        for line in path.read_bytes().split(b"\n"):
-            entry = decode_line(line) if mark in line else None
-            if entry is not None and entry.kind is kind and entry.call_id:
-                found.add(entry.call_id)
-    return found
+def day_files(folder: Path) -> list[Path]:
+    """The journal's files, oldest first; a copy somebody left beside them is none."""
+    return sorted(path for path in folder.glob("*.jsonl") if _DAY.fullmatch(path.stem))
+
+
+def entries_of(path: Path, *marks: bytes) -> Iterator[JournalEntry]:
+    """The whole entries of one file; with marks only those whose line holds one of them."""
+    for line in path.read_bytes().split(b"\n"):
+        entry = decode_line(line) if not marks or any(mark in line for mark in marks) else None
+        if entry is not None:
+            yield entry
+
+
+def noted_calls(folder: Path, since_day: str, *kinds: JournalKind) -> set[str]:
+    """call_ids with an entry of one of `kinds` in the files of `since_day` (YYYY-MM-DD) and later."""
+    marks = [f'"{kind.value}"'.encode() for kind in kinds]
+    return {
+        entry.call_id
+        for path in day_files(folder)
+        if path.stem >= since_day
+        for entry in entries_of(path, *marks)
+        if entry.kind in kinds and entry.call_id
+    }

@@ -13,7 +13,9 @@ import secrets
 import shutil
 import signal
 import socket
+import ssl
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +37,16 @@ from callqa.sip.process.identity import call_ids, host_finder, new_token, node_n
 from callqa.sip.process.journal_writer import JournalWriter
 from callqa.sip.process.live_door import LiveDoor
 from callqa.sip.process.ports import PortPool
-from callqa.sip.process.recovery import LeftOver, find_left_over, note_recovered, put_aside
-from callqa.sip.process.transport import SipTransport, bind_sip
+from callqa.sip.process.recovery import (
+    LeftOver,
+    find_left_over,
+    list_spools,
+    note_cut_off,
+    note_recovered,
+    put_aside,
+)
+from callqa.sip.process.streams import SipStreams, client_context, server_context
+from callqa.sip.process.transport import SipTransport, bind_sip, bind_sip_stream
 from callqa.sip.useragent import UserAgent, UserAgentSettings
 
 log = logging.getLogger(__name__)
@@ -48,15 +58,23 @@ STOP_GRACE_S = 5.0
 
 def run(settings: Settings) -> int:
     """Record until SIGTERM or SIGINT. Raise ConfigError where a port or folder cannot be had."""
-    sip_socket = bind_sip(settings.sip.listen_host, settings.sip.listen_port)
+    sip = settings.sip
+    sip_socket = bind_sip(sip.listen_host, sip.listen_port)
+    ways: list[tuple[socket.socket, ssl.SSLContext | None]] = []
+    if sip.tcp_port:
+        ways.append((bind_sip_stream(sip.listen_host, sip.tcp_port, "tcp_port"), None))
+    if sip.tls_port:
+        context = server_context(sip, settings.home)
+        ways.append((bind_sip_stream(sip.listen_host, sip.tls_port, "tls_port"), context))
     for folder in (settings.spool_dir, settings.journal_dir, settings.state_dir):
         folder.mkdir(parents=True, exist_ok=True)
     with contextlib.closing(sip_socket):
+        client = client_context(sip, settings.home) if sip.tls_port else None
         journal = JournalWriter(settings.journal_dir)
         try:
             _raise_priority()
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(Recorder(settings, journal).run(sip_socket))
+                runner.run(Recorder(settings, journal, client).run(sip_socket, ways))
         finally:
             journal.close()
     return 0
@@ -72,7 +90,7 @@ def _raise_priority() -> None:
 class Recorder:
     """One run of the recorder."""
 
-    def __init__(self, settings: Settings, journal: JournalWriter) -> None:
+    def __init__(self, settings: Settings, journal: JournalWriter, tls: ssl.SSLContext | None = None) -> None:
         self._settings = settings
         self._journal = journal
         self._started_at_ms = _wall_ms()
@@ -84,17 +102,23 @@ class Recorder:
             (sip.listen_host, sip.listen_port),
             host_finder(sip.listen_host, sip.advertised_host),
             secrets.token_bytes(32),
+            tcp_port=sip.tcp_port,
+            tls_port=sip.tls_port,
         )
         self._desk = Desk(number=0)
         self._desk_seen: tuple[int, int, int] | None = None
         self._agent = UserAgent(agent_settings, self._desk, self._ports, call_ids(node_name()), new_token)
-        self._sip = SipTransport(self._agent, self._on_event)
+        self._sip = SipTransport(self._agent, self._on_event, mapped=sip.listen_host == "::")
+        self._streams = SipStreams(self._sip.receive, self._sip.stream_opened, self._sip.stream_closed, tls)
+        self._sip.streams = self._streams
         self._registrations_changed = False
-        self._left_over = LeftOver((), (), (), frozenset())
+        self._left_over = LeftOver()
         self._board_number = 0
         self._recorded_today = 0
 
-    async def run(self, sip_socket: socket.socket) -> None:
+    async def run(
+        self, sip_socket: socket.socket, ways: Sequence[tuple[socket.socket, ssl.SSLContext | None]] = ()
+    ) -> None:
         """Everything from the first datagram to the last journal line."""
         loop = asyncio.get_running_loop()
         stopping = asyncio.Event()
@@ -108,12 +132,15 @@ class Recorder:
         self._look_at_desk()
         self._restore_registrations()
         self._recorded_today = self._count_today()
+        spools = list_spools(self._settings.spool_dir)  # before the first call of this run adds its own
         await loop.create_datagram_endpoint(lambda: self._sip, sock=sip_socket)
+        for sock, context in ways:
+            await self._streams.listen(sock, context)
         await self._door.open()
         self._sip.pump()
         log.info("listening on %s, RTP %d-%d", self._listening, sip.rtp_port_min, sip.rtp_port_max)
         ticking = loop.create_task(self._tick_forever())
-        recovering = loop.create_task(self._recover())
+        recovering = loop.create_task(self._recover(spools))
         await stopping.wait()
         log.info("stopping")
         for task in (ticking, recovering):
@@ -123,6 +150,7 @@ class Recorder:
 
     async def _stop(self) -> None:
         self._sip.close()
+        await self._streams.stop()
         self._book.stop()
         self._save_registrations()
         await self._finalizer.stop(STOP_GRACE_S)
@@ -168,6 +196,7 @@ class Recorder:
                 f"双方超过 {self._settings.sip.rtp_timeout_s} 秒没有媒体，通话已按掉线结束", call_id=call_id
             )
             self._agent.media_timeout(call_id, now)
+        self._streams.sweep(now)
         self._sip.pump()
         self._book.note_foreign()
         self._journal.write_waiting()
@@ -222,12 +251,21 @@ class Recorder:
 
     # -- recovery ---------------------------------------------------------------------------------------------------
 
-    async def _recover(self) -> None:
-        """Finish what the last run left, beside new calls."""
+    async def _recover(self, spools: tuple[Path, ...]) -> None:
+        """Finish what earlier runs left, beside new calls."""
+        try:
+            await self._finish_left_over(spools)
+        except Exception:  # top of a task that nobody waits for
+            log.exception("recovery")
+            self._faults.tell("上次没有完成的通话没能补收，下次启动再试；请查看录音服务的日志")
+
+    async def _finish_left_over(self, spools: tuple[Path, ...]) -> None:
         s = self._settings
         loop = asyncio.get_running_loop()
-        left = await loop.run_in_executor(None, find_left_over, s.spool_dir, s.recordings_dir, s.journal_dir)
+        left = await loop.run_in_executor(None, find_left_over, spools, s.recordings_dir, s.journal_dir)
         self._left_over = left
+        for entry in left.cut_off:
+            note_cut_off(self._journal, entry)
         kept = [path.name for path in left.damaged if put_aside(path)]
         if kept:
             self._faults.tell(f"有 {len(kept)} 个暂存文件损坏，读不出是哪通电话：{'、'.join(kept)}；已改名保留")
@@ -242,7 +280,9 @@ class Recorder:
 
     @property
     def _listening(self) -> str:
-        return f"udp {self._settings.sip.listen_host}:{self._settings.sip.listen_port}"
+        sip = self._settings.sip
+        ways = (("udp", sip.listen_port), ("tcp", sip.tcp_port), ("tls", sip.tls_port))
+        return ", ".join(f"{name} {sip.listen_host}:{port}" for name, port in ways if port)
 
     def _board(self) -> Board:
         self._board_number += 1

@@ -1,19 +1,26 @@
-"""Start-up after a crash: spools without a sidecar are finished, sidecars without a journal line are announced."""
+"""Start-up after a crash: spools without a sidecar are finished, sidecars without a journal line are announced, and
+calls of which the journal knows the beginning but neither it nor a spool the end get their end."""
 
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from callqa.journal import JournalKind
+from callqa.journal import JournalEntry, JournalKind
 from callqa.sip.media.spool import StartedMark, read_started, sidecar_path
 from callqa.sip.process.call_book import SPOOL_SUFFIX
 from callqa.sip.process.finalizer import Finalised
-from callqa.sip.process.journal_writer import JournalWriter, noted_calls
+from callqa.sip.process.journal_writer import JournalWriter, day_files, entries_of, noted_calls
 
 log = logging.getLogger(__name__)
 
+_MISSED = (JournalKind.CALL_UNANSWERED, JournalKind.CALL_ABANDONED)
+_OVER = (*_MISSED, JournalKind.CALL_ENDED, JournalKind.CALL_COMPLETE)
+RESTARTED = "录音服务重新启动"
+# Days of the journal in which calls without an end are looked for; one that is older was told at an earlier start.
+_DAYS_LOOKED_AT = 2
 # The first mark is well under this even with the longest numbers and hints a SIP message can carry.
 _FIRST_BYTES = 1 << 16
 
@@ -21,22 +28,33 @@ _FIRST_BYTES = 1 << 16
 @dataclass(frozen=True, slots=True)
 class LeftOver:
     """What the last run left. unfinished: spools for the finalizer; unannounced: (call_id, sidecar) without a line in
-    the journal; damaged: spools that do not say whose they are; ended: calls whose end is in the journal."""
+    the journal; damaged: spools that do not say whose they are; ended: calls whose end, answered or not, is in the
+    journal; cut_off: last entries of calls that have neither an end in the journal nor a spool."""
 
-    unfinished: tuple[Path, ...]
-    unannounced: tuple[tuple[str, str], ...]
-    damaged: tuple[Path, ...]
-    ended: frozenset[str]
+    unfinished: tuple[Path, ...] = ()
+    unannounced: tuple[tuple[str, str], ...] = ()
+    damaged: tuple[Path, ...] = ()
+    ended: frozenset[str] = frozenset()
+    cut_off: tuple[JournalEntry, ...] = ()
 
 
-def find_left_over(spool_dir: Path, recordings: Path, journal_dir: Path) -> LeftOver:
-    """Look through the spool folder; meant for a thread, it reads a little of every file."""
+def list_spools(spool_dir: Path) -> tuple[Path, ...]:
+    """The spools of earlier runs; to be called before the first call of this one."""
+    return tuple(sorted(spool_dir.glob(f"*{SPOOL_SUFFIX}")))
+
+
+def find_left_over(spools: Sequence[Path], recordings: Path, journal_dir: Path) -> LeftOver:
+    """Look at the spools of earlier runs; meant for a thread, it reads a little of every file."""
     unfinished: list[Path] = []
     finished: list[StartedMark] = []
     damaged: list[Path] = []
     days: list[str] = []
-    for path in sorted(spool_dir.glob(f"*{SPOOL_SUFFIX}")):
-        started = _started_of(path)
+    for path in spools:
+        try:
+            started = _started_of(path)
+        except OSError as e:  # perhaps it can be read at the next start
+            log.error("spool %s: %s", path.name, e)
+            continue
         if started is None:
             damaged.append(path)
             continue
@@ -45,21 +63,52 @@ def find_left_over(spool_dir: Path, recordings: Path, journal_dir: Path) -> Left
             finished.append(started)
         else:
             unfinished.append(path)
+    readable = {path.stem for path in spools} - {path.stem for path in damaged}
+    cut_off = tuple(e for e in _cut_off(journal_dir) if e.call_id not in readable)
     if not days:
-        return LeftOver((), (), tuple(damaged), frozenset())
+        return LeftOver(damaged=tuple(damaged), cut_off=cut_off)
     announced = noted_calls(journal_dir, min(days), JournalKind.CALL_COMPLETE)
-    ended = noted_calls(journal_dir, min(days), JournalKind.CALL_ENDED)
+    ended = noted_calls(journal_dir, min(days), JournalKind.CALL_ENDED, *_MISSED)
     unannounced = tuple((s.call_id, sidecar_path(s).as_posix()) for s in finished if s.call_id not in announced)
-    return LeftOver(tuple(unfinished), unannounced, tuple(damaged), frozenset(ended))
+    return LeftOver(tuple(unfinished), unannounced, tuple(damaged), frozenset(ended), cut_off)
+
+
+def _cut_off(journal_dir: Path) -> list[JournalEntry]:
+    """The last entry of every call that was open when this run began, and still has no end."""
+    last: dict[str, JournalEntry] = {}
+    earlier: set[str] = set()
+    for path in day_files(journal_dir)[-_DAYS_LOOKED_AT:]:
+        for entry in entries_of(path):
+            if entry.kind is JournalKind.RECORDER_STARTED:
+                earlier = set(last)
+            elif entry.kind in _OVER:
+                last.pop(entry.call_id or "", None)
+            elif entry.kind in (JournalKind.CALL_STARTED, JournalKind.CALL_ANSWERED) and entry.call_id:
+                last[entry.call_id] = entry
+    return [entry for call_id, entry in last.items() if call_id in earlier]
 
 
 def put_aside(path: Path) -> bool:
-    """Take a spool that cannot be read out of the way. True when it held anything that is kept as `.damaged`."""
-    if path.stat().st_size == 0:
-        path.unlink()
-        return False
-    path.rename(path.with_suffix(".damaged"))
+    """Take a spool that says nothing out of the way. True when it held anything that is kept as `.damaged`."""
+    try:
+        if path.stat().st_size == 0:
+            path.unlink()
+            return False
+        path.rename(path.with_suffix(".damaged"))
+    except OSError as e:
+        log.warning("spool %s cannot be put aside: %s", path.name, e)
     return True
+
+
+def note_cut_off(journal: JournalWriter, entry: JournalEntry) -> None:
+    """The end of a call of which nothing is left but its beginning in the journal."""
+    at_ms = time.time_ns() // 1_000_000
+    if entry.kind is JournalKind.CALL_ANSWERED:
+        facts = {**entry.facts, "ended_at_ms": entry.at_ms, "hangup_party": "network"}
+        journal.append(JournalKind.CALL_ENDED, at_ms, entry.call_id, **facts)
+        return
+    facts = {**entry.facts, "ended_at_ms": entry.at_ms, "reason": RESTARTED, "sip_status": 503}
+    journal.append(JournalKind.CALL_UNANSWERED, at_ms, entry.call_id, **facts)
 
 
 def note_recovered(journal: JournalWriter, spool: Path, result: Finalised, ended: frozenset[str]) -> None:
@@ -69,8 +118,9 @@ def note_recovered(journal: JournalWriter, spool: Path, result: Finalised, ended
         if result.call_id not in ended:
             journal.append(JournalKind.CALL_ENDED, at_ms, result.call_id, **result.facts)
         return
-    facts = {**result.facts, "reason": "录音服务重新启动", "sip_status": 503}
-    journal.append(JournalKind.CALL_UNANSWERED, at_ms, result.call_id, **facts)
+    if result.call_id not in ended:  # else the crash came between its line and the deletion of its spool
+        facts = {**result.facts, "reason": RESTARTED, "sip_status": 503}
+        journal.append(JournalKind.CALL_UNANSWERED, at_ms, result.call_id, **facts)
     _delete(spool)
 
 
@@ -82,9 +132,5 @@ def _delete(path: Path) -> None:
 
 
 def _started_of(path: Path) -> StartedMark | None:
-    try:
-        with open(path, "rb") as f:
-            return read_started(f.read(_FIRST_BYTES))
-    except OSError as e:
-        log.error("spool %s: %s", path.name, e)
-        return None
+    with open(path, "rb") as f:
+        return read_started(f.read(_FIRST_BYTES))
