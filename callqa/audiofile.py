@@ -9,7 +9,7 @@ import logging
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import av
 import numpy as np
@@ -120,6 +120,38 @@ def _decode_wav(data: bytes, name: str) -> Audio | None:
             return Audio(_wav_samples(body, layout), layout.sample_rate_hz)
         at += 8 + size + (size & 1)
     raise AudioError(f"音频文件 {name} 的 WAV 头不完整，找不到声音数据。请重新导出或重新复制该文件。")
+
+
+@dataclass(frozen=True, slots=True)
+class LawAudio:
+    """G.711 as it lies in a file. samples: uint8 (n_samples, n_channels)."""
+
+    law: Literal["alaw", "ulaw"]
+    samples: NDArray[np.uint8]
+    sample_rate_hz: int
+
+
+def read_law(data: bytes) -> LawAudio | None:
+    """The untouched bytes of a G.711 WAV with audio in it; None for everything else."""
+    if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
+        return None
+    layout: _WavFormat | None = None
+    at = 12
+    while at + 8 <= len(data):
+        kind, size = data[at : at + 4], struct.unpack_from("<I", data, at + 4)[0]
+        if kind == b"fmt ":
+            layout = _wav_format(data[at + 8 : at + 8 + size])
+        elif kind == b"data":
+            if layout is None or layout.tag not in (_ALAW, _MULAW) or not layout.read_here:
+                return None
+            if not 1 <= layout.n_channels <= MAX_CHANNELS:
+                return None
+            body = data[at + 8 : at + 8 + size] if size else data[at + 8 :]
+            whole = np.frombuffer(body, np.uint8)[: len(body) // layout.n_channels * layout.n_channels]
+            samples = whole.reshape(-1, layout.n_channels)
+            return LawAudio("alaw" if layout.tag == _ALAW else "ulaw", samples, layout.sample_rate_hz)
+        at += 8 + size + (size & 1)
+    return None
 
 
 def _wav_format(body: bytes) -> _WavFormat | None:

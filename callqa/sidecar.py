@@ -40,10 +40,28 @@ class StreamFigures(_Frozen):
     foreign: int = 0
     jitter_ms: float = 0.0
     ssrcs: int = 0
+    mos: float | None = None  # estimated listening quality 1.0..4.5 (ITU-T G.107), None without audio
+
+
+class DigitNote(_Frozen):
+    """按键: one RFC 4733 event of one channel; milliseconds from the start of the recording. Never in the audio."""
+
+    channel: Literal[0, 1]
+    start_ms: int = Field(ge=0)
+    duration_ms: int = Field(ge=0)
+    digit: str  # 0-9 * # A-D, or `flash`
+
+
+class SourceFile(_Frozen):
+    """What an imported call was made from: the file's name and the hash of its bytes."""
+
+    name: str
+    sha256: str
 
 
 class Recording(_Frozen):
-    """The master: a stereo WAV, left citizen, right agent. path is relative to the recordings folder."""
+    """The master: a WAV, left citizen, right agent. path is relative to the recordings folder. channels: 1 only for
+    the import of a mono recording, whose sides cannot be told apart."""
 
     path: str
     sha256: str
@@ -51,6 +69,7 @@ class Recording(_Frozen):
     sample_rate_hz: int
     n_samples: int
     duration_ms: int
+    channels: Literal[1, 2] = 2
 
 
 class Sidecar(_Frozen):
@@ -69,12 +88,14 @@ class Sidecar(_Frozen):
     started_at_ms: int
     answered_at_ms: int
     ended_at_ms: int
-    hangup_party: Literal["agent", "citizen", "network"]
+    hangup_party: Literal["agent", "citizen", "network"] | None  # None: an import that does not say
     recovered: bool = False  # finalised at start-up after a crash
     recording: Recording | None  # None: answered, but no media ever came
     gaps: tuple[GapNote, ...] = ()
     streams: tuple[StreamFigures, ...] = ()
     faults: tuple[str, ...] = ()
+    digits: tuple[DigitNote, ...] = ()
+    source: SourceFile | None = None
     recorder: str = "callqa"
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)

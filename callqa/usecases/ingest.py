@@ -93,7 +93,7 @@ def ingest_lost(db: Database, *, recordings: Path, now_ms: int, demo: bool = Fal
         for path in batch:
             if path.stem in known:
                 continue
-            problem = _take_sidecar(db, path, recordings=recordings, now_ms=now_ms, demo=demo)
+            problem = take_sidecar(db, path, recordings=recordings, now_ms=now_ms, demo=demo)
             if problem is None:
                 completed.append(path.stem)
             else:
@@ -226,7 +226,8 @@ def _fetch(recordings: Path, entry: JournalEntry) -> tuple[Sidecar, str, str] | 
     return sidecar, *verify_master(recordings, sidecar)
 
 
-def _take_sidecar(db: Database, path: Path, *, recordings: Path, now_ms: int, demo: bool) -> str | None:
+def take_sidecar(db: Database, path: Path, *, recordings: Path, now_ms: int, demo: bool = False) -> str | None:
+    """Take in one sidecar that no journal line announces; returns a Chinese fault, which is noted, or None."""
     relative = path.relative_to(recordings).as_posix()
     try:
         sidecar = load_sidecar(path)
