@@ -5,11 +5,15 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import PlainTextResponse, Response
 
+from callqa.errors import CallqaError, StateError
 from callqa.periods import Month
-from callqa.scoring.sampling import commitment
-from callqa.store.queries.sampling import committed_by_one, load_sampling_page
+from callqa.scoring.sampling import check_nonce, commitment
+from callqa.store.queries.report import accounts
+from callqa.store.queries.sampling import SamplingPage, committed_by_one, entries_of, load_sampling_page
+from callqa.store.tables import SamplingFrame
 from callqa.usecases import draw
 from callqa.usecases.freeze import freeze
+from callqa.usecases.verify_draw import draw_lines, verify_draw
 from callqa.web.deps import DbDep, NavItem, NowDep, PageNotFound, PersonDep, SettingsDep, page, redirect, require
 
 router = APIRouter(prefix="/sampling")
@@ -23,6 +27,7 @@ EXCLUSION_LABELS = {
 }
 GAP_LABELS = {"recording_missing": "有话单无录音", "recording_corrupt": "录音损坏", "attribution_unknown": "归属不明"}
 STRATUM_LABELS = {"risk": "风险", "callback": "回访", "normal": "普通"}
+VERIFIER = "verify_draw.py"
 
 
 @router.get("", dependencies=[require("sampling.view")])
@@ -34,23 +39,7 @@ def this_month(request: Request, now_ms: NowDep, month: str | None = None) -> Re
 @router.get("/{month}", dependencies=[require("sampling.view")])
 def month_page(request: Request, month: str, db: DbDep, now_ms: NowDep) -> Response:
     """Everything about a month's sample."""
-    period = Month.parse(month)
-    with db.read() as session:
-        view = load_sampling_page(session, str(period), period.start_ms, period.end_ms)
-    one_person = view.frame is not None and committed_by_one(view.frame)
-    return page(
-        request,
-        "sampling/month.html",
-        period=period,
-        view=view,
-        one_person=one_person,
-        over=now_ms >= period.end_ms,
-        exclusion_labels=EXCLUSION_LABELS,
-        gap_labels=GAP_LABELS,
-        stratum_labels=STRATUM_LABELS,
-        reserve_reasons=draw.RESERVE_REASON_LABELS,
-        state_labels=draw.STATE_LABELS,
-    )
+    return _month_page(request, db, Month.parse(month), now_ms)
 
 
 @router.post("/{month}/freeze", dependencies=[require("sampling.freeze")])
@@ -64,11 +53,19 @@ def freeze_month(
     partial: Annotated[str, Form()] = "",
 ) -> Response:
     """Freeze with the plan in scorecards/sampling.yaml."""
-    plan = (settings.scorecards_dir / "sampling.yaml").read_text(encoding="utf-8")
     period = Month.parse(month)
-    frame = freeze(
-        db, period, plan, actor=person.username, demo=settings.demo, allow_partial=partial == "1", now_ms=now_ms
-    )
+    try:
+        plan = (settings.scorecards_dir / "sampling.yaml").read_text(encoding="utf-8")
+    except OSError as e:
+        return _month_page(
+            request, db, period, now_ms, problem=f"读不到抽检方案 scorecards/sampling.yaml（{e.strerror}）"
+        )
+    try:
+        frame = freeze(
+            db, period, plan, actor=person.username, demo=settings.demo, allow_partial=partial == "1", now_ms=now_ms
+        )
+    except CallqaError as e:
+        return _month_page(request, db, period, now_ms, problem=str(e))
     return redirect(f"/sampling/{period}", f"抽样框已冻结：{frame.counts['frame']} 通，哈希 {frame.frame_hash[:12]}")
 
 
@@ -85,8 +82,12 @@ def commit(
     nonce: Annotated[str, Form()] = "",
 ) -> Response:
     """Take a commitment, or make it from the random string typed here (which is not kept)."""
-    given = value.strip() or commitment(nonce.strip())
-    draw.commit(db, frame_id, side=side, value=given, actor=person.username, now_ms=now_ms)
+    try:
+        given = value.strip() or commitment(check_nonce(nonce))
+        draw.commit(db, frame_id, side=side, value=given, actor=person.username, now_ms=now_ms)
+    except StateError as e:
+        typed = {f"nonce_{side}": nonce, f"value_{side}": value}
+        return _month_page(request, db, Month.parse(month), now_ms, problem=str(e), typed=typed)
     return redirect(f"/sampling/{month}", "承诺已记入审计链；请保管好随机串，揭示时要原样交出")
 
 
@@ -98,14 +99,29 @@ def reveal(
     person: PersonDep,
     now_ms: NowDep,
     frame_id: Annotated[int, Form()],
-    nonce_a: Annotated[str, Form()],
-    nonce_b: Annotated[str, Form()],
+    nonce_a: Annotated[str, Form()] = "",
+    nonce_b: Annotated[str, Form()] = "",
 ) -> Response:
     """Check both strings and draw."""
-    result = draw.reveal(
-        db, frame_id, nonce_a=nonce_a.strip(), nonce_b=nonce_b.strip(), actor=person.username, now_ms=now_ms
-    )
+    try:
+        result = draw.reveal(db, frame_id, nonce_a=nonce_a, nonce_b=nonce_b, actor=person.username, now_ms=now_ms)
+    except StateError as e:
+        typed = {"nonce_a": nonce_a, "nonce_b": nonce_b}
+        return _month_page(request, db, Month.parse(month), now_ms, problem=str(e), typed=typed)
     return redirect(f"/sampling/{month}", f"已揭示并抽取样本 {len(result.sample)} 通")
+
+
+@router.post("/{month}/verify", dependencies=[require("sampling.view")])
+def verify(request: Request, month: str, db: DbDep, now_ms: NowDep) -> Response:
+    """Repeat the draw and say whether it agrees with what is stored."""
+    period = Month.parse(month)
+    found = verify_draw(db, str(period))
+    if found.differences:
+        return _month_page(request, db, period, now_ms, problem="重算结果与记录不符：" + "；".join(found.differences))
+    return redirect(
+        f"/sampling/{period}",
+        f"已用抽样框、方案和两个随机串重算：样本 {found.n_sample} 通、递补 {found.n_reserves} 通，与记录逐通相同",
+    )
 
 
 @router.post("/{month}/reserve", dependencies=[require("sampling.reserve")])
@@ -120,29 +136,90 @@ def reserve(
     reason: Annotated[draw.ReserveReason, Form()],
 ) -> Response:
     """Replace a drawn call by the next reserve."""
-    used = draw.use_reserve(db, frame_id, call_id, reason=reason, actor=person.username, now_ms=now_ms)
+    try:
+        used = draw.use_reserve(db, frame_id, call_id, reason=reason, actor=person.username, now_ms=now_ms)
+    except StateError as e:
+        return _month_page(request, db, Month.parse(month), now_ms, problem=str(e))
     text = f"已启用递补 {used.call_id}" if used else "该层递补已用尽，样本减少一通"
     return redirect(f"/sampling/{month}", text)
 
 
 @router.get("/{month}/frame.tsv", dependencies=[require("sampling.view")])
-def frame_file(request: Request, month: str, db: DbDep) -> Response:
+def frame_file(month: str, db: DbDep) -> Response:
     """The frame file, byte for byte as hashed."""
-    return _file(db, month, "frame_text", f"frame-{month}.tsv")
+    return _attachment(_frozen(db, month).frame_text, f"frame-{month}.tsv")
 
 
 @router.get("/{month}/plan.json", dependencies=[require("sampling.view")])
-def plan_file(request: Request, month: str, db: DbDep) -> Response:
+def plan_file(month: str, db: DbDep) -> Response:
     """The canonical plan, as hashed."""
-    return _file(db, month, "plan_json", f"plan-{month}.json")
+    return _attachment(_frozen(db, month).plan_json, f"plan-{month}.json")
 
 
-def _file(db: DbDep, month: str, column: str, name: str) -> Response:
-    period = Month.parse(month)
+@router.get("/{month}/draw.tsv", dependencies=[require("sampling.view")])
+def draw_file(month: str, db: DbDep) -> Response:
+    """The stored draw, as the independent verifier prints it."""
+    frame = _frozen(db, month)
+    if frame.state != "revealed" or frame.id is None:
+        raise PageNotFound("抽样还没有揭示，没有样本文件")
     with db.read() as session:
-        view = load_sampling_page(session, str(period), period.start_ms, period.end_ms)
-    if view.frame is None:
+        entries = list(entries_of(session, frame.id))
+    return _attachment(draw_lines(frame, entries), f"draw-{month}.tsv")
+
+
+@router.get("/{month}/verify_draw.py", dependencies=[require("sampling.view")])
+def verifier_file(month: str, settings: SettingsDep) -> Response:
+    """The independent verifier: a script that shares no code with us."""
+    path = settings.scorecards_dir / VERIFIER
+    if not path.is_file():
+        raise PageNotFound(f"scorecards 文件夹里没有 {VERIFIER}；请从安装包里补回")
+    return _attachment(path.read_text(encoding="utf-8"), VERIFIER)
+
+
+def _frozen(db: DbDep, month: str) -> SamplingFrame:
+    period = Month.parse(month)
+    frame = _load(db, period).frame
+    if frame is None:
         raise PageNotFound(f"{period.label}还没有冻结抽样框")
-    return PlainTextResponse(
-        getattr(view.frame, column), headers={"Content-Disposition": f'attachment; filename="{name}"'}
+    return frame
+
+
+def _load(db: DbDep, period: Month) -> SamplingPage:
+    with db.read() as session:
+        return load_sampling_page(session, str(period), period.start_ms, period.end_ms)
+
+
+def _attachment(text: str, name: str) -> Response:
+    return PlainTextResponse(text, headers={"Content-Disposition": f'attachment; filename="{name}"'})
+
+
+def _month_page(
+    request: Request,
+    db: DbDep,
+    period: Month,
+    now_ms: int,
+    *,
+    problem: str = "",
+    typed: dict[str, str] | None = None,
+) -> Response:
+    view = _load(db, period)
+    with db.read() as session:
+        names = {account.username: account.display_name for account in accounts(session).values()}
+    return page(
+        request,
+        "sampling/month.html",
+        status_code=409 if problem else 200,
+        period=period,
+        view=view,
+        names=names,
+        one_person=view.frame is not None and committed_by_one(view.frame),
+        over=now_ms >= period.end_ms,
+        problem=problem,
+        typed=typed or {},
+        exclusion_labels=EXCLUSION_LABELS,
+        gap_labels=GAP_LABELS,
+        stratum_labels=STRATUM_LABELS,
+        reserve_reasons=draw.RESERVE_REASON_LABELS,
+        state_labels=draw.STATE_LABELS,
+        side_labels=draw.SIDE_LABELS,
     )
