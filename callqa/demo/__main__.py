@@ -8,6 +8,7 @@ the web forms, the report is exported, and the last line is one JSON object; sta
 
 import argparse
 import json
+import logging
 import sys
 import time
 from pathlib import Path
@@ -38,6 +39,8 @@ def main() -> int:
         print(f"\n演示没有走完，停在“{show.stage}”：{e}", file=sys.stderr, flush=True)  # noqa: T201
     except KeyboardInterrupt:
         return 130
+    except Exception:  # top of the verb: the last line is owed whatever went wrong
+        logging.getLogger("callqa.demo").exception("the demo broke at stage %s", show.stage)
     finally:
         show.stop()
     result = show.result()
