@@ -3,20 +3,23 @@
 A leg's audio is a sequence of 20-ms frames, frame k of leg L of call C being bytes that only SHAKE-128 of (C, L, k) gives.
 Whatever stands in a recording can so be named: right frame, wrong frame, frame of somebody else, or nothing known.
 
-One leg is whole when every frame that was sent stands there bit for bit, once, at one constant offset, and both legs'
-offsets differ by as much as their sending did, within one frame.
+One leg is whole when every frame that the network did not drop stands there bit for bit, once, at one constant offset, both
+legs' offsets differ by as much as their sending did, within one frame, and every dropped frame, and nothing else, lies
+in a gap that the call's sidecar calls lost. Where a sender started its clock anew, the offset may change by up to one frame.
 """
 
 import hashlib
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 FRAME_BYTES = 160
 FRAME_MS = 20
 RATE_HZ = 8000
 _CHUNK = struct.Struct("<4sI")
+Lost = tuple[list[tuple[int, int]], list[tuple[int, int]]]
 
 
 def frame(call: int, leg: int, k: int) -> bytes:
@@ -85,17 +88,41 @@ def decode_ulaw(code: int) -> int:
     return (-magnitude if code & 0x80 else magnitude) << 2
 
 
+@dataclass(frozen=True)
+class Sent:
+    """One leg as it was sent: frames 0 .. frames - 1, which of them the network dropped, where the clock started anew."""
+
+    frames: int = 0
+    dropped: frozenset[int] = frozenset()
+    breaks: tuple[int, ...] = ()
+
+    @property
+    def arrived(self) -> int:
+        return self.frames - len(self.dropped)
+
+
 @dataclass
 class LegVerdict:
-    """Frames of one leg: sent, standing bit for bit, standing at the leg's one offset, standing more than once."""
+    """Frames of one leg: standing bit for bit, standing at the leg's one offset, standing more than once."""
 
-    sent: int
+    sent: Sent
     exact: int = 0
     placed: int = 0
     dup: int = 0
     crosstalk: int = 0  # frames of another leg or another call
     offset_samples: int | None = None
     missing: list[int] = field(default_factory=list)
+    problem: str = ""
+
+    @property
+    def lost_at_end(self) -> int:
+        """Frames missing after the last that stands there: what a crash took."""
+        return len(self.missing) - len([k for k in self.missing if k < self._last_found])
+
+    @property
+    def _last_found(self) -> int:
+        missing = set(self.missing)
+        return next((k for k in reversed(range(self.sent.frames)) if k not in missing | self.sent.dropped), -1)
 
 
 @dataclass
@@ -108,34 +135,49 @@ class CallVerdict:
 
 
 class Judge:
-    """Knows all frames of all calls. sent[call]: frames of (citizen, agent)."""
+    """Knows all frames of all calls. sent[call]: what was sent on (citizen, agent).
 
-    def __init__(self, sent: dict[int, tuple[int, int]]) -> None:
+    cut_s: how much of the end of a leg may be missing, because the recorder was killed.
+    """
+
+    def __init__(self, sent: dict[int, tuple[Sent, Sent]], cut_s: float = 0.0) -> None:
         self._sent = sent
+        self._cut = round(cut_s * 1000 / FRAME_MS)
         self._names = {
             frame(call, leg, k): (call, leg, k)
-            for call, counts in sent.items()
-            for leg, n in enumerate(counts)
-            for k in range(n)
+            for call, legs in sent.items()
+            for leg, one in enumerate(legs)
+            for k in range(one.frames)
         }
         self._heads = {payload[:8] for payload in self._names}
         # A frame that was decoded to 16 bits is looked for in its decoded form.
         self._laws = {"alaw": _table(decode_alaw), "ulaw": _table(decode_ulaw)}
 
-    def judge(self, call: int, path: Path, lead_ms: float, law: str = "alaw") -> CallVerdict:
-        """Judge one file. lead_ms: how much later the agent's frame 0 was sent than the citizen's."""
-        verdict = CallVerdict()
+    def judge(
+        self, call: int, path: Path, lead_ms: float, law: str = "alaw", lost_ms: Lost | None = None
+    ) -> CallVerdict:
+        """Judge one file. lead_ms: how much later the agent's frame 0 was sent than the citizen's.
+
+        lost_ms: per leg the (start, end) of every gap that the sidecar calls lost; None: not judged.
+        """
+        verdict = CallVerdict([LegVerdict(sent) for sent in self._sent[call]])
         try:
             wave = read_wave(path)
         except (OSError, ValueError, KeyError, struct.error) as e:
-            return CallVerdict([LegVerdict(n) for n in self._sent[call]], problem=str(e))
+            return self._unreadable(verdict, str(e))
         if len(wave.channels) != 2 or wave.rate_hz != RATE_HZ:
-            return CallVerdict([LegVerdict(n) for n in self._sent[call]], problem=f"{path.name}: not stereo at 8 kHz")
-        for leg in (0, 1):
+            return self._unreadable(verdict, f"{path.name}: not stereo at 8 kHz")
+        for leg, one in enumerate(verdict.legs):
             names = {6: None, 7: None, 1: law}[wave.format_tag]
             raw = wave.channels[leg] if names is None else self._encode_back(wave.channels[leg], names)
-            verdict.legs.append(self._judge_leg(call, leg, raw))
+            self._judge_leg(one, call, leg, raw, None if lost_ms is None else lost_ms[leg])
         self._conclude(verdict, lead_ms)
+        return verdict
+
+    def _unreadable(self, verdict: CallVerdict, problem: str) -> CallVerdict:
+        for leg in verdict.legs:
+            leg.missing = [k for k in range(leg.sent.frames) if k not in leg.sent.dropped]
+        verdict.problem = problem
         return verdict
 
     def _encode_back(self, pcm: bytes, law: str) -> bytes:
@@ -143,8 +185,9 @@ class Judge:
         back = {value: code for code, value in reversed(list(enumerate(self._laws[law])))}
         return bytes(back.get(value, 0x2A) for (value,) in struct.iter_unpack("<h", pcm))
 
-    def _judge_leg(self, call: int, leg: int, raw: bytes) -> LegVerdict:
-        verdict = LegVerdict(self._sent[call][leg])
+    def _judge_leg(
+        self, verdict: LegVerdict, call: int, leg: int, raw: bytes, lost_ms: list[tuple[int, int]] | None
+    ) -> None:
         found: dict[int, list[int]] = {}
         position = 0
         while position + FRAME_BYTES <= len(raw):
@@ -159,14 +202,30 @@ class Judge:
             else:
                 verdict.crosstalk += 1
             position += FRAME_BYTES
+        sent = verdict.sent
         verdict.exact = len(found)
-        verdict.missing = [k for k in range(verdict.sent) if k not in found]
+        verdict.missing = [k for k in range(sent.frames) if k not in found and k not in sent.dropped]
         verdict.dup = sum(len(places) - 1 for places in found.values())
-        offsets = [places[0] - k * FRAME_BYTES for k, places in found.items()]
-        if offsets:
-            verdict.offset_samples = max(set(offsets), key=offsets.count)
-            verdict.placed = offsets.count(verdict.offset_samples)
-        return verdict
+        offsets = self._place(verdict, {k: places[0] - k * FRAME_BYTES for k, places in found.items()})
+        if lost_ms is not None:
+            verdict.problem = _judge_gaps(sent, offsets, lost_ms)
+
+    def _place(self, verdict: LegVerdict, offsets: dict[int, int]) -> list[tuple[range, int]]:
+        """Count the frames at their stretch's one offset; (frames, offset) of each stretch."""
+        edges = (0, *verdict.sent.breaks, verdict.sent.frames)
+        stretches: list[tuple[range, int]] = []
+        for begin, end in pairwise(edges):
+            here = [offsets[k] for k in range(begin, end) if k in offsets]
+            if not here:
+                continue
+            usual = max(set(here), key=here.count)
+            if stretches and abs(usual - stretches[0][1]) > FRAME_BYTES:
+                continue
+            verdict.placed += here.count(usual)
+            stretches.append((range(begin, end), usual))
+        if stretches:
+            verdict.offset_samples = stretches[0][1]
+        return stretches
 
     def _conclude(self, verdict: CallVerdict, lead_ms: float) -> None:
         citizen, agent = verdict.legs
@@ -175,15 +234,33 @@ class Judge:
             if abs(apart_ms - lead_ms) > FRAME_MS:
                 verdict.problem = f"legs are {apart_ms:.1f} ms apart, were sent {lead_ms:.1f} ms apart"
                 agent.placed = 0
-        verdict.whole = not verdict.problem and all(
-            leg.exact == leg.placed == leg.sent and not leg.dup and not leg.crosstalk for leg in verdict.legs
-        )
+        verdict.whole = not verdict.problem and all(self._is_whole(leg) for leg in verdict.legs)
         if not verdict.whole and not verdict.problem:
             verdict.problem = "; ".join(
                 f"leg {i}: {leg.exact} exact, {leg.placed} placed, {leg.dup} twice, {leg.crosstalk} of others, "
-                f"of {leg.sent}" + (f" (missing {leg.missing[:5]})" if leg.missing else "")
+                f"of {leg.sent.arrived}"
+                + (f" (missing {leg.missing[:5]})" if leg.missing else "")
+                + (f" {leg.problem}" if leg.problem else "")
                 for i, leg in enumerate(verdict.legs)
             )
+
+    def _is_whole(self, leg: LegVerdict) -> bool:
+        cut = leg.lost_at_end if self._cut else 0
+        complete = leg.exact == leg.placed == leg.sent.arrived - cut and cut <= self._cut
+        return complete and not leg.dup and not leg.crosstalk and not leg.problem
+
+
+def _judge_gaps(sent: Sent, stretches: list[tuple[range, int]], lost_ms: list[tuple[int, int]]) -> str:
+    """What is wrong with the gaps called lost: a dropped frame outside of them, or more lost than was dropped."""
+    for frames, offset in stretches:
+        for k in sent.dropped.intersection(frames):
+            start_ms = (offset + k * FRAME_BYTES) * 1000 / RATE_HZ
+            if not any(a - 1 <= start_ms and start_ms + FRAME_MS <= b + 1 for a, b in lost_ms):
+                return f"dropped frame {k} is in no gap"
+    said_ms, dropped_ms = sum(b - a for a, b in lost_ms), len(sent.dropped) * FRAME_MS
+    if said_ms > dropped_ms + 2 * len(lost_ms):
+        return f"gaps say {said_ms} ms lost, {dropped_ms} ms were dropped"
+    return ""
 
 
 def _table(decode: Callable[[int], int]) -> list[int]:

@@ -43,7 +43,8 @@ N = 20
 
 @pytest.fixture
 def verdict(judge_module, tmp_path):
-    judge = judge_module.Judge({0: (N, N), 1: (N, N)})
+    legs = (judge_module.Sent(N), judge_module.Sent(N))
+    judge = judge_module.Judge({0: legs, 1: legs})
 
     def of(left, right, lead_ms=0.0, encoding="alaw"):
         n = max(len(left), len(right))
@@ -93,3 +94,32 @@ def test_frames_of_another_call_are_crosstalk(verdict, good, judge_module):
     result = verdict(left + judge_module.frame(1, 0, 3), right)
     assert result.legs[0].crosstalk == 1
     assert not result.whole
+
+
+def test_a_dropped_frame_must_lie_in_a_gap_that_is_called_lost(judge_module, tmp_path, good):
+    left, right = good
+    dropped = judge_module.Sent(N, frozenset({7}))
+    judge = judge_module.Judge({0: (dropped, judge_module.Sent(N))})
+    stereo = np.empty((N * 160, 2), np.uint8)
+    left = left[: 7 * 160] + b"\xd5" * 160 + left[8 * 160 :]
+    stereo[:, 0], stereo[:, 1] = np.frombuffer(left, np.uint8), np.frombuffer(right, np.uint8)
+    path = tmp_path / "call.wav"
+    path.write_bytes(wav_header("alaw", N * 160) + stereo.tobytes())
+    assert judge.judge(0, path, 0.0, lost_ms=([(140, 160)], [])).whole
+    for wrong in (([], []), ([(120, 140)], []), ([(140, 300)], []), ([(140, 160)], [(0, 20)])):
+        assert not judge.judge(0, path, 0.0, lost_ms=wrong).whole
+
+
+def test_a_crash_may_take_the_end_and_nothing_else(judge_module, tmp_path, good):
+    left, right = good
+    judge = judge_module.Judge({0: (judge_module.Sent(N), judge_module.Sent(N))}, cut_s=0.1)
+    for cut, hole, whole in ((5, None, True), (6, None, False), (5, 3, False)):
+        pieces = [b"\xd5" * 160 if k == hole else left[k * 160 : k * 160 + 160] for k in range(N - cut)]
+        stereo = np.full((N * 160, 2), 0xD5, np.uint8)
+        stereo[: (N - cut) * 160, 0] = np.frombuffer(b"".join(pieces), np.uint8)
+        stereo[:, 1] = np.frombuffer(right, np.uint8)
+        path = tmp_path / "call.wav"
+        path.write_bytes(wav_header("alaw", N * 160) + stereo.tobytes())
+        verdict = judge.judge(0, path, 0.0)
+        assert verdict.whole is whole
+        assert verdict.legs[0].lost_at_end == cut
