@@ -37,8 +37,17 @@ class HotlineSettings(_Section):
 class SipSettings(_Section):
     """信令与媒体端口。"""
 
-    listen_host: str = Field(default="0.0.0.0", description="SIP 监听地址")
+    listen_host: str = Field(default="0.0.0.0", description="SIP 监听地址；0.0.0.0 = 全部 IPv4，:: = 全部 IPv4 与 IPv6")
     listen_port: int = Field(default=5060, ge=1, le=65535, description="SIP 监听端口（UDP）")
+    tcp_port: int = Field(default=0, ge=0, le=65535, description="SIP 监听端口（TCP）；0 = 不用 TCP")
+    tls_port: int = Field(default=0, ge=0, le=65535, description="SIP 监听端口（TLS）；0 = 不用 TLS")
+    tls_certificate: str = Field(
+        default="", description="SIP TLS 证书文件（PEM，可含中间证书）；相对路径从 callqa.toml 所在文件夹算起"
+    )
+    tls_key: str = Field(default="", description="SIP TLS 私钥文件（PEM）；留空则取自证书文件")
+    tls_authorities: str = Field(
+        default="", description="验证中继 TLS 证书用的根证书文件（PEM）；留空用系统自带的根证书"
+    )
     advertised_host: str = Field(default="", description="写进 SIP/SDP 的本机地址；留空则按对方地址自动选择")
     rtp_port_min: int = Field(default=20000, ge=1024, le=65534, description="RTP 端口下限")
     rtp_port_max: int = Field(default=23999, ge=1025, le=65535, description="RTP 端口上限")
@@ -77,6 +86,16 @@ class RetentionSettings(_Section):
     disk_alarm_mb: int = Field(default=2048, ge=0, description="剩余空间低于这么多 MB 时告警")
 
 
+class ImportSettings(_Section):
+    """从别处导入录音。"""
+
+    watch_folder: str = Field(
+        default="", description="监视的文件夹：放进去的录音与通话清单会自动导入；留空则不监视，相对路径从 callqa.toml 算起"
+    )
+    settle_s: int = Field(default=10, ge=1, le=3600, description="文件这么久不再变化才算放好，秒")
+    wait_facts_s: int = Field(default=600, ge=0, le=86400, description="没有清单的录音等这么久才按文件名导入，秒")
+
+
 class Settings(_Section):
     """全部设置。"""
 
@@ -87,6 +106,7 @@ class Settings(_Section):
     database: DatabaseSettings = DatabaseSettings()
     speech: SpeechSettings = SpeechSettings()
     retention: RetentionSettings = RetentionSettings()
+    imports: ImportSettings = ImportSettings()
     demo: bool = Field(default=False, description="演示：所有页面与报告标注“演示”")
     home: Path = Field(default=Path("."), description="安装文件夹；由程序按 callqa.toml 的位置填写")
 
@@ -117,6 +137,11 @@ class Settings(_Section):
     @property
     def journal_dir(self) -> Path:
         return self.recordings_dir / "journal"
+
+    @property
+    def watch_folder(self) -> Path | None:
+        """The folder whose recordings are imported by themselves, or None."""
+        return (self.home / self.imports.watch_folder).resolve() if self.imports.watch_folder else None
 
     @property
     def desk_path(self) -> Path:

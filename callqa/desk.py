@@ -37,6 +37,7 @@ class DeskTrunk(_Frozen):
     addresses: tuple[str, ...]  # IP addresses allowed to call in
     host: str = ""  # where outbound calls are sent; "" = inbound only
     port: int = 5060
+    transport: Literal["udp", "tcp", "tls"] = "udp"
 
 
 class DialRule(_Frozen):

@@ -11,6 +11,7 @@ from callqa.desk import Desk
 from callqa.sip.dialog import DialogId
 from callqa.sip.events import Address, Event, SipFault
 from callqa.sip.headers import plain
+from callqa.sip.hop import Transport, hop, is_stream, transport_of
 from callqa.sip.timers import Timers
 from callqa.sip.transaction import Transactions
 
@@ -35,6 +36,8 @@ class PortPool(Protocol):
 class UserAgentSettings:
     """listen: where the process receives SIP. host_for: our IP address as the peer at a given IP address reaches it.
 
+    tcp_port, tls_port: where it takes streams; 0 = it does not.
+
     nonce_secret: random bytes for digest nonces; b"" lets the user agent draw from its tokens.
     digest_algorithms: what phones are challenged with. Only MD5 unless set: SIPp 3.6 reads just the first challenge, and
     phones on libre 1.x (baresip 1.0, tried 2026-11-22) give up at any challenge with SHA-256 in it.
@@ -44,6 +47,8 @@ class UserAgentSettings:
     host_for: Callable[[str], str]
     nonce_secret: bytes = b""
     digest_algorithms: tuple[str, ...] = ("MD5",)
+    tcp_port: int = 0
+    tls_port: int = 0
 
 
 class Core:
@@ -66,25 +71,47 @@ class Core:
         self.outbox: list[tuple[bytes, Address]] = []
         self.happened: list[Event] = []
         self.legs: dict[DialogId, Leg] = {}
-        self.transactions = Transactions(self.send, tokens, self.timers)
+        self.streams: set[Address] = set()  # far ends of open connections
+        self.aliases: dict[Address, Address] = {}  # what a peer says it is reached at -> the connection it opened
+        self.transactions = Transactions(self.send, tokens, self.timers, self._stream_to)
         self._told: dict[tuple[str, str], float] = {}
 
     def send(self, data: bytes, peer: Address) -> None:
         """Put a datagram into the outbox."""
-        self.outbox.append((data, peer))
+        self.outbox.append((data, self.aliases.get(peer, peer)))
 
     def emit(self, event: Event) -> None:
         """Report an event."""
         self.happened.append(event)
 
     def local(self, peer: Address) -> Address:
-        """Our address as that peer reaches it."""
-        return (self.settings.host_for(peer[0]), self.settings.listen[1])
+        """Our address as that peer reaches it, by the transport it is reached by."""
+        s, transport = self.settings, transport_of(peer)
+        ports = {Transport.UDP: s.listen[1], Transport.TCP: s.tcp_port, Transport.TLS: s.tls_port}
+        return hop(s.host_for(peer[0]), ports[transport] or s.listen[1], transport)
 
     def uri(self, peer: Address, user: str = SERVER) -> str:
         """Our SIP URI as that peer reaches us."""
         host, port = self.local(peer)
-        return f"sip:{user}@{f'[{host}]' if ':' in host else host}:{port}"
+        transport = f";transport={transport_of(peer).lower()}" if is_stream(peer) else ""
+        return f"sip:{user}@{f'[{host}]' if ':' in host else host}:{port}{transport}"
+
+    def stream_closed(self, address: Address, now: float) -> None:
+        """A connection is gone: whoever was reached by it is reached at his Contact, if at all."""
+        self.streams.discard(address)
+        for name in [name for name, to in self.aliases.items() if to == address]:
+            del self.aliases[name]
+        for leg in list(self.legs.values()):
+            if leg.dialog.observed == address:
+                leg.dialog.connection_closed()
+        self.transactions.lost(address, now)
+
+    def _stream_to(self, peer: Address) -> tuple[Address, Address] | None:
+        for transport in (Transport.TLS, Transport.TCP):
+            far = hop(*peer, transport)
+            if far in self.streams or far in self.aliases:
+                return far, self.local(far)
+        return None
 
     def fault(self, now: float, text: str, source: Address | None = None, call_id: str | None = None) -> None:
         """Report a fault, the same text from the same host at most once in FAULT_EVERY_S."""

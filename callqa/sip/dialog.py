@@ -1,7 +1,7 @@
 """Dialogs (RFC 3261 §12): who talks with whom under which tags, CSeq numbers, route set, target refresh.
 
 Addresses are literals: there is no DNS. A next hop that is a name, or lies behind NAT, is replaced by the address that the
-peer's messages really come from.
+peer's messages really come from. A connection that the peer is seen on is used for what goes back to it.
 """
 
 import ipaddress
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from callqa.errors import ProtocolError
 from callqa.sip.events import Address
 from callqa.sip.headers import Headers, Uri, param, parse_name_addr, parse_uri
+from callqa.sip.hop import hop, is_stream, transport_of, uri_transport, usual_port
 from callqa.sip.message import Request, Response
 
 DialogId = tuple[str, str]  # Call-ID, our tag
@@ -66,11 +67,20 @@ class Dialog:
         """Where requests of this dialog go."""
         if self.behind_nat:
             return self.observed
+        named = self._named_hop()
+        same = named is not None and named[0] == self.observed[0] and transport_of(named) is transport_of(self.observed)
+        return self.observed if named is None or (same and is_stream(named)) else named
+
+    def _named_hop(self) -> Address | None:
+        """Where Route or Contact say that requests go."""
         try:
-            uri = parse_name_addr(self.routes[0]).uri if self.routes else parse_uri(self.target)
+            return address_of(parse_name_addr(self.routes[0]).uri if self.routes else parse_uri(self.target))
         except ProtocolError:
-            return self.observed
-        return address_of(uri) or self.observed
+            return None
+
+    def connection_closed(self) -> None:
+        """The connection its peer was seen on is gone: fall back to what the peer named."""
+        self.observed = self._named_hop() or self.observed
 
     def accepts(self, request: Request) -> bool:
         """Take the CSeq of a request from the peer; False when it is out of order (500, RFC 3261 §12.2.2)."""
@@ -94,7 +104,8 @@ def address_of(uri: Uri) -> Address | None:
     """Host and port of a SIP URI whose host is an IP address, else None."""
     host = (param(uri.params, "maddr") or uri.host).strip("[]")
     try:
-        return (str(ipaddress.ip_address(host)), uri.port or 5060)
+        transport = uri_transport(uri)
+        return hop(str(ipaddress.ip_address(host)), uri.port or usual_port(transport), transport)
     except ValueError:
         return None
 

@@ -6,15 +6,17 @@ again right after a restart.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import TypedDict
+from dataclasses import dataclass, replace
+from typing import NotRequired, TypedDict
 
 from callqa.desk import DeskSeat
 from callqa.errors import ProtocolError
 from callqa.sip.auth import Credentials, DigestServer, Verdict, parse_credentials
 from callqa.sip.core import Core
+from callqa.sip.dialog import address_of
 from callqa.sip.events import Address, SeatRegistered, SeatUnregistered
 from callqa.sip.headers import NameAddr, parse_name_addr, parse_number, parse_uri
+from callqa.sip.hop import Transport, hop, transport_of
 from callqa.sip.message import Request
 from callqa.sip.routing import Target
 from callqa.sip.timers import Alarm
@@ -49,6 +51,7 @@ class SavedBinding(TypedDict):
     cseq: int
     instance: str
     expires_at_ms: int
+    transport: NotRequired[str]  # UDP where it is missing
 
 
 class Registrar:
@@ -190,6 +193,13 @@ class Registrar:
         """Whether a seat has a contact."""
         return extension in self._bindings
 
+    def stream_closed(self, address: Address) -> None:
+        """Phones of a closed connection are tried at their Contact until they register again."""
+        for extension, bindings in self._bindings.items():
+            self._bindings[extension] = tuple(
+                replace(b, source=_address_of(b.contact) or b.source) if b.source == address else b for b in bindings
+            )
+
     def keep_only(self, extensions: frozenset[str], now: float) -> None:
         """Drop the bindings of seats that no longer exist."""
         for extension in [e for e in self._bindings if e not in extensions]:
@@ -201,6 +211,7 @@ class Registrar:
             SavedBinding(
                 extension=b.extension, contact=b.contact, host=b.source[0], port=b.source[1], call_id=b.call_id,
                 cseq=b.cseq, instance=b.instance, expires_at_ms=wall_ms + round((b.expires_at - now) * 1000),
+                transport=transport_of(b.source),
             )
             for bs in self._bindings.values()
             for b in bs
@@ -213,8 +224,11 @@ class Registrar:
             try:
                 until = now + min((int(s["expires_at_ms"]) - wall_ms) / 1000, float(EXPIRES_MOST_S))
                 parse_uri(str(s["contact"]))
+                host, port, transport = str(s["host"]), int(s["port"]), Transport(s.get("transport", "UDP"))
+                # Connections do not outlive us: such a phone is tried at its Contact until it registers again.
+                gone = _address_of(str(s["contact"])) if transport is not Transport.UDP else None
                 binding = Binding(
-                    str(s["extension"]), str(s["contact"]), (str(s["host"]), int(s["port"])), str(s["call_id"]),
+                    str(s["extension"]), str(s["contact"]), gone or hop(host, port, transport), str(s["call_id"]),
                     int(s["cseq"]), until, str(s["instance"]),
                 )  # fmt: skip
             except (KeyError, TypeError, ValueError, ProtocolError):
@@ -223,6 +237,13 @@ class Registrar:
                 continue
             self._set(binding.extension, (*self._bindings.get(binding.extension, ()), binding), now)
             self._core.emit(SeatRegistered(binding.extension, now, binding.contact, binding.source, round(until - now)))
+
+
+def _address_of(contact: str) -> Address | None:
+    try:
+        return address_of(parse_uri(contact))
+    except ProtocolError:
+        return None
 
 
 def _expires_s(contact: NameAddr, usual_s: int | None) -> int:

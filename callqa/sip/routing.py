@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from callqa.desk import Desk, DeskTrunk
 from callqa.matching import canonical_number
 from callqa.sip.events import Address
+from callqa.sip.hop import Transport, hop
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,17 @@ def outbound_target(desk: Desk, dialled: str) -> Target | Refusal:
             return Refusal(503, f"中继“{rule.trunk}”的呼出地址“{trunk.host}”不是 IP 地址，请在中继设置里改成 IP 地址")
         host = f"[{trunk.host}]" if ":" in trunk.host else trunk.host
         number = re.sub(r"[\s().-]", "", dialled)
-        return Target(f"sip:{number}@{host}:{trunk.port}", (trunk.host, trunk.port))
+        return Target(f"sip:{number}@{host}:{trunk.port}{_uri_params(trunk)}", trunk_address(trunk))
     return Refusal(403, f"号码“{dialled}”不在拨号方案内")
+
+
+def trunk_address(trunk: DeskTrunk) -> Address:
+    """Where a trunk's requests are sent."""
+    return hop(trunk.host, trunk.port, Transport(trunk.transport.upper()))
+
+
+def _uri_params(trunk: DeskTrunk) -> str:
+    return "" if trunk.transport == "udp" else f";transport={trunk.transport}"
 
 
 def _matches(pattern: str, number: str) -> bool:

@@ -1,8 +1,9 @@
-"""SIP transactions over UDP: whatever transaction_table.py says, done.
+"""SIP transactions over UDP, TCP and TLS: whatever transaction_table.py says, done.
 
 A 2xx to INVITE and its ACK belong to the user of the transaction (leg.py): here they only pass.
 Server transactions are matched by branch, sent-by, CSeq number and method: the CSeq number is ours, because
 pyVoIP sends its authenticated INVITE with the branch of the refused one.
+A request too large for a datagram goes over a stream where `larger` knows one to that peer (RFC 3261 §18.1.1).
 """
 
 from collections.abc import Callable
@@ -10,11 +11,13 @@ from dataclasses import dataclass, field
 
 from callqa.sip.events import Address
 from callqa.sip.headers import Headers
+from callqa.sip.hop import is_stream, transport_of
 from callqa.sip.message import Request, Response, reply, serialise
 from callqa.sip.timers import Alarm, Timers
-from callqa.sip.transaction_table import GIVE_UP_S, TABLE, TIMERS, Do, Kind, On, State
+from callqa.sip.transaction_table import AT_ONCE_OVER_STREAMS, GIVE_UP_S, TABLE, TIMERS, Do, Kind, On, State
 
 BRANCH_COOKIE = "z9hG4bK"
+DATAGRAM_SAFE_BYTES = 1300  # RFC 3261 §18.1.1: larger requests may be cut into fragments that NATs drop
 
 
 Key = tuple[str, ...]
@@ -39,7 +42,10 @@ class Transaction:
 
 
 def reply_address(request: Request, source: Address) -> Address:
-    """RFC 3261 §18.2.2 with RFC 3581: back to the source address; its port where the Via has rport, else the Via's."""
+    """RFC 3261 §18.2.2 with RFC 3581: back on the connection; over UDP back to the source address, its port where the
+    Via has rport, else the Via's."""
+    if is_stream(source):
+        return source
     via = request.via
     return source if any(n == "rport" for n, _ in via.params) else (source[0], via.port or 5060)
 
@@ -60,8 +66,15 @@ def with_received(request: Request, source: Address) -> Request:
 class Transactions:
     """All transactions of one user agent. send: hands a datagram out; tokens: random text for branches."""
 
-    def __init__(self, send: Callable[[bytes, Address], None], tokens: Callable[[], str], timers: Timers) -> None:
+    def __init__(
+        self,
+        send: Callable[[bytes, Address], None],
+        tokens: Callable[[], str],
+        timers: Timers,
+        larger: Callable[[Address], tuple[Address, Address] | None] = lambda peer: None,
+    ) -> None:
         self._send = send
+        self._larger = larger  # peer -> (its stream address, ours towards it), where it is known to take streams
         self._tokens = tokens
         self._timers = timers
         self._clients: dict[Key, Transaction] = {}
@@ -83,7 +96,12 @@ class Transactions:
     ) -> Transaction:
         """Start a client transaction; the Via is added here. local: the address we are reached at."""
         branch = BRANCH_COOKIE + self._tokens()
-        request = self.with_via(request, branch, local)
+        unsent, request = request, self.with_via(request, branch, local)
+        if not is_stream(peer) and len(serialise(request)) > DATAGRAM_SAFE_BYTES:
+            stream = self._larger(peer)
+            if stream is not None:
+                peer, local = stream
+                request = self.with_via(unsent, branch, local)
         kind, state = (Kind.INVITE_CLIENT, State.CALLING) if request.method == "INVITE" else (Kind.CLIENT, State.TRYING)
         t = Transaction(
             kind,
@@ -104,7 +122,8 @@ class Transactions:
     def with_via(self, request: Request, branch: str, local: Address) -> Request:
         """The request with our Via on top."""
         host = f"[{local[0]}]" if ":" in local[0] else local[0]
-        via = f"SIP/2.0/UDP {host}:{local[1]};branch={branch};rport"
+        alias = ";alias" if is_stream(local) else ""  # RFC 5923: requests to us may come on this connection
+        via = f"SIP/2.0/{transport_of(local)} {host}:{local[1]};branch={branch};rport{alias}"
         return Request(request.method, request.uri, request.headers.on_top("Via", via), request.body)
 
     def new_branch(self) -> str:
@@ -185,6 +204,11 @@ class Transactions:
         """Respond with a status to the request of a server transaction; `more` as message.reply."""
         self.respond(t, reply(t.request, status, **more), now)  # type: ignore[arg-type]  # keywords of message.reply
 
+    def lost(self, peer: Address, now: float) -> None:
+        """A connection could not be opened or has closed: what was just asked on it counts as unanswered at once."""
+        for t in [t for t in self._clients.values() if t.peer == peer and t.state in (State.CALLING, State.TRYING)]:
+            self._step(t, On.TIME_OUT, None, now)
+
     def _step(
         self, t: Transaction, on: On, message: Request | Response | None, now: float, source: Address | None = None
     ) -> None:
@@ -231,6 +255,8 @@ class Transactions:
             self._forget(t)
             return
         repeat, on, after_s = TIMERS.get((t.kind, t.state), (None, None, 0.0))
+        if is_stream(t.peer):  # nothing is sent again and nothing comes twice
+            repeat, after_s = None, 0.0 if t.state in AT_ONCE_OVER_STREAMS and on is On.DONE else after_s
         if repeat is not None:
             self._repeat(t, repeat.first_s, repeat.most_s, now)
         if on is not None:

@@ -1,7 +1,8 @@
-"""The states of SIP transactions over UDP as tables: RFC 3261 §17 with RFC 6026 (accepted state).
+"""The states of SIP transactions as tables: RFC 3261 §17 with RFC 6026 (accepted state).
 
 Rules: a row (kind, state, event) -> (next state, actions) is all that happens; an event without a row is absorbed.
 Entering a state starts the timers of TIMERS for it and stops all others; A, E and G repeat with growing intervals.
+Over a stream A, E and G do not run, and D, I, J and K are nought.
 """
 
 from dataclasses import dataclass
@@ -127,3 +128,5 @@ TIMERS: dict[tuple[Kind, State], tuple[Repeat | None, On | None, float]] = {
     (_K.INVITE_SERVER, _S.ACCEPTED): (None, _O.DONE, GIVE_UP_S),  # L
     (_K.SERVER, _S.COMPLETED): (None, _O.DONE, GIVE_UP_S),  # J
 }
+
+AT_ONCE_OVER_STREAMS = frozenset({State.COMPLETED, State.CONFIRMED})  # M and L run on any transport (RFC 6026)

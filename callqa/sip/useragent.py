@@ -10,7 +10,7 @@ extension in From: digest is asked then); the allow-list of a trunk; a stranger,
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from callqa.desk import Desk
+from callqa.desk import Desk, DeskTrunk
 from callqa.errors import ProtocolError
 from callqa.sip.answer import AnswerCall
 from callqa.sip.auth import DigestServer
@@ -19,11 +19,12 @@ from callqa.sip.call import Call, CallFacts, CallView
 from callqa.sip.core import ALLOW, Core, PortPool, UserAgentSettings
 from callqa.sip.events import Address, CallMode, Event, HangupParty
 from callqa.sip.headers import one_line, parse_number, plain
+from callqa.sip.hop import is_stream, moved, transport_of, usual_port
 from callqa.sip.identity import called_number, caller_number, dialled
 from callqa.sip.leg import Leg
 from callqa.sip.message import Request, Response, is_keepalive, parse_message
 from callqa.sip.registrar import Registrar, SavedBinding
-from callqa.sip.routing import Refusal, find_trunk, outbound_target, ring_all
+from callqa.sip.routing import Refusal, Target, find_trunk, outbound_target, ring_all
 from callqa.sip.sdp import Session, parse_sdp
 from callqa.sip.transaction import Transaction
 from callqa.units import Direction
@@ -82,6 +83,15 @@ class UserAgent:
                 self._receive_request(message, source, now)
         except ProtocolError:
             self.garbage_count += 1
+
+    def stream_opened(self, address: Address) -> None:
+        """A connection with that far end is open."""
+        self._core.streams.add(address)
+
+    def stream_closed(self, address: Address, now: float) -> None:
+        """A connection has closed, or could not be opened."""
+        self._core.stream_closed(address, now)
+        self._registrar.stream_closed(address)
 
     def advance(self, now: float) -> None:
         """Do what is due by `now`."""
@@ -152,6 +162,7 @@ class UserAgent:
     # -- requests ---------------------------------------------------------------------------------------------------
 
     def _receive_request(self, request: Request, source: Address, now: float) -> None:
+        self._note_alias(request, source)
         if request.method == "ACK":
             self._receive_ack(request, now)
             return
@@ -177,6 +188,16 @@ class UserAgent:
             self._receive_invite(t, source, now)
         else:
             self._core.transactions.reply(t, 481, now, to_tag=self._core.tokens())
+
+    def _note_alias(self, request: Request, source: Address) -> None:
+        """RFC 5923: a peer that we trust takes our requests on the connection it opened."""
+        via = request.via
+        if not is_stream(source) or not any(n == "alias" for n, _ in via.params):
+            return
+        if via.host.strip("[]") == source[0] and (
+            find_trunk(self._core.desk, source[0]) or self._registrar.seat_at(source)
+        ):
+            self._core.aliases[moved(source, source[0], via.port or usual_port(transport_of(source)))] = source
 
     def _unfit(self, t: Transaction, hops: int) -> tuple[int, tuple[tuple[str, str | None], ...]] | None:
         """Status and fields where a request is refused before anything looks at its purpose (RFC 3261 §8.2)."""
@@ -233,10 +254,10 @@ class UserAgent:
     def _receive_invite(self, t: Transaction, source: Address, now: float) -> None:
         desk = self._core.desk
         trunk = find_trunk(desk, source[0])
-        is_trunk_itself = any(source == (x.host, x.port) for x in desk.trunks) and trunk is not None
+        from_trunk = trunk is not None and any(_is_trunk(x, source) for x in desk.trunks)
         seats = {s.extension for s in desk.seats}
-        from_seat = self._registrar.seat_at(source) or (t.request.from_.uri.user in seats)
-        if from_seat and not is_trunk_itself:
+        registered = self._registrar.seat_at(source)
+        if (registered and is_stream(source)) or ((registered or t.request.from_.uri.user in seats) and not from_trunk):
             self._call_out(t, source, now)
         elif trunk is not None:
             self._call_in(t, source, now)
@@ -247,9 +268,7 @@ class UserAgent:
             )
 
     def _call_in(self, t: Transaction, source: Address, now: float) -> None:
-        offer = self._offer(t, now)
-        if isinstance(offer, Refusal):
-            return
+        offer = _offer(t.request)
         numbers = (caller_number(t.request), called_number(t.request))
         if self._core.desk.routing.inbound_mode == "answer":
             answer = AnswerCall(
@@ -258,9 +277,12 @@ class UserAgent:
             self._calls[answer.call_id] = answer
             answer.start(offer, now)
             return
+        if isinstance(offer, Refusal):
+            targets: tuple[Target, ...] | Refusal = offer
+        else:
+            targets = ring_all(self._core.desk, self._registrar.contacts(), self._busy())
         facts = CallFacts(CallMode.BRIDGE, Direction.INBOUND, *numbers)
-        targets = ring_all(self._core.desk, self._registrar.contacts(), self._busy())
-        self._bridge(facts, t, source).start(offer, targets, now)
+        self._bridge(facts, t, source).start(None if isinstance(offer, Refusal) else offer, targets, now)
 
     def _call_out(self, t: Transaction, source: Address, now: float) -> None:
         seat = self._registrar.authenticate(t, source, now)
@@ -270,37 +292,20 @@ class UserAgent:
             self._core.transactions.reply(t, 403, now, to_tag=self._core.tokens())
             self._core.fault(now, f"分机 {seat.extension} 没有注册就呼出，已拒绝", source)
             return
-        offer = self._offer(t, now)
-        if isinstance(offer, Refusal):
-            return
+        offer = _offer(t.request)
         number = dialled(t.request)
-        target = outbound_target(self._core.desk, number)
+        target = offer if isinstance(offer, Refusal) else outbound_target(self._core.desk, number)
         if isinstance(target, Refusal):
             self._core.fault(now, f"分机 {seat.extension} 呼出被拒绝：{target.reason}", source)
         ours = self._core.desk.routing.hotline_number or seat.extension
         facts = CallFacts(CallMode.BRIDGE, Direction.OUTBOUND, ours, called_number(t.request) or number, seat.extension)
-        self._bridge(facts, t, source).start(offer, target if isinstance(target, Refusal) else (target,), now)
+        targets = target if isinstance(target, Refusal) else (target,)
+        self._bridge(facts, t, source).start(None if isinstance(offer, Refusal) else offer, targets, now)
 
     def _bridge(self, facts: CallFacts, t: Transaction, source: Address) -> BridgeCall:
         call = BridgeCall(self._core, facts, t, source, self._let_go, self._seat_taken)
         self._calls[call.call_id] = call
         return call
-
-    def _offer(self, t: Transaction, now: float) -> Session | Refusal | None:
-        """The SDP of an INVITE, None when it has no body; a Refusal when it was answered here."""
-        request = t.request
-        if not request.body:
-            return None
-        kind = (request.headers.first("Content-Type") or "application/sdp").partition(";")[0].strip().lower()
-        try:
-            if kind == "application/sdp":
-                return parse_sdp(request.body)
-            refusal = Refusal(415, "")
-        except ProtocolError:
-            refusal = Refusal(488, "")
-        fields = (("Accept", "application/sdp"),) if refusal.status == 415 else ()
-        self._core.transactions.reply(t, refusal.status, now, to_tag=self._core.tokens(), fields=fields)
-        return refusal
 
     def _busy(self) -> frozenset[str]:
         """Seats that talk, or are calling out themselves; a seat that only rings is not busy."""
@@ -317,3 +322,21 @@ class UserAgent:
 
     def _let_go(self, call: Call) -> None:
         self._calls.pop(call.call_id, None)
+
+
+def _is_trunk(trunk: DeskTrunk, source: Address) -> bool:
+    """Whether a message comes from the trunk's own signalling address; a connection may come from any port."""
+    return source[0] == trunk.host and (is_stream(source) or source[1] == trunk.port)
+
+
+def _offer(request: Request) -> Session | Refusal | None:
+    """The SDP of an INVITE, None when it has no body; what cannot be read is still a call, and a refused one."""
+    if not request.body:
+        return None
+    kind = (request.headers.first("Content-Type") or "application/sdp").partition(";")[0].strip().lower()
+    if kind != "application/sdp":
+        return Refusal(415, f"对方的媒体描述是 {plain(kind)[:60]}，不是 SDP")
+    try:
+        return parse_sdp(request.body)
+    except ProtocolError:
+        return Refusal(488, "对方的媒体描述（SDP）无法读懂")

@@ -11,6 +11,7 @@ from callqa.sip.auth import answer_challenge, ha1, parse_challenge
 from callqa.sip.core import Core, UserAgentSettings
 from callqa.sip.events import Address, Event
 from callqa.sip.headers import Headers
+from callqa.sip.hop import is_stream, moved
 from callqa.sip.leg import Leg, LegState
 from callqa.sip.message import Message, Request, Response, parse_message
 from callqa.sip.sdp import OUR_CODECS, Codecs, MediaDirection, Session, agreed_codecs, parse_sdp
@@ -70,7 +71,8 @@ class SimPhone:
         self.net = net
         self.address = address
         self.user = user
-        settings = UserAgentSettings(address, lambda _: address[0])
+        self.server = moved(address, *UA)
+        settings = UserAgentSettings(address, lambda _: address[0], tcp_port=address[1], tls_port=address[1])
         self.core = Core(settings, Desk(number=0), Ports(), counter("x"), counter(f"{user}-"))
         self.got: list[Message] = []
         self.legs: list[Leg] = []
@@ -134,7 +136,7 @@ class SimPhone:
         self, number: str, *fields: tuple[str, str], codecs: Codecs | None = None, sdp: bytes | None = None
     ) -> Leg:
         leg = Leg.outgoing(
-            self.core, self, Channel.CITIZEN, 31000, target=f"sip:{number}@{UA[0]}", peer=UA,
+            self.core, self, Channel.CITIZEN, 31000, target=f"sip:{number}@{UA[0]}", peer=self.server,
             caller=f"<sip:{self.user}@{self.address[0]}>", called=f"<sip:{number}@{UA[0]}>", fields=fields,
         )  # fmt: skip
         leg.codecs = codecs or self.codecs
@@ -160,7 +162,7 @@ class SimPhone:
             if response.status == 200 and method == "INVITE":
                 leg.acknowledge(leg.dialog, response.cseq.number)
 
-        self.core.transactions.request(request, UA, self.address, self.net.now, on_response=on_response)
+        self.core.transactions.request(request, self.server, self.address, self.net.now, on_response=on_response)
         self.net.flush()
 
     def ask(
@@ -178,7 +180,7 @@ class SimPhone:
             headers = headers.replaced("Max-Forwards", dict(fields)["Max-Forwards"] or "")
         request = Request(method, uri or f"sip:{UA[0]}", headers)
         t = self.core.transactions.request(
-            request, UA, self.address, self.net.now, on_response=lambda r, _s, _n: self.answers.append(r)
+            request, self.server, self.address, self.net.now, on_response=lambda r, _s, _n: self.answers.append(r)
         )
         self.net.flush()
         return t
@@ -255,11 +257,18 @@ class Network:
     lose: Callable[[bytes, Address, Address], bool] = lambda data, a, b: False
 
     def __post_init__(self) -> None:
-        settings = UserAgentSettings(UA, lambda _: UA[0], b"secret", ("SHA-256", "MD5"))
+        settings = UserAgentSettings(UA, lambda _: UA[0], b"secret", ("SHA-256", "MD5"), tcp_port=5060, tls_port=5061)
         self.ua = UserAgent(settings, self.desk, self.ports, counter("CALL-"), counter("ua"))
         self.phones: dict[Address, SimPhone] = {}
         self._flying: list[tuple[float, int, bytes, Address, Address]] = []
         self._n = itertools.count()
+        self.open: set[Address] = set()
+
+    def close(self, address: Address) -> None:
+        """A connection breaks."""
+        self.open.discard(address)
+        self.ua.stream_closed(address, self.now)
+        self.flush()
 
     def add(self, phone: SimPhone) -> None:
         self.phones[phone.address] = phone
@@ -268,13 +277,22 @@ class Network:
         """A datagram for the user agent from anywhere."""
         heapq.heappush(self._flying, (self.now + DELAY_S, next(self._n), data, source, UA))
 
+    def inject_via(self, source: Address, via: bytes) -> None:
+        """An OPTIONS from anywhere with that Via."""
+        self.inject(
+            b"OPTIONS sip:10.0.0.1 SIP/2.0\r\nVia: " + via + b"\r\nFrom: <sip:x@h>;tag=1\r\nTo: <sip:h>\r\n"
+            b"Call-ID: " + via[-8:] + b"\r\nCSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\n\r\n",
+            source,
+        )
+
     def flush(self) -> None:
         """Put what everybody wants to send on the wire."""
         for source, out in [(UA, self.ua.datagrams()), *((a, self._drain(p)) for a, p in self.phones.items())]:
             for data, to in out:
                 self.wire.append((self.now, data, source, to))
                 if not self.lose(data, source, to):
-                    heapq.heappush(self._flying, (self.now + DELAY_S, next(self._n), data, source, to))
+                    seen = moved(to, *UA) if source == UA else source
+                    heapq.heappush(self._flying, (self.now + DELAY_S, next(self._n), data, seen, to))
         self.events += self.ua.events()
 
     @staticmethod
@@ -299,7 +317,10 @@ class Network:
             self.now = max(self.now, when)
             while self._flying and self._flying[0][0] <= self.now:
                 _, _, data, source, to = heapq.heappop(self._flying)
-                if to == UA:
+                if tuple(to) == UA:
+                    if is_stream(source) and source not in self.open:
+                        self.open.add(source)
+                        self.ua.stream_opened(source)
                     self.ua.receive(data, source, self.now)
                 elif to in self.phones:
                     self.phones[to].receive(data, source, self.now)

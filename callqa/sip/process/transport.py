@@ -1,4 +1,7 @@
-"""The SIP socket (UDP) around a pure user agent: datagrams in, datagrams out, its next deadline on the loop's clock."""
+"""The SIP sockets around a pure user agent: messages in, messages out, its next deadline on the loop's clock.
+
+UDP is here, connections are in streams.py. On an IPv6 socket for all addresses IPv4 peers are written as what they are.
+"""
 
 import asyncio
 import logging
@@ -9,6 +12,8 @@ from typing import cast
 
 from callqa.errors import ConfigError
 from callqa.sip.events import Address, Event
+from callqa.sip.hop import is_stream
+from callqa.sip.process.streams import SipStreams, plain_host
 from callqa.sip.useragent import UserAgent
 
 log = logging.getLogger(__name__)
@@ -18,10 +23,8 @@ _RECEIVE_BUFFER_BYTES = 1 << 20  # a burst of re-registrations after a power cut
 
 def bind_sip(host: str, port: int) -> socket.socket:
     """The bound SIP socket. Raise ConfigError that names the port and the setting."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    s = socket.socket(family, socket.SOCK_DGRAM)
+    s = _socket(host, socket.SOCK_DGRAM)
     try:
-        s.setblocking(False)
         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
         s.bind((host, port))
     except OSError as e:
@@ -33,23 +36,63 @@ def bind_sip(host: str, port: int) -> socket.socket:
     return s
 
 
-class SipTransport(asyncio.DatagramProtocol):
-    """Drives one user agent. on_event is called for each of its events, in order."""
+def bind_sip_stream(host: str, port: int, setting: str) -> socket.socket:
+    """The bound socket for TCP or TLS. Raise ConfigError that names the port and the setting."""
+    s = _socket(host, socket.SOCK_STREAM)
+    try:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        s.bind((host, port))
+    except OSError as e:
+        s.close()
+        raise ConfigError(
+            f"SIP 端口 TCP {host}:{port} 用不了（{e.strerror}）；"
+            f"请停掉占用它的程序，或在 callqa.toml 里改 sip.{setting}（0 = 不监听）"
+        ) from e
+    return s
 
-    def __init__(self, agent: UserAgent, on_event: Callable[[Event], None]) -> None:
+
+def _socket(host: str, kind: socket.SocketKind) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    s = socket.socket(family, kind)
+    s.setblocking(False)
+    if host == "::":  # all addresses means all of both versions, whatever the system's default
+        s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+    return s
+
+
+class SipTransport(asyncio.DatagramProtocol):
+    """Drives one user agent. on_event is called for each of its events, in order. mapped: the socket is an IPv6 one that
+    takes IPv4 too."""
+
+    def __init__(self, agent: UserAgent, on_event: Callable[[Event], None], *, mapped: bool = False) -> None:
         self._agent = agent
         self._on_event = on_event
         self._transport: asyncio.DatagramTransport | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._mapped = mapped
+        self.streams: SipStreams | None = None  # set before the first message, where there are any
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.DatagramTransport, transport)  # uvloop's has its own base class
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
+        self.receive(data, (plain_host(addr[0]), addr[1]))
+
+    def receive(self, data: bytes, source: Address) -> None:
+        """Take one message, whatever it came by."""
         try:
-            self._agent.receive(data, (addr[0], addr[1]), time.monotonic())
+            self._agent.receive(data, source, time.monotonic())
         except Exception:  # the datagram callback: whatever a stranger sends, the next one is served
-            log.exception("SIP datagram of %d bytes from %s", len(data), addr)
+            log.exception("SIP message of %d bytes from %s", len(data), source)
+        self.pump()
+
+    def stream_opened(self, address: Address) -> None:
+        """A connection came."""
+        self._agent.stream_opened(address)
+
+    def stream_closed(self, address: Address) -> None:
+        """A connection went, or could not be opened."""
+        self._agent.stream_closed(address, time.monotonic())
         self.pump()
 
     def error_received(self, exc: Exception) -> None:
@@ -67,10 +110,16 @@ class SipTransport(asyncio.DatagramProtocol):
         self._set_timer()
 
     def _send(self, data: bytes, address: Address) -> None:
+        if is_stream(address):
+            if self.streams is not None:
+                self.streams.send(data, address)
+            return
         if self._transport is None:
             return
         try:
-            self._transport.sendto(data, address)
+            self._transport.sendto(
+                data, (f"::ffff:{address[0]}", address[1]) if self._mapped and ":" not in address[0] else address
+            )
         except (ValueError, OSError) as e:  # a peer named a host name, or an address of the other IP version
             log.warning("SIP to %s:%d cannot be sent: %s", *address, e)
 

@@ -1,0 +1,217 @@
+"""SIP over TCP and TLS: connections in both directions, framed and bounded, each known by the address of its far end.
+
+A message for an address without a connection opens one; several messages wait for it. Whatever goes wrong with a
+connection is told as closed; the user agent decides what that means. No rule about SIP is here but the framing.
+"""
+
+import asyncio
+import logging
+import ssl
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import cast
+
+from callqa.config import SipSettings
+from callqa.errors import ConfigError, ProtocolError
+from callqa.sip.events import Address
+from callqa.sip.framing import PONG, StreamFramer
+from callqa.sip.hop import Transport, hop, transport_of
+
+log = logging.getLogger(__name__)
+
+CONNECT_S = 5.0
+CONNECTIONS_MOST = 2_000
+CONNECTIONS_OF_HOST_MOST = 100  # an office behind one NAT
+UNFINISHED_S = 30.0  # a message that takes longer, or a connection that never says anything whole
+IDLE_S = 7_200.0  # phones refresh within an hour
+UNSENT_MOST_BYTES = 1 << 20  # a peer that does not read
+
+
+def server_context(sip: SipSettings, home: Path) -> ssl.SSLContext:
+    """For connections from peers. Raise ConfigError that names the setting."""
+    certificate, key = home / sip.tls_certificate, home / (sip.tls_key or sip.tls_certificate)
+    try:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_cert_chain(certificate, key)
+    except OSError as e:  # ssl.SSLError is one
+        raise ConfigError(
+            f"SIP TLS 证书 {certificate} 与私钥 {key} 读不出来（{e.strerror or e}）；"
+            "请检查 callqa.toml 里的 sip.tls_certificate 与 sip.tls_key，或把 sip.tls_port 设为 0"
+        ) from e
+    return context
+
+
+def client_context(sip: SipSettings, home: Path) -> ssl.SSLContext:
+    """For connections to trunks: their certificate must fit. Raise ConfigError that names the setting."""
+    authorities = str(home / sip.tls_authorities) if sip.tls_authorities else None
+    try:
+        return ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=authorities)
+    except OSError as e:
+        raise ConfigError(
+            f"根证书 {authorities} 读不出来（{e.strerror or e}）；请检查 callqa.toml 里的 sip.tls_authorities"
+        ) from e
+
+
+def plain_host(host: str) -> str:
+    """A host as it is written: IPv4 seen on an IPv6 socket without its prefix, no zone."""
+    return host.partition("%")[0].removeprefix("::ffff:") if ":" in host else host
+
+
+class SipStreams:
+    """All connections. on_message: one whole message; on_opened, on_closed: a connection came or went."""
+
+    def __init__(
+        self,
+        on_message: Callable[[bytes, Address], None],
+        on_opened: Callable[[Address], None],
+        on_closed: Callable[[Address], None],
+        tls: ssl.SSLContext | None,
+    ) -> None:
+        self.on_message = on_message
+        self.on_opened = on_opened
+        self.on_closed = on_closed
+        self._tls = tls
+        self._connections: dict[Address, _Connection] = {}
+        self._waiting: dict[Address, list[bytes]] = {}  # for connections being opened
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._servers: list[asyncio.Server] = []
+
+    def __len__(self) -> int:
+        return len(self._connections)
+
+    async def listen(self, sock: object, context: ssl.SSLContext | None) -> None:
+        """Take connections on a bound socket."""
+        transport = Transport.TLS if context else Transport.TCP
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(lambda: _Connection(self, transport), sock=sock, ssl=context)  # type: ignore[call-overload]  # a socket
+        self._servers.append(server)
+
+    def send(self, data: bytes, to: Address) -> None:
+        """Send one message, on the connection that is there or on a new one."""
+        connection = self._connections.get(to)
+        if connection is not None:
+            connection.send(data)
+        elif to in self._waiting:
+            self._waiting[to].append(data)
+        else:
+            self._waiting[to] = [data]
+            task = asyncio.get_running_loop().create_task(self._open(to))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _open(self, to: Address) -> None:
+        transport = transport_of(to)
+        context = self._tls if transport is Transport.TLS else None
+        try:
+            if transport is Transport.TLS and context is None:
+                raise OSError("TLS is not set up")
+            connecting = asyncio.get_running_loop().create_connection(
+                lambda: _Connection(self, transport, to), to[0], to[1], ssl=context
+            )
+            await asyncio.wait_for(connecting, CONNECT_S)
+        except (OSError, TimeoutError) as e:
+            log.warning("SIP %s to %s:%d: %s", transport, to[0], to[1], e or "timed out")
+            self._waiting.pop(to, None)
+            self.on_closed(to)
+
+    def opened(self, connection: "_Connection") -> bool:
+        """Whether a new connection may stay."""
+        host = connection.address[0]
+        of_host = sum(a[0] == host for a in self._connections)
+        if not connection.outgoing and (
+            len(self._connections) >= CONNECTIONS_MOST or of_host >= CONNECTIONS_OF_HOST_MOST
+        ):
+            log.warning("SIP connection from %s refused: %d open, %d of that host", host, len(self), of_host)
+            return False
+        self._connections[connection.address] = connection
+        self.on_opened(connection.address)
+        for data in self._waiting.pop(connection.address, []):
+            connection.send(data)
+        return True
+
+    def closed(self, connection: "_Connection") -> None:
+        """Forget a connection."""
+        if self._connections.get(connection.address) is connection:
+            del self._connections[connection.address]
+            self.on_closed(connection.address)
+
+    def sweep(self, now: float) -> None:
+        """Close what is idle or stuck in the middle of a message."""
+        for connection in list(self._connections.values()):
+            if now - connection.heard > (IDLE_S if connection.settled else UNFINISHED_S):
+                connection.close()
+
+    async def stop(self) -> None:
+        """Close everything."""
+        for server in self._servers:
+            server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for connection in list(self._connections.values()):
+            connection.close()
+
+
+class _Connection(asyncio.Protocol):
+    """One connection. heard: when its last whole message came. settled: nothing half-read, and it spoke SIP before."""
+
+    def __init__(self, streams: SipStreams, transport: Transport, to: Address | None = None) -> None:
+        self._streams = streams
+        self._kind = transport
+        self._framer = StreamFramer()
+        self._transport: asyncio.Transport | None = None
+        self._spoke = False
+        self.outgoing = to is not None
+        self.address: Address = to or ("", 0)
+        self.heard = time.monotonic()
+
+    @property
+    def settled(self) -> bool:
+        return not self._framer.waiting and (self._spoke or self.outgoing)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        if not self.outgoing:
+            name = transport.get_extra_info("peername")
+            if not name:  # gone before we looked
+                self._transport.abort()
+                return
+            self.address = hop(plain_host(name[0]), name[1], self._kind)
+        if not self._streams.opened(self):
+            self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            messages = self._framer.feed(data)
+        except ProtocolError as e:
+            log.warning("SIP connection with %s:%d closed: %s", *self.address, e)
+            self.close()
+            return
+        for message in messages:
+            self.heard, self._spoke = time.monotonic(), True
+            self._streams.on_message(message, self.address)
+        if self._framer.pings:
+            self._framer.pings = 0
+            if self._spoke:
+                self.heard = time.monotonic()
+            self.send(PONG)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._streams.closed(self)
+
+    def send(self, data: bytes) -> None:
+        """Write one message; a peer that does not read loses its connection."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        if self._transport.get_write_buffer_size() > UNSENT_MOST_BYTES:
+            log.warning("SIP connection with %s:%d does not read", *self.address)
+            self._transport.abort()
+            return
+        self._transport.write(data)
+
+    def close(self) -> None:
+        """Close; `closed` follows from the loop."""
+        if self._transport is not None:
+            self._transport.close()
