@@ -9,6 +9,7 @@ from callqa.sip.call import Call, CallFacts
 from callqa.sip.core import Core
 from callqa.sip.events import Address, CallEnded, CallUnanswered, HangupParty
 from callqa.sip.leg import Leg
+from callqa.sip.routing import Refusal
 from callqa.sip.sdp import OUR_CODECS, Session, common_codecs
 from callqa.sip.transaction import Transaction
 from callqa.units import Channel
@@ -23,9 +24,14 @@ class AnswerCall(Call):
         super().__init__(core, facts, invite.request, on_over)
         self.leg = Leg.incoming(core, self, Channel.CITIZEN, invite, source, 0)
 
-    def start(self, offer: Session | None, now: float) -> None:
+    def start(self, offer: Session | Refusal | None, now: float) -> None:
         """Answer. offer: None when the INVITE had no SDP; then ours goes into the 200."""
         self.begin(now)
+        if isinstance(offer, Refusal):
+            self.core.fault(now, offer.reason, self.leg.dialog.observed, self.call_id)
+            self.leg.refuse(offer.status, now)
+            self.finish(CallUnanswered(self.call_id, now, offer.reason, offer.status), now)
+            return
         codecs = common_codecs(offer) if offer else OUR_CODECS
         ports = self.take_ports(1) if codecs else None
         if not codecs or ports is None:

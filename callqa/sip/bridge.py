@@ -45,6 +45,7 @@ class BridgeCall(Call):
         self._offer: Session | None = None
         self._statuses: list[int] = []
         self._rung = False
+        self._rings_back = False
         self._alarm: Alarm | None = None
 
     def start(self, offer: Session | None, targets: tuple[Target, ...] | Refusal, now: float) -> None:
@@ -53,7 +54,7 @@ class BridgeCall(Call):
         self._offer = self.caller.session = offer
         offered = common_codecs(offer) if offer else OUR_CODECS
         if isinstance(targets, Refusal):
-            self._refuse(targets, now)
+            (self._fail if targets.status in (415, 488) else self._refuse)(targets, now)
             return
         if not offered:
             self._fail(Refusal(488, "没有共同的语音编码"), now)
@@ -107,24 +108,29 @@ class BridgeCall(Call):
         if not self._rung:
             self._rung = True
             self.core.emit(CallRinging(self.call_id, now))
-            if session is None:
-                self.caller.ring(180, b"", now)
         if session is not None and self.ringing[leg].seat_extension is None:
             self._early_media(leg, session, now)
-        elif session is None and status != 180:
+        else:
+            self._ring_back(now)
+
+    def _ring_back(self, now: float) -> None:
+        """A seat's phone only rings, whatever SDP it sends with that."""
+        if not self._rings_back:
+            self._rings_back = True
             self.caller.ring(180, b"", now)
 
     def _early_media(self, leg: Leg, session: Session, now: float) -> None:
         agreed = agreed_codecs(leg.codecs, session)
         if not agreed or self._offer is None:
-            self.caller.ring(180, b"", now)
+            self._ring_back(now)
             return
         leg.session = session
         self.change_media(leg, now)
         self.caller.ring(183, self.caller.sdp(agreed, answering=self._offer), now)
 
     def leg_answered(self, leg: Leg, session: Session | None, now: float) -> None:
-        """The first answer connects the call."""
+        """The first answer connects the call. Some networks describe the media only with their early media."""
+        session = session or leg.session
         target = self.ringing.pop(leg, None)
         agreed = agreed_codecs(leg.codecs, session) if session else ()
         if self.over or self.callee is not None or target is None:
@@ -141,7 +147,7 @@ class BridgeCall(Call):
         self._cancel_ringing(now)
         leg.session, leg.codecs, self.caller.codecs = session, agreed, agreed
         self.seat_extension = target.seat_extension or self.seat_extension
-        self.caller.accept(self.caller.sdp(agreed, answering=self._offer), now)
+        self.caller.accept(self.caller.sdp(agreed, self.caller.direction_for(self._offer), self._offer), now)
         self.change_media(leg, now)
         self.change_media(self.caller, now)
         self.connected(now, (self.sip_call_id, leg.dialog.call_id))

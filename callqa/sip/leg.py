@@ -113,6 +113,8 @@ class Leg:
 
     def refuse(self, status: int, now: float, *fields: tuple[str, str | None]) -> None:
         """Answer the INVITE with a failure."""
+        if status == 415:
+            fields = (*fields, ("Accept", "application/sdp"))
         if self.invite is not None and self.state is LegState.EARLY:
             self._gone()
             self.core.transactions.respond(

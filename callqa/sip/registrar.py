@@ -153,13 +153,20 @@ class Registrar:
                     extension, str(contact.uri), source, request.call_id, request.cseq.number, until, instance
                 )
                 after = (*after, newest)
-        if len(after) > CONTACTS_MOST:
-            return 403
         if values:
-            self._set(extension, after, now)
+            # A softphone that makes up a new contact at every start would lock itself out: the oldest gives way.
+            self._set(extension, after[-CONTACTS_MOST:], now)
+            self._follow(before, request, source)
         if newest is not None:
             self._core.emit(SeatRegistered(extension, now, newest.contact, source, round(newest.expires_at - now)))
         return 200
+
+    def _follow(self, before: tuple[Binding, ...], request: Request, source: Address) -> None:
+        """A phone whose NAT gave it another port in mid-call is spoken to there from now on."""
+        left = {b.source for b in before if b.call_id == request.call_id and b.source != source}
+        for leg in self._core.legs.values():
+            if leg.dialog.behind_nat and leg.dialog.observed in left:
+                leg.dialog.observed = source
 
     def _set(self, extension: str, bindings: tuple[Binding, ...], now: float) -> None:
         had = self._bindings.pop(extension, ())
@@ -231,7 +238,7 @@ class Registrar:
                     str(s["extension"]), str(s["contact"]), gone or hop(host, port, transport), str(s["call_id"]),
                     int(s["cseq"]), until, str(s["instance"]),
                 )  # fmt: skip
-            except (KeyError, TypeError, ValueError, ProtocolError):
+            except (KeyError, TypeError, ValueError, OverflowError, ProtocolError):
                 continue
             if binding.extension not in seats or until <= now:
                 continue

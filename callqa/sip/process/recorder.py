@@ -236,7 +236,7 @@ class Recorder:
             saved = json.loads(self._settings.registrations_path.read_bytes())
         except FileNotFoundError:
             return
-        except (OSError, ValueError) as e:
+        except (OSError, ValueError, RecursionError) as e:
             log.error("registrations: %s", e)
             return
         bindings: list[Any] = [b for b in saved if isinstance(b, dict)] if isinstance(saved, list) else []
