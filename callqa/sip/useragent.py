@@ -10,7 +10,7 @@ extension in From: digest is asked then); the allow-list of a trunk; a stranger,
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from callqa.desk import Desk
+from callqa.desk import Desk, DeskTrunk
 from callqa.errors import ProtocolError
 from callqa.sip.answer import AnswerCall
 from callqa.sip.auth import DigestServer
@@ -19,6 +19,7 @@ from callqa.sip.call import Call, CallFacts, CallView
 from callqa.sip.core import ALLOW, Core, PortPool, UserAgentSettings
 from callqa.sip.events import Address, CallMode, Event, HangupParty
 from callqa.sip.headers import one_line, parse_number, plain
+from callqa.sip.hop import is_stream, moved, transport_of, usual_port
 from callqa.sip.identity import called_number, caller_number, dialled
 from callqa.sip.leg import Leg
 from callqa.sip.message import Request, Response, is_keepalive, parse_message
@@ -82,6 +83,15 @@ class UserAgent:
                 self._receive_request(message, source, now)
         except ProtocolError:
             self.garbage_count += 1
+
+    def stream_opened(self, address: Address) -> None:
+        """A connection with that far end is open."""
+        self._core.streams.add(address)
+
+    def stream_closed(self, address: Address, now: float) -> None:
+        """A connection has closed, or could not be opened."""
+        self._core.stream_closed(address, now)
+        self._registrar.stream_closed(address)
 
     def advance(self, now: float) -> None:
         """Do what is due by `now`."""
@@ -152,6 +162,7 @@ class UserAgent:
     # -- requests ---------------------------------------------------------------------------------------------------
 
     def _receive_request(self, request: Request, source: Address, now: float) -> None:
+        self._note_alias(request, source)
         if request.method == "ACK":
             self._receive_ack(request, now)
             return
@@ -177,6 +188,16 @@ class UserAgent:
             self._receive_invite(t, source, now)
         else:
             self._core.transactions.reply(t, 481, now, to_tag=self._core.tokens())
+
+    def _note_alias(self, request: Request, source: Address) -> None:
+        """RFC 5923: a peer that we trust takes our requests on the connection it opened."""
+        via = request.via
+        if not is_stream(source) or not any(n == "alias" for n, _ in via.params):
+            return
+        if via.host.strip("[]") == source[0] and (
+            find_trunk(self._core.desk, source[0]) or self._registrar.seat_at(source)
+        ):
+            self._core.aliases[moved(source, source[0], via.port or usual_port(transport_of(source)))] = source
 
     def _unfit(self, t: Transaction, hops: int) -> tuple[int, tuple[tuple[str, str | None], ...]] | None:
         """Status and fields where a request is refused before anything looks at its purpose (RFC 3261 §8.2)."""
@@ -233,10 +254,10 @@ class UserAgent:
     def _receive_invite(self, t: Transaction, source: Address, now: float) -> None:
         desk = self._core.desk
         trunk = find_trunk(desk, source[0])
-        is_trunk_itself = any(source == (x.host, x.port) for x in desk.trunks) and trunk is not None
+        from_trunk = trunk is not None and any(_is_trunk(x, source) for x in desk.trunks)
         seats = {s.extension for s in desk.seats}
-        from_seat = self._registrar.seat_at(source) or (t.request.from_.uri.user in seats)
-        if from_seat and not is_trunk_itself:
+        registered = self._registrar.seat_at(source)
+        if (registered and is_stream(source)) or ((registered or t.request.from_.uri.user in seats) and not from_trunk):
             self._call_out(t, source, now)
         elif trunk is not None:
             self._call_in(t, source, now)
@@ -301,6 +322,11 @@ class UserAgent:
 
     def _let_go(self, call: Call) -> None:
         self._calls.pop(call.call_id, None)
+
+
+def _is_trunk(trunk: DeskTrunk, source: Address) -> bool:
+    """Whether a message comes from the trunk's own signalling address; a connection may come from any port."""
+    return source[0] == trunk.host and (is_stream(source) or source[1] == trunk.port)
 
 
 def _offer(request: Request) -> Session | Refusal | None:
