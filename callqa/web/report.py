@@ -10,14 +10,27 @@ from urllib.parse import quote
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import FileResponse, Response
 
+from callqa.errors import CallqaError
 from callqa.periods import Month
-from callqa.reports.document import Cards, Figure, Paragraph, Table, from_json
+from callqa.reports.document import UNFILLED, Cards, Figure, Paragraph, Table, from_json
 from callqa.reports.render_svg import figure_svg
 from callqa.store.queries import report_versions as queries
+from callqa.store.queries.report import accounts, texts_of
 from callqa.usecases.note_access import note_access
 from callqa.usecases.publish_report import publish_report
 from callqa.usecases.report_texts import write_text
-from callqa.web.deps import DbDep, NavItem, NowDep, PageNotFound, PersonDep, SettingsDep, page, redirect, require
+from callqa.web.deps import (
+    DbDep,
+    NavItem,
+    NowDep,
+    PageNotFound,
+    Person,
+    PersonDep,
+    SettingsDep,
+    page,
+    redirect,
+    require,
+)
 
 router = APIRouter(prefix="/reports")
 NAV = (NavItem("月度报告", "/reports", "report.view", "report"),)
@@ -36,25 +49,9 @@ def newest(request: Request, db: DbDep, now_ms: NowDep, month: str | None = None
 
 
 @router.get("/{month}", dependencies=[require("report.view")])
-def month_page(request: Request, month: str, db: DbDep, version: int | None = None) -> Response:
+def month_page(request: Request, month: str, db: DbDep, person: PersonDep, version: int | None = None) -> Response:
     """One version, the newest unless another is asked for."""
-    period = Month.parse(month)
-    with db.read() as session:
-        versions = queries.versions_of(session, str(period))
-    row = next((r for r in versions if version in (None, r.version)), None)
-    if version is not None and row is None:
-        raise PageNotFound(f"{period.label}的报告没有第 {version} 版")
-    report = from_json(row.values) if row else None
-    return page(
-        request,
-        "report/month.html",
-        period=period,
-        versions=versions,
-        row=row,
-        report=report,
-        kind_of=lambda block: BLOCKS[type(block)],
-        figure_svg=figure_svg,
-    )
+    return _month_page(request, db, Month.parse(month), person, version=version)
 
 
 @router.post("/{month}/publish", dependencies=[require("report.publish")])
@@ -63,15 +60,18 @@ def publish(
 ) -> Response:
     """Make a new version with its files."""
     period = Month.parse(month)
-    row = publish_report(
-        db,
-        period,
-        exports_dir=settings.exports_dir,
-        actor=person.username,
-        now_ms=now_ms,
-        hotline_name=settings.hotline.name,
-        organisation=settings.hotline.organisation,
-    )
+    try:
+        row = publish_report(
+            db,
+            period,
+            exports_dir=settings.exports_dir,
+            actor=person.username,
+            now_ms=now_ms,
+            hotline_name=settings.hotline.name,
+            organisation=settings.hotline.organisation,
+        )
+    except CallqaError as e:
+        return _month_page(request, db, period, person, problem=str(e))
     return redirect(f"/reports/{period}", f"已生成第 {row.version} 版（{row.report_no}）")
 
 
@@ -88,7 +88,7 @@ def text(
     """Keep a text of the leader's; it enters the next version."""
     period = Month.parse(month)
     write_text(db, str(period), slot=slot, text=words, actor=person.username, now_ms=now_ms)
-    return redirect(f"/reports/{period}", "文字已保存，生成新版本后写入报告")
+    return redirect(f"/reports/{period}#slot-{quote(slot)}", "文字已保存，生成新版本后进入报告")
 
 
 @router.get("/{month}/{version}/files/{name}", dependencies=[require("report.export")])
@@ -119,3 +119,32 @@ def download(
         now_ms=now_ms,
     )
     return FileResponse(path, headers={"Content-Disposition": f"attachment; filename*=UTF-8''{quote(name)}"})
+
+
+def _month_page(
+    request: Request, db: DbDep, period: Month, person: Person, *, version: int | None = None, problem: str = ""
+) -> Response:
+    with db.read() as session:
+        versions = queries.versions_of(session, str(period))
+        texts = texts_of(session, str(period))
+        names = {account.username: account.display_name for account in accounts(session).values()}
+    row = next((r for r in versions if version in (None, r.version)), None)
+    if version is not None and row is None:
+        raise PageNotFound(f"{period.label}的报告没有第 {version} 版")
+    return page(
+        request,
+        "report/month.html",
+        status_code=409 if problem else 200,
+        period=period,
+        versions=versions,
+        row=row,
+        report=from_json(row.values) if row else None,
+        texts=texts,
+        names=names,
+        # Texts are written for the next version; an old one stays as it was.
+        editable=row is not None and row is versions[0] and person.can("report.write"),
+        unfilled=UNFILLED,
+        problem=problem,
+        kind_of=lambda block: BLOCKS[type(block)],
+        figure_svg=figure_svg,
+    )
