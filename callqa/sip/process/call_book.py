@@ -32,6 +32,7 @@ from callqa.sip.process.faults import FaultBook
 from callqa.sip.process.finalizer import Finalised, Finalizer
 from callqa.sip.process.journal_writer import JournalWriter
 from callqa.sip.process.ports import PortPool
+from callqa.sip.process.rtp_sockets import RtpSockets
 from callqa.units import Channel
 
 log = logging.getLogger(__name__)
@@ -84,6 +85,7 @@ class CallBook:
         self._ports = ports
         self._journal = journal
         self._faults = faults
+        self._sockets = RtpSockets(asyncio.get_running_loop())
         self._calls: dict[str, OpenCall] = {}
         self.finalizer: Finalizer | None = None  # set once the loop runs
 
@@ -164,6 +166,7 @@ class CallBook:
             if not call.media_over:
                 call.capture.note_foreign(time.monotonic_ns())
                 call.capture.close(lambda: None)
+        self._sockets.close()
 
     # -- one event each ---------------------------------------------------------------------------------------------
 
@@ -184,7 +187,7 @@ class CallBook:
             user_to_user=event.user_to_user,
         )
         file = self._disk.open(self._spool_dir / f"{event.call_id}{SPOOL_SUFFIX}")
-        capture = CallCapture(asyncio.get_running_loop(), self._disk, file, started)
+        capture = CallCapture(self._sockets, self._disk, file, started)
         call = OpenCall(started, capture, seat_extension=event.seat_extension)
         self._calls[event.call_id] = call
         self._note(JournalKind.CALL_STARTED, call, wall_ms)

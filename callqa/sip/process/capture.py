@@ -6,17 +6,16 @@ a stranger at once, so that nobody who was first on the port can keep the peer o
 Datagrams from anybody else on the leg's port are neither relayed nor kept, only counted.
 """
 
-import asyncio
 import logging
 import socket
 import time
 from collections.abc import Callable
 from enum import IntEnum
-from typing import cast
 
 from callqa.sip.events import Address
 from callqa.sip.media.spool import MAGIC, ForeignMark, Mark, StartedMark, encode_mark, encode_packet
 from callqa.sip.process.disk import DiskWriter, SpoolFile
+from callqa.sip.process.rtp_sockets import RtpSockets
 from callqa.units import Channel
 
 log = logging.getLogger(__name__)
@@ -25,7 +24,9 @@ log = logging.getLogger(__name__)
 MOVED_AFTER_NS = 1_000_000_000
 # Datagrams read from a port when its call ends: more than wait there would be a flood.
 MAX_WAITING_AT_END = 1000
-_LARGEST_DATAGRAM_BYTES = 65_536
+# Far above the longest telephone frame (rtp.MAX_PAYLOAD_BYTES); what a stranger sends beyond it is cut.
+_LARGEST_DATAGRAM_BYTES = 8192
+_MAPPED = "::ffff:"  # an IPv4 peer as an IPv6 socket shows it
 
 
 class Nearness(IntEnum):
@@ -36,32 +37,40 @@ class Nearness(IntEnum):
     NAMED = 2  # the address in its SDP
 
 
-class LegMedia(asyncio.DatagramProtocol):
+class LegMedia:
     """One leg's RTP port. source: where its audio comes from; remote: where its SDP asks for audio."""
 
     def __init__(self, channel: Channel, port: int, bound: socket.socket, keep: Callable[[bytes], None]) -> None:
         self.channel = channel
         self.port = port
-        self._bound = bound
+        self.bound = bound
         self.remote: Address | None = None
         self.signalling_host = ""
         self.source: Address | None = None
-        self._target: Address | None = None
+        self._target: Address | None = None  # as the socket wants it
+        self._unreachable = False
         self.other: LegMedia | None = None
-        self.transport: asyncio.DatagramTransport | None = None
         self.last_ns = 0
         self.packets = 0
         self.foreign = 0
         self.unsent = 0  # datagrams that could not be sent to its peer
         self._keep = keep
         self._closed = False
+        self._is_ipv6 = bound.family == socket.AF_INET6
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.DatagramTransport, transport)  # uvloop's has its own base class
-        if self._closed:
-            transport.close()
+    def read(self) -> bool:
+        """Take one waiting datagram; False when there is none."""
+        try:
+            data, address = self.bound.recvfrom(_LARGEST_DATAGRAM_BYTES)
+        except OSError:  # nothing there, or the socket is closed
+            return False
+        if self._is_ipv6:
+            address = (address[0].removeprefix(_MAPPED), address[1])
+        self.datagram_received(data, address)
+        return True
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
+        """Relay and keep one datagram."""
         now_ns = time.monotonic_ns()
         if addr != self.source and not self._believe(addr, now_ns):
             self.foreign += 1
@@ -74,16 +83,14 @@ class LegMedia(asyncio.DatagramProtocol):
 
     def send(self, data: bytes) -> None:
         """Send one datagram of the other leg to this one's peer, as far as we know where that is."""
-        if self._target is None or self.transport is None:
+        if self._target is None:
+            self.unsent += self._unreachable
             return
         try:
-            self.transport.sendto(data, self._target)
-        except (ValueError, OSError) as e:  # its SDP names an address that we cannot reach; the recording goes on
-            self.unsent += 1
+            self.bound.sendto(data, self._target)
+        except OSError as e:  # no route, or the system's buffer is full; the recording goes on
+            self.unsent += not self._closed
             log.debug("RTP port %d: to %s: %s", self.port, self._target, e)
-
-    def error_received(self, exc: Exception) -> None:
-        log.debug("RTP port %d: %s", self.port, exc)
 
     def ask_for(self, remote: Address | None, signalling_host: str) -> None:
         """The leg's SDP names this address now; a change makes us learn its source anew."""
@@ -97,19 +104,11 @@ class LegMedia(asyncio.DatagramProtocol):
         if self._closed:
             return
         self._closed = True
-        self._take_waiting()
+        for _ in range(MAX_WAITING_AT_END):  # BYE may overtake the last frames
+            if not self.read():
+                break
         self.other = None
-        if self.transport is not None:
-            self.transport.close()
-
-    def _take_waiting(self) -> None:
-        """Take what the system has received for us but the loop not read: BYE may overtake the last frames."""
-        for _ in range(MAX_WAITING_AT_END):
-            try:
-                data, address = self._bound.recvfrom(_LARGEST_DATAGRAM_BYTES)
-            except OSError:  # nothing more, or the socket is closed already
-                return
-            self.datagram_received(data, (address[0], address[1]))
+        self.bound.close()
 
     def _believe(self, address: Address, now_ns: int) -> bool:
         """Whether a datagram from a new address is this leg's. The address in the SDP always is."""
@@ -127,7 +126,18 @@ class LegMedia(asyncio.DatagramProtocol):
         """Send to the source; a source that the signalling did not speak of is heard, but not sent to."""
         source, remote = self.source, self.remote
         known = source is None or remote is None or self._nearness(source) is not Nearness.ELSEWHERE
-        self._target = (source or remote) if known else remote
+        target = (source or remote) if known else remote
+        self._target = None if target is None else self._sendable(target)
+        self._unreachable = target is not None and self._target is None
+
+    def _sendable(self, address: Address) -> Address | None:
+        """An address as our socket takes it; None for a host name (which would be looked up) and the other IP version."""
+        host = _MAPPED + address[0] if self._is_ipv6 and ":" not in address[0] else address[0]
+        try:
+            socket.inet_pton(self.bound.family, host)
+        except OSError:
+            return None
+        return host, address[1]
 
     def _nearness(self, address: Address) -> Nearness:
         if address == self.remote:
@@ -141,13 +151,12 @@ class CallCapture:
     """Both legs of one call and its spool."""
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, disk: DiskWriter, file: SpoolFile, started: StartedMark
+        self, sockets: RtpSockets, disk: DiskWriter, file: SpoolFile, started: StartedMark
     ) -> None:
         self.file = file
-        self._loop = loop
+        self._sockets = sockets
         self._disk = disk
         self._legs: dict[Channel, LegMedia] = {}
-        self._tasks: set[asyncio.Task[object]] = set()
         disk.append_mark(file, MAGIC)
         self.mark(started)
 
@@ -161,13 +170,11 @@ class CallCapture:
         """Receive on an RTP port. A leg that has one already (another seat took the call) moves to the new port."""
         before = self._legs.pop(channel, None)
         if before is not None:
-            before.close()
+            self._close_leg(before)
         leg = LegMedia(channel, port, bound, self._keep)
         leg.ask_for(remote, signalling_host)
         self._legs[channel] = leg
-        task = self._loop.create_task(self._loop.create_datagram_endpoint(lambda: leg, sock=bound))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._sockets.add(bound, leg.read)
 
     def ask_for(self, channel: Channel, remote: Address | None, signalling_host: str = "") -> None:
         """A leg's SDP changed its address."""
@@ -218,4 +225,8 @@ class CallCapture:
 
     def _close_legs(self) -> None:
         for leg in self._legs.values():
-            leg.close()
+            self._close_leg(leg)
+
+    def _close_leg(self, leg: LegMedia) -> None:
+        self._sockets.remove(leg.bound)
+        leg.close()
