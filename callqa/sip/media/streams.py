@@ -3,7 +3,8 @@
 Everything is numpy columns over the packets in order of arrival; `at` is the arrival in samples (8 000 a second)
 from the answer. The steps, each blind to reordering and duplicates:
 
-1. `choose_streams`: of several SSRCs at the same time the fuller one counts; the others are foreign.
+1. `choose_streams`: of several SSRCs at the same time the fuller one counts; the others are foreign. One after the other
+   they are the same peer, however short.
 2. `order_packets`: sequence numbers unwrapped, restarts found, duplicates dropped (RFC 3550 A.1).
 3. `place_packets`: position = unwrapped timestamp + anchor. The anchor of a stretch is its smallest transit time, which
    jitter and stalls do not move; a jump of the timestamp that the clock does not confirm starts a new stretch.
@@ -23,8 +24,12 @@ CLOCK_RATE_HZ = 8000
 MAX_DROPOUT = 3000
 # Two stretches whose transit differs by less share their anchor: half a second holds every jitter buffer we know of.
 MAX_TRANSIT_STEP = CLOCK_RATE_HZ // 2
-# A stream is foreign when more than half of the seconds it was heard in belong to a fuller stream.
+# A stream is foreign when more than half of its packets came in the midst of a fuller stream: less than 100 ms after one of
+# its packets and before another. Five frames: no jitter buffer holds back less, and nobody pauses so briefly.
 FOREIGN_SHARE = 0.5
+MIDST_SAMPLES = CLOCK_RATE_HZ // 10
+# A new one each time somebody is put on hold and back makes tens; this bounds the time a hostile sender can cost.
+STREAMS_MOST = 1000
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -128,19 +133,31 @@ def choose_streams(arrivals: Arrivals) -> tuple[list[Ints], int]:
     names, inverse, counts = np.unique(arrivals.ssrc, return_inverse=True, return_counts=True)
     by_stream = np.split(np.argsort(inverse, kind="stable"), np.cumsum(counts)[:-1])
     first = np.array([rows[0] for rows in by_stream])
-    heard: set[int] = set()
+    ours = np.zeros(arrivals.ssrc.size, bool)
+    heard = np.flatnonzero(ours)  # rows of the streams chosen so far
     chosen: list[Ints] = []
     for index in np.lexsort((first, -counts)):
         rows = by_stream[index]
         if len(rows) < 2 and len(names) > 1:  # RFC 3550 A.1: two packets before a source is believed
             continue
-        seconds = set(np.unique(arrivals.at[rows] // CLOCK_RATE_HZ).tolist())
-        if len(seconds & heard) > FOREIGN_SHARE * len(seconds):
+        if _in_the_midst(arrivals.at, rows, heard) > FOREIGN_SHARE * len(rows):
             continue
-        heard |= seconds
+        ours[rows] = True
+        heard = np.flatnonzero(ours)
         chosen.append(rows)
+        if len(chosen) == STREAMS_MOST:
+            break
     chosen.sort(key=lambda rows: int(rows[0]))
     return chosen, arrivals.ssrc.size - sum(len(rows) for rows in chosen)
+
+
+def _in_the_midst(at: Ints, rows: Ints, heard: Ints) -> int:
+    """How many of `rows` came between two of `heard` that are near; all are in order of arrival."""
+    after = np.searchsorted(heard, rows)
+    inside = (after > 0) & (after < heard.size)
+    rows, after = rows[inside], after[inside]
+    near = (at[rows] - at[heard[after - 1]] < MIDST_SAMPLES) & (at[heard[after]] - at[rows] < MIDST_SAMPLES)
+    return int(near.sum())
 
 
 def order_packets(sequence: Ints) -> _Ordered:
