@@ -33,11 +33,11 @@ from callqa.scoring.facts import CallFacts  # noqa: E402
 from callqa.scoring.operators.base import State  # noqa: E402
 from callqa.scoring.rubric import parse_rubric  # noqa: E402
 from callqa.scoring.scorer import CheckOutcome, Suggestion, score  # noqa: E402
-from callqa.speech import Made, Span, Speaker, Transcript, Utterance  # noqa: E402
+from callqa.speech import Transcript  # noqa: E402
 from callqa.transcribe.assemble import transcribe_call  # noqa: E402
 from callqa.transcribe.model import install_packaged_model  # noqa: E402
 from callqa.transcribe.whisper import WhisperEngine, load_engine  # noqa: E402
-from tests.scoring.reference_calls import ReferenceCall, load_call  # noqa: E402
+from tests.scoring.reference_calls import ReferenceCall, load_base_transcript, load_call, transcript_json  # noqa: E402
 
 OUT = ROOT / "bench" / "out" / "checks"
 MODEL = ROOT / "var" / "models" / "whisper-base"
@@ -188,12 +188,12 @@ class _Transcripts:
         recording_sha256 = hashlib.sha256((self._folder / f"{name}.wav").read_bytes()).hexdigest()
         kept = OUT / f"{name}-{recording_sha256[:12]}.json"
         if kept.exists() and not self._fresh:
-            return read_transcript(json.loads(kept.read_text(encoding="utf-8")))
+            return load_base_transcript(kept)
         transcript = transcribe_call(
             read_audio(self._folder / f"{name}.wav"), self._loaded(), recording_sha256=recording_sha256
         )
         kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.write_text(json.dumps(dataclasses.asdict(transcript), ensure_ascii=False, indent=1), encoding="utf-8")
+        kept.write_text(transcript_json(transcript), encoding="utf-8")
         return transcript
 
     def _loaded(self) -> WhisperEngine:
@@ -201,23 +201,6 @@ class _Transcripts:
             model = self._model or install_packaged_model(MODEL, lambda line: print(line, file=sys.stderr))
             self._engine = load_engine(model)
         return self._engine
-
-
-def read_transcript(data: dict[str, Any]) -> Transcript:
-    """`dataclasses.asdict` of a transcript read backwards."""
-    made = data["made"]
-    citizen, agent = (tuple(Span(**span) for span in channel) for channel in data["speech"])
-    return Transcript(
-        tuple(
-            Utterance(**{**each, "speaker": Speaker(each["speaker"]), "span": Span(**each["span"])})
-            for each in data["utterances"]
-        ),
-        (citizen, agent),
-        data["duration_ms"],
-        Made(made["engine"], made["model_sha256"], tuple(map(tuple, made["options"])), made["recording_sha256"]),
-        data["separated"],
-        tuple(data["notes"]),
-    )
 
 
 if __name__ == "__main__":

@@ -21,7 +21,16 @@ from callqa.text import is_han, spoken_with_positions, syllables
 MAX_SYLLABLES_PER_S = 8
 # Syllables that were written account for at most this much time each; what is left may hold others.
 SLOW_SYLLABLE_MS = 300
+# How unlike two syllables are (`unlikeness`).
 LIKE, HALF = 0.25, 0.5
+# Least likeness at which a text may hide the sought words, measured on every stretch of two to six syllables of 13 calls
+# (docs/scoring.md). DOUBTFUL: 9 of 10 stretches that were said and garbled are at least so like. CLEAR: such a text is only
+# doubted where each syllable is LIKE its counterpart (in more than four, one may be HALF) and half of them are the same.
+DOUBTFUL_LIKENESS = 0.5
+DOUBTFUL_LIKENESS_LONG = 0.375
+LONG_SYLLABLES = 4
+CLEAR_LIKENESS = 0.875
+SAME_SOUND = 1.0
 _NEVER = 1000.0
 _INITIALS = ("zh", "ch", "sh", *"bpmfdtnlgkhjqxrzcs")
 _FAMILIES = ("bp", "dt", "gk", "jqx", "zcs", "mnl")  # as they are after blurring (zh/z, n/l, r/l, h/f)
@@ -122,7 +131,7 @@ def _halves(syllable: str) -> tuple[str, str]:
             return "", written + syllable[len(vowel) :]
     initial = next((i for i in _INITIALS if syllable.startswith(i)), "")
     final = syllable[len(initial) :]
-    if final == "i" and initial in ("z", "c", "s", "l") and syllable != "li":
+    if final == "i" and initial in ("z", "c", "s"):
         final = "-i"
     return initial, final
 
@@ -138,10 +147,11 @@ def _related(a: str, b: str) -> bool:
     return any(a in family and b in family for family in _FAMILIES)
 
 
-def _cost(sound: Sound, heard: frozenset[str], most: float) -> float:
-    if not sound.readings:
+@lru_cache(maxsize=65536)
+def _cost(readings: frozenset[str], heard: frozenset[str], most: float) -> float:
+    if not readings:
         return 0.0
-    least = min(unlikeness(a, b) for a in sound.readings for b in heard)
+    least = min(unlikeness(a, b) for a in readings for b in heard)
     return least if least <= most else _NEVER
 
 
@@ -162,26 +172,17 @@ def likeness(wanted: Sought, text: str, most: float = 1.0) -> Likeness:
         before, row = row, [(row[0][0] + absent, 0)]
         for at, (readings, _) in enumerate(heard, 1):
             steps = (
-                (before[at - 1][0] + _cost(sound, readings, most), before[at - 1][1]),
+                (before[at - 1][0] + _cost(sound.readings, readings, most), before[at - 1][1]),
                 (before[at][0] + absent, before[at][1]),
                 (row[at - 1][0] + uneven, row[at - 1][1]),
             )
-            row.append(min(steps, key=lambda step: step[0]))
+            row.append(min(steps))
     at = min(range(len(row)), key=lambda place: row[place][0])
     cost, start = row[at]
     score = max(0.0, 1 - cost / wanted.n_known)
     if start >= at:
         return Likeness(score, 0, 0)
     return Likeness(score, heard[start][1][0], heard[at - 1][1][1])
-
-
-# Least likeness at which a text may hide the sought words, measured on every stretch of two to six syllables of 13 calls
-# (docs/scoring.md). DOUBTFUL: 9 of 10 stretches that were said and garbled are at least so like. CLEAR: such a text is only
-# doubted where each syllable is LIKE its counterpart and half of them are the same.
-DOUBTFUL_LIKENESS = 0.5
-DOUBTFUL_LIKENESS_LONG = 0.375
-LONG_SYLLABLES = 4
-CLEAR_LIKENESS = 0.875
 
 
 def room(duration_ms: int) -> int:
@@ -197,23 +198,26 @@ class Hidden:
     behind: str
 
 
-def hidden_in(wanted: Iterable[Sought], text: str, duration_ms: int, trust: Trust) -> Hidden | None:
+def hidden_in(
+    wanted: Iterable[Sought], text: str, duration_ms: int, trust: Trust, clear_likeness: float = CLEAR_LIKENESS
+) -> Hidden | None:
     """The first of the sought words that an utterance may hide; None when it has room for none, or sounds like none."""
     for each in wanted:
         if room(duration_ms) < each.n_syllables:
             continue
-        behind = _behind(each, text, duration_ms, trust)
+        behind = _behind(each, text, duration_ms, trust, clear_likeness)
         if behind is not None:
             return Hidden(each, behind)
     return None
 
 
-def _behind(wanted: Sought, text: str, duration_ms: int, trust: Trust) -> str | None:
+def _behind(wanted: Sought, text: str, duration_ms: int, trust: Trust, clear_likeness: float) -> str | None:
     if trust is Trust.UNREADABLE:
         return ""
     if trust is Trust.CLEAR:
         # A single syllable has too many that are like it.
-        return _nearest(wanted, text, LIKE, CLEAR_LIKENESS) if wanted.n_known > 1 else None
+        most = HALF if wanted.n_known > LONG_SYLLABLES else LIKE
+        return _nearest(wanted, text, most, clear_likeness) if wanted.n_known > 1 else None
     unwritten_ms = duration_ms - n_spoken(text) * SLOW_SYLLABLE_MS
     if wanted.n_known <= 1 or (unwritten_ms > 0 and room(unwritten_ms) >= wanted.n_syllables):
         return ""

@@ -7,7 +7,8 @@ Rules:
   are the occurrences (first silence announced, second one not: one occurrence).
 - A suggestion that rests on words that only sound alike is a hint. So is one whose item already has a preselected
   exclusive option.
-- `na_when` takes words as they were read, exactly; only a certain hit makes an item 不适用.
+- `na_when` takes words as they were read, exactly; only a certain hit makes an item 不适用: where 井盖 may have been said,
+  the item about hazards stays.
 """
 
 from collections.abc import Mapping, Sequence

@@ -56,6 +56,52 @@ def transcript_of(utterances: Iterable[Utterance], duration_ms: int) -> Transcri
     return Transcript(utterances, (speech[0], speech[1]), duration_ms, MADE)
 
 
+def load_base_transcript(path: Path) -> Transcript:
+    """What Whisper base made of a call, as `transcript_json` wrote it."""
+    data = json.loads(path.read_text(encoding="utf-8"))
+    citizen, agent = (tuple(Span(*span) for span in channel) for channel in data["speech"])
+    made = data["made"]
+    return Transcript(
+        tuple(
+            Utterance(**{**each, "speaker": Speaker(each["speaker"]), "span": Span(*each["span"])})
+            for each in data["utterances"]
+        ),
+        (citizen, agent),
+        data["duration_ms"],
+        Made(made["engine"], made["model_sha256"], tuple(map(tuple, made["options"])), made["recording_sha256"]),
+    )
+
+
+def transcript_json(transcript: Transcript) -> str:
+    """A transcript as JSON, an utterance a line."""
+    utterances = ",\n  ".join(
+        json.dumps(
+            {
+                "index": each.index,
+                "speaker": each.speaker,
+                "span": [each.span.start_ms, each.span.end_ms],
+                "text": each.text,
+                "raw_text": each.raw_text,
+                "confidence": each.confidence,
+                "reliable": each.reliable,
+            },
+            ensure_ascii=False,
+        )
+        for each in transcript.utterances
+    )
+    head = {
+        "duration_ms": transcript.duration_ms,
+        "made": {
+            "engine": transcript.made.engine,
+            "model_sha256": transcript.made.model_sha256,
+            "options": transcript.made.options,
+            "recording_sha256": transcript.made.recording_sha256,
+        },
+        "speech": [[[span.start_ms, span.end_ms] for span in channel] for channel in transcript.speech],
+    }
+    return f'{json.dumps(head, ensure_ascii=False)[:-1]},\n "utterances": [\n  {utterances}\n ]}}\n'
+
+
 def _utterance(index: int, speaker: str, start_s: float, end_s: float, text: str) -> Utterance:
     span = Span(round(start_s * 1000), round(end_s * 1000))
     return Utterance(index, Speaker(speaker), span, text, text, 0.95)

@@ -142,6 +142,11 @@ def test_what_cannot_be_read_is_judged_by_length() -> None:
     assert hidden_in(anything(2), "大家", 300, Trust.CLEAR) is None
 
 
+def test_clear_text_may_be_unlike_in_one_of_many_syllables() -> None:
+    assert may_hide("我复述一下", "对不起，我附适一下", Trust.CLEAR)
+    assert not may_hide("请问您对", "请问您贵姓", Trust.CLEAR)
+
+
 def test_a_doubtful_text_shorter_than_its_speech_leaves_room() -> None:
     assert may_hide("满意", "延。", Trust.DOUBTFUL, 700)
     assert not may_hide("满意", "延。", Trust.DOUBTFUL, 350)

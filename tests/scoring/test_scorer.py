@@ -179,6 +179,22 @@ def test_doubt_never_makes_an_item_not_applicable(changes: dict[str, None]) -> N
 
 
 @pytest.mark.parametrize(
+    ("said", "applies"),
+    [
+        ("c 6-12 你好，有个井盖不见了。", True),
+        ("c 6-12 你好，有个紧盖不见了。", True),  # the same sound: not declared absent
+        ("c? 6-12 你好，有个请盖不见了。", True),
+        ("c 6-12 你好，有个请盖不见了。", False),
+        ("c 6-12 你好，我家停水了。", False),
+    ],
+)
+def test_an_item_stays_where_its_matter_may_have_been_said(said: str, applies: bool) -> None:
+    na_when = "{not: {op: keyword_any, role: citizen, params: {words: [井盖]}}}"
+    outcome = one("", call(GREETING, said), na_when=na_when)
+    assert ("S1.1" not in outcome.not_applicable) is applies
+
+
+@pytest.mark.parametrize(
     ("when", "facts", "state"),
     [
         ("{call_type: inbound}", BASE, "miss"),

@@ -11,7 +11,7 @@ from enum import StrEnum
 from callqa.scoring.acoustics import intersection, joined, total_ms
 from callqa.scoring.criteria import Gate, OperatorCall, Origin, ParamValue, Reach, Role, Scope, Unit, Where
 from callqa.scoring.facts import CallFacts
-from callqa.scoring.hearing import Hidden, Sought, Trust, anything, hidden_in
+from callqa.scoring.hearing import CLEAR_LIKENESS, SAME_SOUND, Hidden, Sought, Trust, anything, hidden_in
 from callqa.scoring.lexicon import Lexicon, SoundRule
 from callqa.speech import SPEAKER_LABELS, Gap, GapKind, Span, Speaker, Utterance
 from callqa.units import Channel
@@ -216,8 +216,8 @@ class Unheard:
 class Scene:
     """A call as operators look at it.
 
-    plain_reading: for na_when: words are taken as they were read, exactly, and unclear speech is not searched for what it
-    might hide. anchors: hits bound by name so far.
+    plain_reading: for na_when: words are taken as they were read, exactly, and a clear text hides only words of the very
+    same sound. anchors: hits bound by name so far.
     """
 
     facts: CallFacts
@@ -360,8 +360,7 @@ class Scene:
 
         exact: words that only sound alike are none of these, so that a clear text holds what it says.
         """
-        if self.plain_reading:
-            return Unheard()
+        clear_likeness = SAME_SOUND if self.plain_reading else CLEAR_LIKENESS
         # Parts of speech beside the place do not matter; an utterance at its edge was searched as a whole.
         for channel in channels_of(role):
             gaps = (g for g in self.facts.gaps if not _is_ending(g, self.facts.duration_ms))
@@ -374,7 +373,7 @@ class Scene:
             trust = self.trust(utterance)
             if trust is Trust.CLEAR and exact:
                 continue
-            hidden = hidden_in(wanted, utterance.text, utterance.span.duration_ms, trust)
+            hidden = hidden_in(wanted, utterance.text, utterance.span.duration_ms, trust, clear_likeness)
             if hidden is not None:
                 return Unheard(_may_hide(utterance, trust, hidden))
             if trust is not Trust.CLEAR:
