@@ -13,6 +13,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from callqa.errors import ConfigError
+from callqa.refusals import invalid_reason, os_reason
+
+_NOT_SETTINGS = "CALLQA_TESTS_"  # variables for the tests, not for the product
 
 
 class _Section(BaseModel):
@@ -48,7 +51,9 @@ class SipSettings(_Section):
     tls_authorities: str = Field(
         default="", description="验证中继 TLS 证书用的根证书文件（PEM）；留空用系统自带的根证书"
     )
-    advertised_host: str = Field(default="", description="写进 SIP/SDP 的本机地址；留空则按对方地址自动选择")
+    advertised_host: str = Field(
+        default="", pattern=r"^[0-9A-Za-z.:_-]*$", description="写进 SIP/SDP 的本机地址；留空则按对方地址自动选择"
+    )
     rtp_port_min: int = Field(default=20000, ge=1024, le=65534, description="RTP 端口下限")
     rtp_port_max: int = Field(default=23999, ge=1025, le=65535, description="RTP 端口上限")
     rtp_timeout_s: int = Field(default=60, ge=5, le=3600, description="双方都没有媒体超过这么久，视为掉线并结束通话")
@@ -74,7 +79,11 @@ class SpeechSettings(_Section):
 
     model_dir: Path = Field(default=Path("models/whisper-base"), description="模型文件夹；相对路径从 var 算起")
     device: str = Field(default="auto", pattern="^(auto|cpu|cuda)$", description="运算设备：auto、cpu、cuda")
-    compute_type: str = Field(default="int8", description="精度：int8、int8_float16、float16、float32")
+    compute_type: str = Field(
+        default="int8",
+        pattern="^(int8|int8_float16|int8_float32|int8_bfloat16|int16|float16|bfloat16|float32)$",
+        description="精度：int8、int8_float16、float16、float32",
+    )
     threads: int = Field(default=1, ge=1, le=64, description="每个转写任务的线程数")
     parallel_calls: int = Field(default=1, ge=1, le=16, description="同时转写的通话数")
 
@@ -90,7 +99,8 @@ class ImportSettings(_Section):
     """从别处导入录音。"""
 
     watch_folder: str = Field(
-        default="", description="监视的文件夹：放进去的录音与通话清单会自动导入；留空则不监视，相对路径从 callqa.toml 算起"
+        default="",
+        description="监视的文件夹：放进去的录音与通话清单会自动导入；留空则不监视，相对路径从 callqa.toml 算起",
     )
     settle_s: int = Field(default=10, ge=1, le=3600, description="文件这么久不再变化才算放好，秒")
     wait_facts_s: int = Field(default=600, ge=0, le=86400, description="没有清单的录音等这么久才按文件名导入，秒")
@@ -176,32 +186,60 @@ def load_settings(path: Path, environ: dict[str, str] | None = None) -> Settings
     if path.exists():
         try:
             data = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
-            raise ConfigError(f"{path} 不是合法的 TOML：{e}") from e
-    _overlay_environment(data, dict(os.environ if environ is None else environ))
-    data["home"] = path.resolve().parent
+        except OSError as e:
+            raise ConfigError(f"设置文件 {path} 读不了：{os_reason(e)}") from e
+        except UnicodeDecodeError as e:
+            raise ConfigError(f"设置文件 {path} 不是 UTF-8 文本；请另存为 UTF-8") from e
+        except tomllib.TOMLDecodeError as e:
+            raise ConfigError(f"设置文件 {path} 不是合法的 TOML：{e}") from e
     _refuse_unknown(data, str(path))
+    variables = _overlay_environment(data, dict(os.environ if environ is None else environ))
+    data["home"] = path.resolve().parent
     try:
         settings = Settings.model_validate(data)
     except ValidationError as e:
-        lines = [f"{'.'.join(str(p) for p in err['loc'])}：{err['msg']}（收到 {err['input']!r}）" for err in e.errors()]
-        raise ConfigError(f"{path} 的设置有误：\n  " + "\n  ".join(lines)) from e
+        raise ConfigError("\n  ".join(_say_invalid(dict(err), str(path), variables) for err in e.errors())) from e
     if settings.sip.rtp_port_min >= settings.sip.rtp_port_max:
         raise ConfigError("设置 sip.rtp_port_min 必须小于 sip.rtp_port_max")
     return settings
 
 
-def _overlay_environment(data: dict[str, Any], environ: dict[str, str]) -> None:
+def _overlay_environment(data: dict[str, Any], environ: dict[str, str]) -> dict[str, str]:
+    """Lay the variables over the file. Returns the setting each gives -> the variable. Raise ConfigError for a typo."""
+    known = {name: setting for setting, name in variable_names().items()}
+    given: dict[str, str] = {}
     for name, value in environ.items():
-        if not name.startswith("CALLQA_"):
+        if not name.startswith("CALLQA_") or name.startswith(_NOT_SETTINGS):
             continue
-        parts = name.removeprefix("CALLQA_").lower().split("__")
-        if len(parts) == 2:
-            section = data.setdefault(parts[0], {})
-            if isinstance(section, dict):
-                section[parts[1]] = value
-        elif parts == ["demo"]:
-            data["demo"] = value
+        setting = known.get(name)
+        if setting is None:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.3)
+            hint = f"；您是不是想写“{near[0]}”（设置 {known[near[0]]}）？" if near else ""
+            raise ConfigError(f"环境变量“{name}”不对应任何设置{hint}")
+        given[setting] = name
+        section, _, key = setting.rpartition(".")
+        target = data.setdefault(section, {}) if section else data
+        if isinstance(target, dict):
+            target[key] = value
+    return given
+
+
+def variable_names() -> dict[str, str]:
+    """Setting -> the environment variable that gives it, e.g. sip.listen_port -> CALLQA_SIP__LISTEN_PORT."""
+    found = {}
+    for section, keys in known_keys().items():
+        for key in keys:
+            if section:
+                found[f"{section}.{key}"] = f"CALLQA_{section}__{key}".upper()
+            elif key not in known_keys():
+                found[key] = f"CALLQA_{key}".upper()
+    return found
+
+
+def _say_invalid(details: dict[str, Any], where: str, variables: dict[str, str]) -> str:
+    setting = ".".join(str(p) for p in details["loc"])
+    source = f"环境变量 {variables[setting]}" if setting in variables else where
+    return f"{source} 里的设置“{setting}”{invalid_reason(details)}（收到 {details['input']!r}）"
 
 
 def known_keys() -> dict[str, list[str]]:
@@ -220,8 +258,6 @@ def _refuse_unknown(data: dict[str, Any], where: str) -> None:
     keys = known_keys()
     everything = [k if not s else f"{s}.{k}" for s, ks in keys.items() for k in ks]
     for name, value in data.items():
-        if name == "home":
-            continue
         if name not in keys[""]:
             raise ConfigError(_unknown(where, name, everything))
         if isinstance(value, dict):

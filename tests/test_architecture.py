@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "callqa"
 
-WORDS = {"errors", "units", "periods", "text", "matching", "speech"}
+WORDS = {"errors", "refusals", "units", "periods", "text", "matching", "speech"}
 CONTRACTS = {"sidecar", "desk", "journal", "live", "audiofile"}
 EVERYTHING = {"*"}
 
@@ -62,7 +62,7 @@ ONE_PLACE: dict[str, tuple[str, ...]] = {
 }
 
 # rooms whose modules are pure: values in, values out
-PURE = ("text", "matching", "speech", "units", "errors", "scoring", "tickets", "reports", "sip")
+PURE = ("text", "matching", "speech", "units", "errors", "refusals", "scoring", "tickets", "reports", "sip")
 IMPURE_PARTS = ("sip.process", "reports.render_docx", "reports.render_xlsx", "reports.charts_png")
 FORBIDDEN_IN_PURE = {
     "socket",

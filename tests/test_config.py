@@ -1,5 +1,6 @@
 """Settings: defaults, environment, refusal of unknown keys with the nearest real one."""
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -46,23 +47,53 @@ def test_a_misspelt_environment_variable_is_refused_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("variable", "near"),
+    [("CALLQA_SIP_LISTEN_PORT", "CALLQA_SIP__LISTEN_PORT"), ("CALLQA_WEB__LISTN_PORT", "CALLQA_WEB__LISTEN_PORT")],
+)
+def test_a_misspelt_variable_is_named_as_it_was_written(tmp_path: Path, variable: str, near: str) -> None:
+    with pytest.raises(ConfigError, match=rf"环境变量“{variable}”.*“{near}”"):
+        load(tmp_path, "", {variable: "1"})
+
+
+def test_variables_of_the_tests_are_no_settings(tmp_path: Path) -> None:
+    assert load(tmp_path, "", {"CALLQA_TESTS_REQUIRE_ALL": "1"}).sip.listen_port == 5060
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
     [
-        "[sip]\nlisten_port = 70000\n",
-        "[sip]\nrtp_port_min = 30000\nrtp_port_max = 20000\n",
-        "[sip\n",
-        "[speech]\ndevice = 'gpu'\n",
+        ("[sip]\nlisten_port = 70000\n", "sip.listen_port”应不大于 65535"),
+        ("[sip]\nlisten_port = 'abc'\n", "应为整数"),
+        ("[sip]\nrtp_port_min = 30000\nrtp_port_max = 20000\n", "必须小于"),
+        ("[sip\n", "不是合法的 TOML"),
+        ("sip = 5\n", r"应写成 \[名称\]"),
+        ("home = '/elsewhere'\n", "“home”不存在"),
+        ("[speech]\ndevice = 'gpu'\n", "只能是 auto、cpu、cuda"),
+        ("[speech]\ncompute_type = 'int7'\n", "只能是 int8"),
+        ("[web]\nsecure_cookie = 'vielleicht'\n", "应为 true 或 false"),
+        ("[hotline]\nname = ''\n", "至少 1 个字"),
     ],
 )
-def test_a_wrong_value_is_refused(tmp_path: Path, text: str) -> None:
-    with pytest.raises(ConfigError):
+def test_a_wrong_value_is_refused_in_chinese(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
         load(tmp_path, text)
+
+
+def test_a_wrong_value_of_a_variable_names_the_variable(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="环境变量 CALLQA_WEB__LISTEN_PORT.*应为整数"):
+        load(tmp_path, "", {"CALLQA_WEB__LISTEN_PORT": "eighty"})
+
+
+def test_a_settings_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "callqa.toml").mkdir()
+    with pytest.raises(ConfigError, match="callqa.toml 读不了：它是文件夹"):
+        load_settings(tmp_path / "callqa.toml", {})
 
 
 def test_the_default_file_is_toml_and_names_every_setting() -> None:
     text = default_toml()
     assert tomllib.loads(text)  # sections only, every key commented out
-    uncommented = tomllib.loads("\n".join(x.removeprefix("# ") if " = " in x else x for x in text.splitlines()))
+    uncommented = tomllib.loads(re.sub(r"(?m)^# (?=[a-z_]+ = )", "", text))
     for section, keys in known_keys().items():
         if section:
             assert set(uncommented[section]) == set(keys)
