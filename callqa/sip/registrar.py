@@ -1,7 +1,7 @@
 """Registrar for the seats (RFC 3261 §10): which phone is where, with digest; and the digest door for their calls.
 
 A seat may have several contacts. Phones are reached at the address they registered from (NAT). A wrong password is
-answered 403 and told as a fault; nothing is ever locked. Bindings can be saved and restored, so that phones ring
+answered 403, later each time, and told as a fault; nothing is ever locked. Bindings can be saved and restored, so that phones ring
 again right after a restart.
 """
 
@@ -12,6 +12,7 @@ from typing import NotRequired, TypedDict
 from callqa.desk import DeskSeat
 from callqa.errors import ProtocolError
 from callqa.sip.auth import Credentials, DigestServer, Verdict, parse_credentials
+from callqa.sip.budget import Door
 from callqa.sip.core import Core
 from callqa.sip.dialog import address_of
 from callqa.sip.events import Address, SeatRegistered, SeatUnregistered
@@ -57,9 +58,11 @@ class SavedBinding(TypedDict):
 class Registrar:
     """Bindings of all seats."""
 
-    def __init__(self, core: Core, digest: DigestServer) -> None:
+    def __init__(self, core: Core, digest: DigestServer, door: Door) -> None:
         self._core = core
         self._digest = digest
+        self._door = door
+        self._sources: dict[Address, str] = {}
         self._bindings: dict[str, tuple[Binding, ...]] = {}
         self._alarm: Alarm | None = None
 
@@ -78,10 +81,19 @@ class Registrar:
             self._challenge(t, now, stale=True)
             return None
         if verdict is Verdict.WRONG or seat is None:
-            self._core.transactions.reply(t, 403, now, to_tag=self._core.tokens())
             self._core.fault(now, f"分机 {given.user[:32]} 的密码不对，或没有这个分机", source)
+            self._refuse_later(t, self._door.wrong_password(source, now), now)
             return None
         return seat
+
+    def _refuse_later(self, t: Transaction, after_s: float, now: float) -> None:
+        def refuse(at: float) -> None:
+            self._core.transactions.reply(t, 403, at, to_tag=self._core.tokens())
+
+        if after_s:
+            self._core.timers.at(now + after_s, refuse)
+        else:
+            refuse(now)
 
     def _credentials(self, request: Request) -> Credentials | None:
         for value in (*request.headers.all("Authorization"), *request.headers.all("Proxy-Authorization")):
@@ -174,6 +186,7 @@ class Registrar:
             self._bindings[extension] = bindings
         elif had:
             self._core.emit(SeatUnregistered(extension, now))
+        self._sources = {b.source: e for e, bs in self._bindings.items() for b in bs}
         if self._alarm is not None:
             self._alarm.cancel()
         soonest = min((b.expires_at for bs in self._bindings.values() for b in bs), default=None)
@@ -194,7 +207,7 @@ class Registrar:
 
     def seat_at(self, source: Address) -> str | None:
         """The seat registered from exactly this address."""
-        return next((e for e, bs in self._bindings.items() if any(b.source == source for b in bs)), None)
+        return self._sources.get(source)
 
     def is_registered(self, extension: str) -> bool:
         """Whether a seat has a contact."""
@@ -206,6 +219,7 @@ class Registrar:
             self._bindings[extension] = tuple(
                 replace(b, source=_address_of(b.contact) or b.source) if b.source == address else b for b in bindings
             )
+        self._sources = {b.source: e for e, bs in self._bindings.items() for b in bs}
 
     def keep_only(self, extensions: frozenset[str], now: float) -> None:
         """Drop the bindings of seats that no longer exist."""

@@ -15,6 +15,7 @@ from callqa.errors import ProtocolError
 from callqa.sip.answer import AnswerCall
 from callqa.sip.auth import DigestServer
 from callqa.sip.bridge import BridgeCall
+from callqa.sip.budget import SOURCES_MOST, Door, Standing
 from callqa.sip.call import Call, CallFacts, CallView
 from callqa.sip.core import ALLOW, Core, PortPool, UserAgentSettings
 from callqa.sip.events import Address, CallMode, Event, HangupParty
@@ -63,8 +64,12 @@ class UserAgent:
         tokens: Callable[[], str],
     ) -> None:
         self._core = Core(settings, desk, ports, call_ids, tokens)
+        self._trunk_hosts: dict[str, bool] = {}  # by the present desk, for the hosts seen
+        self._door = Door(self._standing)
         self._registrar = Registrar(
-            self._core, DigestServer(settings.nonce_secret or tokens().encode(), offered=settings.digest_algorithms)
+            self._core,
+            DigestServer(settings.nonce_secret or tokens().encode(), offered=settings.digest_algorithms),
+            self._door,
         )
         self._calls: dict[str, BridgeCall | AnswerCall] = {}
         self.garbage_count = 0
@@ -72,7 +77,13 @@ class UserAgent:
     # -- the loop around it -----------------------------------------------------------------------------------------
 
     def receive(self, data: bytes, source: Address, now: float) -> None:
-        """Take one datagram. Nothing in it can raise."""
+        """Take one message. Nothing in it can raise. What a source sends beyond its budget is not even read."""
+        if not self._door.admits(source, now):
+            if self._door.is_news(source, now):
+                self._core.fault(
+                    now, f"来自 {source[0]} 的 SIP 消息过多，已限速；如果是自己的设备，请加进中继白名单", source
+                )
+            return
         if is_keepalive(data):
             return
         try:
@@ -116,6 +127,7 @@ class UserAgent:
     def set_desk(self, desk: Desk, now: float) -> None:
         """Use another desk; calls in progress go on."""
         self._core.desk = desk
+        self._trunk_hosts.clear()
         self._registrar.keep_only(frozenset(s.extension for s in desk.seats), now)
 
     def hang_up(self, call_id: str, now: float, party: HangupParty = HangupParty.NETWORK) -> bool:
@@ -188,6 +200,16 @@ class UserAgent:
             self._receive_invite(t, source, now)
         else:
             self._core.transactions.reply(t, 481, now, to_tag=self._core.tokens())
+
+    def _standing(self, source: Address) -> Standing:
+        if self._registrar.seat_at(source) is not None:
+            return Standing.PHONE
+        known = self._trunk_hosts.get(source[0])
+        if known is None:
+            if len(self._trunk_hosts) > SOURCES_MOST:
+                self._trunk_hosts.clear()
+            known = self._trunk_hosts[source[0]] = find_trunk(self._core.desk, source[0]) is not None
+        return Standing.TRUNK if known else Standing.STRANGER
 
     def _note_alias(self, request: Request, source: Address) -> None:
         """RFC 5923: a peer that we trust takes our requests on the connection it opened."""

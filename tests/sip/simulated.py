@@ -172,7 +172,7 @@ class SimPhone:
         self._cseq += 1
         headers = Headers.of(
             ("Max-Forwards", "70"), ("From", f"<sip:{self.user}@{self.address[0]}>;tag=f{self._cseq}"),
-            ("To", to or f"<sip:{self.user}@{UA[0]}>"), ("Call-ID", call_id or f"{self.user}-ask"),
+            ("To", to or f"<sip:{self.user}@{UA[0]}>"), ("Call-ID", call_id or f"{self.user}-ask-{self.address[0]}"),
             ("CSeq", f"{self._cseq} {method}"), *fields,
         )  # fmt: skip
         names = [n for n, _ in fields]
