@@ -147,6 +147,12 @@ def test_clear_text_may_be_unlike_in_one_of_many_syllables() -> None:
     assert not may_hide("请问您对", "请问您贵姓", Trust.CLEAR)
 
 
+def test_clear_text_with_no_syllable_the_same_is_another_word() -> None:
+    assert may_hide("满意", "买一", Trust.CLEAR)
+    assert not may_hide("满意", "买你", Trust.CLEAR)
+    assert may_hide("满意", "买你", Trust.DOUBTFUL, 500)
+
+
 def test_a_doubtful_text_shorter_than_its_speech_leaves_room() -> None:
     assert may_hide("满意", "延。", Trust.DOUBTFUL, 700)
     assert not may_hide("满意", "延。", Trust.DOUBTFUL, 350)
