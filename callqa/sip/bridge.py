@@ -231,6 +231,10 @@ class BridgeCall(Call):
         self.hang_up_legs(now)
         self.finish(CallEnded(self.call_id, now, HangupParty.NETWORK), now)
 
+    def turn_away(self, refusal: Refusal, now: float) -> None:
+        """Refuse the caller who still hears it ring."""
+        self.caller.refuse(refusal.status, now)
+
     def hang_up_legs(self, now: float) -> None:
         """End both legs and whatever still rings."""
         self._cancel_ringing(now)

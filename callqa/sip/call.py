@@ -20,9 +20,11 @@ from callqa.sip.events import (
 from callqa.sip.headers import plain
 from callqa.sip.leg import Leg
 from callqa.sip.message import Request
+from callqa.sip.routing import Refusal
 from callqa.sip.sdp import Codecs
 from callqa.units import Channel, Direction
 
+STOPPED = Refusal(487, "系统结束呼叫")
 HINT_MOST_CHARS = 256  # X-Ticket-Id and User-to-User: longer ones are cut
 
 
@@ -128,13 +130,18 @@ class Call:
             self.core.ports.give_back(port)
         self._on_over(self)
 
-    def stop(self, now: float, party: HangupParty) -> None:
-        """End the call from our side, in whatever state it is."""
-        self.hang_up_legs(now)
+    def stop(self, now: float, party: HangupParty, refusal: Refusal = STOPPED) -> None:
+        """End the call from our side, in whatever state it is. refusal: what a caller is told who still waits."""
         if self.answered:
+            self.hang_up_legs(now)
             self.finish(CallEnded(self.call_id, now, party), now)
         else:
-            self.finish(CallUnanswered(self.call_id, now, "系统结束呼叫", 487), now)
+            self.turn_away(refusal, now)
+            self.hang_up_legs(now)
+            self.finish(CallUnanswered(self.call_id, now, refusal.reason, refusal.status), now)
+
+    def turn_away(self, refusal: Refusal, now: float) -> None:
+        """Refuse the caller; only in a role that lets callers wait."""
 
     def hang_up_legs(self, now: float) -> None:
         """End every leg; each role knows its own."""

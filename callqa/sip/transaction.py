@@ -84,6 +84,12 @@ class Transactions:
     def __len__(self) -> int:
         return len(self._clients) + len(self._servers)
 
+    @property
+    def asking(self) -> bool:
+        """Whether a request of ours still waits for its final response."""
+        waiting = (State.CALLING, State.TRYING, State.PROCEEDING)
+        return any(t.state in waiting for t in self._clients.values())
+
     def request(
         self,
         request: Request,

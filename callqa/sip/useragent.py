@@ -35,6 +35,7 @@ __all__ = ["CallView", "PortPool", "SavedBinding", "SeatView", "UserAgent", "Use
 SUPPORTED: frozenset[str] = frozenset()  # option tags we can be required to know
 _KNOWN_METHODS = frozenset({*ALLOW, "SUBSCRIBE", "NOTIFY", "REFER", "MESSAGE", "PRACK", "PUBLISH"})
 _FORWARDS_MOST = 255
+CLOSING = Refusal(503, "录音服务停止")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,7 @@ class UserAgent:
             self._door,
         )
         self._calls: dict[str, BridgeCall | AnswerCall] = {}
+        self._closing: Refusal | None = None
         self.garbage_count = 0
 
     # -- the loop around it -----------------------------------------------------------------------------------------
@@ -136,6 +138,16 @@ class UserAgent:
         if call is not None:
             call.stop(now, party)
         return call is not None
+
+    def shut_down(self, now: float) -> None:
+        """End every call and take no more: whoever rings or talks is told, and each call has its end on record."""
+        self._closing = CLOSING
+        for call in list(self._calls.values()):
+            call.stop(now, HangupParty.NETWORK, CLOSING)
+
+    def settled(self) -> bool:
+        """Whether everybody has confirmed the end of his call."""
+        return not self._calls and not self._core.legs and not self._core.transactions.asking
 
     def media_timeout(self, call_id: str, now: float) -> bool:
         """End a call whose media stopped on both sides."""
@@ -290,7 +302,7 @@ class UserAgent:
             )
 
     def _call_in(self, t: Transaction, source: Address, now: float) -> None:
-        offer = _offer(t.request)
+        offer = self._closing or _offer(t.request)
         numbers = (caller_number(t.request), called_number(t.request))
         if self._core.desk.routing.inbound_mode == "answer":
             answer = AnswerCall(
@@ -314,7 +326,7 @@ class UserAgent:
             self._core.transactions.reply(t, 403, now, to_tag=self._core.tokens())
             self._core.fault(now, f"分机 {seat.extension} 没有注册就呼出，已拒绝", source)
             return
-        offer = _offer(t.request)
+        offer = self._closing or _offer(t.request)
         number = dialled(t.request)
         target = offer if isinstance(offer, Refusal) else outbound_target(self._core.desk, number)
         if isinstance(target, Refusal):

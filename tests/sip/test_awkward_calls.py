@@ -383,3 +383,27 @@ def test_a_damaged_registration_harms_no_other(damage):
     again = Network().ua
     again.restore_registrations(({**saved[0], **damage}, *saved[1:]), 1.0, 0)
     assert [s.extension for s in again.seats() if s.registered] == ["8002"]
+
+
+# -- the end of the recorder ---------------------------------------------------------------------------------------------
+
+
+def test_a_recorder_that_stops_ends_every_call_and_refuses_the_next():
+    net = Network()
+    trunk, (one, two) = talking(net)
+    two_legs = len(two.legs)
+    trunk.call("12345")
+    net.run(0.5)
+    assert len(two.legs) == two_legs + 1
+    net.ua.shut_down(net.now)
+    assert not net.ua.settled()
+    net.run(0.1)
+    assert net.ua.settled()
+    trunk.call("12345")
+    one.call("13900001111")
+    net.run(1)
+    assert trunk.log[-3:] == ["ended", "refused 503", "refused 503"]
+    assert (one.log, two.log) == (["ended", "refused 503"], ["cancelled", "cancelled"])
+    assert ends(net) == [("CallEnded", HangupParty.NETWORK)] + [("CallUnanswered", None)] * 3
+    assert {e.reason for e in net.of(CallUnanswered)} == {"录音服务停止"}
+    net.settle()

@@ -8,6 +8,7 @@ import hashlib
 import json
 import logging
 import os
+import signal
 import sys
 from pathlib import Path, PurePath
 from typing import Any
@@ -100,6 +101,8 @@ def _work_off(recordings: Path, job: dict[str, Any]) -> dict[str, Any]:
 def main(recordings: Path) -> int:
     """Work off jobs from standard input until it ends."""
     os.setpriority(os.PRIO_PROCESS, 0, NICE)
+    for number in (signal.SIGINT, signal.SIGTERM):  # meant for the recorder, which ends our input when it is done
+        signal.signal(number, signal.SIG_IGN)
     for line in sys.stdin:
         try:
             result = _work_off(recordings, json.loads(line))
