@@ -115,7 +115,7 @@ def import_found(
             if note:
                 result.notes.append(f"{path.name}：{note}")
     if len(result.new) > before:
-        _note_import(db, result.new[before:], actor, now_ms)
+        note_import(db, result.new[before:], actor, now_ms)
 
 
 def _import_file(
@@ -185,7 +185,9 @@ def _parties(facts: CallInput) -> tuple[str, str]:
     return facts.from_number or facts.citizen_number, facts.to_number
 
 
-_NAME_TIME = re.compile(r"(?<!\d)(20\d{2})[-_.年]?(\d{2})[-_.月]?(\d{2})日?[-_ T]?(\d{2})[-_:.时]?(\d{2})[-_:.分]?(\d{2})")
+_NAME_TIME = re.compile(
+    r"(?<!\d)(20\d{2})[-_.年]?(\d{2})[-_.月]?(\d{2})日?[-_ T]?(\d{2})[-_:.时]?(\d{2})[-_:.分]?(\d{2})"
+)
 _NAME_MOBILE = re.compile(r"(?<!\d)(1[3-9]\d{9})(?!\d)")
 
 
@@ -264,7 +266,8 @@ def save_mapping(db: Database, mapping: Mapping[str, str], *, actor: str, now_ms
     return after
 
 
-def _note_import(db: Database, call_ids: Sequence[str], actor: str, now_ms: int) -> None:
+def note_import(db: Database, call_ids: Sequence[str], actor: str, now_ms: int) -> None:
+    """Note in the audit chain who imported which calls."""
     with db.write() as session:
         audit.append(
             session,

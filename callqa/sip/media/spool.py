@@ -52,7 +52,7 @@ class StartedMark(_Mark):
     mark: Literal["started"] = "started"
     wall_ms: int
     call_id: str = Field(pattern=r"^[0-9A-Z-]{1,64}$")
-    mode: Literal["bridge", "answer"]
+    mode: Literal["bridge", "answer", "import"]
     direction: Literal["inbound", "outbound"]
     from_number: str = ""
     to_number: str = ""
@@ -60,6 +60,8 @@ class StartedMark(_Mark):
     seat_extension: str | None = None
     ticket_hint: str | None = None
     user_to_user: str | None = None
+    withheld: bool = False
+    diverted_from: str = ""
 
     def wall_of(self, at_ns: int) -> int:
         """UTC milliseconds of a monotonic instant of the same recorder."""

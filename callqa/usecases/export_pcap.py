@@ -1,0 +1,43 @@
+"""Give a call's raw media back as a capture file for Wireshark, while its spool is kept."""
+
+from pathlib import Path
+
+from callqa.errors import CallqaError, SpoolError, StoreError
+from callqa.sip.media.export import to_frames
+from callqa.sip.media.pcap import write_pcap
+from callqa.sip.media.spool import read_records
+from callqa.store import audit
+from callqa.store.db import Database
+from callqa.store.tables import Call
+
+
+def export_pcap(db: Database, call_id: str, *, spool: Path, keep_days: int, actor: str, now_ms: int) -> bytes:
+    """The pcap file of one call; noted in the audit chain. Raise StoreError (Chinese) when there is no spool any more."""
+    with db.read() as session:
+        call = session.get(Call, call_id)
+    path = spool / f"{call_id}.spool"
+    if Path(call_id).name != call_id or not path.is_file():
+        raise StoreError(_why_not(call_id, call, keep_days))
+    try:
+        data = write_pcap(to_frames(read_records(path.read_bytes())))
+    except OSError as e:
+        raise StoreError(f"通话 {call_id} 的原始媒体读不了：{e.strerror}；请检查 {path} 的权限和磁盘") from e
+    except SpoolError as e:
+        raise CallqaError(f"通话 {call_id} 的原始媒体文件已损坏，不能导出：{path.name}") from e
+    with db.write() as session:
+        detail = {"format": "pcap", "bytes": len(data)}
+        audit.append(session, actor=actor, action="call.export", subject=call_id, detail=detail, now_ms=now_ms)
+    return data
+
+
+def _why_not(call_id: str, call: Call | None, keep_days: int) -> str:
+    if call is None:
+        return f"没有通话 {call_id}；通话编号见通话页，如 20261103T001430123Z-K7QD-8F3K2M"
+    if call.mode == "import":
+        return f"通话 {call_id} 是导入的，没有原始媒体；请用导入时的那个文件"
+    if call.outcome != "answered":
+        return f"通话 {call_id} 没有接通，没有媒体可导出"
+    return (
+        f"通话 {call_id} 的原始媒体已经清理，不能再导出：归档后只保留 {keep_days} 天"
+        "（设置 retention.spool_keep_days）。录音母版仍在，可在通话页下载"
+    )

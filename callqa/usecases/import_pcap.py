@@ -1,0 +1,140 @@
+"""Import the calls of a capture file (pcap, pcapng): SIP dialogs and their RTP become masters and sidecars.
+
+The RTP goes through the same alignment as the recorder's spool. Idempotent by dialog (Call-ID and tags), so overlapping
+captures bring each call once. What is not imported is said: unanswered calls, encrypted media, calls without media.
+"""
+
+import hashlib
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from sqlmodel import select
+
+from callqa import __version__
+from callqa.errors import CallqaError, ImportFileError
+from callqa.sidecar import SourceFile
+from callqa.sip.media.align import SAMPLE_RATE_HZ, to_stereo
+from callqa.sip.media.captured import CapturedCall, Party, read_calls, sides_of, to_records, without_twins
+from callqa.sip.media.layers import read_datagrams
+from callqa.sip.media.pcap import read_frames
+from callqa.sip.media.story import sidecar_of, tell
+from callqa.store.db import Database
+from callqa.store.tables import Seat
+from callqa.units import Direction
+from callqa.usecases.import_calls import ImportResult, note_import
+from callqa.usecases.import_master import (
+    content_key,
+    describe_os_error,
+    import_call_id,
+    imported_keys,
+    save_call,
+    save_master,
+)
+
+MAX_CAPTURE_BYTES = 2 << 30  # read as a whole; a day of nine seats at G.711 is 1.5 GB
+
+
+def import_captures(
+    db: Database,
+    paths: Sequence[Path],
+    result: ImportResult,
+    *,
+    recordings: Path,
+    actor: str,
+    now_ms: int,
+    seats: Collection[str] = (),
+    direction: Direction | None = None,
+    demo: bool = False,
+) -> None:
+    """Import every answered call of the captures, adding to `result`. seats: extensions besides the registered ones."""
+    known = imported_keys(db)
+    with db.read() as session:
+        ours = {*session.exec(select(Seat.extension)), *seats}
+    before = len(result.new)
+    for path in paths:
+        try:
+            data = _read(path)
+            calls = without_twins(read_calls(read_datagrams(read_frames(data))))
+        except OSError as e:
+            result.errors.append(describe_os_error(path, e))
+            continue
+        except CallqaError as e:
+            result.errors.append(f"{path}：{e}")
+            continue
+        source = SourceFile(name=path.name, sha256=hashlib.sha256(data).hexdigest())
+        _summarise(path, calls, result)
+        for call in calls:
+            if call.answered_ns is None:
+                continue
+            try:
+                _import_call(
+                    db, call, source, known, result,
+                    recordings=recordings, now_ms=now_ms, seats=ours, direction=direction, demo=demo,
+                )  # fmt: skip
+            except OSError as e:
+                result.errors.append(describe_os_error(path, e))
+            except CallqaError as e:
+                result.errors.append(f"{path} 里的通话 {call.sip_call_id}：{e}")
+    if len(result.new) > before:
+        note_import(db, result.new[before:], actor, now_ms)
+
+
+def _read(path: Path) -> bytes:
+    size = path.stat().st_size
+    if size > MAX_CAPTURE_BYTES:
+        raise ImportFileError(f"有 {size >> 20} MB，超过 {MAX_CAPTURE_BYTES >> 20} MB；请用 editcap 按时间切开再导入")
+    return path.read_bytes()
+
+
+def _summarise(path: Path, calls: Sequence[CapturedCall], result: ImportResult) -> None:
+    if not calls:
+        result.errors.append(
+            f"{path}：没有找到 SIP 通话；抓包时请把信令端口（5060）和媒体端口一起抓下，加密的信令无法读取"
+        )
+    unanswered = sum(call.answered_ns is None for call in calls)
+    if unanswered:
+        result.notes.append(f"{path.name}：{unanswered} 个呼叫没有接通，没有录音可导入")
+
+
+def _import_call(
+    db: Database,
+    call: CapturedCall,
+    source: SourceFile,
+    known: dict[str, str],
+    result: ImportResult,
+    *,
+    recordings: Path,
+    now_ms: int,
+    seats: Collection[str],
+    direction: Direction | None,
+    demo: bool,
+) -> None:
+    identity = "\n".join((call.sip_call_id, call.from_tag, call.to_tag))
+    key = content_key(hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest())
+    if key in known:
+        result.known.append(known[key])
+        return
+    if call.encrypted and not call.packets:
+        raise ImportFileError("媒体是加密的（SRTP），抓包里没有密钥，无法还原声音")
+    if not call.packets:
+        raise ImportFileError("已接通，但抓包里没有它的 RTP 媒体；请确认抓包位置能看到媒体")
+    sides = sides_of(call, seats, direction)
+    if sides is None:
+        users = "、".join(dict.fromkeys((*call.users(Party.CALLER)[:1], *call.users(Party.CALLEE)[:1])))
+        raise ImportFileError(
+            f"不知道哪一方是坐席（双方是 {users}）；请用 --seat 指明座席分机，或用 --direction 指明呼入、呼出"
+        )
+    call_id = import_call_id(call.started_ns // 1_000_000, key)
+    records = to_records(call, call_id, sides)
+    story, stereo = tell(records), to_stereo(records)
+    if not stereo.heard:
+        raise ImportFileError("；".join(stereo.faults) or "媒体里没有可解码的声音")
+    recording = save_master(recordings, call_id, story.started_at_ms, stereo.encoding, stereo.samples, SAMPLE_RATE_HZ)
+    sidecar = sidecar_of(story, stereo, recording, recovered=False, recorder=f"callqa {__version__} import")
+    sidecar = sidecar.model_copy(update={"source": source})
+    if call.hung_up is None:
+        sidecar = sidecar.model_copy(update={"hangup_party": None})  # the capture ended first
+    save_call(db, recordings, sidecar, now_ms=now_ms, demo=demo)
+    known[key] = call_id
+    result.new.append(call_id)
+    result.notes += [f"{source.name} {call_id}：{fault}" for fault in sidecar.faults]
