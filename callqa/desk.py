@@ -38,6 +38,7 @@ class DeskTrunk(_Frozen):
     host: str = ""  # where outbound calls are sent; "" = inbound only
     port: int = 5060
     transport: Literal["udp", "tcp", "tls"] = "udp"
+    prefix: str = Field(default="", pattern=r"^[0-9*#]{0,4}$")  # 出局字冠: before every number, both ways
 
 
 class DialRule(_Frozen):

@@ -37,6 +37,8 @@ class CallFacts:
     from_number: str
     to_number: str
     seat_extension: str | None = None
+    withheld: bool = False
+    diverted_from: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ class Call:
         self.core.emit(
             CallStarted(
                 self.call_id, now, f.mode, f.direction, f.from_number, f.to_number, self.sip_call_id,
-                f.seat_extension, self.ticket_hint, self.user_to_user,
+                f.seat_extension, self.ticket_hint, self.user_to_user, f.withheld, f.diverted_from,
             )
         )  # fmt: skip
 

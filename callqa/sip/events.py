@@ -38,6 +38,8 @@ class CallStarted:
     seat_extension: str | None = None
     ticket_hint: str | None = None
     user_to_user: str | None = None
+    withheld: bool = False  # the caller asked not to be shown; from_number is then ""
+    diverted_from: str = ""  # who forwarded the call to us
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ COMPACT = {
 _USUAL = {
     name.lower(): name
     for name in (
-        *COMPACT.values(), "Accept", "Allow", "Authorization", "Contact", "CSeq", "Date", "Diversion", "Expires",
+        *COMPACT.values(), "Accept", "Allow", "Authorization", "Contact", "CSeq", "Date", "Diversion", "Expires", "History-Info", "Min-SE", "RAck", "RSeq",
         "Max-Forwards", "Min-Expires", "P-Asserted-Identity", "P-Preferred-Identity", "Privacy", "Proxy-Authenticate",
         "Proxy-Authorization", "Proxy-Require", "Reason", "Record-Route", "Remote-Party-ID", "Require", "Retry-After",
         "Route", "Server", "Unsupported", "User-Agent", "User-to-User", "Via", "Warning", "WWW-Authenticate",
@@ -27,7 +27,7 @@ _USUAL = {
     )
 }  # fmt: skip
 # Fields whose commas separate values that we look at one by one.
-SPLIT = frozenset({"Via", "Route", "Record-Route", "Contact", "P-Asserted-Identity", "Diversion"})
+SPLIT = frozenset({"Via", "Route", "Record-Route", "Contact", "P-Asserted-Identity", "Diversion", "History-Info"})
 
 _TOKEN = re.compile(r"[A-Za-z0-9.!%*_+`'~-]+")
 _NUMBER = re.compile(r"[0-9]{1,10}")

@@ -56,7 +56,7 @@ def outbound_target(desk: Desk, dialled: str) -> Target | Refusal:
         if not _is_address(trunk.host):
             return Refusal(503, f"中继“{rule.trunk}”的呼出地址“{trunk.host}”不是 IP 地址，请在中继设置里改成 IP 地址")
         host = f"[{trunk.host}]" if ":" in trunk.host else trunk.host
-        number = re.sub(r"[\s().-]", "", dialled)
+        number = trunk.prefix + re.sub(r"[\s().-]", "", dialled)
         return Target(f"sip:{number}@{host}:{trunk.port}{_uri_params(trunk)}", trunk_address(trunk))
     return Refusal(403, f"号码“{dialled}”不在拨号方案内")
 

@@ -21,7 +21,7 @@ from callqa.sip.core import ALLOW, Core, PortPool, UserAgentSettings
 from callqa.sip.events import Address, CallMode, Event, HangupParty
 from callqa.sip.headers import one_line, parse_number, plain
 from callqa.sip.hop import is_stream, moved, transport_of, usual_port
-from callqa.sip.identity import called_number, caller_number, dialled
+from callqa.sip.identity import called_number, caller_number, dialled, diverted_from, is_withheld
 from callqa.sip.leg import Leg
 from callqa.sip.message import Request, Response, is_keepalive, parse_message
 from callqa.sip.registrar import Registrar, SavedBinding
@@ -303,11 +303,18 @@ class UserAgent:
 
     def _call_in(self, t: Transaction, source: Address, now: float) -> None:
         offer = self._closing or _offer(t.request)
-        numbers = (caller_number(t.request), called_number(t.request))
+        trunk = find_trunk(self._core.desk, source[0])
+        facts = CallFacts(
+            CallMode.ANSWER if self._core.desk.routing.inbound_mode == "answer" else CallMode.BRIDGE,
+            Direction.INBOUND,
+            caller_number(t.request, trunk.prefix if trunk else ""),
+            called_number(t.request),
+            None,
+            is_withheld(t.request),
+            diverted_from(t.request),
+        )
         if self._core.desk.routing.inbound_mode == "answer":
-            answer = AnswerCall(
-                self._core, CallFacts(CallMode.ANSWER, Direction.INBOUND, *numbers), t, source, self._let_go
-            )
+            answer = AnswerCall(self._core, facts, t, source, self._let_go)
             self._calls[answer.call_id] = answer
             answer.start(offer, now)
             return
@@ -315,7 +322,6 @@ class UserAgent:
             targets: tuple[Target, ...] | Refusal = offer
         else:
             targets = ring_all(self._core.desk, self._registrar.contacts(), self._busy())
-        facts = CallFacts(CallMode.BRIDGE, Direction.INBOUND, *numbers)
         self._bridge(facts, t, source).start(None if isinstance(offer, Refusal) else offer, targets, now)
 
     def _call_out(self, t: Transaction, source: Address, now: float) -> None:

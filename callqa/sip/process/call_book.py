@@ -66,6 +66,8 @@ class OpenCall:
             "seat_extension": self.seat_extension,
             "ticket_hint": s.ticket_hint,
             "user_to_user": s.user_to_user,
+            "withheld": s.withheld,
+            "diverted_from": s.diverted_from,
             "started_at_ms": s.wall_ms,
         }
         if self.answered_ns is not None:
@@ -185,6 +187,8 @@ class CallBook:
             seat_extension=event.seat_extension,
             ticket_hint=event.ticket_hint,
             user_to_user=event.user_to_user,
+            withheld=event.withheld,
+            diverted_from=event.diverted_from,
         )
         file = self._disk.open(self._spool_dir / f"{event.call_id}{SPOOL_SUFFIX}")
         capture = CallCapture(self._sockets, self._disk, file, started)
