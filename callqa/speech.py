@@ -70,6 +70,7 @@ class Utterance:
 
     text: simplified Chinese with punctuation; raw_text: as the engine wrote it.
     confidence: mean word probability in [0, 1]; reliable: False where a guard doubts the text.
+    repairs: [start, end) in `text` of what homophone repair wrote; no finding may rest on such characters alone.
     """
 
     index: int
@@ -79,6 +80,7 @@ class Utterance:
     raw_text: str
     confidence: float
     reliable: bool = True
+    repairs: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,8 @@ ONE_PLACE: dict[str, tuple[str, ...]] = {
     "xlsxwriter": ("reports/", "tickets/export.py"),
     "openpyxl": ("tickets/importers/", "tickets/export.py"),
     "pyVoIP": ("demo/",),
-    "yaml": ("scoring/",),
+    "yaml": ("scoring/", "transcribe/vocabulary.py"),
+    "kenlm": ("transcribe/language.py",),
     "zhconv": ("text.py",),
     "argon2": ("usecases/accounts.py", "usecases/passwords.py"),
 }

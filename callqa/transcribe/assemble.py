@@ -1,19 +1,22 @@
 """A recording into a transcript: per channel turns → windows → words → guard → utterances, both channels in one order.
 
 Times come from voice activity alone; the engine's word times only say which turn a word belongs to. Safe to call from a
-worker thread. Does not repair homophones and does not know tickets, rubric or storage.
+worker thread. Homophones are repaired where a repairer is given. Does not know tickets, rubric or storage: words of the
+call's own ticket must never repair what was read back.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from callqa.audiofile import Audio
 from callqa.speech import Made, Span, Speaker, Transcript, Utterance
+from callqa.text import simplified
 from callqa.transcribe import guard
 from callqa.transcribe.audio import channel_float, to_engine_rate, without_echo
 from callqa.transcribe.engine import DecodeRequest, Engine, Float, Segment, Word
 from callqa.transcribe.guard import Heard
+from callqa.transcribe.repair import Repaired, Repairer, placed
 from callqa.transcribe.vad import find_turns
 from callqa.transcribe.windows import Window, pack
 from callqa.transcribe.wording import written
@@ -58,6 +61,7 @@ def transcribe_call(
     recording_sha256: str,
     progress: Progress = lambda percent: None,
     plan: Plan = MEASURED,
+    repairer: Repairer | None = None,
 ) -> Transcript:
     """Transcribe a stereo recording (citizen left, agent right) or a mono one, whose speaker stays unknown.
 
@@ -81,10 +85,10 @@ def transcribe_call(
     progress(100)
     spans = [turns for _, turns, _ in heard]
     return Transcript(
-        utterances=_in_order(_utterance(side.speaker, h) for side, _, decoded in heard for h in decoded),
+        utterances=_in_order(_utterance(side.speaker, h, repairer) for side, _, decoded in heard for h in decoded),
         speech=(spans[0], spans[1] if len(spans) > 1 else ()),
         duration_ms=audio.duration_ms,
-        made=Made(engine.name, engine.model_sha256, (*engine.options, *plan.options), recording_sha256),
+        made=Made(engine.name, engine.model_sha256, _options(engine, plan, repairer), recording_sha256),
         separated=len(sides) > 1,
         notes=tuple(notes),
     )
@@ -162,12 +166,17 @@ def _heard(turn: Span, found: Sequence[tuple[Word, Segment]], prompt: str) -> He
     )
 
 
-def _utterance(speaker: Speaker, heard: Heard) -> Utterance:
+def _options(engine: Engine, plan: Plan, repairer: Repairer | None) -> tuple[tuple[str, str], ...]:
+    return (*engine.options, *plan.options, *(repairer.options if repairer else (("repair", "none"),)))
+
+
+def _utterance(speaker: Speaker, heard: Heard, repairer: Repairer | None) -> Utterance:
     """One turn as an utterance; its index is given when both channels are in order.
 
     Speech without believable text stays as an unreliable utterance with empty text: "not understood" is not "not said".
     """
-    text = "" if guard.is_invented(heard) else written(heard.text)
+    repaired = Repaired("") if guard.is_invented(heard) else _repaired(heard, repairer)
+    text = written(repaired.text)
     return Utterance(
         index=0,
         speaker=speaker,
@@ -176,11 +185,19 @@ def _utterance(speaker: Speaker, heard: Heard) -> Utterance:
         raw_text=heard.text,
         confidence=round(heard.probability, 4) if text else 0.0,
         reliable=not guard.doubts(heard),
+        repairs=placed(repaired, text) if text else (),
     )
+
+
+def _repaired(heard: Heard, repairer: Repairer | None) -> Repaired:
+    raw = "".join(word.text for word in heard.words)
+    plain = simplified(raw)
+    if repairer is None:
+        return Repaired(plain)
+    each = [word.probability for word in heard.words for _ in word.text]
+    return repairer.repair(plain, each if len(plain) == len(raw) else [heard.probability] * len(plain))
 
 
 def _in_order(utterances: Iterable[Utterance]) -> tuple[Utterance, ...]:
     ordered = sorted(utterances, key=lambda u: (u.span.start_ms, u.span.end_ms, u.speaker))
-    return tuple(
-        Utterance(n, u.speaker, u.span, u.text, u.raw_text, u.confidence, u.reliable) for n, u in enumerate(ordered)
-    )
+    return tuple(replace(utterance, index=n) for n, utterance in enumerate(ordered))

@@ -1,0 +1,84 @@
+"""Which words sound like what was written: an index of words by toneless pinyin, with the confusions of telephone speech.
+
+Pure. Knows sounds, not likelihood: repair.py weighs.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import product
+from typing import Final
+
+from pypinyin import Style, pinyin
+
+MAX_WORD_CHARS: Final = 5  # of the language model's longer words hardly any is said on a hotline
+_MAX_READINGS: Final = 3  # of one character; rarer ones only make false homophones
+_INITIALS: Final = ("zh", "ch", "sh", *"bpmfdtnlgkhjqxrzcsyw")
+# Pairs a telephone band (nothing above 3400 Hz) and southern Mandarin do not keep apart.
+_NEAR_INITIALS: Final = {
+    "z": ("zh",),
+    "zh": ("z",),
+    "c": ("ch",),
+    "ch": ("c",),
+    "s": ("sh",),
+    "sh": ("s",),
+    "n": ("l",),
+    "l": ("n",),
+    "f": ("h",),
+    "h": ("f",),
+}
+_NEAR_FINALS: Final = {
+    "an": "ang",
+    "ang": "an",
+    "en": "eng",
+    "eng": "en",
+    "in": "ing",
+    "ing": "in",
+    "uan": "uang",
+    "uang": "uan",
+    "ian": "iang",
+    "iang": "ian",
+}
+
+Syllables = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Homophones:
+    """Words by their toneless syllables."""
+
+    by_sound: Mapping[Syllables, tuple[str, ...]]
+
+    def words(self, sounds: Syllables) -> tuple[str, ...]:
+        """Words said exactly so."""
+        return self.by_sound.get(sounds, ())
+
+
+def index_words(words: Iterable[str]) -> Homophones:
+    """Index words of 1 to MAX_WORD_CHARS Han characters under every usual reading."""
+    found: dict[Syllables, list[str]] = {}
+    for word in words:
+        if 0 < len(word) <= MAX_WORD_CHARS:
+            for sounds in product(*(readings(char) for char in word)):
+                found.setdefault(sounds, []).append(word)
+    return Homophones({sounds: tuple(dict.fromkeys(same)) for sounds, same in found.items()})
+
+
+@lru_cache(maxsize=30_000)
+def readings(char: str) -> tuple[str, ...]:
+    """The usual toneless readings of one character, the commonest first; () for anything but a Han character."""
+    if not "\u4e00" <= char <= "\u9fff":
+        return ()
+    found = pinyin(char, style=Style.NORMAL, heteronym=True)[0]
+    return tuple(dict.fromkeys(found))[:_MAX_READINGS]
+
+
+@lru_cache(maxsize=2_000)
+def near(sound: str) -> tuple[str, ...]:
+    """Syllables that are easily taken for this one, without itself: one confusion of initial or final."""
+    initial = next((i for i in _INITIALS if sound.startswith(i)), "")
+    final = sound[len(initial) :]
+    other = [near_initial + final for near_initial in _NEAR_INITIALS.get(initial, ())]
+    if final in _NEAR_FINALS:
+        other.append(initial + _NEAR_FINALS[final])
+    return tuple(other)

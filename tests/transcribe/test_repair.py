@@ -1,0 +1,126 @@
+"""Homophone repair with a small word model, so that every likelihood is in view."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from callqa.transcribe import language
+from callqa.transcribe.homophones import index_words, near, readings
+from callqa.transcribe.repair import NUMBER_CHARS, Repaired, build_repairer, load_repairer, placed
+from callqa.transcribe.vocabulary import Vocabulary, parse_vocabulary
+
+LIKELY, UNLIKELY, UNKNOWN = -2.5, -4.5, -7.0
+WORDS = {
+    "水务": LIKELY,
+    "热线": LIKELY,
+    "水": -3.5,
+    "污": UNLIKELY,
+    "务": UNLIKELY,
+    "您好": LIKELY,
+    "时": -3.0,
+    "是": -2.0,
+}
+
+
+@dataclass(frozen=True)
+class Unigrams:
+    """A WordModel without memory."""
+
+    name: str = "unigrams"
+
+    def words(self) -> Iterable[str]:
+        return WORDS
+
+    def begin(self) -> None:
+        return None
+
+    def score(self, state: None, word: str) -> tuple[float, None]:
+        return WORDS.get(word, UNKNOWN), None
+
+
+REPAIRER = build_repairer(Unigrams())
+
+
+def test_a_likelier_word_of_the_same_sound_is_written_and_marked() -> None:
+    assert REPAIRER.repair("您好,水污热线", [0.6] * 7) == Repaired("您好,水务热线", ((4, 5),))
+
+
+def test_a_likely_text_stays() -> None:
+    assert REPAIRER.repair("您好,水务热线", [0.2] * 7) == Repaired("您好,水务热线")
+
+
+def test_a_sound_that_the_telephone_band_blurs_counts_as_alike() -> None:
+    assert "zhi" in near("zi") and "zi" in near("zhi")
+    assert "min" in near("ming") and "nan" in near("lan")
+
+
+def test_what_the_engine_is_sure_of_needs_more_to_be_changed() -> None:
+    repairer = build_repairer(Unigrams(), Vocabulary({"雾": UNLIKELY + 1.5}, ""))
+    assert repairer.repair("务", [0.0]).text == "雾"
+    assert repairer.repair("务", [1.0]).text == "务"
+
+
+def test_a_number_neither_changes_nor_arises() -> None:
+    likely_numbers = Vocabulary({"十": 0.0, "四十": 0.0, "一": 0.0}, "")
+    repairer = build_repairer(Unigrams(), likely_numbers)
+    assert repairer.repair("是,四四一", [0.0] * 5) == Repaired("是,四四一")
+
+
+def test_a_vocabulary_word_is_found_though_the_model_does_not_know_it() -> None:
+    repairer = build_repairer(Unigrams(), Vocabulary({"路灯亮": -4.2}, ""))
+    assert repairer.repair("露灯量", [0.5] * 3) == Repaired("路灯亮", ((0, 1), (2, 3)))
+    assert repairer.options == (("repair", "unigrams"), ("vocabulary", "none"))
+
+
+@given(st.text(alphabet="水污务时是十一二3A,。 您好热线", max_size=24), st.floats(0, 1))
+def test_length_numbers_and_everything_but_han_stay(text: str, probability: float) -> None:
+    repaired = REPAIRER.repair(text, [probability] * len(text))
+    assert len(repaired.text) == len(text)
+    for old, new in zip(text, repaired.text, strict=True):
+        if old in NUMBER_CHARS or not "\u4e00" <= old <= "\u9fff":
+            assert old == new
+    changed = {n for first, last in repaired.changed for n in range(first, last)}
+    assert changed == {n for n in range(len(text)) if text[n] != repaired.text[n]}
+
+
+def test_repairs_are_placed_in_the_punctuated_text() -> None:
+    assert placed(Repaired("您好 水务热线", ((4, 5),)), "您好，水务热线。") == ((4, 5),)
+    assert placed(Repaired("您好水务", ((3, 4),)), "您好，水务。") == ((4, 5),)
+
+
+def test_repairs_that_cannot_be_placed_mark_the_whole_text() -> None:
+    assert placed(Repaired("水务热线", ((1, 2),)), "水务。") == ((0, 3),)
+
+
+def test_a_character_has_its_readings_and_others_none() -> None:
+    assert readings("水")[0] == "shui"
+    assert {"zhong", "chong"} <= set(readings("重"))
+    assert readings("A") == ()
+
+
+def test_words_are_found_under_every_reading() -> None:
+    index = index_words(["重复", "太长的词语不进来"])
+    assert index.words(("chong", "fu")) == ("重复",)
+    assert not index.words(("tai", "chang"))
+
+
+def test_without_a_word_model_there_is_no_repairer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(language, "USUAL_PLACES", (tmp_path / "zh_CN.lm",))
+    assert load_repairer() is None
+
+
+def test_a_damaged_word_model_is_as_good_as_none(tmp_path: Path) -> None:
+    path = tmp_path / "zh_CN.lm"
+    path.write_bytes(b"no model")
+    assert language.find_word_model((path,)) is None
+
+
+def test_the_packaged_vocabulary_is_readable() -> None:
+    text = (Path(__file__).parents[2] / "scorecards" / "vocabulary.yaml").read_text(encoding="utf-8")
+    vocabulary = parse_vocabulary(text)
+    assert len(vocabulary.words) > 200
+    assert not any(set(word) <= NUMBER_CHARS for word in vocabulary.words)
