@@ -96,11 +96,13 @@ class JournalWriter:
 
     def _write(self, at_ms: int, line: bytes) -> None:
         day = datetime.fromtimestamp(at_ms / 1000, UTC).date().isoformat()
-        if day > self._day:  # a clock set back stays in the newer file: files are in order of number
+        if day > self._day or self._is_gone():  # a clock set back stays in the newer file: files are in order of number
             if self._descriptor >= 0:
                 self.sync()
                 os.close(self._descriptor)
                 self._descriptor = -1
+            day = max(day, self._day)
+            self._folder.mkdir(parents=True, exist_ok=True)
             self._descriptor = _open_whole(self._folder / f"{day}.jsonl")
             self._day = day
         size = os.fstat(self._descriptor).st_size
@@ -108,6 +110,10 @@ class JournalWriter:
             os.ftruncate(self._descriptor, size)
             raise OSError("an entry was written in part")
         self._dirty = True
+
+    def _is_gone(self) -> bool:
+        """Whether the file was deleted under us: what is written to it would be nowhere."""
+        return self._descriptor < 0 or os.fstat(self._descriptor).st_nlink == 0
 
     def _last_number(self) -> int:
         """The number of the last whole entry of all files; later days are never passed over."""

@@ -84,6 +84,6 @@ class LiveDoor:
 def _asks_for_board(line: bytes) -> bool:
     try:
         command = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(command, dict) and command.get("op") == "board"

@@ -158,7 +158,7 @@ class Recorder:
         self._sip.close()
         await self._streams.stop()
         self._book.stop()
-        self._save_registrations()
+        await self._save_registrations()
         await self._finalizer.stop(STOP_GRACE_S)
         self._disk.stop()
         self._ports.close()
@@ -211,7 +211,7 @@ class Recorder:
             self._faults.tell(f"磁盘剩余空间不足 {self._settings.retention.disk_alarm_mb} MB，请尽快清理或扩容")
         if self._registrations_changed:
             self._registrations_changed = False
-            self._save_registrations()
+            await self._save_registrations()
         await asyncio.get_running_loop().run_in_executor(None, self._journal.sync)
 
     def _look_at_desk(self) -> None:
@@ -248,11 +248,14 @@ class Recorder:
         bindings: list[Any] = [b for b in saved if isinstance(b, dict)] if isinstance(saved, list) else []
         self._agent.restore_registrations(bindings, time.monotonic(), _wall_ms())
 
-    def _save_registrations(self) -> None:
-        saved = self._agent.registrations(time.monotonic(), _wall_ms())
+    async def _save_registrations(self) -> None:
+        """In a thread: phones register all the time, and a sync of the disk would hold up every packet."""
+        saved = json.dumps(self._agent.registrations(time.monotonic(), _wall_ms()), indent=1).encode() + b"\n"
+        path, loop = self._settings.registrations_path, asyncio.get_running_loop()
         try:
-            write_atomically(self._settings.registrations_path, json.dumps(saved, indent=1).encode() + b"\n")
+            await loop.run_in_executor(None, write_atomically, path, saved)
         except OSError as e:
+            self._registrations_changed = True  # again in a second
             self._faults.tell(f"话机注册没能存盘（{e.strerror}）：重启后话机要重新注册；请检查磁盘")
 
     # -- recovery ---------------------------------------------------------------------------------------------------
@@ -339,7 +342,11 @@ class Recorder:
         return sum(1 for _ in day.glob("[0-9]*.json"))
 
     def _disk_free_mb(self) -> int:
-        return shutil.disk_usage(self._settings.recordings_dir).free >> 20
+        """0 when the folder is away (a mount): that is an alarm too."""
+        try:
+            return shutil.disk_usage(self._settings.recordings_dir).free >> 20
+        except OSError:
+            return 0
 
 
 async def _wait_for(done: Callable[[], bool], most_s: float) -> None:
