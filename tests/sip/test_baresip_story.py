@@ -20,6 +20,12 @@ MODULES = next(
 )
 
 
+@pytest.fixture(autouse=True)
+def baresip() -> str:
+    """Ask for the program before anything is started, so that its absence leaves nothing running."""
+    return need_tool("baresip")
+
+
 def write_config(folder: Path, server: tuple[str, int], port: int, control: int) -> None:
     """A phone without a sound card: it plays a file and writes what it hears nowhere."""
     with wave.open(str(folder / "seat.wav"), "wb") as f:

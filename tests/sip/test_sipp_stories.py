@@ -17,6 +17,12 @@ LIMIT_S = 20
 pytestmark = pytest.mark.slow
 
 
+@pytest.fixture(autouse=True)
+def sipp() -> str:
+    """Ask for the program before anything is started, so that its absence leaves nothing running."""
+    return need_tool("sipp")
+
+
 class Sipp:
     """One SIPp process with one scenario and one call."""
 
