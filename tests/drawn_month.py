@@ -48,10 +48,10 @@ def add_drawable_month(session: Session, recordings: Path, now_ms: int) -> Call:
 
 
 def draw_month(
-    db: Database, *, now_ms: int, leader: str = "shift_leader", client: str = "client_supervisor"
+    db: Database, *, now_ms: int, plan: str = "", leader: str = "shift_leader", client: str = "client_supervisor"
 ) -> SamplingFrame:
-    """Freeze the month so far, commit and reveal."""
-    frame = freeze(db, MONTH, small_plan(), actor=leader, allow_partial=True, now_ms=now_ms)
+    """Freeze the month so far (with the small plan unless another is given), commit and reveal."""
+    frame = freeze(db, MONTH, plan or small_plan(), actor=leader, allow_partial=True, now_ms=now_ms)
     assert frame.id is not None
     commit(db, frame.id, side="a", value=commitment(NONCE_A), actor=leader, now_ms=now_ms + 1)
     commit(db, frame.id, side="b", value=commitment(NONCE_B), actor=client, now_ms=now_ms + 2)
