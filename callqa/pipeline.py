@@ -30,6 +30,7 @@ from callqa.usecases.archive import archive, free_spools
 from callqa.usecases.ingest import JournalTail, give_up_overdue, ingest, ingest_lost
 from callqa.usecases.load_rubric import load_rubric
 from callqa.usecases.progress import STAGES, Stage
+from callqa.usecases.watch_folder import WatchedFolder, WatchRules
 from callqa.usecases.work import EngineFactory, EngineSlot, Work
 
 log = logging.getLogger("callqa.work")
@@ -45,6 +46,7 @@ BEAT_EVERY_S = 10.0
 DEAD_AFTER_MS = 60_000  # six missed heartbeats
 LOOK_EVERY_S = 5.0  # failed stages, changed tickets, waiting stages
 LOOK_BACK_MS = 600_000  # a link decided while its call was being checked is still seen afterwards
+WATCH_EVERY_S = 10.0  # the folder of recordings made elsewhere
 SWEEP_EVERY_S = 60.0  # sidecars without a journal line
 HOUSEKEEPING_EVERY_S = 3600.0
 STOP_GRACE_S = 10.0
@@ -173,8 +175,11 @@ class Worker:
     look: _Every = field(default_factory=lambda: _Every(LOOK_EVERY_S))
     sweep: _Every = field(default_factory=lambda: _Every(SWEEP_EVERY_S))
     housekeeping: _Every = field(default_factory=lambda: _Every(HOUSEKEEPING_EVERY_S))
+    watch: _Every = field(default_factory=lambda: _Every(WATCH_EVERY_S))
+    watched: WatchedFolder | None = None
     swept_all: bool = False
     links_since_ms: int = 0
+    rubric_seen_ns: int = 0
 
     def round(self) -> None:
         """One pass: news from the recorder, then whatever is due, then hand over what is wanted."""
@@ -186,6 +191,8 @@ class Worker:
             self._look(now_ms)
         if self.housekeeping.due():
             self._keep_house(now_ms)
+        if self.watched is not None and self.watch.due():
+            self.watched.look(self.db, recordings=self.settings.recordings_dir, now_ms=now_ms, demo=self.settings.demo)
         if self.runner.lost():
             log.warning("the job runner's database is gone; starting it anew, no work is lost")
             self.runner.shut_down()
@@ -208,6 +215,7 @@ class Worker:
             archive(self.db, spool=self.settings.spool_dir, now_ms=now_ms)
 
     def _look(self, now_ms: int) -> None:
+        self._take_rubric(now_ms)
         progress.recover_dead(self.db, silent_since_ms=now_ms - DEAD_AFTER_MS, now_ms=now_ms)
         progress.retry_failed(self.db, now_ms=now_ms)
         relinked = link.relink_open(self.db, now_ms=now_ms).changed
@@ -223,6 +231,14 @@ class Worker:
         if counts.count(Stage.CHECK, progress.StageState.WAITING):
             load_rubric(self.db, self.settings.scorecards_dir / "rubric.yaml", now_ms=now_ms)
             progress.wake_waiting(self.db, Stage.CHECK, now_ms=now_ms)
+
+    def _take_rubric(self, now_ms: int) -> None:
+        """A rubric that somebody edited is in force for the calls that start from now on; nobody restarts anything."""
+        path = self.settings.scorecards_dir / "rubric.yaml"
+        changed_ns = path.stat().st_mtime_ns if path.exists() else 0
+        if changed_ns not in (0, self.rubric_seen_ns):
+            self.rubric_seen_ns = changed_ns
+            load_rubric(self.db, path, now_ms=now_ms)
 
     def _keep_house(self, now_ms: int) -> None:
         give_up_overdue(self.db, now_ms=now_ms)
@@ -272,12 +288,11 @@ def _run(settings: Settings, db: Database, stop: threading.Event, engine_factory
     )
     jobs_url = settings.jobs_url if sqlite_path(settings.jobs_url) else driver_url(settings.jobs_url)
     runner = Runner(work, jobs_url, executor_id=f"{platform.node()}:{settings.var_dir}")
-    load_rubric(db, settings.scorecards_dir / "rubric.yaml", now_ms=clock())
     if db.is_sqlite:
         # We hold the lock and SQLite is never shared between machines: whoever ran these is dead.
         progress.recover_dead(db, silent_since_ms=clock() + 1, now_ms=clock())
     runner.launch()
-    worker = Worker(settings, db, work, runner)
+    worker = Worker(settings, db, work, runner, watched=_watched(settings))
     log.info("the worker is ready")
     while not stop.is_set():
         try:
@@ -313,6 +328,11 @@ def _only_worker(path: Path, stop: threading.Event) -> Iterator[bool]:
                 yield True
                 return
         yield False
+
+
+def _watched(settings: Settings) -> WatchedFolder | None:
+    folder, rules = settings.watch_folder, settings.imports
+    return WatchedFolder(WatchRules(folder, rules.settle_s * 1000, rules.wait_facts_s * 1000)) if folder else None
 
 
 def _whisper(settings: Settings) -> Engine:

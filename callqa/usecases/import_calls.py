@@ -50,12 +50,16 @@ Side = Literal["citizen", "agent"]
 
 @dataclass(slots=True)
 class ImportResult:
-    """What one import did. new, known: call_ids; errors and notes: Chinese, one a file or row."""
+    """What one import did. new, known: call_ids; errors and notes: Chinese, one a file or row.
+
+    captures: capture files that were found and are left to import_pcap.
+    """
 
     new: list[str] = field(default_factory=list)
     known: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    captures: tuple[Path, ...] = ()
 
 
 def import_calls(
@@ -70,7 +74,7 @@ def import_calls(
 ) -> ImportResult:
     """Import audio files, and folders with audio and tables of facts. left: who is on the left of a stereo file."""
     found = survey(paths, load_mapping(db))
-    result = ImportResult(errors=[*found.errors, *(sentence for _, sentence in found.missing)])
+    result = ImportResult(errors=[*found.errors, *(sentence for _, sentence in found.missing)], captures=found.captures)
     import_found(
         db, found, found.audio, result, recordings=recordings, actor=actor, now_ms=now_ms, left=left, demo=demo
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from callqa.errors import ImportFileError
+from callqa.sip.media.pcap import is_capture
 from callqa.tickets.importers.calls import CallInput, read_calls
 from callqa.usecases.import_master import describe_os_error
 
@@ -44,12 +45,12 @@ def survey(
     for given in (path.absolute() for path in paths):
         if not given.exists():
             errors.append(f"{given}：没有这个文件或文件夹；请检查路径")
-        for path in _files_of(given):
+        for path in files_of(given):
             kind = path.suffix.lower()
             if kind in TABLE_SUFFIXES:
                 if settled(path):
                     tables[path] = None
-            elif kind in CAPTURE_SUFFIXES:
+            elif kind in CAPTURE_SUFFIXES or (path == given and is_capture(_head(path))):
                 captures[path] = None
             elif kind in AUDIO_SUFFIXES or path == given:
                 audio[path] = None  # a file named outright is tried whatever its name
@@ -66,7 +67,7 @@ def survey(
             continue
         errors += [f"{table} {error}" for error in file.errors]
         if table.parent not in names:
-            beside = (p for p in _files_of(table.parent) if p.suffix.lower() in AUDIO_SUFFIXES)
+            beside = (p for p in files_of(table.parent) if p.suffix.lower() in AUDIO_SUFFIXES)
             names[table.parent] = _by_name([*audio, *beside])
         nearby = names[table.parent]
         for row in file.rows:
@@ -84,7 +85,16 @@ def survey(
     return Found(tuple(audio), tuple(captures), facts, tuple(errors), tuple(missing), tuple(skipped))
 
 
-def _files_of(path: Path) -> list[Path]:
+def _head(path: Path) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read(4)
+    except OSError:
+        return b""  # the import itself says what is wrong with it
+
+
+def files_of(path: Path) -> list[Path]:
+    """The file itself, or every file below a folder but hidden and unfinished ones, in order of path."""
     if not path.is_dir():
         return [path] if path.exists() else []
     return [

@@ -103,7 +103,9 @@ def set_agent(db: Database, call_id: str, agent_no: str, *, where: str, actor: s
 
 def describe_os_error(path: Path, e: OSError) -> str:
     """One Chinese sentence about a file that cannot be read or written."""
-    return f"{path}：{e.strerror or e}；请检查文件是否存在、有无权限、磁盘是否已满"
+    if isinstance(e, FileNotFoundError):
+        return f"{path}：没有这个文件；请检查路径"
+    return f"{path}：读写失败（{e.strerror or e}）；请检查权限和磁盘空间"
 
 
 __all__ = [

@@ -30,6 +30,7 @@ class Talk:
     rtpmap: str = ""
     seed: int = 1
     transport: str = "UDP"
+    profile: str = "RTP/AVP"
 
     @property
     def end_ms(self) -> int:
@@ -67,7 +68,7 @@ class Talk:
             "s=-",
             f"c=IN {family} {rtp[0]}",
             "t=0 0",
-            f"m=audio {rtp[1]} RTP/AVP {self.codec}",
+            f"m=audio {rtp[1]} {self.profile} {self.codec}",
         ]
         return "\r\n".join([*lines, *([f"a=rtpmap:{self.codec} {self.rtpmap}"] if self.rtpmap else []), ""])
 
