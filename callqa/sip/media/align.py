@@ -9,17 +9,18 @@ Total: any records give a Stereo whose length is bounded by the call's duration,
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from callqa.errors import ProtocolError, SpoolError
+from callqa.errors import SpoolError
 from callqa.sidecar import StreamFigures
 from callqa.sip.media.codec import CODECS, Codec, Encoding, codec_of_encoding, codec_of_type
-from callqa.sip.media.rtp import MAX_PAYLOAD_BYTES, RtpPacket, parse_rtp
-from callqa.sip.media.spool import AnsweredMark, EndedMark, ForeignMark, MediaMark, PacketRecord, SpoolRecord
-from callqa.sip.media.streams import CLOCK_RATE_HZ, Arrivals, LegFigures, Placed, arrange
+from callqa.sip.media.columns import RtpColumns, SpoolColumns, columns_of, rtp_columns
+from callqa.sip.media.rtp import MAX_PAYLOAD_BYTES
+from callqa.sip.media.spool import AnsweredMark, EndedMark, ForeignMark, MediaMark, SpoolRecord
+from callqa.sip.media.streams import CLOCK_RATE_HZ, Arrivals, Ints, LegFigures, Placed, arrange
 from callqa.speech import Gap, GapKind, Span
 from callqa.units import Channel
 
@@ -65,30 +66,28 @@ class Stereo:
 
 @dataclass(slots=True)
 class _Leg:
-    """One leg while the records are read: columns over its packets."""
+    """One leg: columns over its packets."""
 
-    codecs: tuple[tuple[int, str], ...] = ()
-    at_ns: list[int] = field(default_factory=list)
-    packets: list[RtpPacket] = field(default_factory=list)
-    codec: list[int] = field(default_factory=list)  # index into CODECS, -1 no audio
-    foreign: int = 0
-    unknown: Counter[int] = field(default_factory=Counter)
-    meaning: dict[int, tuple[int, bool]] = field(default_factory=dict)  # payload type → (index or -1, known) now
+    data: NDArray[np.uint8]  # what the payloads lie in
+    at_ns: Ints
+    rtp: RtpColumns
+    codec: Ints  # index into CODECS, -1 no audio
+    foreign: int
+    unknown: dict[int, int]  # payload type → packets
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Call:
-    legs: tuple[_Leg, _Leg] = field(default_factory=lambda: (_Leg(), _Leg()))
-    answered_ns: int | None = None
-    ended_ns: int | None = None
-    last_ns: int = 0
-    holds: list[tuple[int, int | None]] = field(default_factory=list)
-    holding: set[int] = field(default_factory=set)
+    legs: tuple[_Leg, _Leg]
+    answered_ns: int | None
+    ended_ns: int | None
+    last_ns: int
+    holds: tuple[tuple[int, int | None], ...]
 
 
-def to_stereo(records: Iterable[SpoolRecord]) -> Stereo:
+def to_stereo(spool: SpoolColumns | Iterable[SpoolRecord]) -> Stereo:
     """Align the records of one answered call. Raise SpoolError when it was never answered."""
-    call = _gather(records)
+    call = _gather(spool if isinstance(spool, SpoolColumns) else columns_of(spool))
     if call.answered_ns is None:
         raise SpoolError("call was never answered: there is no t = 0 to align to")
     zero_ns = call.answered_ns
@@ -128,42 +127,40 @@ def _lead_ms(placed: Placed) -> int:
     return lead_ms if lead_ms <= MAX_LEAD_MS else 0
 
 
-def _gather(records: Iterable[SpoolRecord]) -> _Call:
-    call = _Call()
-    for record in records:
-        if isinstance(record, PacketRecord):
-            call.last_ns = max(call.last_ns, record.arrival_ns)
-            _take_packet(call.legs[record.channel], record)
-            continue
-        call.last_ns = max(call.last_ns, record.at_ns)
-        if isinstance(record, MediaMark):
-            leg = call.legs[record.channel]
-            leg.codecs, leg.meaning = record.codecs, {}
-            _take_hold(call, record)
-        elif isinstance(record, ForeignMark):
-            call.legs[record.channel].foreign += record.count
-        elif isinstance(record, AnsweredMark) and call.answered_ns is None:
-            call.answered_ns = record.at_ns
-        elif isinstance(record, EndedMark) and call.ended_ns is None:
-            call.ended_ns = record.at_ns
-    return call
+def _gather(spool: SpoolColumns) -> _Call:
+    marks = [mark for _, mark in spool.marks]
+    return _Call(
+        (_leg(spool, Channel.CITIZEN), _leg(spool, Channel.AGENT)),
+        next((mark.at_ns for mark in marks if isinstance(mark, AnsweredMark)), None),
+        next((mark.at_ns for mark in marks if isinstance(mark, EndedMark)), None),
+        spool.last_ns,
+        tuple(_holds(mark for mark in marks if isinstance(mark, MediaMark))),
+    )
 
 
-def _take_packet(leg: _Leg, record: PacketRecord) -> None:
-    try:
-        packet = parse_rtp(record.data)
-    except ProtocolError:
-        leg.foreign += 1
-        return
-    meaning = leg.meaning.get(packet.payload_type)
-    if meaning is None:
-        meaning = leg.meaning[packet.payload_type] = _meaning(packet.payload_type, leg.codecs)
-    index, known = meaning
-    if not known:
-        leg.unknown[packet.payload_type] += 1
-    leg.at_ns.append(record.arrival_ns)
-    leg.packets.append(packet)
-    leg.codec.append(index if 0 < len(packet.payload) <= MAX_PAYLOAD_BYTES else -1)
+def _leg(spool: SpoolColumns, channel: Channel) -> _Leg:
+    rows = np.flatnonzero(spool.channel == channel)
+    rtp = rtp_columns(spool, rows)
+    foreign = rows.size - rtp.row.size
+    codec = np.full(rtp.row.size, -1, np.int64)
+    unknown: Counter[int] = Counter()
+    # A codec map holds from its mark to the next.
+    maps: list[tuple[int, tuple[tuple[int, str], ...]]] = [(0, ())]
+    for row, mark in spool.marks:
+        if isinstance(mark, ForeignMark) and mark.channel == channel:
+            foreign += mark.count
+        elif isinstance(mark, MediaMark) and mark.channel == channel:
+            maps.append((row, mark.codecs))
+    edges = np.searchsorted(rtp.row, [row for row, _ in maps]).tolist()
+    for (_, codecs), begin, end in zip(maps, edges, [*edges[1:], rtp.row.size], strict=True):
+        types, counts = np.unique(rtp.payload_type[begin:end], return_counts=True)
+        for payload_type, count in zip(types.tolist(), counts.tolist(), strict=True):
+            index, known = _meaning(payload_type, codecs)
+            codec[begin:end][rtp.payload_type[begin:end] == payload_type] = index
+            if not known:
+                unknown[payload_type] += count
+    codec[(rtp.size == 0) | (rtp.size > MAX_PAYLOAD_BYTES)] = -1
+    return _Leg(spool.data, spool.arrival_ns[rtp.row], rtp, codec, foreign, unknown)
 
 
 def _meaning(payload_type: int, codecs: tuple[tuple[int, str], ...]) -> tuple[int, bool]:
@@ -177,27 +174,32 @@ def _is_silent_type(payload_type: int, codecs: tuple[tuple[int, str], ...]) -> b
     return payload_type in _COMFORT_NOISE or name.startswith(("telephone-event", "cn/"))
 
 
-def _take_hold(call: _Call, mark: MediaMark) -> None:
-    """A call is on hold while either side holds it."""
-    before = bool(call.holding)
-    (call.holding.add if mark.held else call.holding.discard)(mark.channel)
-    if call.holding and not before:
-        call.holds.append((mark.at_ns, None))
-    elif before and not call.holding:
-        call.holds[-1] = (call.holds[-1][0], mark.at_ns)
+def _holds(marks: Iterable[MediaMark]) -> Iterator[tuple[int, int | None]]:
+    """(from, to) in which either side holds the call; to: None when it lasts to the end."""
+    holding: set[int] = set()
+    since: int | None = None
+    for mark in marks:
+        (holding.add if mark.held else holding.discard)(mark.channel)
+        if holding and since is None:
+            since = mark.at_ns
+        elif not holding and since is not None:
+            yield since, mark.at_ns
+            since = None
+    if since is not None:
+        yield since, None
 
 
 def _arrivals(leg: _Leg, zero_ns: int) -> Arrivals:
-    """The leg's packets as columns in order of arrival."""
-    rows = np.array([(p.sequence, p.timestamp, p.ssrc) for p in leg.packets], np.int64).reshape(-1, 3)
-    at_ns = np.array([t - zero_ns for t in leg.at_ns], np.int64)
-    at = at_ns * (CLOCK_RATE_HZ // 1000) // 1_000_000
-    return Arrivals(at, rows[:, 0], rows[:, 1], rows[:, 2], np.array(leg.codec, np.int64) >= 0)
+    """The leg's packets in order of arrival."""
+    at = (leg.at_ns - zero_ns) * (CLOCK_RATE_HZ // 1000) // 1_000_000
+    return Arrivals(at, leg.rtp.sequence, leg.rtp.timestamp, leg.rtp.ssrc, leg.codec >= 0)
 
 
 def _encoding(legs: tuple[_Leg, _Leg], placed: list[Placed]) -> Encoding:
     """The law that all audio of the call is in, or `pcm16`."""
-    used = {leg.codec[row] for leg, where in zip(legs, placed, strict=True) for row in where.row.tolist()}
+    used = {
+        index for leg, where in zip(legs, placed, strict=True) for index in np.unique(leg.codec[where.row]).tolist()
+    }
     if len(used) > 1:
         return "pcm16"
     return CODECS[used.pop()].encoding if used else "alaw"
@@ -209,13 +211,9 @@ def _length(length_ms: int, legs: tuple[_Leg, _Leg], placed: list[Placed]) -> in
     limit = n_samples + END_MARGIN_MS * SAMPLE_RATE_HZ // 1000
     for leg, where in zip(legs, placed, strict=True):
         if where.row.size:
-            last = int((where.position + _lengths(leg, where)).max())
+            last = int((where.position + leg.rtp.size[where.row]).max())
             n_samples = max(n_samples, min(last, limit))
     return -(-n_samples // 8) * 8
-
-
-def _lengths(leg: _Leg, placed: Placed) -> NDArray[np.int64]:
-    return np.array([len(leg.packets[row].payload) for row in placed.row.tolist()], np.int64)
 
 
 def _write(
@@ -224,15 +222,13 @@ def _write(
     """Write the leg's audio into one column, idle elsewhere; return which samples came. raw: keep this law's bytes."""
     out[:] = raw.idle if raw else 0
     covered = np.zeros(out.shape[0], bool)
-    lengths = _lengths(leg, placed)
-    codec = np.array(leg.codec, np.int64)[placed.row]
+    lengths, starts, codec = leg.rtp.size[placed.row], leg.rtp.start[placed.row], leg.codec[placed.row]
     shape = lengths * len(CODECS) + codec
     # Runs of one shape in order of position, so that of two packets on one place the later sent wins everywhere.
     for chunk in _runs(shape):
-        size = int(lengths[chunk.start])
-        payloads = b"".join([leg.packets[row].payload for row in placed.row[chunk].tolist()])
-        frames = np.frombuffer(payloads, np.uint8)
-        index = (placed.position[chunk][:, None] + np.arange(size)).ravel()
+        within = np.arange(lengths[chunk.start])
+        frames = leg.data[(starts[chunk][:, None] + within).ravel()]
+        index = (placed.position[chunk][:, None] + within).ravel()
         inside = (index >= 0) & (index < out.shape[0])
         if not inside.all():
             index, frames = index[inside], frames[inside]
@@ -296,10 +292,10 @@ def _gap(channel: Channel, start: int, end: int, kind: GapKind) -> Gap:
 
 
 def _figures(channel: int, leg: _Leg, figures: LegFigures) -> StreamFigures:
-    audio = Counter(index for index in leg.codec if index >= 0)
+    audio = np.bincount(leg.codec[leg.codec >= 0], minlength=1)
     return StreamFigures(
         channel=1 if channel else 0,
-        codec=CODECS[audio.most_common(1)[0][0]].name if audio else "",
+        codec=CODECS[int(audio.argmax())].name if audio.any() else "",
         packets=figures.packets,
         lost=figures.lost,
         duplicates=figures.duplicates,

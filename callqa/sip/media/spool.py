@@ -25,10 +25,10 @@ MAGIC = b"callqa-spool/1\n"
 # A UDP datagram is at most 65 507 bytes, a mark far less; anything longer is a damaged length.
 MAX_BODY_BYTES = 1 << 17
 
-_HEAD = struct.Struct("<II")
-_PACKET = struct.Struct("<BBQ")
-_KIND_PACKET = 1
-_KIND_MARK = 2
+RECORD_HEAD = struct.Struct("<II")
+PACKET_HEAD = struct.Struct("<BBQ")
+KIND_PACKET = 1
+KIND_MARK = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +116,14 @@ _MARKS: TypeAdapter[Mark] = TypeAdapter(Annotated[Mark, Field(discriminator="mar
 
 def encode_packet(channel: int, arrival_ns: int, data: bytes) -> bytes:
     """The record of one datagram."""
-    head = _PACKET.pack(_KIND_PACKET, channel, arrival_ns)
-    return _HEAD.pack(len(head) + len(data), zlib.crc32(data, zlib.crc32(head))) + head + data
+    head = PACKET_HEAD.pack(KIND_PACKET, channel, arrival_ns)
+    return RECORD_HEAD.pack(len(head) + len(data), zlib.crc32(data, zlib.crc32(head))) + head + data
 
 
 def encode_mark(mark: Mark) -> bytes:
     """The record of one mark."""
-    body = bytes([_KIND_MARK]) + mark.model_dump_json().encode()
-    return _HEAD.pack(len(body), zlib.crc32(body)) + body
+    body = bytes([KIND_MARK]) + mark.model_dump_json().encode()
+    return RECORD_HEAD.pack(len(body), zlib.crc32(body)) + body
 
 
 def read_records(data: bytes) -> Iterator[SpoolRecord]:
@@ -134,9 +134,9 @@ def read_records(data: bytes) -> Iterator[SpoolRecord]:
     if data[: len(MAGIC)] != MAGIC:
         raise SpoolError(f"spool starts with {data[:16]!r}, expected {MAGIC!r}")
     position, size, view = len(MAGIC), len(data), memoryview(data)
-    while position + _HEAD.size <= size:
-        length, crc = _HEAD.unpack_from(data, position)
-        start = position + _HEAD.size
+    while position + RECORD_HEAD.size <= size:
+        length, crc = RECORD_HEAD.unpack_from(data, position)
+        start = position + RECORD_HEAD.size
         position = start + length
         if not 1 <= length <= MAX_BODY_BYTES or position > size or zlib.crc32(view[start:position]) != crc:
             return
@@ -147,15 +147,20 @@ def read_records(data: bytes) -> Iterator[SpoolRecord]:
 
 
 def _read_body(data: bytes, start: int, end: int) -> SpoolRecord | None:
-    if data[start] == _KIND_PACKET and end - start >= _PACKET.size:
-        _, channel, arrival_ns = _PACKET.unpack_from(data, start)
-        return PacketRecord(channel, arrival_ns, data[start + _PACKET.size : end]) if channel <= 1 else None
-    if data[start] == _KIND_MARK:
-        try:
-            return _MARKS.validate_json(data[start + 1 : end])
-        except ValidationError:
-            return None
+    if data[start] == KIND_PACKET and end - start >= PACKET_HEAD.size:
+        _, channel, arrival_ns = PACKET_HEAD.unpack_from(data, start)
+        return PacketRecord(channel, arrival_ns, data[start + PACKET_HEAD.size : end]) if channel <= 1 else None
+    if data[start] == KIND_MARK:
+        return read_mark(data[start + 1 : end])
     return None
+
+
+def read_mark(body: bytes) -> Mark | None:
+    """The mark that a record's JSON is, or None."""
+    try:
+        return _MARKS.validate_json(body)
+    except ValidationError:
+        return None
 
 
 def read_started(data: bytes) -> StartedMark | None:

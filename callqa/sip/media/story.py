@@ -7,7 +7,8 @@ from typing import Literal
 from callqa.errors import SpoolError
 from callqa.sidecar import GapNote, Recording, Sidecar
 from callqa.sip.media.align import Stereo
-from callqa.sip.media.spool import AnsweredMark, EndedMark, FaultMark, PacketRecord, SpoolRecord, StartedMark
+from callqa.sip.media.columns import SpoolColumns, columns_of
+from callqa.sip.media.spool import AnsweredMark, EndedMark, FaultMark, SpoolRecord, StartedMark
 from callqa.units import Channel
 
 _SIDES = {Channel.CITIZEN: "诉求人", Channel.AGENT: "坐席"}
@@ -48,18 +49,15 @@ class CallStory:
         return (self.answered.seat_extension if self.answered else None) or self.started.seat_extension
 
 
-def tell(records: Iterable[SpoolRecord]) -> CallStory:
+def tell(spool: SpoolColumns | Iterable[SpoolRecord]) -> CallStory:
     """Gather the story of one call. Raise SpoolError when the spool does not say whose it is."""
+    if not isinstance(spool, SpoolColumns):
+        spool = columns_of(spool)
     started: StartedMark | None = None
     answered: AnsweredMark | None = None
     ended: EndedMark | None = None
-    last_ns = 0
     faults: dict[str, None] = {}
-    for record in records:
-        if isinstance(record, PacketRecord):
-            last_ns = max(last_ns, record.arrival_ns)
-            continue
-        last_ns = max(last_ns, record.at_ns)
+    for _, record in spool.marks:
         if isinstance(record, StartedMark):
             started = started or record
         elif isinstance(record, AnsweredMark):
@@ -70,7 +68,7 @@ def tell(records: Iterable[SpoolRecord]) -> CallStory:
             faults[record.text] = None
     if started is None:
         raise SpoolError("spool has no started mark: whose call it is cannot be told")
-    return CallStory(started, answered, ended, last_ns, tuple(faults))
+    return CallStory(started, answered, ended, spool.last_ns, tuple(faults))
 
 
 def sidecar_of(

@@ -13,6 +13,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
@@ -157,7 +158,7 @@ class DiskWriter:
 
     def _write_all(self, batches: list[_Batch]) -> None:
         for file, data, marks in batches:
-            _run(lambda file=file, data=data, marks=marks: self._write(file, data, marks))
+            _run(partial(self._write, file, data, marks))
 
     def _write(self, file: SpoolFile, data: bytes, marks: list[bytes]) -> None:
         self._taken_bytes += len(data)

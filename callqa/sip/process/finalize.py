@@ -17,7 +17,8 @@ from callqa import __version__
 from callqa.errors import SpoolError
 from callqa.sidecar import Recording, save_sidecar, write_atomically
 from callqa.sip.media.align import SAMPLE_RATE_HZ, Stereo, to_stereo
-from callqa.sip.media.spool import read_records, sidecar_path
+from callqa.sip.media.columns import read_columns
+from callqa.sip.media.spool import sidecar_path
 from callqa.sip.media.story import CallStory, sidecar_of, tell
 from callqa.sip.media.wav import wav_header
 
@@ -31,13 +32,13 @@ def finalise(recordings: Path, spool: Path, *, recovered: bool) -> CallStory:
 
     Does nothing when the sidecar exists. Raise SpoolError when the spool tells too little, OSError from the disk.
     """
-    records = list(read_records(spool.read_bytes()))
-    story = tell(records)
+    columns = read_columns(spool.read_bytes())
+    story = tell(columns)
     relative = sidecar_path(story.started)
     target = recordings / relative
     if story.answered is None or target.exists():
         return story
-    stereo = to_stereo(records)
+    stereo = to_stereo(columns)
     target.parent.mkdir(parents=True, exist_ok=True)
     if recovered:
         _clear(target)

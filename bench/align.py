@@ -1,0 +1,70 @@
+# ruff: noqa: T201  a bench prints its figures
+"""How fast a spool becomes a master: `python bench/align.py [--minutes 10]`, one core, one JSON line last.
+
+The spool is a made-up two-sided G.711 call as the recorder writes it. decode_align_x: seconds of call per CPU second from spool
+bytes to stereo; finalise_x: with the master, its digest and the sidecar on disk; finalise_s: wall time of that.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+
+from callqa.sip.media.align import to_stereo
+from callqa.sip.media.columns import read_columns
+from callqa.sip.media.rtp import RtpPacket, build_rtp
+from callqa.sip.media.spool import MAGIC, AnsweredMark, EndedMark, MediaMark, StartedMark, encode_mark, encode_packet
+from callqa.sip.media.story import tell
+from callqa.sip.process.finalize import finalise
+
+FRAME_NS = 20_000_000
+CODECS = ((8, "PCMA/8000"),)
+
+
+def spool(minutes: int) -> bytes:
+    """A call of so many minutes: both sides speak without pause."""
+    parts = [
+        MAGIC,
+        encode_mark(StartedMark(at_ns=0, wall_ms=0, call_id="0-BENCH", mode="bridge", direction="inbound")),
+        *(encode_mark(MediaMark(at_ns=0, channel=channel, codecs=CODECS)) for channel in (0, 1)),
+        encode_mark(AnsweredMark(at_ns=0)),
+    ]
+    n = minutes * 3000
+    for k in range(n):
+        for channel in (0, 1):
+            packet = RtpPacket(8, k == 0, k & 0xFFFF, k * 160, 7 + channel, bytes([k & 0xFF]) * 160)
+            parts.append(encode_packet(channel, k * FRAME_NS + channel * 7_000_000, build_rtp(packet)))
+    parts.append(encode_mark(EndedMark(at_ns=n * FRAME_NS, hangup_party="citizen")))
+    return b"".join(parts)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="暂存还原成录音要多久")
+    parser.add_argument("--minutes", type=int, default=10, help="通话时长，分钟")
+    minutes = parser.parse_args().minutes
+    data = spool(minutes)
+    best = min(_cpu_s(lambda: (tell(columns := read_columns(data)), to_stereo(columns))) for _ in range(3))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "bench.spool"
+        path.write_bytes(data)
+        wall, cpu = time.perf_counter(), time.process_time()
+        finalise(Path(folder), path, recovered=False)
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+    line = {
+        "minutes": minutes,
+        "decode_align_x": round(minutes * 60 / best),
+        "finalise_x": round(minutes * 60 / cpu),
+        "finalise_s": round(wall, 3),
+    }
+    print(json.dumps(line))
+
+
+def _cpu_s(work) -> float:
+    begun = time.process_time()
+    work()
+    return time.process_time() - begun
+
+
+if __name__ == "__main__":
+    main()
