@@ -1,6 +1,8 @@
 """The only wiring: builds each process from Settings by plain calls, and supervises the three."""
 
+import errno
 import logging
+import os
 import secrets
 import shutil
 import signal
@@ -14,6 +16,7 @@ from pathlib import Path
 
 from callqa.config import Settings, default_toml
 from callqa.errors import ConfigError
+from callqa.refusals import os_reason
 
 CONFIG_ERROR_STATUS = 2  # a process that ends with it is not started again
 RESTART_AFTER_S = (0.2, 1.0, 5.0, 15.0)  # the recorder must be back before phones notice; then slower
@@ -56,7 +59,9 @@ def prepare_folders(settings: Settings) -> None:
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as e:
-            raise ConfigError(f"文件夹 {path} 建不了：{e.strerror}；请检查权限或 callqa.toml 的 [paths]") from e
+            raise ConfigError(f"文件夹 {path} 建不了：{os_reason(e)}；请检查权限或 callqa.toml 的 [paths]") from e
+        if not os.access(path, os.W_OK | os.X_OK):
+            raise ConfigError(f"文件夹 {path} 不可写；请检查权限或 callqa.toml 的 [paths]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +96,10 @@ def copy_scorecards(settings: Settings) -> None:
     """A home without scorecards gets the defaults, to be edited there."""
     source = Path(__file__).resolve().parent.parent / "scorecards"
     if not settings.scorecards_dir.exists() and source.exists():
-        shutil.copytree(source, settings.scorecards_dir)
+        try:
+            shutil.copytree(source, settings.scorecards_dir)
+        except OSError as e:  # copytree collects several as shutil.Error, whose text names each file
+            raise ConfigError(f"文件夹 {settings.scorecards_dir} 建不了：{os_reason(e)}；请检查权限或 [paths]") from e
 
 
 def prepare_model(settings: Settings, say: Callable[[str], None]) -> None:
@@ -114,28 +122,41 @@ def write_default_toml(path: Path) -> bool:
     """Write a commented callqa.toml where there is none. Returns whether it did."""
     if path.exists():
         return False
-    path.write_text(default_toml(), encoding="utf-8")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(default_toml(), encoding="utf-8")
+    except OSError as e:
+        raise ConfigError(f"设置文件 {path} 写不了：{os_reason(e)}；请检查权限，或用 --config 另指一个位置") from e
     return True
 
 
 def check_ports(settings: Settings) -> None:
-    """Raise ConfigError that names the taken port and the setting to change it by."""
+    """Raise ConfigError that names the port or address that cannot be had and the setting to change it by."""
+    sip, web = settings.sip, settings.web
     for kind, host, port, setting in (
-        (socket.SOCK_DGRAM, settings.sip.listen_host, settings.sip.listen_port, "sip.listen_port"),
-        (socket.SOCK_STREAM, settings.web.listen_host, settings.web.listen_port, "web.listen_port"),
+        (socket.SOCK_DGRAM, sip.listen_host, sip.listen_port, "sip.listen_port"),
+        (socket.SOCK_STREAM, sip.listen_host, sip.tcp_port, "sip.tcp_port"),
+        (socket.SOCK_STREAM, sip.listen_host, sip.tls_port, "sip.tls_port"),
+        (socket.SOCK_STREAM, web.listen_host, web.listen_port, "web.listen_port"),
     ):
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        with socket.socket(family, kind) as s:
-            if kind == socket.SOCK_STREAM:
-                s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                s.bind((host, port))
-            except OSError as e:
-                name = "UDP" if kind == socket.SOCK_DGRAM else "TCP"
-                raise ConfigError(
-                    f"端口 {name} {host}:{port} 用不了（{e.strerror}）；"
-                    f"请停掉占用它的程序，或在 callqa.toml 里改 {setting}"
-                ) from e
+        if port:
+            _check_port(kind, host, port, setting)
+
+
+def _check_port(kind: int, host: str, port: int, setting: str) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    where = f"{'UDP' if kind == socket.SOCK_DGRAM else 'TCP'} {host}:{port}"
+    with socket.socket(family, kind) as s:
+        if kind == socket.SOCK_STREAM:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            s.bind((host, port))
+        except OSError as e:
+            if isinstance(e, socket.gaierror) or e.errno == errno.EADDRNOTAVAIL:
+                address = setting.replace(setting.rpartition(".")[2], "listen_host")
+                raise ConfigError(f"{where} 监听不了：本机没有地址 {host}；请在 callqa.toml 里改 {address}") from e
+            remedy = "请停掉它，或在" if e.errno == errno.EADDRINUSE else "请在"
+            raise ConfigError(f"端口 {where} 用不了：{os_reason(e)}；{remedy} callqa.toml 里改 {setting}") from e
 
 
 @dataclass(slots=True)
@@ -204,25 +225,30 @@ class Supervisor:
                 child.process.wait()
 
 
+def _say(text: str) -> None:
+    print(text, flush=True)  # noqa: T201  a verb speaks to its user, who may be reading a log file
+
+
 def up(settings: Settings, config_path: Path) -> int:
-    """Prepare the installation, start the three processes and keep them running until SIGINT or SIGTERM."""
+    """Prepare the installation, start the three processes and keep them running until SIGINT, SIGTERM or SIGHUP."""
     if write_default_toml(config_path):
-        print(f"已写好设置文件 {config_path}（每项都有说明）")  # noqa: T201  a verb speaks to its user
+        _say(f"已写好设置文件 {config_path}（每项都有说明）")
     copy_scorecards(settings)
     prepare_folders(settings)
     check_ports(settings)
     prepared = prepare_database(settings, int(time.time() * 1000))
     if prepared.admin_password is not None:
-        print(f"首个管理员账号：admin  密码：{prepared.admin_password}（只显示这一次，登录后请修改）")  # noqa: T201
+        _say(f"首个管理员账号：admin  密码：{prepared.admin_password}（只显示这一次，登录后请修改）")
     if prepared.rubric_problem:
-        print(f"！质检标准未装载，沿用上一版：{prepared.rubric_problem}")  # noqa: T201
-    prepare_model(settings, print)
+        _say(f"！{prepared.rubric_problem}")
+    prepare_model(settings, _say)
     supervisor = Supervisor(config_path)
     stopping: list[int] = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda n, _: stopping.append(n))
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup wants us to outlive the terminal
+            signal.signal(number, lambda n, _: stopping.append(n))
     supervisor.start()
-    print(f"网页 http://{settings.web.listen_host}:{settings.web.listen_port}/   停止：Ctrl-C")  # noqa: T201
+    _say(f"网页 http://{settings.web.listen_host}:{settings.web.listen_port}/   停止：Ctrl-C")
     refused = None
     while not stopping and refused is None:
         refused = supervisor.poll()

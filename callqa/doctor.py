@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from callqa.app import check_ports
 from callqa.config import Settings
 from callqa.desk import Desk, load_desk
-from callqa.errors import CallqaError, SpoolError
+from callqa.errors import CallqaError, ConfigError, SpoolError
 
 MARKS = {"well": "✓", "warn": "！", "missing": "✗"}
 MIN_FREE_MB = 2048
@@ -98,7 +99,7 @@ def _model(settings: Settings, _: Path) -> Iterator[Finding]:
             "missing",
             "语音模型",
             str(e),
-            "运行 ./run callqa model install 安装随包的 Whisper base；或把更强的多语言模型放进 speech.model_dir。"
+            "随包的 Whisper base 由 ./run callqa model install 安装（文件夹还没有时，./run up 会自动安装）。"
             "没有模型时照常录音，通话排队等待转写",
         )
     else:
@@ -107,20 +108,16 @@ def _model(settings: Settings, _: Path) -> Iterator[Finding]:
 
 def _scorecards(settings: Settings, _: Path) -> Iterator[Finding]:
     """质检标准"""
-    from callqa.scoring.rubric import parse_rubric
-    from callqa.scoring.sampling import parse_plan
+    from callqa.usecases.health import scorecard_states
 
-    for name, file, parse in (("质检标准", "rubric.yaml", parse_rubric), ("抽检方案", "sampling.yaml", parse_plan)):
-        path = settings.scorecards_dir / file
-        if not path.exists():
-            yield Finding("missing", name, f"{path} 不存在", "从安装包的 scorecards/ 复制")
-            continue
-        try:
-            parse(path.read_text(encoding="utf-8"))
-        except CallqaError as e:
-            yield Finding("missing", name, f"{path}：{e}", "按提示的行改正")
+    if not settings.scorecards_dir.exists():
+        yield Finding("warn", "质检标准", f"{settings.scorecards_dir} 还没有", "首次 ./run up 会放好默认的标准和方案")
+        return
+    for file in scorecard_states(settings.scorecards_dir):
+        if file.problem:
+            yield Finding("missing", file.name, f"{file.path}：{file.problem}", "改正后自动生效，不必重启")
         else:
-            yield Finding("well", name, str(path))
+            yield Finding("well", file.name, str(file.path))
 
 
 def _desk(settings: Settings, _: Path) -> Iterator[Finding]:
@@ -140,16 +137,32 @@ def _desk(settings: Settings, _: Path) -> Iterator[Finding]:
     )
 
 
-def _recorder(settings: Settings, _: Path) -> Iterator[Finding]:
-    """录音服务"""
+def _services(settings: Settings, _: Path) -> Iterator[Finding]:
+    """服务"""
+    recording = _recorder_answers(settings)
+    yield (
+        Finding("well", "录音服务", "正在运行")
+        if recording
+        else Finding("warn", "录音服务", "没有在运行", "运行 ./run up")
+    )
+    if recording:
+        return  # the ports are taken, by us
+    try:
+        check_ports(settings)
+    except ConfigError as e:
+        yield Finding("missing", "端口", str(e))
+    else:
+        yield Finding("well", "端口", f"SIP {settings.sip.listen_port}、网页 {settings.web.listen_port} 空闲")
+
+
+def _recorder_answers(settings: Settings) -> bool:
     with socket.socket(socket.AF_UNIX) as s:
         s.settimeout(1)
         try:
             s.connect(str(settings.live_socket))
         except OSError:
-            yield Finding("warn", "录音服务", "没有在运行", "运行 ./run up")
-        else:
-            yield Finding("well", "录音服务", "正在运行")
+            return False
+    return True
 
 
 def _account(_: Settings, __: Path) -> Iterator[Finding]:
@@ -166,6 +179,6 @@ CHECKS: tuple[Callable[[Settings, Path], Iterator[Finding]], ...] = (
     _model,
     _scorecards,
     _desk,
-    _recorder,
+    _services,
     _account,
 )

@@ -118,3 +118,27 @@ def test_doctor_names_the_line_of_a_broken_rubric(tmp_path: Path) -> None:
     finding = next(f for f in examine(settings, tmp_path / "callqa.toml") if f.subject == "质检标准")
     assert finding.level == "missing"
     assert "行" in finding.text and "silence" in finding.text
+
+
+def test_an_address_that_is_not_ours_names_the_setting_of_the_address(tmp_path: Path) -> None:
+    settings = load_settings(tmp_path / "callqa.toml", {"CALLQA_WEB__LISTEN_HOST": "192.0.2.1"})
+    with pytest.raises(ConfigError, match=r"本机没有地址 192\.0\.2\.1.*web\.listen_host"):
+        app._check_port(socket.SOCK_STREAM, settings.web.listen_host, 8080, "web.listen_port")
+
+
+def test_the_first_start_makes_the_folder_of_the_settings_or_says_why_not(tmp_path: Path) -> None:
+    assert app.write_default_toml(tmp_path / "new" / "callqa.toml")
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"写不了：.*--config"):
+        app.write_default_toml(tmp_path / "file" / "callqa.toml")
+
+
+def test_doctor_names_a_taken_port(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = str(taken.getsockname()[1])
+        environ = {"CALLQA_SIP__LISTEN_HOST": "127.0.0.1", "CALLQA_SIP__LISTEN_PORT": port}
+        settings = load_settings(tmp_path / "callqa.toml", environ)
+        findings = {f.subject: f for f in examine(settings, tmp_path / "callqa.toml")}
+    assert findings["端口"].level == "missing"
+    assert "sip.listen_port" in findings["端口"].text

@@ -18,6 +18,7 @@ EVERYTHING = {"*"}
 MAY_IMPORT: dict[str, set[str]] = {
     **dict.fromkeys(WORDS, WORDS),
     **dict.fromkeys(CONTRACTS, WORDS | CONTRACTS),
+    "arguments": set(),
     "config": WORDS,
     "sip": WORDS | CONTRACTS,
     "sip.process": WORDS | CONTRACTS | {"sip", "config"},

@@ -80,13 +80,13 @@ def test_a_wrong_value_is_refused_in_chinese(tmp_path: Path, text: str, said: st
 
 
 def test_a_wrong_value_of_a_variable_names_the_variable(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="环境变量 CALLQA_WEB__LISTEN_PORT.*应为整数"):
+    with pytest.raises(ConfigError, match=r"环境变量 CALLQA_WEB__LISTEN_PORT.*应为整数"):
         load(tmp_path, "", {"CALLQA_WEB__LISTEN_PORT": "eighty"})
 
 
 def test_a_settings_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "callqa.toml").mkdir()
-    with pytest.raises(ConfigError, match="callqa.toml 读不了：它是文件夹"):
+    with pytest.raises(ConfigError, match=r"callqa\.toml 读不了：它是文件夹"):
         load_settings(tmp_path / "callqa.toml", {})
 
 

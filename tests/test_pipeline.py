@@ -13,12 +13,15 @@ from pathlib import Path
 import pytest
 from sqlmodel import select
 
+from callqa.config import Settings
 from callqa.journal import JournalKind
+from callqa.pipeline import Worker
 from callqa.store.db import Database
 from callqa.store.migrate import migrate
-from callqa.store.tables import CheckRun, TranscriptRow
+from callqa.store.tables import CheckRun, RubricVersion, TranscriptRow
 from callqa.usecases import progress
 from callqa.usecases.progress import Stage, StageState
+from tests.store_fixture import make_database
 from tests.usecases.recorded import Recorder
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -161,3 +164,19 @@ def test_sigterm_gives_the_call_back_and_losing_the_jobs_meanwhile_loses_nothing
 def _delete_jobs(home: Path) -> None:
     for path in (home / "var").glob("jobs.db*"):
         os.unlink(path)
+
+
+def test_an_edited_rubric_is_in_force_without_a_restart(tmp_path: Path) -> None:
+    db = make_database(tmp_path)
+    settings = Settings(home=tmp_path)
+    shutil.copytree(ROOT / "scorecards", settings.scorecards_dir)
+    worker = Worker(settings, db, work=None, runner=None)  # type: ignore[arg-type]  # neither has a part in this
+    path = settings.scorecards_dir / "rubric.yaml"
+    for now_ms in (1000, 2000):
+        worker._take_rubric(now_ms)
+    path.write_text(path.read_text(encoding="utf-8") + "# edited\n", encoding="utf-8")
+    worker._take_rubric(3000)
+    with db.read() as session:
+        versions = sorted(v.effective_from_ms for v in session.exec(select(RubricVersion)))
+    db.dispose()
+    assert versions == [0, 3000]

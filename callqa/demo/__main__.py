@@ -6,7 +6,6 @@ freezes the month so far, draws a sample and prints where to look. With --exit t
 the web forms, the report is exported, and the last line is one JSON object; status 0 only if all of it is true.
 """
 
-import argparse
 import json
 import logging
 import sys
@@ -14,6 +13,7 @@ import time
 from pathlib import Path
 
 from callqa.app import CONFIG_ERROR_STATUS
+from callqa.arguments import Parser
 from callqa.demo.show import Show
 from callqa.errors import CallqaError
 
@@ -22,9 +22,11 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 def main() -> int:
     """Run the demo. Exit status 0 when everything that the last line claims is true."""
-    parser = argparse.ArgumentParser(prog="./run demo", description="演示：真实电话走一遍")
+    parser = Parser(prog="./run demo", description="演示：真实电话走一遍")
     parser.add_argument("--exit", action="store_true", help="无人值守：评分、导出报告后退出，最后一行是 JSON")
-    parser.add_argument("--home", type=Path, default=ROOT / "var" / "demo", help="演示数据放哪里（每次重建）")
+    parser.add_argument(
+        "--home", metavar="文件夹", type=Path, default=ROOT / "var" / "demo", help="演示数据放哪里（每次重建）"
+    )
     args = parser.parse_args()
     started = time.monotonic()
     show = Show(args.home, models=ROOT / "var" / "models" / "whisper-base")

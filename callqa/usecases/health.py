@@ -1,10 +1,15 @@
-"""What the 系统 page looks at besides the database: the speech model, the disk, the audit chain."""
+"""What the 系统 page and doctor look at besides the database: speech model, scorecards, disk, audit chain."""
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
-from callqa.errors import EngineError
+from callqa.errors import CallqaError, EngineError
+from callqa.refusals import os_reason
+from callqa.scoring.rubric import parse_rubric
+from callqa.scoring.sampling import parse_plan
 from callqa.store import audit
 from callqa.store.db import Database
 from callqa.transcribe.model import inspect_model
@@ -33,6 +38,46 @@ class ChainState:
     entries: int
     head_hash: str
     wrong: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ScorecardState:
+    """One file of the scorecards. problem: what is wrong with it, with the line; "" when it can be used."""
+
+    name: str
+    path: Path
+    problem: str
+
+
+_SCORECARDS: tuple[tuple[str, str, Callable[[str], object]], ...] = (
+    ("质检标准", "rubric.yaml", parse_rubric),
+    ("抽检方案", "sampling.yaml", parse_plan),
+)
+
+
+def scorecard_states(folder: Path) -> tuple[ScorecardState, ...]:
+    """Read rubric and sampling plan as they lie in the folder now."""
+    states = []
+    for name, file, parse in _SCORECARDS:
+        path = folder / file
+        try:
+            stat = path.stat()
+            problem = _scorecard_problem(path, parse, stat.st_mtime_ns, stat.st_size)
+        except OSError as e:
+            problem = f"打不开（{os_reason(e)}）；请从安装包的 scorecards/ 复制"
+        states.append(ScorecardState(name, path, problem))
+    return tuple(states)
+
+
+@lru_cache(maxsize=16)  # a third of a second for the rubric, asked for with every look at the page
+def _scorecard_problem(path: Path, parse: Callable[[str], object], mtime_ns: int, size: int) -> str:
+    try:
+        parse(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError:
+        return "不是 UTF-8 文本；请另存为 UTF-8"
+    except CallqaError as e:
+        return str(e)
+    return ""
 
 
 def model_state(model_dir: Path) -> ModelState:

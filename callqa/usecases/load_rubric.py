@@ -11,6 +11,7 @@ from pathlib import Path
 from sqlmodel import Session, col, select
 
 from callqa.errors import RubricError
+from callqa.refusals import os_reason
 from callqa.scoring.rubric import Rubric, parse_rubric
 from callqa.store import audit
 from callqa.store.db import Database
@@ -76,14 +77,13 @@ def _read(path: Path) -> Rubric:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as e:
-        raise RubricError(0, f"质检标准文件 {path} 打不开：{e.strerror}") from e
+        raise RubricError(0, f"文件打不开（{os_reason(e)}）") from e
     except UnicodeDecodeError as e:
-        raise RubricError(0, f"质检标准文件 {path} 不是 UTF-8 文本；请另存为 UTF-8") from e
+        raise RubricError(0, "文件不是 UTF-8 文本；请另存为 UTF-8") from e
     return parse_rubric(text)
 
 
 def _refuse(db: Database, path: Path, error: RubricError, *, actor: str, now_ms: int) -> LoadedRubric:
-    problem = f"质检标准 {path.name} 有误，仍用上一个版本。{error}"
     log.error("rubric %s is refused: %s", path, error)
     with db.write() as session:
         last = rubric_in_force(session, now_ms)
@@ -96,4 +96,6 @@ def _refuse(db: Database, path: Path, error: RubricError, *, actor: str, now_ms:
         detail = {"problem": str(error)}
         if said is None or said.detail != detail:  # the worker looks again and again; say it once
             audit.append(session, actor=actor, action="rubric.refuse", subject=path.name, detail=detail, now_ms=now_ms)
+    instead = "仍用上一个版本，改正后自动装载" if last else "没有可用的版本，暂不预评，改正后自动装载"
+    problem = f"质检标准 {path} 有误：{error}；{instead}"
     return LoadedRubric(last.rubric_hash if last else None, new=False, problem=problem)

@@ -1,6 +1,8 @@
 """Links, tickets, people, accounts, system: each form does its one thing."""
 
 import re
+import shutil
+from pathlib import Path
 
 from sqlmodel import select
 
@@ -9,6 +11,7 @@ from callqa.store.tables import Account, Agent, Call, Seat, TicketImport, Ticket
 from callqa.usecases.accounts import password_fits
 from callqa.usecases.progress import Stage
 
+SCORECARDS = Path(__file__).resolve().parents[2] / "scorecards"
 DOUBTFUL = "20261107T011200000Z-A2"
 
 
@@ -196,6 +199,20 @@ def test_resetting_and_switching_off_end_the_sessions(browser, accounts, databas
     assert "最后一个启用的管理员" in admin.get("/people/accounts").text
     with database.read() as session:
         assert len(session.exec(select(WebSession)).all()) == 1
+
+
+def test_system_names_the_line_of_a_scorecard_with_a_mistake(browser, settings):
+    shutil.copytree(SCORECARDS, settings.scorecards_dir)
+    assert "sampling.yaml 可用" in browser("admin").get("/system").text
+    for file, right, wrong in (
+        ("rubric.yaml", "op: silence", "op: silense"),
+        ("sampling.yaml", "eligible:", "eligibel:"),
+    ):
+        path = settings.scorecards_dir / file
+        path.write_text(path.read_text(encoding="utf-8").replace(right, wrong, 1), encoding="utf-8")
+    html = browser("admin").get("/system").text
+    for text in ("rubric.yaml 有误", "silense", "sampling.yaml 有误", "eligibel"):
+        assert text in html, text
 
 
 def test_system_tells_what_is_missing_and_checks_the_chain(browser, month, database):

@@ -1,0 +1,49 @@
+"""An argument parser that speaks Chinese: usage, help and what is wrong with a command line."""
+
+import argparse
+import difflib
+import re
+from typing import Any, NoReturn
+
+# what argparse says -> what we say; groups by number
+_SAYINGS = (
+    (r"the following arguments are required: (.+)", "缺少“{0}”"),
+    (r"unrecognized arguments: (.+)", "不认识“{0}”"),
+    (r"argument (.+?): expected (?:one|1) argument", "{0} 后面要写一个值"),
+    (r"argument (.+?): invalid \w+ value: '(.*)'", "{0} 的值“{1}”不合用"),
+)
+_NO_CHOICE = r"argument (.+?): invalid choice: '(.*)' \(choose from (.+)\)"
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with Chinese headings and refusals. Sub-parsers are of the same kind."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options, add_help=False)
+        self._positionals.title, self._optionals.title = "参数", "选项"
+        self.add_argument("-h", "--help", action="help", help="显示这段说明")
+
+    def format_usage(self) -> str:
+        """The usage line."""
+        return super().format_usage().replace("usage: ", "用法：", 1)
+
+    def format_help(self) -> str:
+        """The whole help."""
+        return super().format_help().replace("usage: ", "用法：", 1)
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and how to go on, and end with status 2."""
+        self.exit(2, f"{say_refusal(message)}\n{self.format_usage()}")
+
+
+def say_refusal(message: str) -> str:
+    """One of argparse's sentences in Chinese; with the nearest real choice where there is one."""
+    if found := re.fullmatch(_NO_CHOICE, message):
+        what, given, choices = found[1], found[2], re.findall(r"'([^']+)'", found[3])
+        near = difflib.get_close_matches(given, choices, n=1)
+        hint = f"您是不是想写“{near[0]}”？" if near else f"可用的有 {'、'.join(choices)}"
+        return f"没有“{given}”这个{what}；{hint}"
+    for pattern, sentence in _SAYINGS:
+        if found := re.fullmatch(pattern, message):
+            return sentence.format(*found.groups())
+    return message
