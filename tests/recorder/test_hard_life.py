@@ -5,13 +5,15 @@ import json
 import os
 import shutil
 import socket
+import subprocess
+import sys
 
 import pytest
 
 from callqa.demo.endpoint import AutoAnswer, Endpoint
 from callqa.desk import save_desk
 from callqa.journal import JournalKind
-from tests.recorder.harness import Home, citizen, frames, make_desk, phone, until
+from tests.recorder.harness import Home, citizen, frames, free_udp_port, make_desk, phone, until
 
 
 @pytest.fixture
@@ -43,6 +45,18 @@ def test_damaged_files_of_state_do_not_keep_the_recorder_from_starting(home):
         await endpoint.close()
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize("taken", ["recordings", "var"])
+def test_a_folder_that_cannot_be_made_is_named_and_nothing_else_is_said(tmp_path, taken):
+    (tmp_path / taken).write_text("a file")
+    (tmp_path / "callqa.toml").write_text(f"[sip]\nlisten_host = '127.0.0.1'\nlisten_port = {free_udp_port()}\n")
+    command = [sys.executable, "-m", "callqa", "--config", str(tmp_path / "callqa.toml"), "record"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert result.returncode == 2
+    assert f"{tmp_path}/{taken}" in result.stderr
+    assert "[paths]" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_two_thousand_garbage_datagrams_cost_a_call_no_packet(home):

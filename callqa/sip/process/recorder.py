@@ -24,7 +24,7 @@ import uvloop
 
 from callqa.config import Settings
 from callqa.desk import Desk, load_desk
-from callqa.errors import SpoolError
+from callqa.errors import ConfigError, SpoolError
 from callqa.journal import JournalKind
 from callqa.live import Board, LiveCall, LiveSeat
 from callqa.periods import from_ms
@@ -69,7 +69,12 @@ def run(settings: Settings) -> int:
         context = server_context(sip, settings.home)
         ways.append((bind_sip_stream(sip.listen_host, sip.tls_port, "tls_port"), context))
     for folder in (settings.spool_dir, settings.journal_dir, settings.state_dir):
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as e:
+            raise ConfigError(
+                f"文件夹 {folder} 建不了（{e.strerror}）；请检查权限，或在 callqa.toml 的 [paths] 里改位置"
+            ) from e
     with contextlib.closing(sip_socket):
         client = client_context(sip, settings.home) if sip.tls_port else None
         journal = JournalWriter(settings.journal_dir)
