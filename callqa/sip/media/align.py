@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from callqa.errors import SpoolError
@@ -220,25 +221,27 @@ def _write(
     out: NDArray[np.uint8] | NDArray[np.int16], leg: _Leg, placed: Placed, raw: Codec | None
 ) -> NDArray[np.bool_]:
     """Write the leg's audio into one column, idle elsewhere; return which samples came. raw: keep this law's bytes."""
-    out[:] = raw.idle if raw else 0
-    covered = np.zeros(out.shape[0], bool)
-    lengths, starts, codec = leg.rtp.size[placed.row], leg.rtp.start[placed.row], leg.codec[placed.row]
-    shape = lengths * len(CODECS) + codec
+    n_samples, margin = out.shape[0], MAX_PAYLOAD_BYTES  # a margin holds what stands out at either end
+    column = np.full(n_samples + 2 * margin, raw.idle if raw else 0, out.dtype)
+    covered = np.zeros(column.size, bool)
+    near = (placed.position > -margin) & (placed.position < n_samples)
+    row, position = placed.row[near], placed.position[near] + margin
+    lengths, starts, codec = leg.rtp.size[row], leg.rtp.start[row], leg.codec[row]
     # Runs of one shape in order of position, so that of two packets on one place the later sent wins everywhere.
-    for chunk in _runs(shape):
-        within = np.arange(lengths[chunk.start])
-        frames = leg.data[(starts[chunk][:, None] + within).ravel()]
-        index = (placed.position[chunk][:, None] + within).ravel()
-        inside = (index >= 0) & (index < out.shape[0])
-        if not inside.all():
-            index, frames = index[inside], frames[inside]
-        out[index] = frames if raw else CODECS[int(codec[chunk.start])].decode_table[frames]
-        covered[index] = True
-    return covered
+    for chunk in _runs(lengths * len(CODECS) + codec):
+        size = int(lengths[chunk.start])
+        frames = sliding_window_view(leg.data, size)[starts[chunk]]
+        samples = frames if raw else CODECS[int(codec[chunk.start])].decode_table[frames]
+        sliding_window_view(column, size, writeable=True)[position[chunk]] = samples
+        sliding_window_view(covered, size, writeable=True)[position[chunk]] = True
+    out[:] = column[margin:-margin]
+    return covered[margin:-margin]
 
 
 def _runs(shape: NDArray[np.int64]) -> Iterator[slice]:
     edges = np.flatnonzero(np.diff(shape)) + 1
+    if not shape.size:
+        return
     for start, end in zip([0, *edges.tolist()], [*edges.tolist(), shape.size], strict=True):
         for begin in range(start, end, _PLACE_AT_ONCE):
             yield slice(begin, min(begin + _PLACE_AT_ONCE, end))

@@ -13,7 +13,6 @@ Does not do: correct the drift between a phone's clock and ours (at 100 ppm 0.5 
 the stretch is anchored anew).
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +29,10 @@ FOREIGN_SHARE = 0.5
 MIDST_SAMPLES = CLOCK_RATE_HZ // 10
 # A new one each time somebody is put on hold and back makes tens; this bounds the time a hostile sender can cost.
 STREAMS_MOST = 1000
+
+# Written out, the estimator is a weighted sum; what lies further back than this weighs less than 1e-28 of the last value.
+_REMEMBERED = 1024
+_WEIGHTS = (15 / 16) ** np.arange(_REMEMBERED - 1, -1, -1) / 16
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -230,15 +233,13 @@ def _jitter(stream: Arrivals, ordered: _Ordered) -> float:
         return 0.0
     difference = np.abs(_signed(np.diff(stream.at[row] - stream.timestamp[row]), 32))
     # The formula is about delay; a jump of the clock itself is counted elsewhere and would hide it for seconds.
-    return running_mean(difference[difference <= MAX_TRANSIT_STEP].tolist())
+    return running_mean(difference[difference <= MAX_TRANSIT_STEP])
 
 
-def running_mean(values: Iterable[float]) -> float:
-    """The estimator J += (|D| - J) / 16 of RFC 3550 §6.4.1."""
-    mean = 0.0
-    for value in values:
-        mean += (value - mean) / 16
-    return mean
+def running_mean(values: Ints) -> float:
+    """The estimator J += (|D| - J) / 16 of RFC 3550 §6.4.1, from J = 0, after the last value."""
+    last = values[-_REMEMBERED:]
+    return float(last @ _WEIGHTS[_REMEMBERED - last.size :])
 
 
 def _without_lone_runs(row: Ints, sequence: Ints) -> Ints:
