@@ -39,6 +39,14 @@ class DeskTrunk(_Frozen):
     port: int = 5060
     transport: Literal["udp", "tcp", "tls"] = "udp"
     prefix: str = Field(default="", pattern=r"^[0-9*#]{0,4}$")  # 出局字冠: before every number, both ways
+    keepalive_s: int = Field(default=0, ge=0, le=3600)  # OPTIONS so often; 0 = none
+    register_here: bool = False  # register there as a client: a provider's account, an extension of a PBX
+    username: str = Field(default="", pattern=r"^[0-9A-Za-z_.+-]{0,64}$")
+    domain: str = Field(default="", pattern=r"^[0-9A-Za-z_.:\[\]-]{0,128}$")  # of the account; "" = host
+    realm: str = ""  # what the HA1 are made for
+    ha1_md5: str = Field(default="", pattern=r"^([0-9a-f]{32})?$")
+    ha1_sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+    expires_s: int = Field(default=600, ge=60, le=86_400)
 
 
 class DialRule(_Frozen):
@@ -46,6 +54,7 @@ class DialRule(_Frozen):
 
     pattern: str
     trunk: str
+    then: tuple[str, ...] = ()  # further trunks, tried in this order where the one before fails
 
 
 class DeskRouting(_Frozen):

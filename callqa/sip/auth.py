@@ -134,19 +134,26 @@ def expected_response(credentials: Credentials, method: str, ha1_hex: str) -> st
 def answer_challenge(
     challenge: Challenge, *, method: str, uri: str, user: str, password: str, cnonce: str, nc: int = 1
 ) -> Credentials:
-    """Credentials of a client for a challenge."""
+    """Credentials of a client that knows the password."""
+    known = ha1(challenge.algorithm, user, challenge.realm, password)
+    return answer_with_ha1(challenge, method=method, uri=uri, user=user, ha1_hex=known, cnonce=cnonce, nc=nc)
+
+
+def answer_with_ha1(
+    challenge: Challenge, *, method: str, uri: str, user: str, ha1_hex: str, cnonce: str, nc: int = 1
+) -> Credentials:
+    """Credentials of a client that knows HA1 for the realm of the challenge."""
     qop = "auth" if "auth" in challenge.qop else ""
     c = Credentials(
         user, challenge.realm, challenge.nonce, uri, "", challenge.algorithm, qop, f"{nc:08x}" if qop else "", cnonce if qop else "",
         challenge.opaque,
     )  # fmt: skip
-    known = ha1(c.algorithm, user, c.realm, password)
     return Credentials(
         c.user,
         c.realm,
         c.nonce,
         c.uri,
-        expected_response(c, method, known),
+        expected_response(c, method, ha1_hex),
         c.algorithm,
         c.qop,
         c.nc,

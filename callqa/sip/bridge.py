@@ -3,7 +3,8 @@
 Rules: the caller's INVITE rings every target at once; the first 200 wins and the others are cancelled; a 200 that
 comes too late is acknowledged and ended (leg.py). The caller gets his 200 only when somebody answered, with exactly the
 voice codec of that answer, so that packets pass unchanged; targets are offered only what the caller offered. All
-targets share one RTP port of ours. Early media is passed on where there is one target (a trunk).
+targets share one RTP port of ours. Early media is passed on where there is one target (a trunk). Trunks are tried one after the other, the next where one
+does not speak or cannot put the call through; what the far end itself says (busy, no such number) stands.
 BYE from either side ends the other; a caller who gives up cancels all.
 """
 
@@ -18,8 +19,11 @@ from callqa.sip.routing import ALL_BUSY, NO_ANSWER, Refusal, Target
 from callqa.sip.sdp import OUR_CODECS, Codecs, Session, agreed_codecs, common_codecs
 from callqa.sip.timers import Alarm
 from callqa.sip.transaction import Transaction
+from callqa.sip.trunks import credentials, domain
 from callqa.units import Channel, Direction
 
+TRUNK_SILENT_S = 4.0  # not even 100 Trying: the trunk is away
+_TRUNK_STATUSES = frozenset({401, 403, 407, 408})
 OUTBOUND_RING_S = 120.0  # networks give up after 60-90 s themselves
 _OUTBOUND_REASONS = {
     404: "空号", 408: "无人接听", 480: "无人接听", 486: "对方占线", 484: "号码不全", 600: "对方占线", 603: "对方拒接",
@@ -47,6 +51,9 @@ class BridgeCall(Call):
         self._rung = False
         self._rings_back = False
         self._alarm: Alarm | None = None
+        self._later: list[Target] = []  # trunks not tried yet
+        self._try_alarm: Alarm | None = None
+        self._trunk_name = ""
 
     def start(self, offer: Session | None, targets: tuple[Target, ...] | Refusal, now: float) -> None:
         """Ring the targets. offer: None when the INVITE had no SDP; then our offer goes into the 200."""
@@ -66,14 +73,43 @@ class BridgeCall(Call):
         self.caller.local_port, self.caller.codecs = ports[0], offered
         self.caller.ring(100, b"", now)
         self.open_media(self.caller, now)
-        for i, target in enumerate(targets):
+        inbound = self.facts.direction is Direction.INBOUND
+        at_once, self._later = (targets, []) if inbound else (targets[:1], list(targets[1:]))
+        for i, target in enumerate(at_once):
             leg = self._dial(target, ports[1], offered)
             if i == 0:
                 self.open_media(leg, now)
             leg.dial(leg.sdp(offered), now)
-        inbound = self.facts.direction is Direction.INBOUND
+        self._watch_trunk(now)
         limit_s = float(self.core.desk.routing.ring_timeout_s) if inbound else OUTBOUND_RING_S
         self._alarm = self.core.timers.at(now + limit_s, self._ring_timeout)
+
+    def _watch_trunk(self, now: float) -> None:
+        """With another trunk to try, one that says nothing is not waited for long."""
+        if self._later:
+            (leg,) = self.ringing
+            self._try_alarm = self.core.timers.at(now + TRUNK_SILENT_S, lambda at: self._trunk_silent(leg, at))
+
+    def _trunk_silent(self, leg: Leg, now: float) -> None:
+        if leg in self.ringing and not leg.heard:
+            leg.end(now)
+            self.leg_refused(leg, 408, now)
+
+    def _next_trunk(self, status: int, now: float) -> bool:
+        """Try the next trunk after one that could not put the call through; False when the answer stands."""
+        if not self._later or not (status in _TRUNK_STATUSES or 500 <= status < 600):
+            return False
+        target, port = self._later.pop(0), self._ports[1]
+        text = (
+            f"中继“{self._trunk_name}”没有接通（{status}），改走“{target.trunk.name if target.trunk else target.uri}”"
+        )
+        self.core.fault(now, text, None, self.call_id)
+        if self._try_alarm is not None:
+            self._try_alarm.cancel()
+        leg = self._dial(target, port, self.caller.codecs)
+        leg.dial(leg.sdp(leg.codecs), now)
+        self._watch_trunk(now)
+        return True
 
     def _dial(self, target: Target, port: int, offered: Codecs) -> Leg:
         f = self.facts
@@ -82,7 +118,16 @@ class BridgeCall(Call):
         called = (
             f"<{self.core.uri(target.peer, target.seat_extension)}>" if target.seat_extension else f"<{target.uri}>"
         )
-        fields = (("X-Ticket-Id", self.ticket_hint), ("User-to-User", self.user_to_user))
+        fields: tuple[tuple[str, str | None], ...] = (
+            ("X-Ticket-Id", self.ticket_hint), ("User-to-User", self.user_to_user),
+        )  # fmt: skip
+        trunk = target.trunk
+        if trunk is not None and trunk.username:  # the account calls; the number goes beside it
+            caller = f"{quote(f.from_number)} <sip:{trunk.username}@{domain(trunk)}>"
+            fields += (("P-Preferred-Identity", f"<sip:{f.from_number}@{domain(trunk)}>" if f.from_number else None),)
+        routes = self.core.service_routes(trunk.name) if trunk is not None else ()
+        fields = (*(("Route", r) for r in routes), *fields)
+        self._trunk_name = trunk.name if trunk is not None else ""
         leg = Leg.outgoing(
             self.core,
             self,
@@ -94,6 +139,8 @@ class BridgeCall(Call):
             called=called,
             fields=fields,
         )
+        if trunk is not None and trunk.username:
+            leg.authorise = lambda r, request: credentials(trunk, r, "INVITE", request.uri, self.core.tokens())
         leg.codecs = offered
         leg.dialog.behind_nat = target.seat_extension is not None
         self.ringing[leg] = target
@@ -156,7 +203,7 @@ class BridgeCall(Call):
 
     def leg_refused(self, leg: Leg, status: int, now: float) -> None:
         """One target less."""
-        if self.ringing.pop(leg, None) is not None and not self.over:
+        if self.ringing.pop(leg, None) is not None and not self.over and not self._next_trunk(status, now):
             self._one_less(status, now)
 
     def seat_taken(self, extension: str, now: float) -> None:
@@ -196,8 +243,10 @@ class BridgeCall(Call):
             self.finish(CallUnanswered(self.call_id, now, "坐席取消呼叫", 487), now)
 
     def _cancel_ringing(self, now: float) -> None:
-        if self._alarm is not None:
-            self._alarm.cancel()
+        for alarm in (self._alarm, self._try_alarm):
+            if alarm is not None:
+                alarm.cancel()
+        self._later.clear()
         ringing, self.ringing = list(self.ringing), {}
         for leg in ringing:
             leg.end(now)

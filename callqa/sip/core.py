@@ -74,6 +74,7 @@ class Core:
         self.streams: set[Address] = set()  # far ends of open connections
         self.aliases: dict[Address, Address] = {}  # what a peer says it is reached at -> the connection it opened
         self.transactions = Transactions(self.send, tokens, self.timers, self._stream_to)
+        self.service_routes: Callable[[str], tuple[str, ...]] = lambda trunk: ()  # set by trunks.py
         self._told: dict[tuple[str, str], float] = {}
 
     def send(self, data: bytes, peer: Address) -> None:

@@ -65,6 +65,7 @@ class Leg:
         self.dialog = dialog
         self.local_port = local_port
         self.state = LegState.EARLY
+        self.heard = False  # our INVITE got any answer
         self.session: Session | None = None
         self.codecs: Codecs = ()
         self.invite: Transaction | None = None
@@ -158,6 +159,7 @@ class Leg:
             self.owner.leg_refused(self, 408, now)
 
     def _on_response(self, response: Response, source: Address, now: float) -> None:
+        self.heard = True
         if response.status < 200:
             if self.state is LegState.EARLY and response.status > 100:
                 self.dialog.observed = source

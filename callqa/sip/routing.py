@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from callqa.desk import Desk, DeskTrunk
@@ -18,6 +18,7 @@ class Target:
     uri: str
     peer: Address
     seat_extension: str | None = None
+    trunk: DeskTrunk | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,22 +44,31 @@ def ring_all(
     return tuple(t for e in manned if e not in busy for t in contacts[e]) or ALL_BUSY
 
 
-def outbound_target(desk: Desk, dialled: str) -> Target | Refusal:
-    """The trunk for a dialled number: the first dial rule that matches it as dialled or in canonical form."""
+def outbound_targets(
+    desk: Desk, dialled: str, is_up: Callable[[str], bool] = lambda name: True
+) -> tuple[Target, ...] | Refusal:
+    """The trunks for a dialled number, one after the other: those of the first dial rule that matches it as dialled or in
+    canonical form, the ones that are up first."""
     canonical = canonical_number(dialled)
     trunks = {t.name: t for t in desk.trunks}
     for rule in desk.dial_plan:
         if not canonical or not any(_matches(rule.pattern, n) for n in (dialled, canonical)):
             continue
-        trunk = trunks.get(rule.trunk)
-        if trunk is None or not trunk.host:
+        found = [trunks[n] for n in dict.fromkeys((rule.trunk, *rule.then)) if n in trunks and trunks[n].host]
+        if not found:
             return Refusal(503, f"中继“{rule.trunk}”没有呼出地址，请在中继设置里填写")
-        if not _is_address(trunk.host):
-            return Refusal(503, f"中继“{rule.trunk}”的呼出地址“{trunk.host}”不是 IP 地址，请在中继设置里改成 IP 地址")
-        host = f"[{trunk.host}]" if ":" in trunk.host else trunk.host
-        number = trunk.prefix + re.sub(r"[\s().-]", "", dialled)
-        return Target(f"sip:{number}@{host}:{trunk.port}{_uri_params(trunk)}", trunk_address(trunk))
+        usable = [t for t in found if is_address(t.host)]
+        if not usable:
+            host = found[0].host
+            return Refusal(503, f"中继“{found[0].name}”的呼出地址“{host}”不是 IP 地址，请在中继设置里改成 IP 地址")
+        return tuple(_outbound(t, dialled) for t in sorted(usable, key=lambda t: not is_up(t.name)))
     return Refusal(403, f"号码“{dialled}”不在拨号方案内")
+
+
+def _outbound(trunk: DeskTrunk, dialled: str) -> Target:
+    host = f"[{trunk.host}]" if ":" in trunk.host else trunk.host
+    number = trunk.prefix + re.sub(r"[\s().-]", "", dialled)
+    return Target(f"sip:{number}@{host}:{trunk.port}{_uri_params(trunk)}", trunk_address(trunk), None, trunk)
 
 
 def trunk_address(trunk: DeskTrunk) -> Address:
@@ -77,7 +87,7 @@ def _matches(pattern: str, number: str) -> bool:
         return False  # a rule that is no pattern lets nothing through
 
 
-def _is_address(host: str) -> bool:
+def is_address(host: str) -> bool:
     """There is no DNS here: a look-up would hold up every packet of every call."""
     try:
         ipaddress.ip_address(host)
@@ -87,8 +97,12 @@ def _is_address(host: str) -> bool:
 
 
 def find_trunk(desk: Desk, host: str) -> DeskTrunk | None:
-    """The trunk whose allow-list holds an IP address (single addresses or networks like 10.0.0.0/24)."""
-    return next((t for t in desk.trunks if any(_covers(a, host) for a in t.addresses)), None)
+    """The trunk whose allow-list holds an IP address (single addresses or networks like 10.0.0.0/24), or that we are
+    registered at there."""
+    return next(
+        (t for t in desk.trunks if (t.register_here and t.host == host) or any(_covers(a, host) for a in t.addresses)),
+        None,
+    )
 
 
 def _covers(allowed: str, host: str) -> bool:

@@ -25,9 +25,10 @@ from callqa.sip.identity import called_number, caller_number, dialled, diverted_
 from callqa.sip.leg import Leg
 from callqa.sip.message import Request, Response, is_keepalive, parse_message
 from callqa.sip.registrar import Registrar, SavedBinding
-from callqa.sip.routing import Refusal, Target, find_trunk, outbound_target, ring_all
+from callqa.sip.routing import Refusal, Target, find_trunk, outbound_targets, ring_all
 from callqa.sip.sdp import Session, parse_sdp
 from callqa.sip.transaction import Transaction
+from callqa.sip.trunks import Trunks, TrunkView
 from callqa.units import Direction
 
 __all__ = ["CallView", "PortPool", "SavedBinding", "SeatView", "UserAgent", "UserAgentSettings"]
@@ -66,6 +67,7 @@ class UserAgent:
     ) -> None:
         self._core = Core(settings, desk, ports, call_ids, tokens)
         self._trunk_hosts: dict[str, bool] = {}  # by the present desk, for the hosts seen
+        self._trunks = Trunks(self._core)
         self._door = Door(self._standing)
         self._registrar = Registrar(
             self._core,
@@ -130,6 +132,7 @@ class UserAgent:
         """Use another desk; calls in progress go on."""
         self._core.desk = desk
         self._trunk_hosts.clear()
+        self._trunks.set_desk(desk, now)
         self._registrar.keep_only(frozenset(s.extension for s in desk.seats), now)
 
     def hang_up(self, call_id: str, now: float, party: HangupParty = HangupParty.NETWORK) -> bool:
@@ -178,6 +181,10 @@ class UserAgent:
             )
             for s in self._core.desk.seats
         )
+
+    def trunks(self) -> tuple[TrunkView, ...]:
+        """All trunks of the desk."""
+        return self._trunks.views()
 
     def idle(self) -> bool:
         """Whether no call, leg or transaction is left (registrations may be)."""
@@ -334,13 +341,12 @@ class UserAgent:
             return
         offer = self._closing or _offer(t.request)
         number = dialled(t.request)
-        target = offer if isinstance(offer, Refusal) else outbound_target(self._core.desk, number)
+        target = offer if isinstance(offer, Refusal) else outbound_targets(self._core.desk, number, self._trunks.is_up)
         if isinstance(target, Refusal):
             self._core.fault(now, f"分机 {seat.extension} 呼出被拒绝：{target.reason}", source)
         ours = self._core.desk.routing.hotline_number or seat.extension
         facts = CallFacts(CallMode.BRIDGE, Direction.OUTBOUND, ours, called_number(t.request) or number, seat.extension)
-        targets = target if isinstance(target, Refusal) else (target,)
-        self._bridge(facts, t, source).start(None if isinstance(offer, Refusal) else offer, targets, now)
+        self._bridge(facts, t, source).start(None if isinstance(offer, Refusal) else offer, target, now)
 
     def _bridge(self, facts: CallFacts, t: Transaction, source: Address) -> BridgeCall:
         call = BridgeCall(self._core, facts, t, source, self._let_go, self._seat_taken)

@@ -111,7 +111,11 @@ class SimPhone:
         elif message.method == "INVITE":
             self._invited(t, source, now)
         else:
-            core.transactions.reply(t, 481, now, to_tag="u")
+            self.asked(t, now)
+
+    def asked(self, t: Transaction, now: float) -> None:
+        """A request outside any dialog that is no call."""
+        self.core.transactions.reply(t, 481, now, to_tag="u")
 
     def _invited(self, t: Transaction, source: Address, now: float) -> None:
         leg = Leg.incoming(self.core, self, Channel.AGENT, t, source, 30000)
