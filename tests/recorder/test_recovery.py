@@ -4,6 +4,7 @@ import pytest
 
 from callqa.errors import ConfigError
 from callqa.journal import JournalEntry, JournalKind, encode_entry, read_journal
+from callqa.sidecar import load_sidecar
 from callqa.sip.media.align import to_stereo
 from callqa.sip.media.spool import MAGIC, AnsweredMark, EndedMark, encode_packet, read_records, read_started
 from callqa.sip.media.story import sidecar_of, tell
@@ -35,7 +36,10 @@ def journal_of(home, *entries):
     journal = JournalWriter(home / "journal")
     journal.append(JournalKind.RECORDER_STARTED, AT_MS)
     for kind, call_id in entries:
-        journal.append(kind, AT_MS + 1, call_id, from_number="13871206358")
+        journal.append(
+            kind, AT_MS + 1, call_id, mode="bridge", direction="inbound", from_number="13871206358", withheld=False,
+            started_at_ms=AT_MS, answered_at_ms=AT_MS + 1, seat_extension="8001", ring_ms=1,
+        )  # fmt: skip
     journal.append(JournalKind.RECORDER_STARTED, AT_MS + 2)
     return journal
 
@@ -84,11 +88,14 @@ def test_calls_of_which_only_the_journal_knows_get_their_end(home):
     journal.append(JournalKind.CALL_STARTED, AT_MS + 3, "20261122T000000009Z-T-1")  # a call of this run
     (home / "spool" / f"{CALL_ID}.spool").write_bytes(spool_bytes(RINGING))
     for entry in look(home).cut_off:
-        note_cut_off(journal, entry)
+        note_cut_off(journal, entry, home, "callqa")
     assert look(home).cut_off == ()
     journal.close()
     assert lines(home, started) == [("call_started", None), ("call_unanswered", recovery.RESTARTED)]
-    assert [kind for kind, _ in lines(home, answered)] == ["call_started", "call_answered", "call_ended"]
+    assert [kind for kind, _ in lines(home, answered)][2:] == ["call_ended", "call_complete"]
+    sidecar = load_sidecar(home / "2026" / "11" / "22" / f"{answered}.json")
+    assert (sidecar.recording, sidecar.seat_extension, sidecar.faults) == (None, "8001", (recovery.NOT_WRITTEN,))
+    assert sidecar.started_at_ms <= sidecar.answered_at_ms <= sidecar.ended_at_ms
     assert [kind for kind, _ in lines(home, ended)] == ["call_started", "call_abandoned"]
     assert [kind for kind, _ in lines(home, CALL_ID)] == ["call_started"], "its spool tells more"
 

@@ -173,5 +173,10 @@ def read_started(data: bytes) -> StartedMark | None:
 
 
 def sidecar_path(started: StartedMark) -> PurePosixPath:
-    """Where a call's sidecar lies, relative to the recordings folder: by its day in Asia/Shanghai."""
-    return PurePosixPath(f"{from_ms(started.wall_ms):%Y/%m/%d}") / f"{started.call_id}.json"
+    """Where a call's sidecar lies, relative to the recordings folder."""
+    return sidecar_place(started.wall_ms, started.call_id)
+
+
+def sidecar_place(started_at_ms: int, call_id: str) -> PurePosixPath:
+    """The same from its two facts: by the call's day in Asia/Shanghai."""
+    return PurePosixPath(f"{from_ms(started_at_ms):%Y/%m/%d}") / f"{call_id}.json"

@@ -22,6 +22,7 @@ from typing import Any
 
 import uvloop
 
+from callqa import __version__
 from callqa.config import Settings
 from callqa.desk import Desk, load_desk
 from callqa.errors import ConfigError, SpoolError
@@ -279,7 +280,7 @@ class Recorder:
         left = await loop.run_in_executor(None, find_left_over, spools, s.recordings_dir, s.journal_dir)
         self._left_over = left
         for entry in left.cut_off:
-            note_cut_off(self._journal, entry)
+            note_cut_off(self._journal, entry, s.recordings_dir, f"callqa {__version__}")
         kept = [path.name for path in left.damaged if put_aside(path)]
         if kept:
             self._faults.tell(f"有 {len(kept)} 个暂存文件损坏，读不出是哪通电话：{'、'.join(kept)}；已改名保留")

@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from callqa.journal import JournalEntry, JournalKind
-from callqa.sip.media.spool import StartedMark, read_started, sidecar_path
+from callqa.sidecar import Sidecar, save_sidecar
+from callqa.sip.media.spool import StartedMark, read_started, sidecar_path, sidecar_place
 from callqa.sip.process.call_book import SPOOL_SUFFIX
 from callqa.sip.process.finalizer import Finalised
 from callqa.sip.process.journal_writer import JournalWriter, day_files, entries_of, noted_calls
@@ -19,6 +22,7 @@ log = logging.getLogger(__name__)
 _MISSED = (JournalKind.CALL_UNANSWERED, JournalKind.CALL_ABANDONED)
 _OVER = (*_MISSED, JournalKind.CALL_ENDED, JournalKind.CALL_COMPLETE)
 RESTARTED = "录音服务重新启动"
+NOT_WRITTEN = "录音服务在这通电话中突然中断，录音一点也没有来得及写下"
 # Days of the journal in which calls without an end are looked for; one that is older was told at an earlier start.
 _DAYS_LOOKED_AT = 2
 # The first mark is well under this even with the longest numbers and hints a SIP message can carry.
@@ -100,15 +104,29 @@ def put_aside(path: Path) -> bool:
     return True
 
 
-def note_cut_off(journal: JournalWriter, entry: JournalEntry) -> None:
-    """The end of a call of which nothing is left but its beginning in the journal."""
+def note_cut_off(journal: JournalWriter, entry: JournalEntry, recordings: Path, recorder: str) -> None:
+    """The end of a call of which nothing is left but its beginning in the journal. Answered, it gets a sidecar that says
+    why there is no recording."""
     at_ms = time.time_ns() // 1_000_000
-    if entry.kind is JournalKind.CALL_ANSWERED:
-        facts = {**entry.facts, "ended_at_ms": entry.at_ms, "hangup_party": "network"}
-        journal.append(JournalKind.CALL_ENDED, at_ms, entry.call_id, **facts)
+    if entry.kind is not JournalKind.CALL_ANSWERED:
+        facts = {**entry.facts, "ended_at_ms": entry.at_ms, "reason": RESTARTED, "sip_status": 503}
+        journal.append(JournalKind.CALL_UNANSWERED, at_ms, entry.call_id, **facts)
         return
-    facts = {**entry.facts, "ended_at_ms": entry.at_ms, "reason": RESTARTED, "sip_status": 503}
-    journal.append(JournalKind.CALL_UNANSWERED, at_ms, entry.call_id, **facts)
+    facts = {**entry.facts, "ended_at_ms": entry.at_ms, "hangup_party": "network"}
+    journal.append(JournalKind.CALL_ENDED, at_ms, entry.call_id, **facts)
+    known = {name: value for name, value in facts.items() if name in Sidecar.model_fields}
+    try:
+        sidecar = Sidecar.model_validate(
+            {**known, "call_id": entry.call_id, "recording": None, "recovered": True, "faults": (NOT_WRITTEN,), "recorder": recorder}
+        )  # fmt: skip
+        relative = sidecar_place(sidecar.started_at_ms, sidecar.call_id)
+        if not (recordings / relative).exists():
+            (recordings / relative).parent.mkdir(parents=True, exist_ok=True)
+            save_sidecar(recordings / relative, sidecar)
+    except (OSError, ValidationError) as e:
+        log.error("call %s: no sidecar: %s", entry.call_id, e)
+        return
+    journal.append(JournalKind.CALL_COMPLETE, at_ms, entry.call_id, sidecar=relative.as_posix())
 
 
 def note_recovered(journal: JournalWriter, spool: Path, result: Finalised, ended: frozenset[str]) -> None:
