@@ -67,10 +67,25 @@ def test_a_call_told_as_missed_is_not_told_again(home, kind):
     left = look(home)
     assert left.unfinished == (spool,)
     story = finalise(home, spool, recovered=True)
-    note_recovered(journal, spool, Finalised(call_id=story.started.call_id), left.ended)
+    note_recovered(journal, spool, Finalised(call_id=story.started.call_id), left, home, "callqa")
     journal.close()
     assert [k for k, _ in lines(home, CALL_ID)] == ["call_started", kind.value]
     assert not spool.exists()
+
+
+def test_a_call_killed_in_the_moment_of_its_answer_stays_answered(home):
+    """The journal had its answer, the spool not yet: it became 未接."""
+    spool = home / "spool" / f"{CALL_ID}.spool"
+    spool.write_bytes(spool_bytes(RINGING))
+    journal = journal_of(home, (JournalKind.CALL_STARTED, CALL_ID), (JournalKind.CALL_ANSWERED, CALL_ID))
+    left = look(home)
+    assert left.unfinished == (spool,)
+    story = finalise(home, spool, recovered=True)
+    assert story.answered is None
+    note_recovered(journal, spool, Finalised(call_id=CALL_ID), left, home, "callqa")
+    journal.close()
+    assert [k for k, _ in lines(home, CALL_ID)][2:] == ["call_ended", "call_complete"]
+    assert load_sidecar(home / "2026" / "11" / "22" / f"{CALL_ID}.json").faults == (recovery.NOT_WRITTEN,)
 
 
 def test_calls_of_which_only_the_journal_knows_get_their_end(home):

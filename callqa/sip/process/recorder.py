@@ -55,6 +55,7 @@ log = logging.getLogger(__name__)
 
 NICE = -10  # p99 of the relay's delay on a loaded machine: 34 ms at 0, 0.2 ms at -10
 TICK_S = 1.0
+RECORDER = f"callqa {__version__}"
 FAREWELL_S = 1.0  # for the answers to our BYE and CANCEL; T1 is half of it
 STOP_GRACE_S = 5.0
 
@@ -180,7 +181,7 @@ class Recorder:
 
     def _on_finalised(self, spool: Path, recovered: bool, result: Finalised) -> None:
         if recovered and not result.error:
-            note_recovered(self._journal, spool, result, self._left_over.ended)
+            note_recovered(self._journal, spool, result, self._left_over, self._settings.recordings_dir, RECORDER)
             if not result.answered:
                 return
         if self._book.finalised(spool, recovered, result):
@@ -280,7 +281,7 @@ class Recorder:
         left = await loop.run_in_executor(None, find_left_over, spools, s.recordings_dir, s.journal_dir)
         self._left_over = left
         for entry in left.cut_off:
-            note_cut_off(self._journal, entry, s.recordings_dir, f"callqa {__version__}")
+            note_cut_off(self._journal, entry, s.recordings_dir, RECORDER)
         kept = [path.name for path in left.damaged if put_aside(path)]
         if kept:
             self._faults.tell(f"有 {len(kept)} 个暂存文件损坏，读不出是哪通电话：{'、'.join(kept)}；已改名保留")

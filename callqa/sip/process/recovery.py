@@ -33,13 +33,15 @@ _FIRST_BYTES = 1 << 16
 class LeftOver:
     """What the last run left. unfinished: spools for the finalizer; unannounced: (call_id, sidecar) without a line in
     the journal; damaged: spools that do not say whose they are; ended: calls whose end, answered or not, is in the
-    journal; cut_off: last entries of calls that have neither an end in the journal nor a spool."""
+    journal; cut_off: last entries of calls that have neither an end in the journal nor a spool; answered: CALL_ANSWERED
+    of calls without an end, whose spool may not have come so far."""
 
     unfinished: tuple[Path, ...] = ()
     unannounced: tuple[tuple[str, str], ...] = ()
     damaged: tuple[Path, ...] = ()
     ended: frozenset[str] = frozenset()
     cut_off: tuple[JournalEntry, ...] = ()
+    answered: tuple[JournalEntry, ...] = ()
 
 
 def list_spools(spool_dir: Path) -> tuple[Path, ...]:
@@ -68,13 +70,15 @@ def find_left_over(spools: Sequence[Path], recordings: Path, journal_dir: Path) 
         else:
             unfinished.append(path)
     readable = {path.stem for path in spools} - {path.stem for path in damaged}
-    cut_off = tuple(e for e in _cut_off(journal_dir) if e.call_id not in readable)
+    open_calls = _cut_off(journal_dir)
+    cut_off = tuple(e for e in open_calls if e.call_id not in readable)
+    answered = tuple(e for e in open_calls if e.call_id in readable and e.kind is JournalKind.CALL_ANSWERED)
     if not days:
         return LeftOver(damaged=tuple(damaged), cut_off=cut_off)
     announced = noted_calls(journal_dir, min(days), JournalKind.CALL_COMPLETE)
     ended = noted_calls(journal_dir, min(days), JournalKind.CALL_ENDED, *_MISSED)
     unannounced = tuple((s.call_id, sidecar_path(s).as_posix()) for s in finished if s.call_id not in announced)
-    return LeftOver(tuple(unfinished), unannounced, tuple(damaged), frozenset(ended), cut_off)
+    return LeftOver(tuple(unfinished), unannounced, tuple(damaged), frozenset(ended), cut_off, answered)
 
 
 def _cut_off(journal_dir: Path) -> list[JournalEntry]:
@@ -129,14 +133,19 @@ def note_cut_off(journal: JournalWriter, entry: JournalEntry, recordings: Path, 
     journal.append(JournalKind.CALL_COMPLETE, at_ms, entry.call_id, sidecar=relative.as_posix())
 
 
-def note_recovered(journal: JournalWriter, spool: Path, result: Finalised, ended: frozenset[str]) -> None:
+def note_recovered(
+    journal: JournalWriter, spool: Path, result: Finalised, left: LeftOver, recordings: Path, recorder: str
+) -> None:
     """Journal lines of a call that a crash had cut off, before its CALL_COMPLETE."""
     at_ms = time.time_ns() // 1_000_000
+    answered = next((e for e in left.answered if e.call_id == result.call_id), None)
     if result.answered:
-        if result.call_id not in ended:
+        if result.call_id not in left.ended:
             journal.append(JournalKind.CALL_ENDED, at_ms, result.call_id, **result.facts)
         return
-    if result.call_id not in ended:  # else the crash came between its line and the deletion of its spool
+    if answered is not None:  # cut off just then: the journal is written at once, the spool a moment later
+        note_cut_off(journal, answered, recordings, recorder)
+    elif result.call_id not in left.ended:  # else the crash came between its line and the deletion of its spool
         facts = {**result.facts, "reason": RESTARTED, "sip_status": 503}
         journal.append(JournalKind.CALL_UNANSWERED, at_ms, result.call_id, **facts)
     _delete(spool)
