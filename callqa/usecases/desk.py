@@ -15,12 +15,14 @@ from sqlmodel import Session, col, select
 
 from callqa.desk import Desk, DeskRouting, DeskSeat, DeskTrunk, DialRule, load_desk, save_desk
 from callqa.errors import ConfigError, SpoolError, StateError
+from callqa.refusals import invalid_reason
 from callqa.store import audit
 from callqa.store.db import Database
 from callqa.store.tables import DeskSetting, Seat, SeatLogin
 
 DEFAULT_REALM = "callqa"
 _NUMBER = "snapshot_number"
+_HOST = r"[0-9A-Za-z]([0-9A-Za-z.:-]{0,251}[0-9A-Za-z])?"  # a name or an address: it goes into SIP as it is
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -76,8 +78,12 @@ def set_trunks(
     for trunk in checked:
         if not trunk.name.strip() or names.count(trunk.name) > 1:
             raise ConfigError(f"中继名称“{trunk.name}”为空或重复；每条中继要有自己的名称")
+        if not trunk.addresses and not trunk.host:
+            raise ConfigError(f"中继“{trunk.name}”既没有允许打入的地址，也没有外呼主机；至少填一项")
         for address in trunk.addresses:
             _check_address(trunk.name, address)
+        if trunk.host and not re.fullmatch(_HOST, trunk.host):
+            raise ConfigError(f"中继“{trunk.name}”的外呼主机“{trunk.host}”不合法；应为 IP 地址或主机名，如 10.1.2.3")
         if not 1 <= trunk.port <= 65535:
             raise ConfigError(f"中继“{trunk.name}”的端口 {trunk.port} 不在 1 至 65535 之间")
     with db.write() as session:
@@ -98,7 +104,10 @@ def set_dial_plan(
         try:
             re.compile(rule.pattern)
         except re.error as e:
-            raise ConfigError(f"拨号规则“{rule.pattern}”不是合法的正则表达式：{e}") from e
+            place = f"（第 {e.pos + 1} 个字符附近）" if e.pos is not None else ""
+            raise ConfigError(
+                f"拨号规则“{rule.pattern}”不是合法的正则表达式{place}；手机号码可写 1[3-9]\\d{{9}}"
+            ) from e
     with db.write() as session:
         trunks = {t.name: t for t in (DeskTrunk.model_validate(t) for t in _setting(session, "trunks", []))}
         for rule in checked:
@@ -113,6 +122,8 @@ def set_dial_plan(
 def set_routing(db: Database, routing: DeskRouting | Mapping[str, Any], *, actor: str, now_ms: int) -> DeskRouting:
     """Replace the routing of inbound calls."""
     checked = _checked(DeskRouting, routing, "来电路由")
+    if not re.fullmatch(r"\+?[0-9*#]{0,24}", checked.hotline_number):
+        raise ConfigError(f"热线号码“{checked.hotline_number}”不合法；只能有数字，如 02712345678")
     with db.write() as session:
         _change(session, "routing", checked.model_dump(mode="json"), actor, now_ms)
     return checked
@@ -122,7 +133,9 @@ def _checked(model: type[M], given: M | Mapping[str, Any], what: str) -> M:
     try:
         return model.model_validate(given.model_dump() if isinstance(given, BaseModel) else dict(given))
     except ValidationError as e:
-        problems = "；".join(f"{'.'.join(map(str, p['loc']))}：{p['msg']}（收到 {p['input']!r}）" for p in e.errors())
+        problems = "；".join(
+            f"{'.'.join(map(str, p['loc']))} {invalid_reason(dict(p))}（收到 {p['input']!r}）" for p in e.errors()
+        )
         raise ConfigError(f"{what}填写有误：{problems}") from e
 
 

@@ -18,6 +18,7 @@ from sqlmodel import Session, select
 
 from callqa.errors import SpoolError
 from callqa.journal import JournalEntry, JournalKind, decode_line
+from callqa.refusals import os_reason
 from callqa.sidecar import Sidecar, load_sidecar
 from callqa.store import audit
 from callqa.store.db import Database
@@ -118,7 +119,7 @@ def give_up_overdue(db: Database, *, now_ms: int) -> tuple[str, ...]:
 def verify_master(recordings: Path, sidecar: Sidecar) -> tuple[str, str]:
     """(recording status ok | missing | corrupt, Chinese fault or "") of a sidecar's master file."""
     if sidecar.recording is None:
-        return "missing", "通话已接通，但没有收到任何媒体"
+        return "missing", "" if sidecar.faults else "通话已接通，但没有收到任何媒体"  # the recorder said why
     path = (recordings / sidecar.recording.path).resolve()
     if not path.is_relative_to(recordings.resolve()):
         return "corrupt", f"录音路径 {sidecar.recording.path} 不在录音文件夹内"
@@ -126,7 +127,7 @@ def verify_master(recordings: Path, sidecar: Sidecar) -> tuple[str, str]:
         with open(path, "rb") as f:
             found = hashlib.file_digest(f, "sha256").hexdigest()
     except OSError as e:
-        return "missing", f"录音文件 {sidecar.recording.path} 打不开：{e.strerror}"
+        return "missing", f"录音文件 {sidecar.recording.path} 打不开：{os_reason(e)}"
     if found != sidecar.recording.sha256:
         return "corrupt", f"录音文件 {sidecar.recording.path} 与校验和不符"
     return "ok", ""

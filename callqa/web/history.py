@@ -42,12 +42,15 @@ ACTION_LABELS = {
     "session.sign_out": "退出",
     "rubric.load": "装载评分标准",
     "rubric.refuse": "评分标准有误，未装载",
-    "ingest.fault": "入库异常",
+    "ingest.fault": "故障",
     "spool.free": "清理已归档的原始媒体",
     "report.publish": "生成月度质检报告",
     "report.text": "填写月度报告文字",
     "report.export": "下载月度报告",
 }
+
+
+SAYS_WHY = frozenset({"ingest.fault"})  # actions whose entry carries a sentence for people
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,5 +66,8 @@ class HistoryLine:
 
 def say_history(entry: AuditEntry) -> HistoryLine:
     """An audit entry in words; an action without a label shows its code."""
+    action = ACTION_LABELS.get(entry.action, entry.action)
+    if entry.action in SAYS_WHY and entry.detail.get("message"):
+        action = f"{action}：{entry.detail['message']}"
     actor = "系统" if entry.actor == "system" else entry.actor
-    return HistoryLine(entry.sequence, entry.at_ms, actor, ACTION_LABELS.get(entry.action, entry.action), entry.subject)
+    return HistoryLine(entry.sequence, entry.at_ms, actor, action, entry.subject)

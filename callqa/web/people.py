@@ -1,5 +1,6 @@
 """人员与席位: seats and sign-ins, agents, roster; lines (trunks, dial plan, routing); accounts."""
 
+import re
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -155,11 +156,12 @@ def trunk_save(
 ) -> Response:
     """Add, replace or remove one trunk."""
     name = name.strip()
-    trunks = [t for t in _stored(db, "trunks") if t["name"] != name]
+    stored = _stored(db, "trunks")
+    trunks = [t for t in stored if t["name"] != name]
     if not remove:
-        trunks.append(
-            {"name": name, "addresses": addresses.replace(",", " ").split(), "host": host.strip(), "port": port}
-        )
+        kept = next((t for t in stored if t["name"] == name), {})  # what this form does not show stays
+        allowed = re.split(r"[\s,;，、；]+", addresses.strip()) if addresses.strip() else []
+        trunks.append({**kept, "name": name, "addresses": allowed, "host": host.strip(), "port": port})
     return _apply(
         lambda: desk.set_trunks(db, trunks, actor=person.username, now_ms=now_ms), db, settings, now_ms, f"中继“{name}”"
     )
@@ -195,7 +197,10 @@ def routing_save(
     hotline_number: Annotated[str, Form(max_length=32)] = "",
 ) -> Response:
     """How inbound calls are handled."""
+    with db.read() as session:
+        stored = queries.desk_setting(session, "routing")
     routing = {
+        **(stored if isinstance(stored, dict) else {}),
         "inbound_mode": inbound_mode,
         "ring_timeout_s": ring_timeout_s,
         "hotline_number": hotline_number.strip(),

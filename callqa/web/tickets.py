@@ -94,7 +94,7 @@ def import_file(
     return redirect(
         f"/tickets/imports/{result.import_id}",
         f"新增 {result.rows_new} 张，更新 {result.rows_changed} 张，不变 {result.rows_same} 张"
-        + (f"；{len(result.errors)} 行有误，未导入" if result.errors else ""),
+        + (f"；{len({e.row for e in result.errors})} 行有误，未导入" if result.errors else ""),
         kind,
     )
 

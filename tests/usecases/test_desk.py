@@ -64,12 +64,19 @@ def test_a_sign_in_publishes_when_told_where(db, path):
         (TRUNK | {"addresses": ["pbx.local"]}, "不是 IP 地址"),
         (TRUNK | {"name": " "}, "为空或重复"),
         (TRUNK | {"port": 70000}, "端口 70000"),
-        (TRUNK | {"adress": []}, "中继填写有误"),
+        (TRUNK | {"adress": []}, "中继填写有误：adress 没有这一项"),
+        (TRUNK | {"host": "no such host!"}, "外呼主机“no such host!”不合法"),
+        (TRUNK | {"addresses": [], "host": ""}, "至少填一项"),
     ],
 )
 def test_a_wrong_trunk_is_refused(db, trunk, part):
     with pytest.raises(ConfigError, match=part):
         set_trunks(db, [trunk], actor="管理员", now_ms=T0)
+
+
+def test_a_hotline_number_that_is_none_is_refused(db):
+    with pytest.raises(ConfigError, match="只能有数字"):
+        set_routing(db, {"hotline_number": "<sip:x>"}, actor="管理员", now_ms=T0)
 
 
 def test_the_dial_plan_needs_trunks_that_exist_and_can_send(db):

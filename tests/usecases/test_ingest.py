@@ -166,6 +166,7 @@ def test_missing_master_and_call_without_media(db: Database, recorder: Recorder)
     assert _call(db, "C1").recording_status == "missing"
     assert _call(db, "C2").recording_status == "missing"
     assert "没有收到任何媒体" in _call(db, "C2").faults[-1]
+    assert len(_call(db, "C2").faults) == 1
 
 
 def test_bad_sidecar_is_a_fault_and_the_others_go_on(db: Database, recorder: Recorder) -> None:

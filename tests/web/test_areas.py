@@ -146,7 +146,7 @@ def test_agents_are_registered_and_switched_off(browser, month, database):
 
 def test_trunks_dial_plan_and_routing(browser, accounts, settings):
     client = browser("admin")
-    client.post("/people/lines/trunks", data={"name": "电信", "addresses": "10.0.8.2, 10.0.8.3", "host": "10.0.8.2"})
+    client.post("/people/lines/trunks", data={"name": "电信", "addresses": "10.0.8.2，10.0.8.3", "host": "10.0.8.2"})
     client.post("/people/lines/rules", data={"pattern": r"1\d{10}", "trunk": "电信"})
     client.post(
         "/people/lines/routing", data={"inbound_mode": "bridge", "ring_timeout_s": "30", "hotline_number": "96510"}

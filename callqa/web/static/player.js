@@ -19,7 +19,8 @@ class CallPlayer {
     this.root = root;
     this.audio = root.querySelector("audio");
     this.durationMs = Number(root.dataset.durationMs) || 0;
-    this.marks = JSON.parse(root.dataset.marks || "[]").sort((a, b) => a.start_ms - b.start_ms);
+    const spot = (m) => !this.durationMs || m.end_ms - m.start_ms < 0.9 * this.durationMs; // evidence of a whole call is no place in it
+    this.marks = JSON.parse(root.dataset.marks || "[]").filter(spot).sort((a, b) => a.start_ms - b.start_ms);
     this.gaps = JSON.parse(root.dataset.gaps || "[]");
     this.loop = null; // {a, b}
     this.stopAt = null;
