@@ -84,6 +84,9 @@
     const take = event.target.closest("[data-take]");
     if (take) { take.closest(".ev-option").querySelector(".ev-at").value = clock(playhead()); touch(); }
     if (event.target.closest("[data-to-missing]")) toMissing();
+    // After a click on evidence the keys are the player's again, Space included.
+    const chip = event.target.closest("[data-play-from]");
+    if (chip && event.detail > 0) chip.closest("[data-item]").focus({ preventScroll: true });
   });
   function growComments() {
     const rows = [...form.querySelectorAll(".ev-comment")];

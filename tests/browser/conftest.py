@@ -1,0 +1,90 @@
+"""A served application over a temporary month, and tabs of Debian's Chromium signed in by role."""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+import uvicorn
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from callqa.config import Settings
+from callqa.store.db import Database
+from callqa.store.tables import Call
+from callqa.web.app import create_app
+from tests.builders import add_month, add_suggestions, add_transcript
+from tests.conftest import need_tool
+from tests.drawn_month import SCORECARDS, draw_month
+from tests.web import conftest as web
+
+# The same installation as the other web tests, without their in-process client.
+clock, settings, database, accounts = web.clock, web.settings, web.database, web.accounts
+
+FIRST, SECOND = "20261107T011200000Z-A2", "20261105T232210000Z-A1"  # of 801 and 805: the queue's order
+FLAGS = ("--no-sandbox", "--disable-gpu", "--autoplay-policy=no-user-gesture-required")
+
+
+@pytest.fixture
+def sampled(database: Database, settings: Settings, accounts: dict[str, int]) -> Database:
+    """Two calls recorded, transcribed, pre-scored and drawn."""
+    with database.write() as session:
+        add_month(session, settings.recordings_dir, web.NOW_MS)
+        first = session.get(Call, FIRST)
+        assert first is not None
+        add_suggestions(session, first, add_transcript(session, first))
+    draw_month(database, now_ms=web.NOW_MS, plan=(SCORECARDS / "sampling.yaml").read_text(encoding="utf-8"))
+    return database
+
+
+@pytest.fixture
+def address(settings: Settings, sampled: Database, clock: web.Clock) -> Iterator[str]:
+    """The application on a free port of the loopback."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        config = uvicorn.Config(create_app(settings, sampled, clock=clock), log_level="error", access_log=False)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        server.should_exit = True
+        thread.join(10)
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """One browser a module (starting takes a second); every tab has a context of its own."""
+    path = need_tool("chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def sign_in(chromium: Browser, address: str) -> Iterator[Callable[[str], Page]]:
+    """`sign_in("shift_leader")`: a tab of that person's own browser; `page.trouble` lists what its console complained of."""
+
+    contexts = []
+
+    def open_tab(role: str) -> Page:
+        context = chromium.new_context(
+            base_url=address, viewport={"width": 1440, "height": 900}, locale="zh-CN", timezone_id="Asia/Shanghai"
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(15_000)
+        trouble: list[str] = []
+        page.trouble = trouble  # type: ignore[attr-defined]  # read by the tests
+        page.on("console", lambda m: trouble.append(m.text) if m.type in ("error", "warning") else None)
+        page.on("pageerror", lambda e: trouble.append(str(e)))
+        page.goto("/login")
+        page.fill("#username", role)
+        page.fill("#password", web.PASSWORD)
+        page.click("button[type=submit]")
+        page.wait_for_selector(".cq-me")
+        return page
+
+    yield open_tab
+    for context in contexts:
+        context.close()

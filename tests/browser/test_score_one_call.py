@@ -1,0 +1,183 @@
+"""One call scored by the leader in a real browser, by mouse and by keys, under the strict content policy."""
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+from sqlmodel import select
+
+from callqa.store.db import Database
+from callqa.store.tables import Deduction, Evaluation, SuggestionDecision
+from tests.browser.conftest import FIRST, SECOND
+
+pytestmark = pytest.mark.slow
+
+POSITION = "document.querySelector('[data-player]').callPlayer.positionMs"
+NOTE = '[name="note:S3.2:a"]'
+
+SignIn = Callable[[str], Page]
+
+
+def open_first(page: Page) -> None:
+    """From the queue to the first call, ready to play."""
+    page.goto("/evaluate")
+    page.click("text=评下一通")
+    page.wait_for_selector(".cq-wave >> css=canvas")
+    expect(page.locator("h1")).to_contain_text("第 1/2 通")
+
+
+def suggestion(page: Page, item: str):
+    return page.locator(f'[data-item="{item}"] [data-suggestion]')
+
+
+def test_the_leader_scores_a_call_and_goes_on_to_the_next(sign_in: SignIn, sampled: Database) -> None:
+    page = sign_in("shift_leader")
+    open_first(page)
+    assert page.locator(".cq-wave canvas").count() >= 2
+    expect(page.locator("[data-transcript]")).to_contain_text("工号八零五")
+    expect(page.locator("#ev-totals")).to_contain_text("提交前还差 2 处")
+    assert page.evaluate("document.documentElement.scrollHeight <= innerHeight"), "the page fits its window"
+
+    # evidence plays from two seconds before it
+    suggestion(page, "S1.4").locator("[data-play-from]").click()
+    page.wait_for_function(f"() => {POSITION} >= 44600 && {POSITION} < 47000")
+    page.keyboard.press("Space")
+    page.wait_for_function("() => document.querySelector('audio').paused")
+
+    # accept one, reject the other: the keys act on the item one is at
+    page.keyboard.press("a")
+    expect(page.locator('[name="d:S1.4:b"]')).to_be_checked()
+    expect(page.locator('[name="at:S1.4:b"]')).to_have_value("0:46")
+    expect(page.locator('[name="note:S1.4:b"]')).to_have_value("结束时没有致谢或道别语")
+    suggestion(page, "S2.3").locator("text=驳回").click()
+    expect(page.locator("#ev-points-S1\\.4")).to_have_text("3.0")
+
+    # five points at the playhead, with a note
+    page.evaluate("document.querySelector('[data-player]').callPlayer.seek(21000)")
+    page.click('[data-item="S3.2"] .ev-pill >> nth=0')
+    expect(page.locator('[name="at:S3.2:a"]')).to_have_value("0:21")
+    page.fill(NOTE, "没有复述地址和电话")
+    expect(page.locator("#ev-points-S3\\.2")).to_have_text("0.0")
+    expect(page.locator("#ev-totals")).not_to_contain_text("还差")
+    expect(page.locator("#ev-saved")).to_contain_text("暂存于")
+    shown = page.locator("#ev-totals b").first.inner_text()
+
+    page.locator(NOTE).press("Control+Enter")
+    page.wait_for_selector("text=第 2/2 通")
+    expect(page.locator(".cq-flash")).to_contain_text(f"的评分已提交：质量分 {shown}")
+    page.goto("/evaluate")
+    expect(page.locator(f'tr[data-href="/evaluate/call/{FIRST}"]')).to_contain_text(shown)
+    assert page.trouble == []  # type: ignore[attr-defined]
+
+    with sampled.read() as session:
+        evaluation = session.exec(select(Evaluation).where(Evaluation.call_id == FIRST)).one()
+        deductions = {(d.item_id, d.option_code): d for d in session.exec(select(Deduction))}
+        decisions = sorted((d.suggestion_id, d.decision) for d in session.exec(select(SuggestionDecision)))
+    assert evaluation.status == "submitted" and f"{evaluation.quality_score:.1f}" == shown
+    assert evaluation.elapsed_ms > 0
+    assert set(deductions) == {("S1.4", "b"), ("S3.2", "a")}
+    assert (deductions["S3.2", "a"].at_ms, deductions["S3.2", "a"].note) == (21_000, "没有复述地址和电话")
+    assert [decision for _, decision in decisions] == ["accepted", "rejected"]
+
+
+def test_the_whole_form_by_keys(sign_in: SignIn) -> None:
+    page = sign_in("shift_leader")
+    open_first(page)
+    active = page.locator(".ev-item.on")
+    page.keyboard.press("ArrowDown")
+    expect(active).to_have_attribute("data-item", "S1.1")
+    page.keyboard.press("2")
+    expect(page.locator('[name="d:S1.1:b"]')).to_be_checked()
+    expect(page.locator("#ev-points-S1\\.1")).to_have_text("4.0")
+    page.keyboard.press("0")
+    expect(page.locator('[name="d:S1.1:b"]')).not_to_be_checked()
+    page.keyboard.press("1")
+    page.keyboard.press("n")
+    expect(page.locator("#ev-points-S1\\.1")).to_have_text("不适用")
+    expect(page.locator('[name="d:S1.1:a"]')).not_to_be_checked()
+    page.keyboard.press("n")
+    expect(page.locator("#ev-points-S1\\.1")).to_have_text("5.0")
+
+    page.evaluate("document.querySelector('[data-player]').callPlayer.seek(12000)")
+    page.keyboard.press("c")
+    page.keyboard.type("这句说得好 a x n 1")  # typed, not obeyed
+    expect(page.locator('[name="c_at"]').first).to_have_value("0:12")
+    expect(page.locator('[name="c_text"]').first).to_have_value("这句说得好 a x n 1")
+    assert page.locator("[data-suggestion] input:checked").count() == 0
+    page.keyboard.press("Escape")
+    # while an input method composes, keys are its own
+    page.evaluate(
+        "document.body.dispatchEvent(new KeyboardEvent('keydown', {key: 'a', bubbles: true, isComposing: true}))"
+    )
+    assert page.locator("[data-suggestion] input:checked").count() == 0
+    page.keyboard.press("f")
+    expect(active).to_have_attribute("data-item", "F1")
+    page.keyboard.press("?")
+    expect(page.locator("#ev-help")).to_be_visible()
+    page.keyboard.press("?")
+    expect(page.locator("#ev-help")).not_to_be_visible()
+    page.keyboard.press("x")  # nothing to decide here: the first open suggestion of the form
+    expect(suggestion(page, "S2.3").locator('input[value="rejected"]')).to_be_checked()
+    expect(page.locator("#ev-saved")).to_contain_text("暂存于")
+    assert page.trouble == []  # type: ignore[attr-defined]
+
+
+def test_what_is_missing_is_said_beside_its_item_and_nothing_typed_is_lost(sign_in: SignIn) -> None:
+    page = sign_in("shift_leader")
+    open_first(page)
+    page.click('[data-item="S3.2"] .ev-pill >> nth=0')
+    page.fill('[name="summary"]', "写到一半")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector(".ev-tried")
+    expect(page.locator("#ev-missing-S3\\.2")).to_contain_text("须写说明")
+    expect(page.locator("#ev-missing-S2\\.3")).to_contain_text("1 条机器建议")
+    expect(page.locator('[name="summary"]')).to_have_value("写到一半")
+    expect(page.locator(".ev-item.on")).to_have_attribute("data-item", "S2.3")  # the first that lacks something
+    page.fill(NOTE, "没有复述")
+    expect(page.locator("#ev-missing-S3\\.2")).to_be_empty()
+    for item in ("S2.3", "S1.4"):
+        suggestion(page, item).locator("text=驳回").click()
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector("text=第 2/2 通")
+
+
+def test_the_later_of_two_tabs_is_told(sign_in: SignIn, sampled: Database) -> None:
+    page = sign_in("shift_leader")
+    open_first(page)
+    other = page.context.new_page()
+    other.goto(page.url)
+    other.fill('[name="summary"]', "另一页写的")
+    expect(other.locator("#ev-saved")).to_contain_text("暂存于")
+    page.fill('[name="summary"]', "这一页写的")
+    expect(page.locator("#ev-conflict")).to_be_visible()
+    expect(page.locator("#ev-saved")).to_contain_text("已在别处保存过")
+    with sampled.read() as session:
+        assert session.exec(select(Evaluation.summary)).one() == "另一页写的"
+    page.click("text=改用本页的")
+    expect(page.locator(".cq-flash")).to_contain_text("草稿已保存")
+    with sampled.read() as session:
+        assert session.exec(select(Evaluation.summary)).one() == "这一页写的"
+
+
+def test_an_agent_cannot_open_anothers_call_or_any_score(sign_in: SignIn) -> None:
+    page = sign_in("agent")
+    own = page.goto(f"/calls/{FIRST}")
+    assert own is not None and own.status == 200
+    for path in (f"/calls/{SECOND}", f"/calls/{SECOND}/audio", f"/evaluate/call/{FIRST}", "/evaluate", "/reports"):
+        answer = page.goto(path)
+        assert answer is not None and answer.status == 403, path
+    page.goto(f"/calls/{SECOND}")
+    expect(page.locator("h1")).to_have_text("没有权限")
+    expect(page.locator("main")).to_contain_text("坐席只能查看自己的通话")
+
+
+def test_nothing_runs_out_of_the_window(sign_in: SignIn) -> None:
+    page = sign_in("shift_leader")
+    page.set_viewport_size({"width": 1024, "height": 768})
+    wide = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+    open_first(page)
+    assert page.evaluate(wide) and page.evaluate("document.documentElement.scrollHeight <= innerHeight")
+    for path in ("/evaluate", "/sampling/2026-11", "/reports/2026-11"):
+        page.goto(path)
+        assert page.evaluate(wide), path
+    assert page.trouble == []  # type: ignore[attr-defined]
