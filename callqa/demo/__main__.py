@@ -8,6 +8,7 @@ the web forms, the report is exported, and the last line is one JSON object; sta
 
 import json
 import logging
+import signal
 import sys
 import time
 from pathlib import Path
@@ -28,7 +29,10 @@ def main() -> int:
         "--home", metavar="文件夹", type=Path, default=ROOT / "var" / "demo", help="演示数据放哪里（每次重建）"
     )
     args = parser.parse_args()
-    started = time.monotonic()
+    started, interrupted = time.monotonic(), False
+    for number in (signal.SIGTERM, signal.SIGHUP):  # whoever ends us, phones and services end with us
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
     show = Show(args.home, models=ROOT / "var" / "models" / "whisper-base")
     try:
         show.play()
@@ -40,11 +44,15 @@ def main() -> int:
     except CallqaError as e:
         print(f"\n演示没有走完，停在“{show.stage}”：{e}", file=sys.stderr, flush=True)  # noqa: T201
     except KeyboardInterrupt:
-        return 130
+        interrupted = True
+        print("\n正在停止演示……", flush=True)  # noqa: T201
     except Exception:  # top of the verb: the last line is owed whatever went wrong
         logging.getLogger("callqa.demo").exception("the demo broke at stage %s", show.stage)
     finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C would leave services behind
         show.stop()
+    if interrupted:
+        return 0 if show.finished and not args.exit else 130
     result = show.result()
     if args.exit:
         result["elapsed_s"] = round(time.monotonic() - started, 1)
@@ -52,6 +60,10 @@ def main() -> int:
     if show.refused_settings:
         return CONFIG_ERROR_STATUS
     return 0 if show.finished and show.everything_true(evaluated=args.exit) else 1
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

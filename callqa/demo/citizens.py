@@ -66,7 +66,7 @@ class Citizens:
         self.tell(f"    {demo.number} {'被回访' if demo.outbound else '来电'}，已接通")
         over: list[asyncio.Future[Any]] = [call.played, call.ended]
         await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
-        if not call.played.done():
+        if not (call.played.done() and call.played.result()):
             raise CallqaError(f"{demo.number} 的电话没有讲完就断了（{call.ended.result()}）")
         await asyncio.sleep(LINGER_S)
         call.hang_up()

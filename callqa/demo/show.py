@@ -1,6 +1,7 @@
 """The demo's course of events: set up an installation, run it, place the calls, follow them to the report."""
 
 import asyncio
+import fcntl
 import json
 import secrets
 import shutil
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from sqlmodel import col, func, select
 
@@ -37,6 +38,7 @@ SERVICE_START_LIMIT_S = 60
 CALL_LIMIT_S = 180
 WORK_LIMIT_S = 420
 MARKER = ".callqa-demo"
+MEDIA_BLOCKS = tuple(range(20000, 32000, 2000))  # the first port is the claim, then 1000 for calls, 800 for phones
 
 
 def tell(text: str) -> None:
@@ -79,6 +81,8 @@ class Show:
     supervisor: app.Supervisor | None = None
     db: Database | None = None
     counts: dict[str, Any] = field(default_factory=dict)
+    media_block: int = 0
+    _held: list[TextIO | socket.socket] = field(default_factory=list)
 
     # ------------------------------------------------------------------ the acts
     def play(self) -> None:
@@ -137,6 +141,8 @@ class Show:
             self.supervisor.stop()
         if self.db is not None:
             self.db.dispose()
+        for held in self._held:
+            held.close()
 
     # ------------------------------------------------------------------ scenes
     def _enter(self, stage: str) -> None:
@@ -145,6 +151,7 @@ class Show:
 
     def _prepare(self) -> None:
         self._enter("准备演示环境")
+        self._take_stage()
         if self.home.exists():
             if not (self.home / MARKER).exists():
                 raise CallqaError(f"{self.home} 不是演示文件夹，不会清空它；请用 --home 另指一个")
@@ -158,7 +165,8 @@ class Show:
         config.write_text(
             "demo = true\n"
             "[sip]\nlisten_host = '127.0.0.1'\n"
-            f"listen_port = {self.sip_port}\nrtp_port_min = 20000\nrtp_port_max = 20999\n"
+            f"listen_port = {self.sip_port}\nrtp_port_min = {self.media_block + 2}\n"
+            f"rtp_port_max = {self.media_block + 999}\n"
             f"[web]\nlisten_port = {web_port}\n"
             f"[speech]\nmodel_dir = '{self.models.resolve()}'\nparallel_calls = 2\n",
             encoding="utf-8",
@@ -167,6 +175,26 @@ class Show:
         self.settings: Settings = load_settings(config)
         self._web_address = f"http://127.0.0.1:{web_port}"
         app.prepare_model(self.settings, lambda text: tell(f"    {text}"))
+
+    def _take_stage(self) -> None:
+        """Hold the home for this performance alone, and a block of media ports that no other demo uses."""
+        self.home.parent.mkdir(parents=True, exist_ok=True)
+        lock = (self.home.parent / f".{self.home.name}.lock").open("w")
+        self._held.append(lock)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as e:
+            raise CallqaError(f"另一个演示正在用 {self.home}；请先用 Ctrl-C 停掉它，或用 --home 另指一个文件夹") from e
+        for block in MEDIA_BLOCKS:
+            claim = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            self._held.append(claim)
+            try:
+                claim.bind(("127.0.0.1", block))
+            except OSError:
+                continue
+            self.media_block = block
+            return
+        raise CallqaError(f"本机已有 {len(MEDIA_BLOCKS)} 个演示在运行；请先停掉一个")
 
     def _open_office(self) -> None:
         self._enter("建库，登记座席、排班和工单")
@@ -242,8 +270,8 @@ class Show:
                 "server": "127.0.0.1",
                 "port": self.sip_port,
                 "sip_port": free_port(socket.SOCK_DGRAM, "127.0.0.1", 5071 + k),
-                "rtp_low": 22000 + 200 * k,
-                "rtp_high": 22198 + 200 * k,
+                "rtp_low": self.media_block + 1000 + 200 * k,
+                "rtp_high": self.media_block + 1198 + 200 * k,
                 "answers": {call.number: f"{call.code}.agent.ul"} if call else {},
             }
             self.phones.append(
@@ -270,7 +298,10 @@ class Show:
             caller.stdin.write(json.dumps({"call": out.number, "play": f"{out.code}.agent.ul"}) + "\n")
             caller.stdin.flush()
 
-        asyncio.run(asyncio.wait_for(citizens.live(self.calls, dial_out), CALL_LIMIT_S))
+        try:
+            asyncio.run(asyncio.wait_for(citizens.live(self.calls, dial_out), CALL_LIMIT_S))
+        except TimeoutError as e:
+            raise CallqaError(f"{CALL_LIMIT_S} 秒内四通电话没有打完；话机的记录在 {self.home}/phone-*.log") from e
         self.counts["calls"] = citizens.connected
         until("录音落盘", 30, lambda: self._count_calls(recorded=True) >= len(self.calls))
 
