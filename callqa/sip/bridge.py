@@ -42,6 +42,7 @@ class BridgeCall(Call):
         inbound = facts.direction is Direction.INBOUND
         self.caller = Leg.incoming(core, self, Channel.CITIZEN if inbound else Channel.AGENT, invite, source, 0)
         self.caller.dialog.behind_nat = not inbound
+        self.caller.recode = self._recode
         self.callee: Leg | None = None
         self.ringing: dict[Leg, Target] = {}
         self._far = Channel.AGENT if inbound else Channel.CITIZEN
@@ -191,6 +192,7 @@ class BridgeCall(Call):
             self._one_less(488, now)
             return
         self.callee = leg
+        leg.recode = self._recode
         self._cancel_ringing(now)
         leg.session, leg.codecs, self.caller.codecs = session, agreed, agreed
         self.seat_extension = target.seat_extension or self.seat_extension
@@ -267,6 +269,22 @@ class BridgeCall(Call):
         """Hold, refresh or a new address on one leg."""
         if leg is self.caller or leg is self.callee:
             self.change_media(leg, now)
+
+    def _recode(self, leg: Leg, wanted: Codecs, done: Callable[[Codecs, float], None], now: float) -> None:
+        """One side changes its codec: the other must go along, since packets pass unchanged."""
+        other = self.callee if leg is self.caller else self.caller
+        if other is None:
+            done((), now)
+            return
+
+        def answered(session: Session | None, at: float) -> None:
+            agreed = agreed_codecs(wanted, session) if session else ()
+            if agreed:
+                other.session, other.codecs = session, agreed
+                self.change_media(other, at)
+            done(agreed, at)
+
+        other.reoffers.offer(wanted, answered, now)
 
     def leg_ended(self, leg: Leg, now: float) -> None:
         """BYE from one side ends the other."""

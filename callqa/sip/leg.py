@@ -3,9 +3,10 @@
 Rules: our 200 is sent again until its ACK comes (RFC 3261 §13.3.1.4); no BYE before that ACK; a late or second 200 to
 our INVITE is acknowledged and ended. A re-INVITE or UPDATE is answered here and never passed to the other leg: hold, refresh
 and a moved address concern only the leg they come on, since both legs' media meet at us. An offer without the agreed
-codec gets 488 and changes nothing. The leg knows nothing of the call around it but its owner.
+codec goes to the other leg first (`recode`), else gets 488 and changes nothing. The leg knows nothing of the call around it but its owner.
 """
 
+import zlib
 from collections.abc import Callable
 from enum import Enum
 from typing import Protocol
@@ -16,11 +17,17 @@ from callqa.sip.dialog import Dialog, dialog_of_client, dialog_of_server, establ
 from callqa.sip.events import Address
 from callqa.sip.headers import Headers, one_line
 from callqa.sip.message import Request, Response, reply, serialise
-from callqa.sip.sdp import EVENTS, Codecs, MediaDirection, Session, build_sdp, parse_sdp
+from callqa.sip.provisional import ReliableReceiver, ReliableSender
+from callqa.sip.reoffer import Reoffers
+from callqa.sip.sdp import EVENTS, Codecs, MediaDirection, Session, build_sdp, common_codecs, parse_sdp
+from callqa.sip.session_timer import Fields, agree_as_client, agree_as_server, asking_longer
 from callqa.sip.timers import Alarm
 from callqa.sip.transaction import Transaction
 from callqa.sip.transaction_table import GIVE_UP_S, T1_S, T2_S
 from callqa.units import Channel
+
+SUPPORTED = "100rel, timer"
+Recode = Callable[["Leg", Codecs, Callable[[Codecs, float], None], float], None]
 
 
 class LegState(Enum):
@@ -73,6 +80,7 @@ class Leg:
         self.listen_only = False  # we take media and send none
         self._incoming = False
         self._first: Request | None = None  # our INVITE as first sent, without Via and body
+        self._asked_longer = False  # after a 422
         self._established = False  # our INVITE got a 2xx
         self._bye_wanted = False
         self._offer_in_ack = False
@@ -81,6 +89,13 @@ class Leg:
         self._sdp_id = int.from_bytes(core.tokens().encode()[:6], "big")
         self._sdp_version = 0
         self._sdp_before: bytes = b""
+        self.recode: Recode | None = None  # asks the other leg for other codecs
+        self._finishing: ReliableSender | None = None  # its PRACK is what our 200 waits for
+        self._recoding: Transaction | None = None
+        self._now = 0.0  # when the last request came
+        self._reliable: ReliableSender | None = None
+        self._provisional = ReliableReceiver()
+        self.reoffers = Reoffers(self, self._lost)
         core.legs[dialog.key] = self
 
     # -- the peer calls us ------------------------------------------------------------------------------------------
@@ -93,7 +108,27 @@ class Leg:
         dialog = dialog_of_server(invite.request, core.tokens(), f"<{core.uri(source)}>", source)
         leg = cls(core, owner, channel, dialog, local_port)
         leg.invite, leg._incoming = invite, True
+        leg.reoffers.note_allow(invite.request.headers)
+        # With a late offer the first reliable response would have to carry ours: then only 100 and 200 are sent.
+        if any(o.lower() == "100rel" for o in invite.request.headers.tokens("Require")):
+            first = 1 + zlib.crc32(core.tokens().encode()) % 1_000_000
+            leg._reliable = ReliableSender(core.timers, first, leg._send_reliable, leg._never_acknowledged)
         return leg
+
+    @property
+    def talks(self) -> bool:
+        """Whether the dialog is confirmed and not over."""
+        return self.state is LegState.CONFIRMED
+
+    @property
+    def called_us(self) -> bool:
+        """Whether the INVITE was the peer's."""
+        return self._incoming
+
+    @property
+    def last_sdp(self) -> bytes:
+        """Our SDP as it was last sent."""
+        return self._sdp_before
 
     def ring(self, status: int, body: bytes, now: float) -> None:
         """Send 100, 180, or 183 with a body."""
@@ -101,6 +136,9 @@ class Leg:
             return
         if status == 100:
             self.core.transactions.reply(self.invite, 100, now)  # without our tag: it makes no dialog
+        elif self._reliable is not None:
+            if self.invite.request.body:
+                self._reliable.ring(status, body, now)
         else:
             self._respond(self.invite, status, now, body)
 
@@ -108,9 +146,42 @@ class Leg:
         """Send the 200 and keep sending it until the ACK comes. body: our answer, or our offer where theirs lacked one."""
         if self.invite is None or self.state is not LegState.EARLY:
             return
+        if self._reliable is not None:
+            sender, self._reliable = self._reliable, None
+            self._finishing = sender
+            sender.when_free(lambda at: self.accept(body, at), now)
+            return
         self.state = LegState.ANSWERED
         self._offer_in_ack = not self.invite.request.body
         self._send_ok(self.invite, body, now)
+
+    def _send_reliable(self, number: int, status: int, body: bytes, now: float) -> None:
+        assert self.invite is not None
+        fields: Fields = (
+            ("Contact", self.dialog.contact), ("Allow", one_line(ALLOW)), ("Require", "100rel"), ("RSeq", str(number)),
+        )  # fmt: skip
+        response = reply(self.invite.request, status, to_tag=self.dialog.local_tag, fields=fields, body=body)
+        self.core.transactions.respond(self.invite, response, now)
+
+    def _never_acknowledged(self, now: float) -> None:
+        if self.state is LegState.EARLY:
+            self.refuse(504, now)
+            self.owner.leg_cancelled(self, now)
+
+    def _receive_prack(self, t: Transaction, now: float) -> None:
+        sender = self._finishing or self._reliable
+        cseq = self.invite.request.cseq.number if self.invite is not None else -1
+        known = sender is not None and sender.acknowledge(t.request, cseq, now)
+        self.core.transactions.reply(t, 200 if known else 481, now)
+        if known and sender is not None:
+            sender.go_on(now)
+
+    def _lost(self, now: float) -> None:
+        """The session timer ran out, or the peer knows nothing of the dialog: BYE, in case somebody is there."""
+        if self.state is LegState.CONFIRMED:
+            self._gone()
+            self._send_bye(now)
+            self.owner.leg_lost(self, now)
 
     def refuse(self, status: int, now: float, *fields: tuple[str, str | None]) -> None:
         """Answer the INVITE with a failure."""
@@ -134,7 +205,7 @@ class Leg:
         headers = Headers.of(
             ("Max-Forwards", "70"), ("From", f"{caller};tag={core.tokens()}"), ("To", called),
             ("Call-ID", f"{core.tokens()}@{core.local(peer)[0]}"), ("CSeq", "1 INVITE"), ("Contact", contact),
-            ("Allow", one_line(ALLOW)), *fields, ("Content-Type", "application/sdp"),
+            ("Allow", one_line(ALLOW)), ("Supported", SUPPORTED), *fields, ("Content-Type", "application/sdp"),
         )  # fmt: skip
         leg = cls(core, owner, channel, dialog_of_client(Request("INVITE", target, headers), contact, peer), local_port)
         leg._first = Request("INVITE", target, headers)
@@ -161,30 +232,52 @@ class Leg:
     def _on_response(self, response: Response, source: Address, now: float) -> None:
         self.heard = True
         if response.status < 200:
-            if self.state is LegState.EARLY and response.status > 100:
+            if self.state is LegState.EARLY and response.status > 100 and self._is_news(response, source, now):
                 self.dialog.observed = source
                 self.owner.leg_provisional(self, response.status, _session(response.body), now)
         elif response.status < 300:
             self._on_ok(response, source, now)
         elif self.state is LegState.EARLY:
-            if response.status in (401, 407) and self._dial_again(response, now):
+            if response.status in (401, 407) and self._dial_with_credentials(response, now):
+                return
+            if response.status == 422 and not self._asked_longer:
+                self._asked_longer = True
+                self._dial_again(asking_longer(response.headers), now)
                 return
             self._gone()
             self.owner.leg_refused(self, response.status, now)
 
-    def _dial_again(self, response: Response, now: float) -> bool:
-        if self.authorise is None or self.invite is None or self._first is None:
+    def _is_news(self, response: Response, source: Address, now: float) -> bool:
+        """Acknowledge a reliable provisional response; False for one that came before."""
+        rseq = response.headers.first("RSeq")
+        if rseq is None or not any(t.lower() == "100rel" for t in response.headers.tokens("Require")):
+            return True
+        number = self._provisional.is_new(response.to_tag, rseq.strip())
+        if number is None:
+            return False
+        fork = self._fork(response, source)
+        self.dialog.local_cseq += 1
+        fields = (("RAck", f"{number} {response.cseq}"),)
+        prack = fork.request("PRACK", cseq=self.dialog.local_cseq, fields=fields)
+        self.core.transactions.request(prack, fork.next_hop, self.core.local(fork.next_hop), now)
+        return True
+
+    def _dial_with_credentials(self, response: Response, now: float) -> bool:
+        if self.authorise is None or self._first is None:
             return False
         credentials = self.authorise(response, self._first)
         if credentials is None:
             return False
         self.authorise = None
-        self.dialog.local_cseq += 1
-        headers = self._first.headers.replaced("CSeq", f"{self.dialog.local_cseq} INVITE").plus(credentials)
-        body = self.invite.request.body
-        self._first = Request("INVITE", self._first.uri, headers)
-        self.dial(body, now)
+        self._dial_again((credentials,), now)
         return True
+
+    def _dial_again(self, fields: Fields, now: float) -> None:
+        assert self._first is not None and self.invite is not None
+        self.dialog.local_cseq += 1
+        headers = self._first.headers.replaced("CSeq", f"{self.dialog.local_cseq} INVITE").plus(*fields)
+        self._first = Request("INVITE", self._first.uri, headers)
+        self.dial(self.invite.request.body, now)
 
     def _on_ok(self, response: Response, source: Address, now: float) -> None:
         if self._established and self.dialog.remote_tag != response.to_tag:
@@ -193,6 +286,7 @@ class Leg:
         first, self._established = not self._established, True
         if first:
             established(self.dialog, response, source)
+            self.reoffers.note_allow(response.headers)
         self.acknowledge(self.dialog, response.cseq.number)
         if not first:
             return  # the peer did not get our ACK
@@ -200,9 +294,11 @@ class Leg:
             self._send_bye(now)
             return
         self.state = LegState.CONFIRMED
+        self.reoffers.set_timer(agree_as_client(response.headers), now)
         self.owner.leg_answered(self, _session(response.body), now)
 
-    def _end_other_fork(self, response: Response, source: Address, now: float) -> None:
+    def _fork(self, response: Response, source: Address) -> Dialog:
+        """The dialog of one of several answers to our INVITE."""
         d = self.dialog
         other = Dialog(
             d.call_id,
@@ -217,6 +313,10 @@ class Leg:
             behind_nat=d.behind_nat,
         )
         established(other, response, source)
+        return other
+
+    def _end_other_fork(self, response: Response, source: Address, now: float) -> None:
+        other = self._fork(response, source)
         self.acknowledge(other, response.cseq.number)
         core = self.core
         core.transactions.request(other.request("BYE"), other.next_hop, core.local(other.next_hop), now)
@@ -250,6 +350,13 @@ class Leg:
     def _gone(self) -> None:
         self.state = LegState.GONE
         self._stop_ok()
+        self.reoffers.stop()
+        for sender in (self._reliable, self._finishing):
+            if sender is not None:
+                sender.stop()
+        if self._recoding is not None:
+            pending, self._recoding = self._recoding, None
+            self.core.transactions.reply(pending, 487, self._now)
         self.core.legs.pop(self.dialog.key, None)
 
     def sdp(
@@ -276,7 +383,11 @@ class Leg:
         return body
 
     def _respond(self, t: Transaction, status: int, now: float, body: bytes = b"") -> Response:
-        fields: tuple[tuple[str, str | None], ...] = (("Contact", self.dialog.contact), ("Allow", one_line(ALLOW)))
+        fields: Fields = (("Contact", self.dialog.contact), ("Allow", one_line(ALLOW)), ("Supported", SUPPORTED))
+        if 200 <= status < 300 and t.request.method in ("INVITE", "UPDATE"):
+            timer, said = agree_as_server(t.request.headers)
+            self.reoffers.set_timer(timer, now)
+            fields = (*fields, *said)
         response = reply(t.request, status, to_tag=self.dialog.local_tag, fields=fields, body=body)
         self.core.transactions.respond(t, response, now)
         return response
@@ -337,6 +448,7 @@ class Leg:
     def receive(self, t: Transaction, source: Address, now: float) -> None:
         """Handle a request inside the dialog, other than ACK and CANCEL."""
         request = t.request
+        self._now = now
         if not self.dialog.accepts(request):
             self.core.transactions.reply(t, 500, now)
             return
@@ -348,6 +460,8 @@ class Leg:
             self._receive_offer(t, now)
         elif request.method in ("INFO", "OPTIONS"):
             self._respond(t, 200, now)
+        elif request.method == "PRACK":
+            self._receive_prack(t, now)
         else:
             self.core.transactions.reply(t, 405, now, fields=(("Allow", one_line(ALLOW)),))
 
@@ -362,7 +476,9 @@ class Leg:
 
     def _receive_offer(self, t: Transaction, now: float) -> None:
         request = t.request
-        if self.state is LegState.EARLY and (request.method == "INVITE" or request.body):
+        early = self.state is LegState.EARLY and (request.method == "INVITE" or request.body)
+        crossing = self.reoffers.outstanding or self._recoding is not None or (self._offer_in_ack and request.body)
+        if early or (crossing and (request.method == "INVITE" or request.body)):
             self.core.transactions.reply(t, 491, now)
             return
         self.dialog.refresh_target(request)
@@ -375,6 +491,30 @@ class Leg:
             return
         session = _session(request.body)
         codecs = _still_agreed(self.codecs, session)
+        if session is not None and not codecs and self._ask_other_leg(t, session, now):
+            return
+        self._answer_offer(t, session, codecs, now)
+
+    def _ask_other_leg(self, t: Transaction, session: Session, now: float) -> bool:
+        """An offer that lacks our codec: whether the other leg is asked to change with it; packets pass unchanged."""
+        wanted = common_codecs(session)
+        if self.recode is None or not wanted or self.state is not LegState.CONFIRMED:
+            return False
+        self._recoding = t
+
+        def done(agreed: Codecs, at: float) -> None:
+            if self._recoding is not t:
+                return
+            self._recoding = None
+            if agreed:
+                self.codecs = agreed
+            self._answer_offer(t, session, agreed, at)
+
+        self.recode(self, wanted, done, now)
+        return True
+
+    def _answer_offer(self, t: Transaction, session: Session | None, codecs: Codecs, now: float) -> None:
+        request = t.request
         if session is None or not codecs:
             self.core.transactions.reply(t, 488, now)
             return

@@ -33,7 +33,7 @@ from callqa.units import Direction
 
 __all__ = ["CallView", "PortPool", "SavedBinding", "SeatView", "UserAgent", "UserAgentSettings"]
 
-SUPPORTED: frozenset[str] = frozenset()  # option tags we can be required to know
+SUPPORTED = frozenset({"100rel", "timer"})  # option tags we can be required to know
 _KNOWN_METHODS = frozenset({*ALLOW, "SUBSCRIBE", "NOTIFY", "REFER", "MESSAGE", "PRACK", "PUBLISH"})
 _FORWARDS_MOST = 255
 CLOSING = Refusal(503, "录音服务停止")
