@@ -7,6 +7,7 @@ else goes through PyAV, whose only user this file is. Does not resample and does
 import io
 import logging
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -24,6 +25,8 @@ Samples = NDArray[np.int16]
 MAX_DURATION_S: Final = 12 * 3600  # a shift and a half; longer is no call, and memory must stay bounded
 MAX_CHANNELS: Final = 8
 MIN_RATE_HZ, MAX_RATE_HZ = 4_000, 192_000
+
+_RESAMPLE_AT_ONCE: Final = 1 << 20
 
 _PCM, _ALAW, _MULAW, _EXTENSIBLE = 1, 6, 7, 0xFFFE
 # RFC 2361: the sub-format of an extensible header is the old tag followed by this fixed tail.
@@ -196,6 +199,53 @@ def _decode_any(data: bytes, name: str) -> Audio:
         raise AudioError(f"文件 {name} 不是能识别的音频（{reason}）。请提供 WAV、MP3、Opus、M4A 等录音文件。") from e
     samples = np.concatenate(blocks) if blocks else np.zeros((0, n_channels), np.int16)
     return Audio(np.ascontiguousarray(samples, dtype=np.int16), rate)
+
+
+def decode_payloads(decoder: str, payloads: Sequence[bytes], sample_rate_hz: int) -> list[Samples]:
+    """int16 (n,) of each payload of one mono stream in order of sending; a payload that is damaged gives none.
+
+    decoder: FFmpeg's name; sample_rate_hz: the rate it decodes at. Raise AudioError when this FFmpeg has no such decoder.
+    """
+    try:
+        context = av.CodecContext.create(decoder, "r")
+    except ValueError as e:  # av.error.UnknownCodecError is one
+        raise AudioError(f"这套安装的 FFmpeg 不能解码 {decoder}；请把话机或中继设为 G.711") from e
+    assert isinstance(context, av.AudioCodecContext)
+    context.sample_rate, context.layout = sample_rate_hz, "mono"
+    found: list[Samples] = []
+    for payload in payloads:
+        try:
+            frames = context.decode(av.Packet(payload)) if payload else []
+        except (av.error.FFmpegError, ValueError):
+            frames = []
+        parts = [_as_int16(frame.to_ndarray()) for frame in frames]
+        found.append(np.concatenate(parts) if parts else np.zeros(0, np.int16))
+    return found
+
+
+def _as_int16(values: NDArray[np.generic]) -> Samples:
+    """The first channel of a decoded frame, planar or packed mono."""
+    first = values.reshape(values.shape[0], -1)[0]
+    if first.dtype.kind == "f":
+        return np.clip(np.rint(first * 32768.0), -32768, 32767).astype(np.int16)
+    return first.astype(np.int16)
+
+
+def resample(samples: Samples, from_hz: int, to_hz: int) -> Samples:
+    """int16 (n,) at another rate, (n * to_hz / from_hz,) rounded, in place on the clock (the filter's delay is taken out)."""
+    if from_hz == to_hz or not samples.size:
+        return samples
+    resampler = av.AudioResampler(format="s16", layout="mono", rate=to_hz)
+    parts: list[Samples] = []
+    for start in range(0, samples.size, _RESAMPLE_AT_ONCE):
+        piece = np.ascontiguousarray(samples[start : start + _RESAMPLE_AT_ONCE])
+        frame = av.AudioFrame.from_ndarray(piece[None, :], format="s16", layout="mono")
+        frame.sample_rate = from_hz
+        parts += [part.to_ndarray()[0] for part in resampler.resample(frame)]
+    parts += [part.to_ndarray()[0] for part in resampler.resample(None)]
+    whole = np.concatenate(parts) if parts else np.zeros(0, np.int16)
+    wanted = round(samples.size * to_hz / from_hz)
+    return np.pad(whole[:wanted], (0, max(0, wanted - whole.size)))
 
 
 def _check_shape(n_channels: int, rate: int, name: str) -> None:

@@ -13,7 +13,7 @@ from sqlmodel import select
 from callqa import __version__
 from callqa.errors import CallqaError, ImportFileError
 from callqa.sidecar import SourceFile
-from callqa.sip.media.align import SAMPLE_RATE_HZ, to_stereo
+from callqa.sip.media.align import to_stereo
 from callqa.sip.media.captured import CapturedCall, Party, read_calls, sides_of, to_records, without_twins
 from callqa.sip.media.layers import read_datagrams
 from callqa.sip.media.pcap import read_frames
@@ -129,7 +129,9 @@ def _import_call(
     story, stereo = tell(records), to_stereo(records)
     if not stereo.heard:
         raise ImportFileError("；".join(stereo.faults) or "媒体里没有可解码的声音")
-    recording = save_master(recordings, call_id, story.started_at_ms, stereo.encoding, stereo.samples, SAMPLE_RATE_HZ)
+    recording = save_master(
+        recordings, call_id, story.started_at_ms, stereo.encoding, stereo.samples, stereo.sample_rate_hz
+    )
     sidecar = sidecar_of(story, stereo, recording, recovered=False, recorder=f"callqa {__version__} import")
     sidecar = sidecar.model_copy(update={"source": source})
     if call.hung_up is None:

@@ -189,9 +189,9 @@ def test_the_frame_in_flight_at_the_end_is_kept():
 
 
 def test_unknown_codecs_are_named():
-    stereo = to_stereo(call(Sender(0, 10, payload_type=9).records(), 200))
+    stereo = to_stereo(call(Sender(0, 10, payload_type=12).records(), 200))
     assert not stereo.heard
-    assert stereo.faults == ("诉求人一侧有 10 个媒体包的编码无法解码（RTP 载荷类型 9）；请把话机或中继设为 G.711",)
+    assert stereo.faults == ("诉求人一侧有 10 个媒体包的编码无法解码（RTP 载荷类型 12）；请把话机或中继设为 G.711",)
 
 
 def test_no_media_at_all_is_silence_of_the_whole_call():
@@ -263,3 +263,23 @@ def test_ten_minutes_with_one_loss_in_a_hundred_stay_on_the_clock():
     assert all(frames[k].tobytes() == sender.payload(k) for k in keep)
     idle = np.full(160, PCMA.idle, np.uint8)
     assert all((frames[k] == idle).all() for k in set(range(1, 29_998)) - set(keep))
+
+
+@pytest.mark.parametrize("off_ms", [-8, -0.5, 0, 0.5, 8])
+@pytest.mark.parametrize("ssrc", [0x1234, 77], ids=["timestamp_jump", "new_ssrc"])
+def test_a_sender_that_starts_anew_in_mid_speech_cuts_into_no_frame(ssrc, off_ms):
+    """Its new clock is anchored by arrival, which is some samples off; the audio must go on where it was."""
+    first = Sender(0, 100)
+    second = Sender(0, 100, start_ms=2000, seed=2, ssrc=ssrc, sequence=200, timestamp=3_000_000_000)
+    packets = first.records() + [second.record(k, off_ms) for k in range(100)]
+    stereo = to_stereo(call(packets, 4000))
+    assert channel_bytes(stereo, 0) == first.audio() + second.audio()
+    assert not [g for g in stereo.gaps if g.channel == 0]
+
+
+def test_a_frame_lost_where_a_sender_starts_anew_stays_a_gap():
+    first = Sender(0, 100)
+    second = Sender(0, 100, start_ms=2020, seed=2, ssrc=77)
+    stereo = to_stereo(call(first.records() + second.records(), 4020))
+    assert channel_bytes(stereo, 0)[: 160 * 100] == first.audio()
+    assert channel_bytes(stereo, 0)[160 * 101 :] == second.audio()

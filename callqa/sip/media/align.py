@@ -2,7 +2,7 @@
 
 t = 0 is the answer, or the first audio where that overtook the answer. A sample is written where its sender's clock says, anchored to when the stream arrived; nothing is
 resampled, so every frame of a clean call comes out bit for bit. Both legs in one G.711 law keep its bytes, otherwise
-both are decoded to 16 bits. Where nothing came there is the law's idle code, and a Gap says why.
+both are decoded to 16 bits, with any other codec (wide.py) at the higher rate. Where nothing came there is the law's idle code, and a Gap says why.
 
 Total: any records give a Stereo whose length is bounded by the call's duration, whatever the packets claim.
 """
@@ -19,9 +19,12 @@ from callqa.errors import SpoolError
 from callqa.sidecar import StreamFigures
 from callqa.sip.media.codec import CODECS, Codec, Encoding, codec_of_encoding, codec_of_type
 from callqa.sip.media.columns import RtpColumns, SpoolColumns, columns_of, rtp_columns
+from callqa.sip.media.dtmf import Digit, read_digits
+from callqa.sip.media.mos import mos_of_stream
 from callqa.sip.media.rtp import MAX_PAYLOAD_BYTES
 from callqa.sip.media.spool import AnsweredMark, EndedMark, ForeignMark, MediaMark, SpoolRecord
 from callqa.sip.media.streams import CLOCK_RATE_HZ, Arrivals, Ints, LegFigures, Placed, arrange
+from callqa.sip.media.wide import Widened, as_samples, widen, write_cells
 from callqa.speech import Gap, GapKind, Span
 from callqa.units import Channel
 
@@ -35,6 +38,8 @@ MAX_CALL_MS = 6 * 3600 * 1000
 MAX_LEAD_MS = 1000
 # Nothing sent for less than three frames (start of the call, end of the call, a change of stream) is not worth a note.
 MIN_NO_MEDIA_MS = 60
+# Half a frame: less is jitter, more may be a frame that was lost where the sender started anew.
+SEAM_MS = 10
 # Payload types that carry no audio of ours: comfort noise (RFC 3389) and its old number.
 _COMFORT_NOISE = (13, 19)
 _PLACE_AT_ONCE = 4096  # packets whose sample indices are made in one go: 5 MB at 20 ms
@@ -42,7 +47,8 @@ _PLACE_AT_ONCE = 4096  # packets whose sample indices are made in one go: 5 MB a
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stereo:
-    """samples: uint8 (n, 2) G.711 bytes or int16 (n, 2) at 8 000 Hz, left citizen, right agent; n is whole milliseconds.
+    """samples: uint8 (n, 2) G.711 bytes or int16 (n, 2) at sample_rate_hz, left citizen, right agent; n is whole
+    milliseconds.
 
     lead_ms: how long before the answered mark t = 0 lies.
     heard: whether any audio came at all. faults: Chinese sentences about what could not be decoded.
@@ -55,6 +61,8 @@ class Stereo:
     heard: bool
     faults: tuple[str, ...]
     lead_ms: int = 0
+    sample_rate_hz: int = SAMPLE_RATE_HZ
+    digits: tuple[Digit, ...] = ()
 
     @property
     def n_samples(self) -> int:
@@ -62,7 +70,7 @@ class Stereo:
 
     @property
     def duration_ms(self) -> int:
-        return self.n_samples * 1000 // SAMPLE_RATE_HZ
+        return self.n_samples * 1000 // self.sample_rate_hz
 
 
 @dataclass(slots=True)
@@ -75,6 +83,7 @@ class _Leg:
     codec: Ints  # index into CODECS, -1 no audio
     foreign: int
     unknown: dict[int, int]  # payload type → packets
+    cell_bytes: int = 1  # of one tick of the timeline; more than 1 for audio that was decoded before (wide.py)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +97,15 @@ class _Call:
 
 def to_stereo(spool: SpoolColumns | Iterable[SpoolRecord]) -> Stereo:
     """Align the records of one answered call. Raise SpoolError when it was never answered."""
-    call = _gather(spool if isinstance(spool, SpoolColumns) else columns_of(spool))
+    columns = spool if isinstance(spool, SpoolColumns) else columns_of(spool)
+    wide = widen(columns)
+    call = _gather(wide.spool if wide else columns, wide.cell_bytes if wide else 1)
     if call.answered_ns is None:
         raise SpoolError("call was never answered: there is no t = 0 to align to")
     zero_ns = call.answered_ns
     end_ns = max(zero_ns, call.last_ns if call.ended_ns is None else call.ended_ns)
     length_ms = min(-((zero_ns - end_ns) // 1_000_000), MAX_CALL_MS)
-    arranged = [arrange(_arrivals(leg, zero_ns)) for leg in call.legs]
+    arranged = [_seamless_leg(leg, zero_ns) for leg in call.legs]
     lead_ms = max(_lead_ms(placed) for placed, _ in arranged)
     zero_ns -= lead_ms * 1_000_000
     length_ms += lead_ms
@@ -102,23 +113,57 @@ def to_stereo(spool: SpoolColumns | Iterable[SpoolRecord]) -> Stereo:
         (replace(placed, position=placed.position + lead_ms * SAMPLE_RATE_HZ // 1000), figures)
         for placed, figures in arranged
     ]
-    encoding = _encoding(call.legs, [placed for placed, _ in arranged])
+    encoding = "pcm16" if wide else _encoding(call.legs, [placed for placed, _ in arranged])
     n_samples = _length(length_ms, call.legs, [placed for placed, _ in arranged])
     holds = _holds_in_samples(call, zero_ns, n_samples)
-    samples = np.empty((n_samples, 2), np.int16 if encoding == "pcm16" else np.uint8)
+    cell = f"V{wide.cell_bytes}" if wide else np.int16 if encoding == "pcm16" else np.uint8
+    samples = np.zeros((n_samples, 2), cell)
     gaps: list[Gap] = []
     for channel, (leg, (placed, _)) in enumerate(zip(call.legs, arranged, strict=True)):
-        covered = _write(samples[:, channel], leg, placed, codec_of_encoding(encoding))
+        column = samples[:, channel]
+        covered = _write_wide(column, leg, placed) if wide else _write(column, leg, placed, codec_of_encoding(encoding))
         gaps += _gaps(Channel(channel), covered, leg, placed, holds)
     return Stereo(
         encoding,
-        samples,
+        as_samples(samples) if wide else samples,
         tuple(sorted(gaps, key=lambda gap: (gap.span, gap.channel))),
-        tuple(_figures(channel, call.legs[channel], figures) for channel, (_, figures) in enumerate(arranged)),
+        tuple(_figures(channel, call.legs[channel], figures, wide) for channel, (_, figures) in enumerate(arranged)),
         any(placed.row.size for placed, _ in arranged),
-        tuple(_undecoded(call.legs)),
+        (*(wide.faults if wide else ()), *_undecoded(call.legs)),
         lead_ms,
+        wide.sample_rate_hz if wide else SAMPLE_RATE_HZ,
+        tuple(replace(digit, start_ms=digit.start_ms + lead_ms) for digit in read_digits(columns)),
     )
+
+
+def _seamless_leg(leg: _Leg, zero_ns: int) -> tuple[Placed, LegFigures]:
+    placed, figures = arrange(_arrivals(leg, zero_ns))
+    return seamless(placed, leg.rtp.size[placed.row]), figures
+
+
+def seamless(placed: Placed, n_samples: Ints) -> Placed:
+    """Let a stretch that begins within SEAM_MS of where the one before it ends begin exactly there.
+
+    A sender that changes its SSRC or its clock in mid-speech is placed anew by its arrival, which jitter makes some samples
+    early or late: that would cut into a frame. n_samples: of each packet. No stretch moves by more than SEAM_MS.
+    """
+    _, name = np.unique(placed.stretch, return_inverse=True)
+    n_stretches = int(name.max(initial=-1)) + 1
+    begin = np.full(n_stretches, np.iinfo(np.int64).max)
+    end = np.full(n_stretches, np.iinfo(np.int64).min)
+    np.minimum.at(begin, name, placed.position)
+    np.maximum.at(end, name, placed.position + n_samples)
+    shift = np.zeros(n_stretches, np.int64)
+    spoken_to: int | None = None
+    for i in np.argsort(begin, kind="stable").tolist():
+        if spoken_to is not None and abs(spoken_to - int(begin[i])) <= SEAM_MS * SAMPLE_RATE_HZ // 1000:
+            shift[i] = spoken_to - begin[i]
+        spoken_to = max(int(end[i] + shift[i]), int(end[i]) if spoken_to is None else spoken_to)
+    if not shift.any():
+        return placed
+    moved = replace(placed, position=placed.position + shift[name])
+    order = np.argsort(moved.position, kind="stable")
+    return Placed(*(getattr(moved, column)[order] for column in Placed.__slots__))
 
 
 def _lead_ms(placed: Placed) -> int:
@@ -128,10 +173,10 @@ def _lead_ms(placed: Placed) -> int:
     return lead_ms if lead_ms <= MAX_LEAD_MS else 0
 
 
-def _gather(spool: SpoolColumns) -> _Call:
+def _gather(spool: SpoolColumns, cell_bytes: int) -> _Call:
     marks = [mark for _, mark in spool.marks]
     return _Call(
-        (_leg(spool, Channel.CITIZEN), _leg(spool, Channel.AGENT)),
+        (_leg(spool, Channel.CITIZEN, cell_bytes), _leg(spool, Channel.AGENT, cell_bytes)),
         next((mark.at_ns for mark in marks if isinstance(mark, AnsweredMark)), None),
         next((mark.at_ns for mark in marks if isinstance(mark, EndedMark)), None),
         spool.last_ns,
@@ -139,7 +184,7 @@ def _gather(spool: SpoolColumns) -> _Call:
     )
 
 
-def _leg(spool: SpoolColumns, channel: Channel) -> _Leg:
+def _leg(spool: SpoolColumns, channel: Channel, cell_bytes: int) -> _Leg:
     rows = np.flatnonzero(spool.channel == channel)
     rtp = rtp_columns(spool, rows)
     foreign = rows.size - rtp.row.size
@@ -161,7 +206,7 @@ def _leg(spool: SpoolColumns, channel: Channel) -> _Leg:
             if not known:
                 unknown[payload_type] += count
     codec[(rtp.size == 0) | (rtp.size > MAX_PAYLOAD_BYTES)] = -1
-    return _Leg(spool.data, spool.arrival_ns[rtp.row], rtp, codec, foreign, unknown)
+    return _Leg(spool.data, spool.arrival_ns[rtp.row], rtp, codec, foreign, unknown, cell_bytes)
 
 
 def _meaning(payload_type: int, codecs: tuple[tuple[int, str], ...]) -> tuple[int, bool]:
@@ -212,7 +257,7 @@ def _length(length_ms: int, legs: tuple[_Leg, _Leg], placed: list[Placed]) -> in
     limit = n_samples + END_MARGIN_MS * SAMPLE_RATE_HZ // 1000
     for leg, where in zip(legs, placed, strict=True):
         if where.row.size:
-            last = int((where.position + leg.rtp.size[where.row]).max())
+            last = int((where.position + leg.rtp.size[where.row] // leg.cell_bytes).max())
             n_samples = max(n_samples, min(last, limit))
     return -(-n_samples // 8) * 8
 
@@ -236,6 +281,12 @@ def _write(
         sliding_window_view(covered, size, writeable=True)[position[chunk]] = True
     out[:] = column[margin:-margin]
     return covered[margin:-margin]
+
+
+def _write_wide(out: NDArray[np.void], leg: _Leg, placed: Placed) -> NDArray[np.bool_]:
+    """The same for decoded audio, whose ticks are cells of several bytes."""
+    columns = (placed.position, leg.rtp.start[placed.row], leg.rtp.size[placed.row])
+    return write_cells(out, leg.data, zip(*(column.tolist() for column in columns), strict=True))
 
 
 def _runs(shape: NDArray[np.int64]) -> Iterator[slice]:
@@ -294,18 +345,22 @@ def _gap(channel: Channel, start: int, end: int, kind: GapKind) -> Gap:
     return Gap(channel, Span(start * 1000 // SAMPLE_RATE_HZ, -(-end * 1000 // SAMPLE_RATE_HZ)), kind)
 
 
-def _figures(channel: int, leg: _Leg, figures: LegFigures) -> StreamFigures:
+def _figures(channel: int, leg: _Leg, figures: LegFigures, wide: Widened | None) -> StreamFigures:
     audio = np.bincount(leg.codec[leg.codec >= 0], minlength=1)
+    name = CODECS[int(audio.argmax())].name if audio.any() else ""
+    codec = wide.codecs[channel] if wide and name else name
+    jitter_ms = round(figures.jitter * 1000 / CLOCK_RATE_HZ, 3)
     return StreamFigures(
         channel=1 if channel else 0,
-        codec=CODECS[int(audio.argmax())].name if audio.any() else "",
+        codec=codec,
         packets=figures.packets,
         lost=figures.lost,
         duplicates=figures.duplicates,
         reordered=figures.reordered,
         foreign=leg.foreign + figures.foreign,
-        jitter_ms=round(figures.jitter * 1000 / CLOCK_RATE_HZ, 3),
+        jitter_ms=jitter_ms,
         ssrcs=figures.ssrcs,
+        mos=mos_of_stream(codec, packets=figures.packets, lost=figures.lost, jitter_ms=jitter_ms),
     )
 
 

@@ -1,11 +1,13 @@
-"""Codecs the recorder can decode: one row each. G.711 A-law and mu-law as tables at full 16-bit fidelity.
+"""Codecs the recorder can decode: one row each. G.711 A-law and mu-law as tables at full 16-bit fidelity, the others
+(PACKED) through PyAV, a whole stream at a time because their decoders remember.
 
 The tables are computed from the quantiser that ITU-T G.711 defines (tables 1a/1b and 2a/2b): eight segments a
 sign, sixteen steps a segment. A-law has 13 significant bits and mu-law 14; both are shifted up to 16-bit samples.
 
-Does not do: packet loss concealment, G.722, Opus. A payload of another codec stays in the spool undecoded.
+Does not do: packet loss concealment. A payload of a codec without a row stays in the spool undecoded.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -110,3 +112,129 @@ def codec_of_type(payload_type: int, codecs: tuple[tuple[int, str], ...]) -> Cod
 def codec_of_encoding(encoding: str) -> Codec | None:
     """The codec whose raw bytes a WAV of this encoding holds; None for `pcm16`."""
     return next((codec for codec in CODECS if codec.encoding == encoding), None)
+
+
+@dataclass(frozen=True, slots=True)
+class PackedCodec:
+    """A codec that PyAV decodes. names: of its rtpmap; clock_rate_hz is RTP's clock, sample_rate_hz the audio's.
+
+    payload_type: its static number (RFC 3551), -1 when it has none; split: a payload as what the decoder takes.
+    """
+
+    name: str
+    names: tuple[str, ...]
+    decoder: str
+    payload_type: int
+    clock_rate_hz: int
+    sample_rate_hz: int
+    split: Callable[[bytes], tuple[bytes, ...]]
+
+    def decode(self, payloads: Sequence[bytes]) -> list[NDArray[np.int16]]:
+        """int16 (n,) of each payload of one stream, in order of sending. Raise AudioError without the decoder."""
+        from callqa.audiofile import decode_payloads  # PyAV: only when such a call comes along
+
+        pieces = [self.split(payload) for payload in payloads]
+        decoded = decode_payloads(self.decoder, [piece for each in pieces for piece in each], self.sample_rate_hz)
+        found, at = [], 0
+        for each in pieces:
+            parts = decoded[at : at + len(each)]
+            at += len(each)
+            found.append(np.concatenate(parts) if parts else np.zeros(0, np.int16))
+        return found
+
+
+def _whole(payload: bytes) -> tuple[bytes, ...]:
+    return (payload,)
+
+
+def _gsm_frames(payload: bytes) -> tuple[bytes, ...]:
+    """RFC 3551 §4.5.8: frames of 33 bytes that begin with 1101."""
+    frames = tuple(payload[at : at + 33] for at in range(0, len(payload) - 32, 33))
+    return frames if len(payload) % 33 == 0 and all(frame[0] >> 4 == 0xD for frame in frames) else ()
+
+
+def _g729_frames(payload: bytes) -> tuple[bytes, ...]:
+    """RFC 3551 §4.5.6: frames of 10 bytes; a last one of 2 bytes is comfort noise, which is no audio."""
+    return tuple(payload[at : at + 10] for at in range(0, len(payload) - 9, 10)) if len(payload) % 10 in (0, 2) else ()
+
+
+# Bits of a speech frame by its type (RFC 4867 §3.6): eight modes, then comfort noise (8). 15 is no data.
+_AMR_BITS = {0: 95, 1: 103, 2: 118, 3: 134, 4: 148, 5: 159, 6: 204, 7: 244, 8: 39, 15: 0}
+
+
+def _amr_frames(payload: bytes) -> tuple[bytes, ...]:
+    """RFC 4867 §4.3 and §4.4 → storage frames (table of contents byte, then data), speech only.
+
+    Which of the two forms was agreed stands in the fmtp line, which a capture may lack: the octet-aligned form has
+    seven bits that are zero and an exact length, so it is tried first.
+    """
+    return _amr_octet_aligned(payload) or _amr_compact(payload)
+
+
+def _amr_octet_aligned(payload: bytes) -> tuple[bytes, ...]:
+    if len(payload) < 2 or payload[0] & 0x0F:
+        return ()
+    contents, at = [], 1
+    while at < len(payload):
+        contents.append(payload[at])
+        at += 1
+        if not contents[-1] & 0x80:
+            break
+    frames = []
+    for entry in contents:
+        bits = _AMR_BITS.get(entry >> 3 & 15)
+        if bits is None or entry & 3:
+            return ()
+        size = (bits + 7) // 8
+        if entry >> 3 & 15 < 8:
+            frames.append(bytes([entry & 0x7C]) + payload[at : at + size])
+        at += size
+    return tuple(frames) if at == len(payload) else ()
+
+
+def _amr_compact(payload: bytes) -> tuple[bytes, ...]:
+    """The bandwidth-efficient form: four bits of request, six bits a frame of contents, then the frames, packed."""
+    total = len(payload) * 8
+    value = int.from_bytes(payload, "big")
+
+    def take(at: int, count: int) -> int:
+        return value >> (total - at - count) & ((1 << count) - 1)
+
+    contents, at = [], 4
+    while at + 6 <= total:
+        contents.append(take(at, 6))
+        at += 6
+        if not contents[-1] & 0x20:
+            break
+    frames = []
+    for entry in contents:
+        kind = entry >> 1 & 15
+        bits = _AMR_BITS.get(kind)
+        if bits is None or at + bits > total:
+            return ()
+        if kind < 8:
+            size = (bits + 7) // 8
+            frames.append(
+                bytes([kind << 3 | (entry & 1) << 2]) + (take(at, bits) << (size * 8 - bits)).to_bytes(size, "big")
+            )
+        at += bits
+    return tuple(frames) if total - at < 8 else ()
+
+
+G722 = PackedCodec("G722", ("G722/8000",), "g722", 9, 8000, 16000, _whole)  # its clock is 8000 by mistake, RFC 3551
+OPUS = PackedCodec("opus", ("OPUS/48000",), "libopus", -1, 48000, 48000, _whole)  # RFC 7587: always 48000
+GSM = PackedCodec("GSM", ("GSM/8000",), "gsm", 3, 8000, 8000, _gsm_frames)
+G729 = PackedCodec("G729", ("G729/8000", "G729A/8000"), "g729", 18, 8000, 8000, _g729_frames)
+AMR = PackedCodec("AMR", ("AMR/8000",), "amrnb", -1, 8000, 8000, _amr_frames)
+
+PACKED = (G722, OPUS, GSM, G729, AMR)
+
+
+def packed_of_type(payload_type: int, codecs: tuple[tuple[int, str], ...]) -> PackedCodec | None:
+    """The PyAV codec of a payload type under an agreed map; static numbers even when the map is silent."""
+    for number, rtpmap in codecs:
+        if number == payload_type:
+            name, _, rest = rtpmap.partition("/")
+            wanted = f"{name.upper()}/{rest.split('/')[0] or '8000'}"
+            return next((codec for codec in PACKED if wanted in codec.names), None)
+    return next((codec for codec in PACKED if codec.payload_type == payload_type >= 0), None)

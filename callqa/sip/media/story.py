@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from callqa.errors import SpoolError
-from callqa.sidecar import GapNote, Recording, Sidecar
+from callqa.sidecar import DigitNote, GapNote, Recording, Sidecar
 from callqa.sip.media.align import Stereo
 from callqa.sip.media.columns import SpoolColumns, columns_of
 from callqa.sip.media.spool import AnsweredMark, EndedMark, FaultMark, SpoolRecord, StartedMark
@@ -96,6 +96,7 @@ def sidecar_of(
         recording=recording,
         gaps=tuple(_gap_notes(stereo)),
         streams=stereo.streams,
+        digits=tuple(_digit_notes(stereo)),
         faults=(*story.faults, *stereo.faults, *_silent_sides(story, stereo)),
         recorder=recorder,
     )
@@ -105,6 +106,14 @@ def _gap_notes(stereo: Stereo) -> Iterable[GapNote]:
     for gap in stereo.gaps:
         channel: Literal[0, 1] = 1 if gap.channel is Channel.AGENT else 0
         yield GapNote(channel=channel, start_ms=gap.span.start_ms, end_ms=gap.span.end_ms, kind=gap.kind.value)
+
+
+def _digit_notes(stereo: Stereo) -> Iterable[DigitNote]:
+    """The keys that were pressed during the recording."""
+    for key in stereo.digits:
+        if 0 <= key.start_ms <= stereo.duration_ms:
+            channel: Literal[0, 1] = 1 if key.channel is Channel.AGENT else 0
+            yield DigitNote(channel=channel, start_ms=key.start_ms, duration_ms=key.duration_ms, digit=key.digit)
 
 
 def _silent_sides(story: CallStory, stereo: Stereo) -> Iterable[str]:

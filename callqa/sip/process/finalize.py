@@ -15,8 +15,8 @@ from typing import Any
 
 from callqa import __version__
 from callqa.errors import SpoolError
-from callqa.sidecar import Recording, save_sidecar, write_atomically
-from callqa.sip.media.align import SAMPLE_RATE_HZ, Stereo, to_stereo
+from callqa.sidecar import Recording, save_sidecar
+from callqa.sip.media.align import Stereo, to_stereo
 from callqa.sip.media.columns import read_columns
 from callqa.sip.media.spool import sidecar_path
 from callqa.sip.media.story import CallStory, sidecar_of, tell
@@ -55,16 +55,26 @@ def _clear(target: Path) -> None:
 
 
 def _save_master(recordings: Path, relative: PurePath, stereo: Stereo) -> Recording:
-    data = wav_header(stereo.encoding, stereo.n_samples, sample_rate_hz=SAMPLE_RATE_HZ) + stereo.samples.tobytes()
-    write_atomically(recordings / relative, data)
+    data = wav_header(stereo.encoding, stereo.n_samples, sample_rate_hz=stereo.sample_rate_hz) + stereo.samples.tobytes()
+    _put(recordings / relative, data)
     return Recording(
         path=relative.as_posix(),
         sha256=hashlib.sha256(data).hexdigest(),
         encoding=stereo.encoding,
-        sample_rate_hz=SAMPLE_RATE_HZ,
+        sample_rate_hz=stereo.sample_rate_hz,
         n_samples=stereo.n_samples,
         duration_ms=stereo.duration_ms,
     )
+
+
+def _put(path: Path, data: bytes) -> None:
+    """Write, fsync, rename into place. The folder is synced with the sidecar, whose rename comes after this one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with open(temporary, "wb") as f:
+        f.write(data)
+        f.flush()
+        os.fsync(f.fileno())
+    os.replace(temporary, path)
 
 
 def _work_off(recordings: Path, job: dict[str, Any]) -> dict[str, Any]:
