@@ -63,6 +63,7 @@ async def command(port: int, name: str) -> None:
 
 
 async def story(folder: Path) -> None:
+    baresip = need_tool("baresip")  # before anything is started that a skip would leave behind
     home = Home(folder, make_desk(["8001"]))
     await home.start()
     caller = await citizen()
@@ -72,7 +73,7 @@ async def story(folder: Path) -> None:
     write_config(phone_folder, home.server, free_udp_port(), control)
     with log_path.open("wb") as log:
         phone = await asyncio.create_subprocess_exec(
-            need_tool("baresip"), "-4", "-s", "-f", str(phone_folder), stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
+            baresip, "-4", "-s", "-f", str(phone_folder), stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
         )  # fmt: skip
 
     def passed() -> list[Passed]:
