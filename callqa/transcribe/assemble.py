@@ -18,11 +18,14 @@ from callqa.transcribe.engine import DecodeRequest, Engine, Float, Segment, Word
 from callqa.transcribe.guard import Heard
 from callqa.transcribe.repair import Repaired, Repairer, placed
 from callqa.transcribe.vad import find_turns
+from callqa.transcribe.vocabulary import ROLE_PROMPTS
 from callqa.transcribe.windows import Window, pack
 from callqa.transcribe.wording import written
 from callqa.units import Channel
 
-PIPELINE: Final = "windows-1"  # changes whenever the same audio and model would give another transcript
+PIPELINE: Final = "windows-2"  # changes whenever the same audio and model would give another transcript
+# In log10: the engine against the word model, what a further character is worth (else the shorter text always wins).
+ENGINE_WEIGHT, CHAR_BONUS, HARD_DOUBT_COST = 2.0, 2.5, 8.0
 OVERRUN_MS: Final = 300  # a word this far beyond the window's audio was heard in the padding: nobody said it
 
 
@@ -34,6 +37,7 @@ class Plan:
     beam_size: int = 5
     temperatures: tuple[float, ...] = (0.0,)
     retry_temperatures: tuple[float, ...] = (0.0, 0.2, 0.4)
+    rival_prompts: Mapping[Speaker, str] = field(default_factory=lambda: ROLE_PROMPTS)
 
     def first(self, speaker: Speaker) -> DecodeRequest:
         return DecodeRequest(self.prompts.get(speaker, ""), self.beam_size, self.temperatures)
@@ -41,6 +45,10 @@ class Plan:
     def again(self) -> DecodeRequest:
         """Without a prompt: prompted retries of a single short turn went round in loops."""
         return DecodeRequest("", self.beam_size, self.retry_temperatures)
+
+    def rival(self, speaker: Speaker) -> DecodeRequest:
+        """With the words of the trade: another text, and the word model says which of the two is likelier."""
+        return DecodeRequest(self.rival_prompts.get(speaker, ""), self.beam_size, self.temperatures)
 
     @property
     def options(self) -> tuple[tuple[str, str], ...]:
@@ -76,16 +84,16 @@ def transcribe_call(
         sides = [_Side(Speaker.CITIZEN, Channel.CITIZEN), _Side(Speaker.AGENT, Channel.AGENT)]
         if audio.n_channels > 2:
             notes.append(f"录音有 {audio.n_channels} 个声道，只转写前两个")
-    heard: list[tuple[_Side, tuple[Span, ...], list[Heard]]] = []
+    heard: list[tuple[_Side, tuple[Span, ...], list[_Believed]]] = []
     for n, side in enumerate(sides):
         part = _part_of(progress, n, len(sides))
         samples = _side_samples(audio, side)
         turns = find_turns(samples, engine.speech_probabilities(samples))
-        heard.append((side, turns, _decode_side(samples, turns, side.speaker, _Decoder(engine, plan), part)))
+        heard.append((side, turns, _decode_side(samples, turns, side.speaker, _Decoder(engine, plan, repairer), part)))
     progress(100)
     spans = [turns for _, turns, _ in heard]
     return Transcript(
-        utterances=_in_order(_utterance(side.speaker, h, repairer) for side, _, decoded in heard for h in decoded),
+        utterances=_in_order(_utterance(side.speaker, b) for side, _, decoded in heard for b in decoded),
         speech=(spans[0], spans[1] if len(spans) > 1 else ()),
         duration_ms=audio.duration_ms,
         made=Made(engine.name, engine.model_sha256, _options(engine, plan, repairer), recording_sha256),
@@ -104,6 +112,15 @@ class _Side:
 class _Decoder:
     engine: Engine
     plan: Plan
+    repairer: Repairer | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Believed:
+    """What was heard in a turn and what it is taken to say."""
+
+    heard: Heard
+    repaired: Repaired
 
 
 def _part_of(progress: Progress, n: int, sides: int) -> Progress:
@@ -119,16 +136,37 @@ def _side_samples(audio: Audio, side: _Side) -> Float:
 
 def _decode_side(
     samples: Float, turns: Sequence[Span], speaker: Speaker, decoder: _Decoder, progress: Progress
-) -> list[Heard]:
-    """What was heard in each turn: all decoded once, the doubtful ones once more with only their neighbours."""
-    asked = decoder.plan.first(speaker)
-    first = _decode_turns(samples, turns, range(len(turns)), asked, decoder.engine, lambda p: progress(p * 8 // 10))
-    doubtful = [n for n in first if guard.asks_again(first[n])]
-    asked = decoder.plan.again()
-    company = sorted({m for n in doubtful for m in (n - 1, n, n + 1) if 0 <= m < len(turns)})
-    second = _decode_turns(samples, turns, company, asked, decoder.engine, lambda p: progress(80 + p // 5))
+) -> list[_Believed]:
+    """What was said in each turn: all decoded once, the doubtful ones again with only their neighbours, the rather
+    unlikely ones a third time with a prompt where a word model can choose."""
+
+    def decode(numbers: Sequence[int], request: DecodeRequest, first: int, last: int) -> dict[int, Heard]:
+        share: Progress = lambda percent: progress(first + percent * (last - first) // 100)  # noqa: E731
+        return _decode_turns(samples, turns, numbers, request, decoder.engine, share)
+
+    plan, repairer = decoder.plan, decoder.repairer
+    heard = decode(range(len(turns)), plan.first(speaker), 0, 60)
+    doubtful = [n for n in heard if guard.asks_again(heard[n])]
+    again = decode(_in_company(doubtful, len(turns)), plan.again(), 60, 70)
+    heard |= {n: guard.choose([heard[n], again[n]]) for n in doubtful}
+    if repairer is None:
+        progress(100)
+        return [_Believed(heard[n], Repaired(simplified(heard[n].raw))) for n in heard]
+    unlikely = [n for n in heard if guard.asks_rival(heard[n])]
+    rivals = decode(_in_company(unlikely, len(turns)), plan.rival(speaker), 70, 100)
     progress(100)
-    return [guard.choose([first[n], second[n]]) if n in doubtful else first[n] for n in first]
+    return [
+        max(
+            (_repaired(each, repairer) for each in ((heard[n], rivals[n]) if n in unlikely else (heard[n],))),
+            key=_merit,
+        )
+        for n in heard
+    ]
+
+
+def _in_company(numbers: Sequence[int], n_turns: int) -> list[int]:
+    """These turns and their neighbours: a lone turn is decoded worse."""
+    return sorted({m for n in numbers for m in (n - 1, n, n + 1) if 0 <= m < n_turns})
 
 
 def _decode_turns(
@@ -170,13 +208,13 @@ def _options(engine: Engine, plan: Plan, repairer: Repairer | None) -> tuple[tup
     return (*engine.options, *plan.options, *(repairer.options if repairer else (("repair", "none"),)))
 
 
-def _utterance(speaker: Speaker, heard: Heard, repairer: Repairer | None) -> Utterance:
+def _utterance(speaker: Speaker, believed: _Believed) -> Utterance:
     """One turn as an utterance; its index is given when both channels are in order.
 
     Speech without believable text stays as an unreliable utterance with empty text: "not understood" is not "not said".
     """
-    repaired = Repaired("") if guard.is_invented(heard) else _repaired(heard, repairer)
-    text = written(repaired.text)
+    heard, repaired = believed.heard, believed.repaired
+    text = "" if guard.is_invented(heard) else written(repaired.text)
     return Utterance(
         index=0,
         speaker=speaker,
@@ -189,13 +227,19 @@ def _utterance(speaker: Speaker, heard: Heard, repairer: Repairer | None) -> Utt
     )
 
 
-def _repaired(heard: Heard, repairer: Repairer | None) -> Repaired:
-    raw = "".join(word.text for word in heard.words)
-    plain = simplified(raw)
-    if repairer is None:
-        return Repaired(plain)
+def _repaired(heard: Heard, repairer: Repairer) -> _Believed:
+    plain = simplified(heard.raw)
     each = [word.probability for word in heard.words for _ in word.text]
-    return repairer.repair(plain, each if len(plain) == len(raw) else [heard.probability] * len(plain))
+    return _Believed(
+        heard, repairer.repair(plain, each if len(plain) == len(each) else [heard.probability] * len(plain))
+    )
+
+
+def _merit(believed: _Believed) -> float:
+    """How much speaks for a text: word model, engine, length, and nothing that makes it unbelievable."""
+    heard = believed.heard
+    doubt = HARD_DOUBT_COST if guard.hard_doubts(heard) else 0.0
+    return believed.repaired.likelihood + ENGINE_WEIGHT * heard.log10_probability + CHAR_BONUS * heard.n_chars - doubt
 
 
 def _in_order(utterances: Iterable[Utterance]) -> tuple[Utterance, ...]:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from math import log10
 from typing import Final
 
 from callqa.speech import Span
@@ -38,6 +39,8 @@ NO_SPEECH: Final = 0.6
 NO_SPEECH_PROBABILITY: Final = 0.45  # a silent window is believed silent only when its words are also unlikely
 MIN_PROBABILITY: Final = 0.68  # under it, turns have two to three times the mean error rate (docs/transcription.md)
 AGAIN_PROBABILITY: Final = 0.60  # under it a second decode is often another, likelier text
+_LEAST_PROBABILITY: Final = 0.001
+RIVAL_PROBABILITY: Final = 0.80  # over it a second text is hardly ever the better one
 _LOOP = re.compile(r"(.{1,8}?)\1{4,}")
 _DIGITS = re.compile(r"[\d零一二三四五六七八九幺]+")
 # What the training subtitles of Whisper end with; no caller of a hotline says it.
@@ -58,8 +61,12 @@ class Heard:
     prompt: str
 
     @property
+    def raw(self) -> str:
+        return "".join(word.text for word in self.words)
+
+    @property
     def text(self) -> str:
-        return "".join(word.text for word in self.words).strip()
+        return self.raw.strip()
 
     @property
     def n_chars(self) -> int:
@@ -71,6 +78,14 @@ class Heard:
         weights = [sum(c.isalnum() for c in word.text) for word in self.words]
         total = sum(weights)
         return sum(w.probability * n for w, n in zip(self.words, weights, strict=True)) / total if total else 0.0
+
+    @property
+    def log10_probability(self) -> float:
+        """Of the whole text, each character as likely as its word."""
+        return sum(
+            log10(max(word.probability, _LEAST_PROBABILITY)) * sum(c.isalnum() for c in word.text)
+            for word in self.words
+        )
 
 
 def doubts(heard: Heard) -> tuple[Doubt, ...]:
@@ -95,10 +110,16 @@ def doubts(heard: Heard) -> tuple[Doubt, ...]:
 
 def asks_again(heard: Heard) -> bool:
     """Whether a second decode is worth its cost: a doubt other than somewhat unlikely words."""
-    return heard.probability < AGAIN_PROBABILITY or bool(_hard(heard))
+    return heard.probability < AGAIN_PROBABILITY or bool(hard_doubts(heard))
 
 
-def _hard(heard: Heard) -> list[Doubt]:
+def asks_rival(heard: Heard) -> bool:
+    """Whether a decode with a prompt may be the better one; only where a word model can tell."""
+    return heard.probability < RIVAL_PROBABILITY or bool(hard_doubts(heard))
+
+
+def hard_doubts(heard: Heard) -> list[Doubt]:
+    """Doubts other than somewhat unlikely words."""
     return [doubt for doubt in doubts(heard) if doubt is not Doubt.PROBABILITY]
 
 
@@ -111,7 +132,7 @@ def choose(decodes: Sequence[Heard]) -> Heard:
     """The decode to keep: fewest kinds of doubt other than probability, then the higher probability, then the first."""
 
     def merit(heard: Heard) -> tuple[int, float]:
-        return -len(_hard(heard)), heard.probability
+        return -len(hard_doubts(heard)), heard.probability
 
     return max(decodes, key=merit)
 

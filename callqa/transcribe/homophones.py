@@ -14,31 +14,26 @@ from pypinyin import Style, pinyin
 MAX_WORD_CHARS: Final = 5  # of the language model's longer words hardly any is said on a hotline
 _MAX_READINGS: Final = 3  # of one character; rarer ones only make false homophones
 _INITIALS: Final = ("zh", "ch", "sh", *"bpmfdtnlgkhjqxrzcsyw")
+
+
+def _table(text: str) -> Mapping[str, tuple[str, ...]]:
+    """`b:p j:q,zh` as a mapping."""
+    rows = (row.split(":") for row in text.split())
+    return {sound: tuple(others.split(",")) for sound, others in rows}
+
+
 # Pairs a telephone band (nothing above 3400 Hz) and southern Mandarin do not keep apart.
-_NEAR_INITIALS: Final = {
-    "z": ("zh",),
-    "zh": ("z",),
-    "c": ("ch",),
-    "ch": ("c",),
-    "s": ("sh",),
-    "sh": ("s",),
-    "n": ("l",),
-    "l": ("n",),
-    "f": ("h",),
-    "h": ("f",),
-}
-_NEAR_FINALS: Final = {
-    "an": "ang",
-    "ang": "an",
-    "en": "eng",
-    "eng": "en",
-    "in": "ing",
-    "ing": "in",
-    "uan": "uang",
-    "uang": "uan",
-    "ian": "iang",
-    "iang": "ian",
-}
+_NEAR_INITIALS: Final = _table("z:zh zh:z c:ch ch:c s:sh sh:s n:l l:n f:h h:f")
+_NEAR_FINALS: Final = _table("an:ang ang:an en:eng eng:en in:ing ing:in uan:uang uang:uan ian:iang iang:ian")
+# Looser pairs, as a small model mishears them: same place or manner of an initial, one step between finals.
+_LOOSE_INITIALS: Final = _table(
+    "b:p p:b d:t t:d g:k k:g m:n j:q,zh,x q:j,ch,x x:sh,q,s zh:ch,j ch:zh,q sh:ch,x z:c c:z s:x n:l l:r r:l h:k"
+)
+_LOOSE_FINALS: Final = _table(
+    "an:ai,uan ang:ong,uang en:in,un eng:in,ong in:en,i ing:eng,i uan:an uang:ang ian:in iang:ang ong:eng,u,iong "
+    "i:ing,in,v,ie,e u:v,ou,uo,ong e:uo,er,i uo:e,u,o o:uo,e ei:ui,ai ui:ei,i ai:ei,uai,an ao:ou,iao ou:ao,u "
+    "iao:ao,iu,ia iu:iao,ou ie:i,ue,ian un:en,ong,ui a:ia,ua,ang,e ia:a,ian ua:a,uo ue:ie,uo"
+)
 
 Syllables = tuple[str, ...]
 
@@ -79,6 +74,15 @@ def near(sound: str) -> tuple[str, ...]:
     initial = next((i for i in _INITIALS if sound.startswith(i)), "")
     final = sound[len(initial) :]
     other = [near_initial + final for near_initial in _NEAR_INITIALS.get(initial, ())]
-    if final in _NEAR_FINALS:
-        other.append(initial + _NEAR_FINALS[final])
+    other += [initial + near_final for near_final in _NEAR_FINALS.get(final, ())]
     return tuple(other)
+
+
+@lru_cache(maxsize=2_000)
+def loosely_near(sound: str) -> tuple[str, ...]:
+    """Syllables further off than `near`, without those: a small model mishears them now and then."""
+    initial = next((i for i in _INITIALS if sound.startswith(i)), "")
+    final = sound[len(initial) :]
+    other = [loose + final for loose in _LOOSE_INITIALS.get(initial, ())]
+    other += [initial + loose for loose in _LOOSE_FINALS.get(final, ())]
+    return tuple(each for each in dict.fromkeys(other) if each not in near(sound))

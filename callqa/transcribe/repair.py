@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Final
 
-from pypinyin import Style, lazy_pinyin, pinyin
+from pypinyin import Style, pinyin
 
-from callqa.transcribe.homophones import MAX_WORD_CHARS, Homophones, index_words, near
+from callqa.text import syllables
+from callqa.transcribe.homophones import MAX_WORD_CHARS, Homophones, index_words, loosely_near, near
 from callqa.transcribe.language import WordModel, find_word_model
 from callqa.transcribe.vocabulary import NO_VOCABULARY, Vocabulary
 
@@ -28,15 +29,20 @@ class Costs:
     sure: float = 1.0  # times the engine's probability of the character
     other_tone: float = 0.4
     near_sound: float = 0.5
+    loose_sound: float = 2.5  # only in words of two characters or more
     beam: int = 12
 
 
 @dataclass(frozen=True, slots=True)
 class Repaired:
-    """A text of the same length, and the stretches of it that are not as the engine wrote them."""
+    """A text of the same length, and the stretches of it that are not as the engine wrote them.
+
+    likelihood: log10 of the word model for its Han characters, less the costs of the changes.
+    """
 
     text: str
     changed: tuple[tuple[int, int], ...] = ()
+    likelihood: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,17 +72,16 @@ class Repairer:
 
     def repair(self, text: str, probabilities: Sequence[float]) -> Repaired:
         """The likeliest text that sounds like `text` (simplified); one engine probability per character."""
-        out = list(text)
+        out, likelihood = list(text), 0.0
         for first, last in _han_runs(text):
-            run = text[first:last]
-            out[first:last] = self._likeliest(run, probabilities[first:last])
+            best = self._likeliest(text[first:last], probabilities[first:last])
+            out[first:last] = "".join(best.words)
+            likelihood += best.score
         repaired = "".join(out)
-        return Repaired(repaired, _differing(text, repaired))
+        return Repaired(repaired, _differing(text, repaired), likelihood)
 
-    def _likeliest(self, run: str, probabilities: Sequence[float]) -> str:
-        sounds = lazy_pinyin(run)
-        if len(sounds) != len(run):
-            return run
+    def _likeliest(self, run: str, probabilities: Sequence[float]) -> _Path:
+        sounds = syllables(run)
         paths: list[list[_Path]] = [[] for _ in range(len(run) + 1)]
         paths[0] = [_Path(0.0, self.model.begin(), ())]
         for at in range(len(run)):
@@ -84,7 +89,7 @@ class Repairer:
             for word, cost in self._options(run, sounds, probabilities, at):
                 for path in best:
                     paths[at + len(word)].append(self._extended(path, word, cost))
-        return "".join(max(paths[-1], key=lambda path: path.score).words)
+        return max(paths[-1], key=lambda path: path.score)
 
     def _extended(self, path: _Path, word: str, cost: float) -> _Path:
         likelihood, state = self.model.score(path.state, word)
@@ -113,6 +118,8 @@ class Repairer:
         for n, sound in enumerate(own):
             for other in near(sound):
                 yield (*own[:n], other, *own[n + 1 :]), self.costs.near_sound
+            for other in loosely_near(sound) if len(own) > 1 else ():
+                yield (*own[:n], other, *own[n + 1 :]), self.costs.loose_sound
 
     def _cost(self, written: str, word: str, probabilities: Sequence[float]) -> float | None:
         """What changing `written` to `word` costs; None when a number would change or arise."""
