@@ -40,6 +40,11 @@ class Nearness(IntEnum):
 class LegMedia:
     """One leg's RTP port. source: where its audio comes from; remote: where its SDP asks for audio."""
 
+    __slots__ = (
+        "_closed", "_is_ipv6", "_keep", "_target", "_unreachable", "bound", "channel", "foreign", "last_ns", "other",
+        "packets", "port", "remote", "signalling_host", "source", "unsent",
+    )  # fmt: skip
+
     def __init__(self, channel: Channel, port: int, bound: socket.socket, keep: Callable[[bytes], None]) -> None:
         self.channel = channel
         self.port = port
