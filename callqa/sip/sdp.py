@@ -170,7 +170,7 @@ def _audio(
     direction = _direction(section, direction)
     ptime_ms = None
     for line in section:
-        rtpmap = re.fullmatch(r"a=rtpmap:\s*([0-9]{1,3})\s+([A-Za-z0-9_.-]+)/([0-9]{1,6})(/1)?\s*", line)
+        rtpmap = re.fullmatch(r"a=rtpmap:\s*([0-9]{1,3})\s+([A-Za-z0-9_.-]+)/([0-9]{1,6})(/[12])?\s*", line)
         if rtpmap:
             name = rtpmap[2].lower() if rtpmap[2].lower() == "telephone-event" else rtpmap[2].upper()
             names[int(rtpmap[1])] = f"{name}/{int(rtpmap[3])}"

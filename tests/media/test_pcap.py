@@ -18,6 +18,7 @@ from callqa.sip.media.story import tell
 from callqa.units import Direction
 from tests.media.builders import MS, Sender, call
 from tests.media.captures import T0_NS, Talk, fragments, in_time, pcap, pcapng, tcp_frame, wrapped
+from tests.media.make_rtp_data import read_stream
 
 TALK = Talk()
 
@@ -207,6 +208,28 @@ def test_a_capture_that_ends_in_mid_call_has_no_hangup() -> None:
     (found,) = calls_of(write_pcap(frames))
     story = tell(to_records(found, "C1", Sides(Party.CALLEE, "8001")))
     assert (found.hung_up, story.ended, story.answered_at_ms) == (None, None, (T0_NS + 3000 * MS) // MS)
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "rtpmap", "codec", "rate_hz"),
+    [
+        ("g722.stream", 9, "", "G722", 16_000),
+        ("opus.stream", 111, "opus/48000/2", "opus", 16_000),
+        ("amr_compact.stream", 97, "AMR/8000", "AMR", 8_000),
+    ],
+)
+def test_other_codecs_are_decoded(name, number, rtpmap, codec, rate_hz) -> None:
+    talk = replace(TALK, codec=str(number), rtpmap=rtpmap, frames=60)
+    media = []
+    for source, to in ((talk.caller_rtp, talk.callee_rtp), (talk.callee_rtp, talk.caller_rtp)):
+        for k, data in enumerate(read_stream(name)):
+            media.append(udp_frame(T0_NS + (3000 + 20 * k) * MS, source, to, data))
+    (found,) = calls_of(write_pcap(in_time([*talk.signalling(), *media])))
+    stereo = to_stereo(to_records(found, "C1", Sides(Party.CALLEE, "8001")))
+    assert (stereo.sample_rate_hz, [f.codec for f in stereo.streams]) == (rate_hz, [codec, codec])
+    assert np.abs(stereo.samples[rate_hz // 2 : rate_hz * 9 // 10]).min(axis=0).max() < 8000
+    assert (np.abs(stereo.samples[rate_hz // 2 : rate_hz * 9 // 10]).max(axis=0) > 4000).all()
+    assert stereo.faults == ()
 
 
 @pytest.mark.parametrize("data", [b"", b"RIFF", b"\x1f\x8b\x08\x00", b"\x00" * 100])

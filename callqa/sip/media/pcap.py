@@ -16,6 +16,7 @@ from callqa.errors import ImportFileError
 RAW_IP = 101  # LINKTYPE_RAW
 # Larger than any snapshot length in use (262 144 is tcpdump's); beyond it a length field is damage.
 MAX_FRAME_BYTES = 1 << 20
+LATEST_NS = 1 << 62  # in the year 2116; a later time is damage, and does not fit where instants are kept
 
 _PCAP = {  # magic → (byte order, nanoseconds a tick of the fraction)
     b"\xd4\xc3\xb2\xa1": ("<", 1000),
@@ -45,10 +46,9 @@ def is_capture(head: bytes) -> bool:
 
 def read_frames(data: bytes) -> Iterator[Frame]:
     """Every frame in file order. Raise ImportFileError when it is no capture file."""
-    if data[:4] in _PCAP:
-        return _read_pcap(data)
-    if data[:4] == _PCAPNG:
-        return _read_pcapng(data)
+    if data[:4] in _PCAP or data[:4] == _PCAPNG:
+        found = _read_pcap(data) if data[:4] in _PCAP else _read_pcapng(data)
+        return (frame for frame in found if 0 <= frame.at_ns < LATEST_NS)
     what = "是压缩文件，请先解压" if data[:2] == b"\x1f\x8b" else "不是抓包文件"
     raise ImportFileError(f"{what}；请用 Wireshark 或 tcpdump 保存为 pcap 或 pcapng")
 
