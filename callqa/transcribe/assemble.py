@@ -222,7 +222,7 @@ def _utterance(speaker: Speaker, believed: _Believed) -> Utterance:
         text=text,
         raw_text=heard.text,
         confidence=round(heard.probability, 4) if text else 0.0,
-        reliable=not guard.doubts(heard),
+        reliable=not guard.doubts(heard) and repaired.share <= guard.MAX_REPAIRED_SHARE,
         repairs=placed(repaired, text) if text else (),
     )
 

@@ -22,6 +22,7 @@ class Doubt(StrEnum):
     EMPTY = "empty"  # speech, but no text
     COVERAGE = "coverage"  # far fewer characters than the time asks for
     RATE = "rate"  # more characters than anybody says in the time
+    FAST = "fast"  # speech faster than a small model follows
     REPEATS = "repeats"  # the engine went round in a loop
     COMPRESSION = "compression"
     NO_SPEECH = "no_speech"  # the engine itself thinks nobody spoke
@@ -34,10 +35,13 @@ MIN_CHARS_PER_S: Final = 2.0
 COVERAGE_FROM_MS: Final = 1_500  # shorter turns may be one long 嗯
 MAX_CHARS_PER_S: Final = 10.0  # the fastest hotline speech measured is 8.4
 RATE_SLACK_CHARS: Final = 2
+FAST_CHARS_PER_S: Final = 7.5  # usual agents speak 5 to 6; from here on base gets every second character wrong
+FAST_FROM_MS: Final = 1_000
+MAX_REPAIRED_SHARE: Final = 0.50  # with more of it rewritten, a turn is a guess
 MAX_COMPRESSION: Final = 2.4
 NO_SPEECH: Final = 0.6
 NO_SPEECH_PROBABILITY: Final = 0.45  # a silent window is believed silent only when its words are also unlikely
-MIN_PROBABILITY: Final = 0.68  # under it, turns have two to three times the mean error rate (docs/transcription.md)
+MIN_PROBABILITY: Final = 0.65  # under it, turns have two to three times the mean error rate (docs/transcription.md)
 AGAIN_PROBABILITY: Final = 0.60  # under it a second decode is often another, likelier text
 _LEAST_PROBABILITY: Final = 0.001
 RIVAL_PROBABILITY: Final = 0.80  # over it a second text is hardly ever the better one
@@ -98,6 +102,7 @@ def doubts(heard: Heard) -> tuple[Doubt, ...]:
     found = {
         Doubt.COVERAGE: heard.turn.duration_ms >= COVERAGE_FROM_MS and _spoken_chars(text) < MIN_CHARS_PER_S * seconds,
         Doubt.RATE: heard.n_chars > MAX_CHARS_PER_S * seconds + RATE_SLACK_CHARS,
+        Doubt.FAST: heard.turn.duration_ms >= FAST_FROM_MS and heard.n_chars > FAST_CHARS_PER_S * seconds,
         Doubt.REPEATS: bool(_LOOP.search(_DIGITS.sub("", text))),
         Doubt.COMPRESSION: heard.compression_ratio > MAX_COMPRESSION,
         Doubt.NO_SPEECH: silent,
@@ -120,7 +125,7 @@ def asks_rival(heard: Heard) -> bool:
 
 def hard_doubts(heard: Heard) -> list[Doubt]:
     """Doubts other than somewhat unlikely words."""
-    return [doubt for doubt in doubts(heard) if doubt is not Doubt.PROBABILITY]
+    return [doubt for doubt in doubts(heard) if doubt not in (Doubt.PROBABILITY, Doubt.FAST)]
 
 
 def is_invented(heard: Heard) -> bool:

@@ -44,6 +44,12 @@ class Repaired:
     changed: tuple[tuple[int, int], ...] = ()
     likelihood: float = field(default=0.0, compare=False)
 
+    @property
+    def share(self) -> float:
+        """Part of the letters and figures that was changed."""
+        total = sum(char.isalnum() for char in self.text)
+        return sum(last - first for first, last in self.changed) / total if total else 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class _Path:

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from callqa.audiofile import Audio
 from callqa.speech import Speaker
 from callqa.transcribe.assemble import Plan, transcribe_call
+from callqa.transcribe.repair import build_repairer
 from callqa.transcribe.vocabulary import ROLE_PROMPTS
 from callqa.transcribe.windows import WINDOW_MS
 from tests.fakes_engine import FakeEngine
+from tests.transcribe.word_models import Unigrams
 
 RATE = 8000
 
@@ -156,3 +158,25 @@ def test_mono_is_transcribed_and_marked() -> None:
 def test_a_recording_too_short_for_a_word_is_an_empty_transcript(n_samples: int) -> None:
     transcript = transcribe_call(Audio(np.zeros((n_samples, 2), np.int16), RATE), FakeEngine(), recording_sha256="")
     assert transcript.utterances == () and transcript.speech == ((), ())
+
+
+def test_repairs_are_marked_where_the_text_differs() -> None:
+    audio = recording(6_000, [], [(1_000, 3_000)])
+    repairer = build_repairer(Unigrams())
+    (plain,) = transcribe_call(audio, FakeEngine(lambda k: "水污热线"[k % 4]), recording_sha256="").utterances
+    transcript = transcribe_call(audio, FakeEngine(lambda k: "水污热线"[k % 4]), recording_sha256="", repairer=repairer)
+    (repaired,) = transcript.utterances
+    assert "水污" in plain.text and not plain.repairs
+    assert "水务" in repaired.text and "水污" in repaired.raw_text
+    changed = {n for n, (old, new) in enumerate(zip(plain.text, repaired.text, strict=True)) if old != new}
+    assert changed == {n for first, last in repaired.repairs for n in range(first, last)}
+    assert ("repair", "unigrams") in transcript.made.options
+
+
+def test_an_unlikely_turn_is_decoded_with_a_prompt_only_where_a_word_model_can_choose() -> None:
+    audio = recording(6_000, [], [(1_000, 3_000)])
+    without, with_model = FakeEngine(probability=0.75), FakeEngine(probability=0.75)
+    transcribe_call(audio, without, recording_sha256="")
+    transcribe_call(audio, with_model, recording_sha256="", repairer=build_repairer(Unigrams()))
+    assert [request.prompt for request in without.requests] == [""]
+    assert [request.prompt for request in with_model.requests] == ["", ROLE_PROMPTS[Speaker.AGENT]]

@@ -29,6 +29,7 @@ def test_good_text_has_no_doubt() -> None:
         (heard("，。", 1), Doubt.EMPTY),
         (heard("您好", 4), Doubt.COVERAGE),
         (heard(GOOD * 3, 2), Doubt.RATE),
+        (heard(GOOD, 1.2), Doubt.FAST),
         (heard("我知道我知道我知道我知道我知道我知道", 4), Doubt.REPEATS),
         (heard(GOOD, 2.5, ratio=2.6), Doubt.COMPRESSION),
         (heard(GOOD, 2.5, no_speech=0.9, p=0.3), Doubt.NO_SPEECH),
@@ -51,7 +52,7 @@ def test_a_long_hum_of_one_character_is_no_gap_in_coverage_when_short() -> None:
 
 
 def test_somewhat_unlikely_words_are_marked_but_not_worth_a_second_decode() -> None:
-    somewhat = heard(GOOD, 2.5, p=0.65)
+    somewhat = heard(GOOD, 2.5, p=0.62)
     assert doubts(somewhat) == (Doubt.PROBABILITY,) and not asks_again(somewhat)
     assert asks_again(heard(GOOD, 2.5, p=0.4)) and asks_again(heard("", 1))
 

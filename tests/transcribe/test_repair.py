@@ -1,7 +1,5 @@
 """Homophone repair with a small word model, so that every likelihood is in view."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -12,35 +10,7 @@ from callqa.transcribe import language
 from callqa.transcribe.homophones import index_words, near, readings
 from callqa.transcribe.repair import NUMBER_CHARS, Repaired, build_repairer, load_repairer, placed
 from callqa.transcribe.vocabulary import Vocabulary, parse_vocabulary
-
-LIKELY, UNLIKELY, UNKNOWN = -2.5, -4.5, -7.0
-WORDS = {
-    "水务": LIKELY,
-    "热线": LIKELY,
-    "水": -3.5,
-    "污": UNLIKELY,
-    "务": UNLIKELY,
-    "您好": LIKELY,
-    "时": -3.0,
-    "是": -2.0,
-}
-
-
-@dataclass(frozen=True)
-class Unigrams:
-    """A WordModel without memory."""
-
-    name: str = "unigrams"
-
-    def words(self) -> Iterable[str]:
-        return WORDS
-
-    def begin(self) -> None:
-        return None
-
-    def score(self, state: None, word: str) -> tuple[float, None]:
-        return WORDS.get(word, UNKNOWN), None
-
+from tests.transcribe.word_models import UNLIKELY, Unigrams
 
 REPAIRER = build_repairer(Unigrams())
 
