@@ -5,6 +5,7 @@ matter for routing are split at parse time, one value a field, so that `first("V
 Every parser here is total: a text gives a value or ProtocolError. It does not parse dates or credentials (auth.py).
 """
 
+import ipaddress
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ _USUAL = {
 SPLIT = frozenset({"Via", "Route", "Record-Route", "Contact", "P-Asserted-Identity", "Diversion", "History-Info"})
 
 _TOKEN = re.compile(r"[A-Za-z0-9.!%*_+`'~-]+")
+_UNESCAPED_QUOTE = re.compile(r'(?<!\\)(?:\\\\)*"')
 _NUMBER = re.compile(r"[0-9]{1,10}")
 _SENT_BY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?:\s*:\s*([0-9]{1,5}))?")
 _URI = re.compile(
@@ -171,6 +173,15 @@ class Uri:
         )
 
 
+def _check_host(host: str) -> None:
+    """RFC 5118: what stands in brackets is an IPv6 address; an old grammar allowed others."""
+    if host.startswith("["):
+        try:
+            ipaddress.IPv6Address(host[1:-1])
+        except ValueError as e:
+            raise ProtocolError(f"host {host[:60]!r} is no IPv6 address") from e
+
+
 def parse_uri(text: str) -> Uri:
     """Read a URI. Passwords are dropped from `user`; anything with a scheme is a URI, else ProtocolError."""
     text = text.strip()
@@ -186,6 +197,7 @@ def parse_uri(text: str) -> Uri:
     match = _URI.fullmatch(text)
     if match is None:
         raise ProtocolError(f"{text[:60]!r} is no SIP URI")
+    _check_host(match[3])
     port = parse_number(match[4], "port", 65535) if match[4] else None
     params = (match[5] or "").partition("?")[0]
     return Uri(scheme, (match[2] or "").partition(":")[0], match[3].lower(), port, parse_params(params), text)
@@ -213,6 +225,8 @@ class NameAddr:
 def parse_name_addr(text: str) -> NameAddr:
     """Read `"张三" <sip:a@b;lr>;tag=1`, `张三 <sip:a@b>` or `sip:a@b;tag=1` (there the parameters are the header's)."""
     text = text.strip()
+    if text.count('"') % 2 and _UNESCAPED_QUOTE.subn("", text)[1] % 2:
+        raise ProtocolError(f"address {text[:60]!r} lacks a closing quote")
     pieces = split_outside(text, ";")
     if not pieces:
         raise ProtocolError("address is empty")
@@ -260,6 +274,7 @@ def parse_via(text: str) -> Via:
     sent_by = _SENT_BY.fullmatch(match[2]) if match else None
     if match is None or sent_by is None:
         raise ProtocolError(f"Via {text[:80]!r} is not SIP/2.0/transport host[:port]")
+    _check_host(sent_by[1])
     port = parse_number(sent_by[2], "port in Via", 65535) if sent_by[2] else None
     return Via(match[1].upper(), sent_by[1], port, parse_params(match[3] or ""))
 

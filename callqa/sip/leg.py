@@ -17,6 +17,7 @@ from callqa.sip.dialog import Dialog, dialog_of_client, dialog_of_server, establ
 from callqa.sip.events import Address
 from callqa.sip.headers import Headers, one_line
 from callqa.sip.message import Request, Response, reply, serialise
+from callqa.sip.multipart import sdp_of
 from callqa.sip.provisional import ReliableReceiver, ReliableSender
 from callqa.sip.reoffer import Reoffers
 from callqa.sip.sdp import EVENTS, Codecs, MediaDirection, Session, build_sdp, common_codecs, parse_sdp
@@ -234,7 +235,7 @@ class Leg:
         if response.status < 200:
             if self.state is LegState.EARLY and response.status > 100 and self._is_news(response, source, now):
                 self.dialog.observed = source
-                self.owner.leg_provisional(self, response.status, _session(response.body), now)
+                self.owner.leg_provisional(self, response.status, _session(response), now)
         elif response.status < 300:
             self._on_ok(response, source, now)
         elif self.state is LegState.EARLY:
@@ -295,7 +296,7 @@ class Leg:
             return
         self.state = LegState.CONFIRMED
         self.reoffers.set_timer(agree_as_client(response.headers), now)
-        self.owner.leg_answered(self, _session(response.body), now)
+        self.owner.leg_answered(self, _session(response), now)
 
     def _fork(self, response: Response, source: Address) -> Dialog:
         """The dialog of one of several answers to our INVITE."""
@@ -434,7 +435,7 @@ class Leg:
         if self._bye_wanted:
             self.end(now)
             return
-        session = _session(ack.body) if self._offer_in_ack else None
+        session = _session(ack) if self._offer_in_ack else None
         self._offer_in_ack = False
         if session is not None:
             self._take(session, now)
@@ -489,7 +490,7 @@ class Leg:
             else:
                 self._respond(t, 200, now)
             return
-        session = _session(request.body)
+        session = _session(request)
         codecs = _still_agreed(self.codecs, session)
         if session is not None and not codecs and self._ask_other_leg(t, session, now):
             return
@@ -546,8 +547,9 @@ def _still_agreed(codecs: Codecs, session: Session | None) -> Codecs:
     return (*voice, *(c for c in codecs if c[1] == EVENTS and c in session.codecs)) if voice else ()
 
 
-def _session(body: bytes) -> Session | None:
+def _session(message: Request | Response) -> Session | None:
     try:
+        body = sdp_of(message.headers.first("Content-Type"), message.body)
         return parse_sdp(body) if body else None
     except ProtocolError:
         return None

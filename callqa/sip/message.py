@@ -19,6 +19,7 @@ from callqa.sip.headers import (
     parse_cseq,
     parse_name_addr,
     parse_number,
+    parse_uri,
     parse_via,
     split_outside,
     usual_name,
@@ -229,6 +230,8 @@ def _check(message: Message) -> None:
     parse_name_addr(message.headers.first("To") or "")
     _via(message)
     cseq = _cseq(message)
+    if isinstance(message, Request):
+        parse_uri(message.uri)
     if isinstance(message, Request) and cseq.method != message.method:
         raise ProtocolError(f"CSeq says {cseq.method}, the request is {message.method}")
 

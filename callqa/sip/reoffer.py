@@ -12,6 +12,7 @@ from callqa.errors import ProtocolError
 from callqa.sip.events import Address
 from callqa.sip.headers import Headers
 from callqa.sip.message import Response
+from callqa.sip.multipart import sdp_of
 from callqa.sip.sdp import Codecs, Session, parse_sdp
 from callqa.sip.session_timer import SessionTimer, agree_as_client, asking
 from callqa.sip.timers import Alarm
@@ -144,6 +145,7 @@ def _session(response: Response | None) -> Session | None:
     if response is None or response.status >= 300 or not response.body:
         return None
     try:
-        return parse_sdp(response.body)
+        body = sdp_of(response.headers.first("Content-Type"), response.body)
+        return parse_sdp(body) if body else None
     except ProtocolError:
         return None

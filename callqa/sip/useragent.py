@@ -24,6 +24,7 @@ from callqa.sip.hop import is_stream, moved, transport_of, usual_port
 from callqa.sip.identity import called_number, caller_number, dialled, diverted_from, is_withheld
 from callqa.sip.leg import Leg
 from callqa.sip.message import Request, Response, is_keepalive, parse_message
+from callqa.sip.multipart import content_type, sdp_of
 from callqa.sip.registrar import Registrar, SavedBinding
 from callqa.sip.routing import Refusal, Target, find_trunk, outbound_targets, ring_all
 from callqa.sip.sdp import Session, parse_sdp
@@ -379,10 +380,11 @@ def _offer(request: Request) -> Session | Refusal | None:
     """The SDP of an INVITE, None when it has no body; what cannot be read is still a call, and a refused one."""
     if not request.body:
         return None
-    kind = (request.headers.first("Content-Type") or "application/sdp").partition(";")[0].strip().lower()
-    if kind != "application/sdp":
-        return Refusal(415, f"对方的媒体描述是 {plain(kind)[:60]}，不是 SDP")
+    named = request.headers.first("Content-Type")
     try:
-        return parse_sdp(request.body)
+        body = sdp_of(named, request.body)
+        if body is None:
+            return Refusal(415, f"对方的媒体描述是 {plain(content_type(named))[:60]}，不是 SDP")
+        return parse_sdp(body)
     except ProtocolError:
         return Refusal(488, "对方的媒体描述（SDP）无法读懂")
