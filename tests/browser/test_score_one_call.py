@@ -118,6 +118,10 @@ def test_the_whole_form_by_keys(sign_in: SignIn) -> None:
     expect(page.locator("#ev-help")).not_to_be_visible()
     page.keyboard.press("x")  # nothing to decide here: the first open suggestion of the form
     expect(suggestion(page, "S2.3").locator('input[value="rejected"]')).to_be_checked()
+    page.click('[data-item="S1.4"] .ev-head')
+    page.keyboard.press("Shift+X")
+    expect(suggestion(page, "S1.4").locator('input[value="rejected"]')).to_be_checked()
+    expect(page.locator("#ev-totals")).not_to_contain_text("还差")
     expect(page.locator("#ev-saved")).to_contain_text("暂存于")
     assert page.trouble == []  # type: ignore[attr-defined]
 

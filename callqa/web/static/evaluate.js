@@ -238,6 +238,12 @@
     radio.checked = true;
     changed(radio);
   }
+  function rejectRest() {
+    if (!active) return;
+    for (const box of active.querySelectorAll("[data-suggestion]")) {
+      if (!box.querySelector('[type="radio"]:checked')) { box.querySelector('input[value="rejected"]').checked = true; touch(); }
+    }
+  }
   function comment() {
     const rows = [...form.querySelectorAll(".ev-comment")];
     const row = rows[rows.length - 1];
@@ -251,7 +257,7 @@
     else box.showModal();
   }
   const keys = {
-    ArrowUp: () => step(-1), ArrowDown: () => step(1), 0: fullMarks, n: notApplicable, a: () => answer("accepted"), x: () => answer("rejected"),
+    ArrowUp: () => step(-1), ArrowDown: () => step(1), 0: fullMarks, n: notApplicable, a: () => answer("accepted"), x: (event) => (event.shiftKey ? rejectRest() : answer("rejected")),
     c: comment, f: () => activate(form.querySelector(".ev-fatal")), "?": help,
   };
   for (let k = 1; k <= 9; k += 1) keys[k] = () => toggle(k);
@@ -274,7 +280,7 @@
     const act = keys[event.key.length === 1 ? event.key.toLowerCase() : event.key];
     if (!act) return;
     event.preventDefault();
-    act();
+    act(event);
   });
   form.addEventListener("focusin", (event) => activate(event.target.closest("[data-item]"), false));
   form.addEventListener("pointerdown", (event) => activate(event.target.closest("[data-item]"), false));
