@@ -16,10 +16,15 @@ from callqa.errors import ImportFileError
 from callqa.sidecar import load_sidecar
 from callqa.sip.media.wav import wav_header
 from callqa.store.db import Database
-from callqa.store.tables import Agent, AuditEntry, Call, CallProgress
+from callqa.store.tables import Agent, AuditEntry, Call, CallProgress, TranscriptRow, UtteranceRow
 from callqa.usecases.import_calls import facts_of_name, import_calls, load_mapping, read_master, save_mapping
 from callqa.usecases.ingest import ingest_lost
+from callqa.usecases.load_rubric import load_rubric
+from callqa.usecases.progress import STAGES
+from callqa.usecases.work import EngineSlot, Work
 from tests.store_fixture import make_database
+from tests.usecases.recorded import FakeEngine
+from tests.usecases.test_load_rubric import DEFAULT
 
 NOW_MS = 1_793_670_000_000
 START_MS = 1_793_664_870_000  # 2026-11-03 08:14:30 in Shanghai
@@ -323,3 +328,19 @@ def test_a_missing_path_and_an_unreadable_file(office: Office) -> None:
     office.wav("a.wav")
     os.symlink(office.folder / "gone.wav", office.folder / "link.wav")
     assert len(office.go().new) == 1
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("rate", [8000, 44_100])
+def test_an_imported_call_goes_through_every_stage(office: Office, channels: int, rate: int) -> None:
+    """Also a mono one, whose speakers nobody can tell apart."""
+    samples = np.stack([tone(300, 3.0, rate), tone(500, 3.0, rate)], axis=1)[:, :channels]
+    call_id = office.go(office.wav("a.wav", samples, rate)).new[0]
+    load_rubric(office.db, DEFAULT, now_ms=NOW_MS)
+    work = Work(office.db, office.recordings, EngineSlot(FakeEngine), clock=lambda: NOW_MS)
+    assert [work.run_stage(call_id, stage) for stage in STAGES] == ["done"] * 4
+    with office.db.read() as session:
+        (transcript,) = session.exec(select(TranscriptRow)).all()
+        speakers = {row.speaker for row in session.exec(select(UtteranceRow)).all()}
+    assert transcript.separated is (channels == 2)
+    assert speakers == ({"unknown"} if channels == 1 else {"citizen", "agent"})
