@@ -138,7 +138,7 @@ def to_stereo(spool: SpoolColumns | Iterable[SpoolRecord]) -> Stereo:
 
 def _seamless_leg(leg: _Leg, zero_ns: int) -> tuple[Placed, LegFigures]:
     placed, figures = arrange(_arrivals(leg, zero_ns))
-    return seamless(placed, leg.rtp.size[placed.row]), figures
+    return seamless(placed, leg.rtp.size[placed.row] // leg.cell_bytes), figures
 
 
 def seamless(placed: Placed, n_samples: Ints) -> Placed:

@@ -4,7 +4,7 @@ One Python object per packet costs more than everything that is then done with i
 """
 
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +26,7 @@ from callqa.sip.media.spool import (
 )
 
 Ints = NDArray[np.int64]
+_LATEST_NS = 1 << 62  # 146 years of uptime
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,30 +83,28 @@ def read_columns(data: bytes) -> SpoolColumns:
             marks.append((len(starts), mark))
         else:
             break
-    return _columns(data, np.array(starts, np.int64), np.array(ends, np.int64), marks)
+    octets, begin, end = np.frombuffer(data, np.uint8), np.array(starts, np.int64), np.array(ends, np.int64)
+    heads = octets[begin[:, None] + np.arange(PACKET_HEAD.size)]
+    arrival_ns = np.minimum(np.ascontiguousarray(heads[:, 2:]).view("<u8")[:, 0], _LATEST_NS).astype(np.int64)
+    first = begin + PACKET_HEAD.size
+    return SpoolColumns(octets, heads[:, 1].astype(np.int64), arrival_ns, first, end - first, tuple(marks))
 
 
 def columns_of(records: Iterable[SpoolRecord]) -> SpoolColumns:
     """The same from records that were made or read one by one."""
-    parts: list[bytes] = []
-    sizes: list[int] = []
+    packets: list[PacketRecord] = []
     marks: list[tuple[int, Mark]] = []
     for record in records:
         if isinstance(record, PacketRecord):
-            parts += (PACKET_HEAD.pack(KIND_PACKET, record.channel, record.arrival_ns), record.data)
-            sizes.append(PACKET_HEAD.size + len(record.data))
+            packets.append(record)
         else:
-            marks.append((len(sizes), record))
-    ends = np.cumsum(np.array(sizes, np.int64))
-    return _columns(b"".join(parts), ends - np.array(sizes, np.int64), ends, marks)
-
-
-def _columns(data: bytes, starts: Ints, ends: Ints, marks: Sequence[tuple[int, Mark]]) -> SpoolColumns:
-    octets = np.frombuffer(data, np.uint8)
-    heads = octets[starts[:, None] + np.arange(PACKET_HEAD.size)]
-    arrival_ns = np.ascontiguousarray(heads[:, 2:]).view("<u8")[:, 0].astype(np.int64)
-    first = starts + PACKET_HEAD.size
-    return SpoolColumns(octets, heads[:, 1].astype(np.int64), arrival_ns, first, ends - first, tuple(marks))
+            marks.append((len(packets), record))
+    # An instant out of range cannot be in a spool, but in a capture file that is made into records.
+    arrival_ns = np.array([min(max(0, p.arrival_ns), _LATEST_NS) for p in packets], np.int64)
+    size = np.array([len(p.data) for p in packets], np.int64)
+    data = np.frombuffer(b"".join(p.data for p in packets), np.uint8)
+    channel = np.array([p.channel for p in packets], np.int64)
+    return SpoolColumns(data, channel, arrival_ns, np.cumsum(size) - size, size, tuple(marks))
 
 
 _FIXED = np.dtype([("first", "u1"), ("second", "u1"), ("seq", ">u2"), ("ts", ">u4"), ("ssrc", ">u4")])
