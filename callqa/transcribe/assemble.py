@@ -235,11 +235,12 @@ def _repaired(heard: Heard, repairer: Repairer) -> _Believed:
     )
 
 
-def _merit(believed: _Believed) -> float:
-    """How much speaks for a text: word model, engine, length, and nothing that makes it unbelievable."""
+def _merit(believed: _Believed) -> tuple[bool, float]:
+    """How much speaks for a text: that somebody said it at all; then word model, engine and length, less hard doubts."""
     heard = believed.heard
     doubt = HARD_DOUBT_COST if guard.hard_doubts(heard) else 0.0
-    return believed.repaired.likelihood + ENGINE_WEIGHT * heard.log10_probability + CHAR_BONUS * heard.n_chars - doubt
+    told = believed.repaired.likelihood + ENGINE_WEIGHT * heard.log10_probability + CHAR_BONUS * heard.n_chars
+    return bool(heard.n_chars) and not guard.is_invented(heard), told - doubt
 
 
 def _in_order(utterances: Iterable[Utterance]) -> tuple[Utterance, ...]:

@@ -1,5 +1,6 @@
 """From recording to transcript with a fake engine: order, times, doubt, progress, mono."""
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from callqa.audiofile import Audio
 from callqa.speech import Speaker
 from callqa.transcribe.assemble import Plan, transcribe_call
+from callqa.transcribe.engine import DecodeRequest, Float, Segment
 from callqa.transcribe.repair import build_repairer
 from callqa.transcribe.vocabulary import ROLE_PROMPTS
 from callqa.transcribe.windows import WINDOW_MS
@@ -180,3 +182,25 @@ def test_an_unlikely_turn_is_decoded_with_a_prompt_only_where_a_word_model_can_c
     transcribe_call(audio, with_model, recording_sha256="", repairer=build_repairer(Unigrams()))
     assert [request.prompt for request in without.requests] == [""]
     assert [request.prompt for request in with_model.requests] == ["", ROLE_PROMPTS[Speaker.AGENT]]
+
+
+def test_a_rival_that_reads_its_prompt_aloud_never_wins() -> None:
+    """However likely its words are: the turn would stay empty."""
+    prompt = ROLE_PROMPTS[Speaker.AGENT].replace(",", "")
+    engine = PromptReader(lambda k: "务污水"[k % 3], prompt)
+    transcript = transcribe_call(
+        recording(6_000, [], [(1_000, 3_000)]), engine, recording_sha256="", repairer=build_repairer(Unigrams())
+    )
+    assert transcript.utterances[0].text
+
+
+class PromptReader(FakeEngine):
+    """Answers a prompted request with the prompt."""
+
+    def __init__(self, text: Callable[[int], str], prompt: str) -> None:
+        super().__init__(text, probability=0.7)
+        self._plain, self._prompt_text = text, prompt
+
+    def decode(self, samples: Float, request: DecodeRequest) -> list[Segment]:
+        self._text = (lambda k: self._prompt_text[k % len(self._prompt_text)]) if request.prompt else self._plain
+        return super().decode(samples, request)

@@ -12,6 +12,7 @@ from callqa.audiofile import Audio, read_audio
 from callqa.errors import EngineError
 from callqa.matching import edit_distance
 from callqa.transcribe.assemble import transcribe_call
+from callqa.transcribe.checkup import check_speech
 from callqa.transcribe.model import PACKAGED_SHA256, install_packaged_model
 from callqa.transcribe.whisper import WhisperEngine, load_engine
 
@@ -86,3 +87,11 @@ def test_cuda_asked_for_and_absent(model_dir: Path) -> None:
         pytest.skip("this machine has CUDA")
     with pytest.raises(EngineError, match=r"speech\.device"):
         load_engine(model_dir, device="cuda")
+
+
+def test_a_checkup_names_model_cost_and_what_is_missing(model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("callqa.transcribe.language.USUAL_PLACES", ())
+    checkup = check_speech(model_dir, device="cpu")
+    assert checkup.facts.sha256 == PACKAGED_SHA256 and checkup.facts.n_mels == 80
+    assert 0 < checkup.cpu_s_per_audio_s < 10 and checkup.word_model is None
+    assert any("未安装" in line for line in checkup.describe())
