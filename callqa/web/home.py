@@ -6,6 +6,7 @@ from fastapi.responses import Response
 from callqa.periods import Month
 from callqa.store.queries.calls import CallFilter, list_calls
 from callqa.store.queries.figures import month_figures, sample_figures, stage_counts, troubles
+from callqa.store.queries.people import set_up
 from callqa.store.queries.tickets import count_waiting_for_link
 from callqa.usecases.health import disk_state, model_state
 from callqa.web.deps import DbDep, NavItem, NowDep, PersonDep, SettingsDep, page, require
@@ -23,7 +24,8 @@ def home(request: Request, person: PersonDep, db: DbDep, settings: SettingsDep, 
     month = Month.of(now_ms)
     own = person.own_agent_no
     with db.read() as session:
-        figures = month_figures(session, month.start_ms, month.end_ms, own)
+        figures = month_figures(session, month.start_ms, month.end_ms, own if person.can("calls.view") else None)
+        setup = set_up(session) if person.can("people.edit") else None
         sample = sample_figures(session, str(month)) if person.can("sampling.view") else None
         waiting_links = count_waiting_for_link(session, own) if person.can("links.view") else 0
         wanted = CallFilter(start_ms=month.start_ms, end_ms=month.end_ms, own_agent_no=own)
@@ -36,6 +38,7 @@ def home(request: Request, person: PersonDep, db: DbDep, settings: SettingsDep, 
         "home/home.html",
         month=month,
         figures=figures,
+        setup=setup if setup and (person.can("accounts.manage") or not setup.complete) else None,
         sample=sample,
         waiting_links=waiting_links,
         recent=recent,

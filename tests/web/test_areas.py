@@ -241,6 +241,23 @@ def test_home_counts_lead_to_their_lists(browser, month):
     assert "我的通话" in browser("agent").get("/").text
 
 
+def test_home_leads_a_new_installation_to_its_first_call(browser, database):
+    html = browser("admin").get("/").text
+    for text in ("开始使用", "添加中继", "/people/lines", "建立班长账号", "/tickets/import"):
+        assert text in html, text
+    assert "开始使用" not in browser("client_supervisor").get("/").text
+
+
+def test_home_shows_an_administrator_the_real_figures_and_nobody_a_dead_link(browser, month):
+    figures = re.compile(r'<section class="cq-figures".*?</section>', re.DOTALL)
+    first = [figures.search(browser(role).get("/").text)[0] for role in ("admin", "shift_leader")]
+    assert re.findall(r">(\d+)<", first[0]) == re.findall(r">(\d+)<", first[1]) != []
+    for role in ("admin", "shift_leader", "agent", "client_supervisor"):
+        client = browser(role)
+        for path in set(re.findall(r'href="(/[a-z][^"#?]*)', client.get("/").text)):
+            assert client.get(path).status_code < 400, (role, path)
+
+
 def test_stages_of_the_queue_have_labels():
     from callqa.web.format import STAGE_LABELS
 

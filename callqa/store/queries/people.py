@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, func, select
 
-from callqa.store.tables import Account, Agent, DeskSetting, RosterEntry, Seat, SeatLogin
+from callqa.store.tables import Account, Agent, DeskSetting, RosterEntry, Seat, SeatLogin, Ticket
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,44 @@ class RosterLine:
 
     entry: RosterEntry
     agent_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetUp:
+    """How far an installation is set up: counts of what it needs before the first call and the first month."""
+
+    agents: int
+    seats: int
+    signed_in: int
+    trunks: int
+    dial_rules: int
+    leaders: int
+    tickets: int
+
+    @property
+    def complete(self) -> bool:
+        return all((self.agents, self.seats, self.trunks, self.dial_rules, self.leaders, self.tickets))
+
+
+def set_up(session: Session) -> SetUp:
+    """Count what is there."""
+
+    def count(table: type[Agent] | type[Seat] | type[SeatLogin] | type[Account] | type[Ticket], *which: Any) -> int:
+        return session.exec(select(func.count()).select_from(table).where(*which)).one()
+
+    def listed(key: str) -> int:
+        value = desk_setting(session, key)
+        return len(value) if isinstance(value, list) else 0
+
+    return SetUp(
+        agents=count(Agent, col(Agent.active).is_(True)),
+        seats=count(Seat, col(Seat.active).is_(True)),
+        signed_in=count(SeatLogin, col(SeatLogin.ended_at_ms).is_(None)),
+        trunks=listed("trunks"),
+        dial_rules=listed("dial_plan"),
+        leaders=count(Account, col(Account.active).is_(True), Account.role == "shift_leader"),
+        tickets=count(Ticket),
+    )
 
 
 def list_agents(session: Session) -> Sequence[AgentLine]:

@@ -124,7 +124,7 @@ class CallPlayer {
       return;
     }
     this.durationMs = Math.round(peaks.duration_s * 1000);
-    this.part("duration").textContent = clockOf(this.durationMs);
+    this.part("duration").textContent = clockOf(Math.round(this.durationMs / 1000) * 1000); // as the page says it
     this._findQuiet(peaks);
     if (!window.WaveSurfer) return;
     const css = getComputedStyle(document.documentElement);
