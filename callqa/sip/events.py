@@ -136,6 +136,23 @@ class SeatUnregistered:
 
 
 @dataclass(frozen=True, slots=True)
+class SeatSignedIn:
+    """签入 from the phone."""
+
+    extension: str
+    now: float
+    agent_no: str
+
+
+@dataclass(frozen=True, slots=True)
+class SeatSignedOut:
+    """签出 from the phone."""
+
+    extension: str
+    now: float
+
+
+@dataclass(frozen=True, slots=True)
 class SipFault:
     """Something an operator should know: wrong password, INVITE from a stranger, no port free …  text is Chinese."""
 
@@ -157,5 +174,7 @@ Event = (
     | MediaClosed
     | SeatRegistered
     | SeatUnregistered
+    | SeatSignedIn
+    | SeatSignedOut
     | SipFault
 )

@@ -21,7 +21,7 @@ _PRIVATE_ENTRY = re.compile(r"[?&]Privacy=[^&]*(history|header|session)", re.IGN
 def number_of(uri: Uri, prefix: str = "") -> str:
     """Canonical number of a sip or tel URI, or "". prefix: cut off first, where the number has it and is longer."""
     user = uri.user.partition(";")[0]  # sip:02784770000;phone-context=+86@x
-    if len(user) > NUMBER_MOST_CHARS:
+    if len(user) > NUMBER_MOST_CHARS or not user.isascii():  # digits of other scripts are no number one can call
         return ""
     return canonical_number(user[len(prefix) :] if len(user) > len(prefix) + 2 and user.startswith(prefix) else user)
 

@@ -19,6 +19,7 @@ from callqa.sip.budget import SOURCES_MOST, Door, Standing
 from callqa.sip.call import Call, CallFacts, CallView
 from callqa.sip.core import ALLOW, Core, PortPool, UserAgentSettings
 from callqa.sip.events import Address, CallMode, Event, HangupParty
+from callqa.sip.feature_codes import FeatureCall, SignIns, parse_code
 from callqa.sip.headers import one_line, parse_number, plain
 from callqa.sip.hop import is_stream, moved, transport_of, usual_port
 from callqa.sip.identity import called_number, caller_number, dialled, diverted_from, is_withheld
@@ -68,6 +69,8 @@ class UserAgent:
     ) -> None:
         self._core = Core(settings, desk, ports, call_ids, tokens)
         self._trunk_hosts: dict[str, bool] = {}  # by the present desk, for the hosts seen
+        self._desk = desk  # the last snapshot, without who signed in by phone since
+        self._sign_ins = SignIns(self._core)
         self._trunks = Trunks(self._core)
         self._door = Door(self._standing)
         self._registrar = Registrar(
@@ -131,7 +134,8 @@ class UserAgent:
 
     def set_desk(self, desk: Desk, now: float) -> None:
         """Use another desk; calls in progress go on."""
-        self._core.desk = desk
+        self._desk = desk
+        self._core.desk = self._sign_ins.apply(desk)
         self._trunk_hosts.clear()
         self._trunks.set_desk(desk, now)
         self._registrar.keep_only(frozenset(s.extension for s in desk.seats), now)
@@ -342,6 +346,11 @@ class UserAgent:
             return
         offer = self._closing or _offer(t.request)
         number = dialled(t.request)
+        code = parse_code(number)
+        if code is not None and not isinstance(offer, Refusal):
+            self._core.desk = self._sign_ins.take(seat.extension, code, self._desk, now)
+            FeatureCall(self._core, t, source).confirm(offer, now)
+            return
         target = offer if isinstance(offer, Refusal) else outbound_targets(self._core.desk, number, self._trunks.is_up)
         if isinstance(target, Refusal):
             self._core.fault(now, f"分机 {seat.extension} 呼出被拒绝：{target.reason}", source)

@@ -96,6 +96,11 @@ def test_outside_line_digits_are_cut_from_callers_and_put_before_dialled_numbers
     net.settle()
 
 
+def test_digits_of_another_script_are_no_number():
+    assert called_number(invite(uri="sip:٣٤٥@h")) == "12345"  # from To then; found by the fuzzer
+    assert caller_number(invite(sender="<sip:１３８@h>")) == ""
+
+
 def test_number_of_the_called_party_in_every_form():
     for uri in ("sip:12345@h", "tel:12345", "sip:12345;phone-context=h@h", "sips:12345@h:5061"):
         assert called_number(invite(uri=uri)) == "12345"

@@ -30,7 +30,7 @@ from callqa.journal import JournalKind
 from callqa.live import Board, LiveCall, LiveSeat
 from callqa.periods import from_ms
 from callqa.sidecar import write_atomically
-from callqa.sip.events import Event, SeatRegistered, SeatUnregistered
+from callqa.sip.events import Event, SeatRegistered, SeatSignedIn, SeatSignedOut, SeatUnregistered
 from callqa.sip.process.call_book import CallBook
 from callqa.sip.process.disk import DiskWriter
 from callqa.sip.process.faults import FaultBook
@@ -176,6 +176,11 @@ class Recorder:
     def _on_event(self, event: Event) -> None:
         if isinstance(event, SeatRegistered | SeatUnregistered):
             self._registrations_changed = True
+        if isinstance(event, SeatSignedIn):
+            facts = {"seat_extension": event.extension, "agent_no": event.agent_no}
+            self._journal.append(JournalKind.SEAT_LOGIN, _wall_ms(), **facts)
+        elif isinstance(event, SeatSignedOut):
+            self._journal.append(JournalKind.SEAT_LOGOUT, _wall_ms(), seat_extension=event.extension)
         self._book.take(event)
         self._door.changed()
 
