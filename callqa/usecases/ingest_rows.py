@@ -101,6 +101,8 @@ def apply_sidecar(session: Session, sidecar: Sidecar, status: str, fault: str, *
     call.started_at_ms, call.answered_at_ms = sidecar.started_at_ms, sidecar.answered_at_ms
     call.ended_at_ms = sidecar.ended_at_ms
     call.ring_ms = max(0, sidecar.answered_at_ms - sidecar.started_at_ms)
+    if sidecar.mode == "import" and not call.ring_ms:
+        call.ring_ms = None  # nobody answers in no time: the facts do not tell how long it rang
     call.duration_ms = max(0, sidecar.ended_at_ms - sidecar.answered_at_ms)
     call.hangup_party, call.recovered = sidecar.hangup_party, sidecar.recovered
     call.gaps = [gap.model_dump() for gap in sidecar.gaps]

@@ -119,6 +119,7 @@ def test_a_folder_with_a_table_becomes_calls_with_all_its_facts(office: Office) 
     assert (first.recording_status, first.recording_encoding, first.n_samples) == ("ok", "pcm16", 8000)
     assert (second.direction, second.citizen_number, second.seat_extension) == ("outbound", "13971112222", "8002")
     assert second.hangup_party is None
+    assert second.ring_ms is None, "the table does not say how long it rang"
     master = read_audio(office.recordings / str(first.recording_path))
     assert np.array_equal(master.samples, STEREO)
     with office.db.read() as session:
