@@ -239,10 +239,16 @@ def _read(path: Path) -> bytes:
         raise CallqaError(f"文件 {path} 读不了：{os_reason(e)}") from e
 
 
-def _verify_draw(_: Settings, args: argparse.Namespace) -> int:
-    from callqa.scoring.sampling import verify
+def _read_text(path: Path) -> str:
+    try:
+        return _read(path).decode()
+    except UnicodeDecodeError as e:
+        raise CallqaError(f"文件 {path} 不是 UTF-8 文本；请用抽检页下载的原文件") from e
 
-    draw = verify(_read(args.frame).decode(), _read(args.plan).decode().strip(), args.nonce_a, args.nonce_b)
-    for entry in draw.entries:
-        say(f"{entry.kind}\t{entry.agent_no}\t{entry.stratum}\t{entry.position}\t{entry.call_id}\t{entry.rank}")
+
+def _verify_draw(_: Settings, args: argparse.Namespace) -> int:
+    from callqa.usecases.verify_draw import repeated_lines
+
+    plan = _read_text(args.plan).rstrip("\r\n")
+    sys.stdout.write(repeated_lines(_read_text(args.frame), plan, args.nonce_a, args.nonce_b))
     return 0

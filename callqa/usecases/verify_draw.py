@@ -1,5 +1,6 @@
 """Repeat a revealed draw from what is stored of it, and compare it entry by entry (docs/domain/sampling.md §3)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from callqa.errors import StateError
@@ -32,7 +33,7 @@ def verify_draw(db: Database, month: str) -> Verification:
     return Verification(again.seed, len(again.sample), len(again.reserves), differences)
 
 
-def draw_lines(frame: SamplingFrame, entries: list[SampleEntry]) -> str:
+def draw_lines(frame: SamplingFrame, entries: Sequence[SampleEntry]) -> str:
     """The stored draw as scorecards/verify_draw.py prints it, so that the two can be compared line by line."""
     head = [
         ("frame_hash", frame.frame_hash),
@@ -41,7 +42,24 @@ def draw_lines(frame: SamplingFrame, entries: list[SampleEntry]) -> str:
         ("commit_b", frame.commit_b),
         ("seed", frame.seed),
     ]
-    rows = [(e.agent_no, e.stratum, e.kind, e.position, e.call_id, e.rank) for e in entries]
+    return _lines(head, [(e.agent_no, e.stratum, e.kind, e.position, e.call_id, e.rank) for e in entries])
+
+
+def repeated_lines(frame_text: str, plan_json: str, nonce_a: str, nonce_b: str) -> str:
+    """Repeat a draw from the published files alone, in the lines of `draw_lines`. Raise RubricError for a wrong file."""
+    again = verify(frame_text, plan_json, nonce_a, nonce_b)
+    head = [
+        ("frame_hash", hash_of(frame_text)),
+        ("plan_hash", hash_of(plan_json)),
+        ("commit_a", commitment(nonce_a)),
+        ("commit_b", commitment(nonce_b)),
+        ("seed", again.seed),
+    ]
+    rows = [(one.agent_no, one.stratum, one.kind.value, one.position, one.call_id, one.rank) for one in again.entries]
+    return _lines(head, rows)
+
+
+def _lines(head: Sequence[tuple[str, str | None]], rows: Sequence[tuple[object, ...]]) -> str:
     return "".join("\t".join(str(value) for value in row) + "\n" for row in [*head, *rows])
 
 
@@ -56,7 +74,7 @@ def _hash_differences(frame: SamplingFrame, again: Draw) -> list[str]:
     return [f"{name}不符：记录为 {stored}，重算为 {made}" for name, stored, made in pairs if stored != made]
 
 
-def _entry_differences(entries: list[SampleEntry], again: Draw) -> list[str]:
+def _entry_differences(entries: Sequence[SampleEntry], again: Draw) -> list[str]:
     stored = {(e.call_id, e.kind, e.position, e.rank) for e in entries}
     made = {(one.call_id, one.kind.value, one.position, one.rank) for one in again.entries}
     missing = [f"{call_id} 应被抽中而记录里没有" for call_id, *_ in sorted(made - stored)]

@@ -13,6 +13,7 @@ from callqa.periods import Month
 from callqa.scoring.frame import FrameCandidate, TicketTrace, build_frame, parse_frame, repeated
 from callqa.scoring.plan import Quotas, Stratum, hash_of, parse_plan
 from callqa.scoring.sampling import Kind, allocate, check_nonce, commitment, derive_seed, rank_of, verify
+from callqa.usecases.verify_draw import repeated_lines
 
 ROOT = Path(__file__).parents[2]
 PLAN_TEXT = (ROOT / "scorecards" / "sampling.yaml").read_text(encoding="utf-8")
@@ -105,6 +106,7 @@ def test_stand_alone_verifier_agrees_byte_for_byte(tmp_path: Path) -> None:
     command = [sys.executable, str(script), str(tmp_path / "frame.tsv"), str(tmp_path / "plan.json"), NONCE_A, NONCE_B]
     printed = subprocess.run(command, capture_output=True, check=True).stdout.decode()
     assert f"seed\t{SEED}\n" in printed and "A05\tcallback\tsample\t1\tC202611-0003" in printed
+    assert printed == repeated_lines(VECTOR_FRAME, VECTOR_PLAN, NONCE_A, NONCE_B), "callqa verify-draw prints the same"
 
 
 def test_default_plan_reads_as_written() -> None:
