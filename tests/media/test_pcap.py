@@ -18,6 +18,7 @@ from callqa.sip.media.story import tell
 from callqa.units import Direction
 from tests.media.builders import MS, Sender, call
 from tests.media.captures import T0_NS, Talk, fragments, in_time, pcap, pcapng, tcp_frame, wrapped
+from tests.media.make_pcap_data import FOLDER, files
 from tests.media.make_rtp_data import read_stream
 
 TALK = Talk()
@@ -290,3 +291,33 @@ def test_exported_and_imported_again_a_call_is_the_same() -> None:
     again = to_stereo(to_records(found, "C1", Sides(Party.CALLEE, "8001")))
     assert np.array_equal(before.samples, again.samples)
     assert (found.hung_up, found.invite.from_.uri.user) == (Party.CALLER, "13871206358")
+
+
+@pytest.mark.parametrize("name", ["ethernet_vlan.pcapng", "cooked_us_big_endian.pcap", "ipv6.pcap", "fragments.pcap"])
+def test_golden_captures_hold_their_call(name: str) -> None:
+    (found,) = calls_of((FOLDER / name).read_bytes())
+    assert_whole(found, Talk(frames=10))
+
+
+@pytest.mark.parametrize(
+    ("name", "n_calls"),
+    [
+        ("bad_cut.pcap", 1),
+        ("bad_length.pcap", 0),
+        ("bad_no_interface.pcapng", 0),
+        ("bad_header_only.pcap", 0),
+        ("bad_short.pcap", 0),
+    ],
+)
+def test_bad_captures_give_what_is_whole_in_them(name: str, n_calls: int) -> None:
+    assert len(calls_of((FOLDER / name).read_bytes())) == n_calls
+
+
+def test_a_compressed_capture_is_refused_with_what_to_do() -> None:
+    with pytest.raises(ImportFileError, match="是压缩文件，请先解压"):
+        read_frames((FOLDER / "bad_gzip.pcap").read_bytes())
+
+
+def test_the_golden_captures_are_what_makes_them() -> None:
+    for name, data in files().items():
+        assert (FOLDER / name).read_bytes() == data, name
