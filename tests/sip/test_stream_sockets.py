@@ -114,14 +114,17 @@ async def call_story(home: Home, wire: Wire) -> None:
         wire.answer(bye, 200)
         (sidecar,) = await until("the sidecar", home.sidecars)
         assert sidecar.seat_extension == "8001"
+        assert [s.packets for s in sidecar.streams if s.channel == 0] == [30], "the citizen was heard whole"
         await caller.close()
     await wire.close()
 
 
-@pytest.mark.parametrize("secure", [False, True], ids=["tcp", "tls"])
-def test_a_phone_on_one_connection(tmp_path: Path, secure: bool) -> None:
+@pytest.mark.parametrize(
+    ("secure", "listen"), [(False, "127.0.0.1"), (True, "127.0.0.1"), (False, "::")], ids=["tcp", "tls", "all_versions"]
+)
+def test_a_phone_on_one_connection(tmp_path: Path, secure: bool, listen: str) -> None:
     port = free_tcp_port()
-    ways: dict[str, object] = {"tcp_port": port}
+    ways: dict[str, object] = {"tcp_port": port, "listen_host": listen}
     context = None
     if secure:
         path = certificate(tmp_path)
