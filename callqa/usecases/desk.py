@@ -111,10 +111,11 @@ def set_dial_plan(
     with db.write() as session:
         trunks = {t.name: t for t in (DeskTrunk.model_validate(t) for t in _setting(session, "trunks", []))}
         for rule in checked:
-            if rule.trunk not in trunks:
-                raise ConfigError(f"拨号规则“{rule.pattern}”指向不存在的中继“{rule.trunk}”；请先添加中继")
-            if not trunks[rule.trunk].host:
-                raise ConfigError(f"中继“{rule.trunk}”只进不出（没有填主机），不能用于拨号规则“{rule.pattern}”")
+            for name in (rule.trunk, *rule.then):
+                if name not in trunks:
+                    raise ConfigError(f"拨号规则“{rule.pattern}”指向不存在的中继“{name}”；请先添加中继")
+                if not trunks[name].host:
+                    raise ConfigError(f"中继“{name}”只进不出（没有填主机），不能用于拨号规则“{rule.pattern}”")
         _change(session, "dial_plan", [r.model_dump(mode="json") for r in checked], actor, now_ms)
     return checked
 
