@@ -163,6 +163,28 @@ def test_the_later_of_two_tabs_is_told(sign_in: SignIn, sampled: Database) -> No
         assert session.exec(select(Evaluation.summary)).one() == "这一页写的"
 
 
+def test_a_second_person_hears_and_confirms_a_fatal_item(sign_in: SignIn) -> None:
+    page = sign_in("shift_leader")
+    open_first(page)
+    for item in ("S2.3", "S1.4"):
+        suggestion(page, item).locator("text=驳回").click()
+    page.keyboard.press("f")
+    page.keyboard.press("1")
+    page.fill('[name="fwords:F1"]', "你烦不烦")
+    page.click("button:text-is('提交')")
+    page.wait_for_selector(".ev-read")
+    expect(page.locator("#ev-totals")).to_contain_text("最终分 100.0")
+
+    other = sign_in("client_supervisor")
+    other.on("dialog", lambda dialog: dialog.accept())
+    other.goto("/evaluate")
+    other.click("text=听录音并确认")
+    other.click("text=确认致命项")
+    expect(other.locator(".cq-flash")).to_contain_text("第二人确认")
+    expect(other.locator("#ev-totals")).to_contain_text("最终分 0.0")
+    assert page.trouble == other.trouble == []  # type: ignore[attr-defined]
+
+
 def test_an_agent_cannot_open_anothers_call_or_any_score(sign_in: SignIn) -> None:
     page = sign_in("agent")
     own = page.goto(f"/calls/{FIRST}")
