@@ -88,7 +88,7 @@ def set_trunks(
             raise ConfigError(f"中继“{trunk.name}”的端口 {trunk.port} 不在 1 至 65535 之间")
     with db.write() as session:
         rules = [DialRule.model_validate(r) for r in _setting(session, "dial_plan", [])]
-        lost = sorted({r.trunk for r in rules} - set(names))
+        lost = sorted({n for r in rules for n in (r.trunk, *r.then)} - set(names))
         if lost:
             raise ConfigError(f"拨号方案还在用中继“{'”“'.join(lost)}”；请先改拨号方案")
         _change(session, "trunks", [t.model_dump(mode="json") for t in checked], actor, now_ms)
