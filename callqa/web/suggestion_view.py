@@ -3,7 +3,7 @@
 The scoring page uses the same values. A rubric that cannot be read (or is not given) leaves the ids as names.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from callqa.scoring.criteria import Rubric
@@ -82,11 +82,16 @@ def view_suggestions(rows: Sequence[SuggestionRow], rubric: Rubric | None) -> tu
             level=row.level,
             points=row.points,
             reason=row.reason,
-            evidence=tuple(_evidence(e) for e in row.evidence),
+            evidence=_by_place(_evidence(e) for e in row.evidence),
         )
         for row in rows
     ]
     return tuple(sorted(views, key=lambda v: (not v.fatal, order.get(v.item_id, len(order)), v.suggestion_id)))
+
+
+def _by_place(evidence: Iterable[EvidenceView]) -> tuple[EvidenceView, ...]:
+    """One chip a place and quote: several conditions of one check often searched the same words."""
+    return tuple({(e.channel, e.start_ms, e.end_ms, e.quote): e for e in reversed(list(evidence))}.values())[::-1]
 
 
 def _evidence(stored: dict[str, object]) -> EvidenceView:

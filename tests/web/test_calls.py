@@ -172,3 +172,19 @@ def test_a_stage_can_be_asked_for_again(browser, month, database):
 def test_neighbours_lead_through_the_calls(browser, month):
     html = browser("shift_leader").get(f"/calls/{month}").text
     assert '/calls/20261107T011200000Z-A2" rel="next"' in html and 'rel="prev"' not in html
+
+
+def test_a_transcript_shows_whole_numbers_only_to_those_who_may_see_them(browser, month, database):
+    from sqlmodel import select
+
+    from callqa.store.tables import UtteranceRow
+
+    with database.write() as session:
+        line = session.exec(select(UtteranceRow)).first()
+        line.text = "您的电话是13871206358对吗"
+        session.add(line)
+    page = f"/calls/{month.call_id}"
+    assert "13871206358对吗" in browser("shift_leader").get(page).text
+    seen = browser("client_supervisor").get(page).text
+    assert "138****6358对吗" in seen
+    assert "13871206358对吗" not in seen
