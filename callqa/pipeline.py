@@ -27,6 +27,7 @@ from callqa.store.queries.calls_for_work import calls_whose_ticket_changed, call
 from callqa.transcribe.engine import Engine
 from callqa.usecases import link, progress
 from callqa.usecases.archive import archive, free_spools
+from callqa.usecases.desk import publish_desk
 from callqa.usecases.ingest import JournalTail, give_up_overdue, ingest, ingest_lost
 from callqa.usecases.load_rubric import load_rubric
 from callqa.usecases.progress import STAGES, Stage
@@ -204,7 +205,10 @@ class Worker:
 
     def _take_in(self, now_ms: int) -> None:
         recordings, demo = self.settings.recordings_dir, self.settings.demo
-        completed = ingest(self.db, recordings=recordings, now_ms=now_ms, demo=demo, tail=self.tail).completed
+        taken = ingest(self.db, recordings=recordings, now_ms=now_ms, demo=demo, tail=self.tail)
+        completed = taken.completed
+        if taken.seats_changed:  # the recorder starts from the desk, so a sign-in at a phone must reach it
+            publish_desk(self.db, self.settings.desk_path, now_ms)
         if self.sweep.due():
             lately = datetime.fromtimestamp(now_ms / 1000, UTC) - timedelta(days=2)
             since_day = f"{lately:%Y/%m/%d}" if self.swept_all else ""

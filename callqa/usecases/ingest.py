@@ -48,6 +48,9 @@ class JournalTail:
     started: bool = False
 
 
+SEAT_KINDS = (JournalKind.SEAT_LOGIN, JournalKind.SEAT_LOGOUT)
+
+
 @dataclass(frozen=True, slots=True)
 class Ingested:
     """What one round brought."""
@@ -55,6 +58,7 @@ class Ingested:
     entries: int = 0
     completed: tuple[str, ...] = ()  # call_ids that are complete now
     faults: tuple[str, ...] = ()
+    seats_changed: bool = False  # somebody signed in or out at a phone: the desk must be published
 
 
 def ingest(
@@ -75,7 +79,8 @@ def ingest(
         tail.started = False  # the next round reads everything again
         raise
     _note_damage(db, tail)
-    return Ingested(len(entries), tuple(completed), tuple(faults))
+    seats_changed = any(entry.kind in SEAT_KINDS for entry in entries)
+    return Ingested(len(entries), tuple(completed), tuple(faults), seats_changed)
 
 
 def ingest_lost(db: Database, *, recordings: Path, now_ms: int, demo: bool = False, since_day: str = "") -> Ingested:

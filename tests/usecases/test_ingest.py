@@ -282,4 +282,6 @@ def test_sign_in_at_a_phone(db: Database, recorder: Recorder) -> None:
         ("8002", "802", 20, 30),
     ]
     assert len(result.faults) == 2
+    assert result.seats_changed
+    assert not ingest(db, recordings=recorder.recordings, now_ms=NOW_MS).seats_changed
     assert "没有这个工号" in result.faults[0]
