@@ -6,7 +6,7 @@ import re
 
 from sqlmodel import select
 
-from callqa.store.tables import CallProgress
+from callqa.store.tables import CallProgress, UtteranceRow
 from callqa.usecases.progress import progress_of_call
 from tests import builders
 
@@ -175,15 +175,11 @@ def test_neighbours_lead_through_the_calls(browser, month):
 
 
 def test_a_transcript_shows_whole_numbers_only_to_those_who_may_see_them(browser, month, database):
-    from sqlmodel import select
-
-    from callqa.store.tables import UtteranceRow
-
     with database.write() as session:
         line = session.exec(select(UtteranceRow)).first()
         line.text = "您的电话是13871206358对吗"
         session.add(line)
-    page = f"/calls/{month.call_id}"
+    page = f"/calls/{month}"
     assert "13871206358对吗" in browser("shift_leader").get(page).text
     seen = browser("client_supervisor").get(page).text
     assert "138****6358对吗" in seen
