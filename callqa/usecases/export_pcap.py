@@ -26,7 +26,7 @@ def export_pcap(db: Database, call_id: str, *, spool: Path, keep_days: int, acto
         raise CallqaError(f"通话 {call_id} 的原始媒体文件已损坏，不能导出：{path.name}") from e
     with db.write() as session:
         detail = {"format": "pcap", "bytes": len(data)}
-        audit.append(session, actor=actor, action="call.export", subject=call_id, detail=detail, now_ms=now_ms)
+        audit.append(session, actor=actor, action="call.export_pcap", subject=call_id, detail=detail, now_ms=now_ms)
     return data
 
 

@@ -27,7 +27,7 @@ ACTION_LABELS = {
     "sampling.reserve": "启用递补",
     "sampling.void": "作废抽样框",
     "call.import": "导入录音",
-    "call.export": "导出原始媒体",
+    "call.export_pcap": "导出原始媒体",
     "import.mapping": "修改通话清单的列对应",
     "ticket.import": "导入工单",
     "ticket.export": "导出工单",

@@ -123,7 +123,7 @@ def test_a_spool_is_exported_and_imports_as_the_same_audio(db: Database, tmp_pat
     before, after = (read_audio(folder / str(call_of(db, c).recording_path)) for c in (call_id, result.new[0]))
     assert np.array_equal(before.samples, after.samples)
     with db.read() as session:
-        assert "call.export" in [entry.action for entry in session.exec(select(AuditEntry))]
+        assert "call.export_pcap" in [entry.action for entry in session.exec(select(AuditEntry))]
 
 
 def test_export_says_why_there_is_nothing_any_more(db: Database, tmp_path: Path) -> None:

@@ -155,9 +155,7 @@ class LegMedia:
 class CallCapture:
     """Both legs of one call and its spool."""
 
-    def __init__(
-        self, sockets: RtpSockets, disk: DiskWriter, file: SpoolFile, started: StartedMark
-    ) -> None:
+    def __init__(self, sockets: RtpSockets, disk: DiskWriter, file: SpoolFile, started: StartedMark) -> None:
         self.file = file
         self._sockets = sockets
         self._disk = disk

@@ -55,7 +55,9 @@ def _clear(target: Path) -> None:
 
 
 def _save_master(recordings: Path, relative: PurePath, stereo: Stereo) -> Recording:
-    data = wav_header(stereo.encoding, stereo.n_samples, sample_rate_hz=stereo.sample_rate_hz) + stereo.samples.tobytes()
+    data = (
+        wav_header(stereo.encoding, stereo.n_samples, sample_rate_hz=stereo.sample_rate_hz) + stereo.samples.tobytes()
+    )
     _put(recordings / relative, data)
     return Recording(
         path=relative.as_posix(),
