@@ -22,6 +22,7 @@ CONFIG_ERROR_STATUS = 2  # a process that ends with it is not started again
 RESTART_AFTER_S = (0.2, 1.0, 5.0, 15.0)  # the recorder must be back before phones notice; then slower
 HEALTHY_AFTER_S = 60.0
 STOP_GRACE_S = 15.0
+MAX_SOCKET_PATH = 107  # unix(7): sun_path holds 108 bytes with the closing zero
 
 log = logging.getLogger("callqa.app")
 
@@ -30,6 +31,7 @@ def record(settings: Settings) -> int:
     """The recorder process."""
     from callqa.sip.process.recorder import run
 
+    check_socket_path(settings)
     return run(settings)
 
 
@@ -47,8 +49,19 @@ def web(settings: Settings) -> int:
     return run_web(settings)
 
 
+def check_socket_path(settings: Settings) -> None:
+    """Raise ConfigError when the home lies so deep that the recorder's socket cannot have its name."""
+    size = len(os.fsencode(settings.live_socket))
+    if size > MAX_SOCKET_PATH:
+        raise ConfigError(
+            f"路径太长：{settings.live_socket} 有 {size} 字节，系统最多允许 {MAX_SOCKET_PATH}；"
+            "请把安装放到浅一些的文件夹，或在 callqa.toml 里改 paths.var"
+        )
+
+
 def prepare_folders(settings: Settings) -> None:
     """Make the folders of an installation. Raise ConfigError where one cannot be written."""
+    check_socket_path(settings)
     for path in (
         settings.spool_dir,
         settings.journal_dir,

@@ -142,3 +142,9 @@ def test_doctor_names_a_taken_port(tmp_path: Path) -> None:
         findings = {f.subject: f for f in examine(settings, tmp_path / "callqa.toml")}
     assert findings["端口"].level == "missing"
     assert "sip.listen_port" in findings["端口"].text
+
+
+def test_a_home_too_deep_for_the_socket_is_refused(tmp_path: Path) -> None:
+    settings = load_settings(tmp_path / ("x" * 100) / "callqa.toml", {})
+    with pytest.raises(ConfigError, match=r"路径太长.*paths\.var"):
+        app.prepare_folders(settings)

@@ -321,7 +321,7 @@ class Show:
                 shown = text
             waiting = self._message("transcribe", "waiting")
             if waiting:
-                raise CallqaError(f"transcribed：{waiting}")
+                raise CallqaError(f"transcribed（转写）没有完成：{waiting}")
             failed = self._message(None, "failed")
             if failed:
                 raise CallqaError(failed)
@@ -454,7 +454,7 @@ class Show:
         assert self.db is not None
         with self.db.read() as session:
             rows = session.exec(select(CallProgress).where(CallProgress.state == state)).all()
-        return next((f"{r.stage}：{r.message}" for r in rows if stage in (None, r.stage)), "")
+        return next((r.message for r in rows if stage in (None, r.stage)), "")
 
     def _tell_calls(self) -> None:
         assert self.db is not None

@@ -19,6 +19,7 @@ from sqlmodel import Session
 
 import callqa.store.tables  # noqa: F401  # every Session needs all tables mapped
 from callqa.errors import StoreError
+from callqa.refusals import os_reason
 
 # A writer waits this long for another process's transaction. Ours last milliseconds; only a stuck disk takes longer.
 BUSY_TIMEOUT_MS = 15_000
@@ -124,7 +125,10 @@ def _make_engine(url: str) -> Engine:
     path = sqlite_path(url)
     if path is None:
         return create_engine(url, pool_pre_ping=True)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise StoreError(f"数据库文件夹 {path.parent} 建不了：{os_reason(e)}；请检查权限或设置 database.url") from e
     engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_MS / 1000, "check_same_thread": False})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from callqa.errors import StoreError
+from callqa.refusals import os_reason
 from callqa.store.db import Database, sqlite_path
 
 logging.getLogger("alembic").setLevel(logging.WARNING)  # its dialogue with itself is nobody's news
@@ -32,7 +33,7 @@ def migrate(url: str) -> None:
         with _locked(database), database.engine.connect() as connection:
             _upgrade(connection)
     except SQLAlchemyError as e:
-        raise StoreError(f"数据库升级失败：{e}；请检查数据库地址、权限与磁盘空间") from e
+        raise StoreError(f"数据库升级失败：{_reason(e)}；请检查设置 database.url、权限与磁盘空间") from e
     finally:
         database.dispose()
 
@@ -44,9 +45,15 @@ def pending(url: str) -> bool:
         with database.engine.connect() as connection:
             return current_revision(connection) != head_revision()
     except SQLAlchemyError as e:
-        raise StoreError(f"数据库打不开：{e}；请检查数据库地址与权限") from e
+        raise StoreError(f"数据库打不开：{_reason(e)}；请检查设置 database.url 与权限") from e
     finally:
         database.dispose()
+
+
+def _reason(error: SQLAlchemyError) -> str:
+    """The driver's own first line, without SQLAlchemy's frame around it."""
+    original = getattr(error, "orig", None) or error
+    return (str(original).strip() or type(original).__name__).splitlines()[0]
 
 
 def current_revision(connection: Connection) -> str | None:
@@ -92,7 +99,7 @@ def _locked(database: Database) -> Iterator[None]:
     try:
         lock = open(path.with_name(path.name + ".migrate.lock"), "w")  # noqa: SIM115  # closed by `with lock` below
     except OSError as e:
-        raise StoreError(f"不能在 {path.parent} 里写文件：{e.strerror}；请检查文件夹权限与磁盘空间") from e
+        raise StoreError(f"不能在 {path.parent} 里写文件：{os_reason(e)}；请检查文件夹权限与磁盘空间") from e
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

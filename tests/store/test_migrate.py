@@ -73,8 +73,15 @@ def test_a_newer_database_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "callqa.db").write_bytes(b"this is no database" * 100)
-    with pytest.raises(StoreError, match="数据库升级失败"):
+    with pytest.raises(StoreError, match="数据库升级失败：file is not a database；") as refusal:
         migrate(f"sqlite:///{tmp_path / 'callqa.db'}")
+    assert "sqlalche" not in str(refusal.value)
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match=r"数据库文件夹 .* 建不了"):
+        migrate(f"sqlite:///{tmp_path / 'file' / 'callqa.db'}")
 
 
 def test_downgrade_drops_everything(tmp_path: Path) -> None:
