@@ -109,6 +109,36 @@ def test_stand_alone_verifier_agrees_byte_for_byte(tmp_path: Path) -> None:
     assert printed == repeated_lines(VECTOR_FRAME, VECTOR_PLAN, NONCE_A, NONCE_B), "callqa verify-draw prints the same"
 
 
+@pytest.mark.parametrize(
+    ("frame", "plan", "says"),
+    [
+        (VECTOR_FRAME, "{}", "没有每人配额"),
+        (VECTOR_FRAME, "[]", "JSON 对象"),
+        (VECTOR_FRAME, PLAN_TEXT, "不是 JSON"),
+        (VECTOR_PLAN, VECTOR_FRAME, "不是 JSON"),
+        (VECTOR_FRAME, '{"quota":{"risk":"3"}}', "配额 risk 应为不小于 0 的整数"),
+        (VECTOR_FRAME, '{"quota":{"rare":3}}', "不认识的层“rare”"),
+        (VECTOR_FRAME, '{"quota":{"risk":3},"reserves_per_stratum":-1}', "reserves_per_stratum"),
+        (VECTOR_PLAN, VECTOR_PLAN, "首行不是 callqa-frame/1"),
+        (VECTOR_FRAME + "C1\tA03\n", VECTOR_PLAN, "第 8 行"),
+        (None, VECTOR_PLAN, "文件不存在"),
+    ],
+)
+def test_stand_alone_verifier_says_what_is_wrong_with_a_file(
+    tmp_path: Path, frame: str | None, plan: str, says: str
+) -> None:
+    frame_path, plan_path = tmp_path / "frame.tsv", tmp_path / "plan.json"
+    if frame is not None:
+        frame_path.write_bytes(frame.encode())
+    plan_path.write_bytes(plan.encode())
+    script = str(ROOT / "scorecards" / "verify_draw.py")
+    command = [sys.executable, "-X", "utf8", script, str(frame_path), str(plan_path), NONCE_A, NONCE_B]
+    ended = subprocess.run(command, capture_output=True, check=False)
+    said = ended.stderr.decode()
+    assert (ended.returncode, ended.stdout) == (2, b"")
+    assert says in said and "Traceback" not in said
+
+
 def test_default_plan_reads_as_written() -> None:
     assert PLAN.min_duration_ms == 20_000
     assert PLAN.quotas == Quotas(((Stratum.CALLBACK, 2), (Stratum.NORMAL, 5), (Stratum.RISK, 3)), 3)
