@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from callqa.errors import AudioError
+from callqa.refusals import os_reason
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +76,7 @@ def read_audio(path: Path) -> Audio:
     try:
         data = path.read_bytes()
     except OSError as e:
-        raise AudioError(f"打不开音频文件 {path}：{e.strerror or e}。请确认文件存在且有读取权限。") from e
+        raise AudioError(f"打不开音频文件 {path}：{os_reason(e)}。请确认文件存在且有读取权限。") from e
     return decode_audio(data, str(path))
 
 
@@ -195,8 +196,7 @@ def _decode_any(data: bytes, name: str) -> Audio:
                 if n_samples > MAX_DURATION_S * rate:
                     raise AudioError(f"音频文件 {name} 超过 {MAX_DURATION_S // 3600} 小时，不像一通电话。请先分段。")
     except (av.error.FFmpegError, ValueError, EOFError) as e:
-        reason = getattr(e, "strerror", None) or e
-        raise AudioError(f"文件 {name} 不是能识别的音频（{reason}）。请提供 WAV、MP3、Opus、M4A 等录音文件。") from e
+        raise AudioError(f"文件 {name} 不是能识别的音频，或者已经损坏。请提供 WAV、MP3、Opus、M4A 等录音文件。") from e
     samples = np.concatenate(blocks) if blocks else np.zeros((0, n_channels), np.int16)
     return Audio(np.ascontiguousarray(samples, dtype=np.int16), rate)
 

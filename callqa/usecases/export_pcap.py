@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from callqa.errors import CallqaError, SpoolError, StoreError
+from callqa.refusals import os_reason
 from callqa.sip.media.export import to_frames
 from callqa.sip.media.pcap import write_pcap
 from callqa.sip.media.spool import read_records
@@ -21,7 +22,7 @@ def export_pcap(db: Database, call_id: str, *, spool: Path, keep_days: int, acto
     try:
         data = write_pcap(to_frames(read_records(path.read_bytes())))
     except OSError as e:
-        raise StoreError(f"通话 {call_id} 的原始媒体读不了：{e.strerror}；请检查 {path} 的权限和磁盘") from e
+        raise StoreError(f"通话 {call_id} 的原始媒体读不了：{os_reason(e)}；请检查 {path} 的权限和磁盘") from e
     except SpoolError as e:
         raise CallqaError(f"通话 {call_id} 的原始媒体文件已损坏，不能导出：{path.name}") from e
     with db.write() as session:

@@ -15,6 +15,7 @@ from sqlmodel import col, select
 
 from callqa.errors import CallqaError, StoreError
 from callqa.periods import from_ms
+from callqa.refusals import os_reason
 from callqa.sidecar import Recording, Sidecar, save_sidecar, write_atomically
 from callqa.sip.media.codec import Encoding
 from callqa.sip.media.wav import wav_header
@@ -105,7 +106,7 @@ def describe_os_error(path: Path, e: OSError) -> str:
     """One Chinese sentence about a file that cannot be read or written."""
     if isinstance(e, FileNotFoundError):
         return f"{path}：没有这个文件；请检查路径"
-    return f"{path}：读写失败（{e.strerror or e}）；请检查权限和磁盘空间"
+    return f"{path}：读写失败（{os_reason(e)}）；请检查权限和磁盘空间"
 
 
 __all__ = [

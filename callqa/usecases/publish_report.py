@@ -12,6 +12,7 @@ from sqlmodel import select
 
 from callqa.errors import ConflictError, StoreError
 from callqa.periods import Month
+from callqa.refusals import os_reason
 from callqa.reports import monthly, render_docx, render_xlsx
 from callqa.reports.document import MonthlyReport, to_json
 from callqa.store import audit
@@ -110,4 +111,4 @@ def _write_whole(path: Path, data: bytes) -> None:
         os.replace(part, path)
     except OSError as exc:
         part.unlink(missing_ok=True)
-        raise StoreError(f"报告文件写不进 {path.parent}（{exc.strerror}）；请检查磁盘空间与目录权限") from exc
+        raise StoreError(f"报告文件写不进 {path.parent}（{os_reason(exc)}）；请检查磁盘空间与目录权限") from exc

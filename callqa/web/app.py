@@ -17,6 +17,7 @@ from fastapi.staticfiles import StaticFiles
 
 from callqa.config import Settings
 from callqa.errors import ConfigError
+from callqa.refusals import os_reason
 from callqa.store.db import Database
 from callqa.web import (
     auth,
@@ -118,5 +119,5 @@ def _bind(host: str, port: int) -> socket.socket:
             raise ConfigError(
                 f"没有权限使用网页端口 {port}；请在 callqa.toml 里把 web.listen_port 改为 1024 以上"
             ) from e
-        raise ConfigError(f"网页地址 {host}:{port} 不能监听（{e.strerror}）；请检查 web.listen_host") from e
+        raise ConfigError(f"网页地址 {host}:{port} 不能监听（{os_reason(e)}）；请检查 web.listen_host") from e
     return listener

@@ -7,6 +7,7 @@ from fastapi.responses import PlainTextResponse, Response
 
 from callqa.errors import CallqaError, StateError
 from callqa.periods import Month
+from callqa.refusals import os_reason
 from callqa.scoring.sampling import check_nonce, commitment
 from callqa.store.queries.report import accounts
 from callqa.store.queries.sampling import SamplingPage, committed_by_one, entries_of, load_sampling_page
@@ -58,7 +59,7 @@ def freeze_month(
         plan = (settings.scorecards_dir / "sampling.yaml").read_text(encoding="utf-8")
     except OSError as e:
         return _month_page(
-            request, db, period, now_ms, problem=f"读不到抽检方案 scorecards/sampling.yaml（{e.strerror}）"
+            request, db, period, now_ms, problem=f"读不到抽检方案 scorecards/sampling.yaml（{os_reason(e)}）"
         )
     try:
         frame = freeze(

@@ -86,7 +86,7 @@ def test_a_call_within_a_full_disk_still_gets_its_sidecar_once_there_is_room(tmp
     sidecar = load_sidecar(tmp_path / sidecar_path(told.started))
     assert sidecar.ended_at_ms - sidecar.answered_at_ms == 1000
     assert sidecar.recording is None
-    assert any("No space left on device" in fault for fault in sidecar.faults)
+    assert any("磁盘已满" in fault for fault in sidecar.faults)
 
 
 def test_a_recorder_stopped_on_a_full_disk_stops(tmp_path, monkeypatch):

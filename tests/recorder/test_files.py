@@ -61,7 +61,7 @@ def test_a_full_disk_costs_packets_but_no_marks_and_no_call(tmp_path):
         disk.stop()
 
     asyncio.run(story())
-    assert faults == ["No space left on device"]
+    assert faults == ["磁盘已满"]
     records = list(read_records((tmp_path / "a.spool").read_bytes()))
     assert records[0] == mark(1)
     assert records[-1] == PacketRecord(0, 4, b"kept")

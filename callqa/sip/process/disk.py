@@ -17,6 +17,8 @@ from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
+from callqa.refusals import os_reason
+
 log = logging.getLogger(__name__)
 
 FLUSH_S = 0.1  # a write costs as much as four packets: five times as seldom, half of what a crash may take
@@ -167,7 +169,7 @@ class DiskWriter:
             file.carry = []
             file.failed = False
         except OSError as e:
-            reason = e.strerror or str(e)
+            reason = os_reason(e)
             file.carry += marks
             if file.descriptor >= 0:
                 _cut_back(file)
@@ -228,7 +230,7 @@ class DiskWriter:
         try:
             os.fdatasync(file.descriptor)
         except OSError as e:
-            reason = e.strerror or str(e)
+            reason = os_reason(e)
             self._in_loop(lambda: self._trouble(file, reason))
 
 

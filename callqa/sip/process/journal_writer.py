@@ -16,6 +16,7 @@ from typing import Any
 
 from callqa.errors import ConfigError
 from callqa.journal import JournalEntry, JournalKind, decode_line, encode_entry
+from callqa.refusals import os_reason
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ class JournalWriter:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         except OSError as e:
-            raise ConfigError(f"流水文件夹 {folder} 不能写：{e.strerror}；请检查权限或设置 paths.recordings") from e
+            raise ConfigError(f"流水文件夹 {folder} 不能写：{os_reason(e)}；请检查权限或设置 paths.recordings") from e
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as e:
@@ -52,7 +53,9 @@ class JournalWriter:
             self._reopen()
         except OSError as e:
             os.close(self._lock)
-            raise ConfigError(f"流水文件 {e.filename} 不能读写：{e.strerror}；请检查权限或设置 paths.recordings") from e
+            raise ConfigError(
+                f"流水文件 {e.filename} 不能读写：{os_reason(e)}；请检查权限或设置 paths.recordings"
+            ) from e
 
     def append(self, kind: JournalKind, at_ms: int, call_id: str | None = None, **facts: Any) -> bool:
         """Append one entry. False when the disk refuses; it is then tried again with the next."""

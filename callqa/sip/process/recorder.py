@@ -29,6 +29,7 @@ from callqa.errors import ConfigError, SpoolError
 from callqa.journal import JournalKind
 from callqa.live import Board, LiveCall, LiveSeat
 from callqa.periods import from_ms
+from callqa.refusals import os_reason
 from callqa.sidecar import write_atomically
 from callqa.sip.events import Event, SeatRegistered, SeatSignedIn, SeatSignedOut, SeatUnregistered
 from callqa.sip.process.call_book import CallBook
@@ -75,7 +76,7 @@ def run(settings: Settings) -> int:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as e:
             raise ConfigError(
-                f"文件夹 {folder} 建不了（{e.strerror}）；请检查权限，或在 callqa.toml 的 [paths] 里改位置"
+                f"文件夹 {folder} 建不了（{os_reason(e)}）；请检查权限，或在 callqa.toml 的 [paths] 里改位置"
             ) from e
     with contextlib.closing(sip_socket):
         client = client_context(sip, settings.home) if sip.tls_port else None
@@ -268,7 +269,7 @@ class Recorder:
             await loop.run_in_executor(None, write_atomically, path, saved)
         except OSError as e:
             self._registrations_changed = True  # again in a second
-            self._faults.tell(f"话机注册没能存盘（{e.strerror}）：重启后话机要重新注册；请检查磁盘")
+            self._faults.tell(f"话机注册没能存盘（{os_reason(e)}）：重启后话机要重新注册；请检查磁盘")
 
     # -- recovery ---------------------------------------------------------------------------------------------------
 

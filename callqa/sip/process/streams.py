@@ -14,6 +14,7 @@ from typing import cast
 
 from callqa.config import SipSettings
 from callqa.errors import ConfigError, ProtocolError
+from callqa.refusals import os_reason
 from callqa.sip.events import Address
 from callqa.sip.framing import PONG, StreamFramer
 from callqa.sip.hop import Transport, hop, transport_of
@@ -37,7 +38,7 @@ def server_context(sip: SipSettings, home: Path) -> ssl.SSLContext:
         context.load_cert_chain(certificate, key)
     except OSError as e:  # ssl.SSLError is one
         raise ConfigError(
-            f"SIP TLS 证书 {certificate} 与私钥 {key} 读不出来（{e.strerror or e}）；"
+            f"SIP TLS 证书 {certificate} 与私钥 {key} 读不出来（{_tls_reason(e)}）；"
             "请检查 callqa.toml 里的 sip.tls_certificate 与 sip.tls_key，或把 sip.tls_port 设为 0"
         ) from e
     return context
@@ -50,8 +51,15 @@ def client_context(sip: SipSettings, home: Path) -> ssl.SSLContext:
         return ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=authorities)
     except OSError as e:
         raise ConfigError(
-            f"根证书 {authorities} 读不出来（{e.strerror or e}）；请检查 callqa.toml 里的 sip.tls_authorities"
+            f"根证书 {authorities} 读不出来（{_tls_reason(e)}）；请检查 callqa.toml 里的 sip.tls_authorities"
         ) from e
+
+
+def _tls_reason(error: OSError) -> str:
+    """Why a certificate or key does not load. An ssl.SSLError numbers its reasons in its own way, not as errno."""
+    if not isinstance(error, ssl.SSLError):
+        return os_reason(error)
+    return "证书与私钥不是一对" if error.reason == "KEY_VALUES_MISMATCH" else "不是有效的 PEM 文件"
 
 
 def plain_host(host: str) -> str:

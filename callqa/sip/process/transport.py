@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import cast
 
 from callqa.errors import ConfigError
+from callqa.refusals import os_reason
 from callqa.sip.events import Address, Event
 from callqa.sip.hop import is_stream
 from callqa.sip.process.streams import SipStreams, plain_host
@@ -30,7 +31,7 @@ def bind_sip(host: str, port: int) -> socket.socket:
     except OSError as e:
         s.close()
         raise ConfigError(
-            f"SIP 端口 UDP {host}:{port} 用不了（{e.strerror}）；"
+            f"SIP 端口 UDP {host}:{port} 用不了（{os_reason(e)}）；"
             "请停掉占用它的程序，或在 callqa.toml 里改 sip.listen_port（或 sip.listen_host）"
         ) from e
     return s
@@ -45,7 +46,7 @@ def bind_sip_stream(host: str, port: int, setting: str) -> socket.socket:
     except OSError as e:
         s.close()
         raise ConfigError(
-            f"SIP 端口 TCP {host}:{port} 用不了（{e.strerror}）；"
+            f"SIP 端口 TCP {host}:{port} 用不了（{os_reason(e)}）；"
             f"请停掉占用它的程序，或在 callqa.toml 里改 sip.{setting}（0 = 不监听）"
         ) from e
     return s
