@@ -32,10 +32,15 @@ OPERATOR_LABELS = {
     "ticket_time": "工单时限",
 }
 
+# What signalling or the ticket tells: without a channel it has no place in the recording.
+RECORD_OPERATORS = frozenset(
+    {"duration", "ring_time", "hangup_by", "ticket_linked", "ticket_fields", "ticket_match", "ticket_time"}
+)
+
 
 @dataclass(frozen=True, slots=True)
 class EvidenceView:
-    """One piece of evidence. channel: 0 citizen, 1 agent, None both or neither."""
+    """One piece of evidence. channel: 0 citizen, 1 agent, None both or neither; playable: it can be heard."""
 
     channel: int | None
     start_ms: int
@@ -43,6 +48,12 @@ class EvidenceView:
     quote: str
     operator: str
     params: str
+    playable: bool = True
+
+    @property
+    def place(self) -> str:
+        """Where it is, to show one piece a place; what cannot be heard differs by what it says."""
+        return f"@{self.start_ms}" if self.playable else self.quote or self.operator
 
     @property
     def side(self) -> str:
@@ -104,4 +115,5 @@ def _evidence(stored: dict[str, object]) -> EvidenceView:
         quote=str(stored.get("quote") or ""),
         operator=OPERATOR_LABELS.get(operator, operator),
         params=str(stored.get("params") or ""),
+        playable=isinstance(channel, int) or operator not in RECORD_OPERATORS,
     )
