@@ -162,6 +162,7 @@ def call_page(request: Request, call_id: str, person: PersonDep, db: DbDep) -> R
     with db.read() as session:
         before, after = neighbours(session, found.call, person.own_agent_no)
         history = history_of(session, call_id) if person.can("calls.view_all") else ()
+        account_names = people_queries.account_names(session) if history else {}
     stages = progress_of_call(db, call_id)
     rubric = state_of(request).rubrics.find(db, found.run.rubric_hash if found.run else None)
     suggestions = view_suggestions(found.suggestions, rubric) if person.can("calls.suggestions") else ()
@@ -176,7 +177,7 @@ def call_page(request: Request, call_id: str, person: PersonDep, db: DbDep) -> R
         busy=is_busy(stages),
         transcribing=next((stage for stage in stages if stage.stage is Stage.TRANSCRIBE), None),
         suggestions=suggestions,
-        history=[say_history(entry) for entry in history],
+        history=[say_history(entry, account_names) for entry in history],
         play_from_ms=request.query_params.get("t", ""),
     )
 

@@ -1,5 +1,6 @@
 """Audit entries as a sentence for the page. Pure."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from callqa.store.tables import AuditEntry
@@ -67,10 +68,12 @@ class HistoryLine:
     subject: str
 
 
-def say_history(entry: AuditEntry) -> HistoryLine:
-    """An audit entry in words; an action without a label shows its code."""
+def say_history(entry: AuditEntry, names: Mapping[str, str]) -> HistoryLine:
+    """An audit entry in words; an action without a label shows its code. names: user name -> display name."""
     action = ACTION_LABELS.get(entry.action, entry.action)
     if entry.action in SAYS_WHY and entry.detail.get("message"):
         action = f"{action}：{entry.detail['message']}"
     actor = "系统" if entry.actor == "system" else entry.actor
+    if name := names.get(entry.actor):
+        actor = f"{name}（{entry.actor}）"
     return HistoryLine(entry.sequence, entry.at_ms, actor, action, entry.subject)

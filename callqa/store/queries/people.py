@@ -138,6 +138,11 @@ def list_accounts(session: Session) -> Sequence[Account]:
     ).all()
 
 
+def account_names(session: Session) -> dict[str, str]:
+    """Display names by user name, of accounts switched off too."""
+    return {account.username: account.display_name for account in session.exec(select(Account))}
+
+
 def desk_setting(session: Session, key: str) -> object:
     """The value of one desk setting (trunks, dial_plan, routing, realm); None when it was never set."""
     row = session.get(DeskSetting, key)
