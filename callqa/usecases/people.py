@@ -29,6 +29,7 @@ __all__ = [
     "set_dial_plan",
     "set_realm",
     "set_routing",
+    "set_seat_active",
     "set_trunks",
     "sign_in",
     "sign_out",
@@ -116,6 +117,26 @@ def ha1(extension: str, realm_: str, password: str) -> tuple[str, str]:
     secret = f"{extension}:{realm_}:{password}".encode()
     md5 = hashlib.md5(secret, usedforsecurity=False).hexdigest()  # what old phones still ask for
     return md5, hashlib.sha256(secret).hexdigest()
+
+
+def set_seat_active(
+    db: Database, *, extension: str, active: bool, actor: str, now_ms: int, desk_path: Path | None = None
+) -> Seat:
+    """Retire a seat (停用), or bring one back with the password it had. Refused while somebody is signed in there."""
+    with db.write() as session:
+        seat = session.get(Seat, extension)
+        if seat is None:
+            raise CallqaError(f"没有座席 {extension}；请先在“人员与席位”登记")
+        sitting = next((s for s in _open_logins(session) if s.seat_extension == extension), None)
+        if not active and sitting is not None:
+            who = _agent(session, sitting.agent_no)
+            raise StateError(f"{who.agent_no} {who.name} 正签入在座席 {extension}，不能停用；请先签出，再停用")
+        if seat.active != active:
+            seat.active = active
+            session.add(seat)
+            _audit(session, actor, "seat.active", extension, {"active": active}, now_ms)
+    _publish(db, desk_path, now_ms)
+    return seat
 
 
 def sign_in(

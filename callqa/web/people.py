@@ -107,6 +107,25 @@ def seat_add(
     )
 
 
+@router.post("/people/seats/{extension}/active", dependencies=[require("people.edit")])
+def seat_active(
+    extension: str,
+    person: PersonDep,
+    db: DbDep,
+    settings: SettingsDep,
+    now_ms: NowDep,
+    active: Annotated[bool, Form()],
+) -> Response:
+    """Retire a seat that nobody is signed in at, or bring it back."""
+    try:
+        people.set_seat_active(
+            db, extension=extension, active=active, actor=person.username, now_ms=now_ms, desk_path=settings.desk_path
+        )
+    except CallqaError as e:
+        return redirect("/people", str(e), "danger")
+    return redirect("/people", f"座席 {extension} 已{'启用' if active else '停用'}")
+
+
 @router.post("/people/roster", dependencies=[require("people.edit")])
 def roster_import(
     request: Request, person: PersonDep, db: DbDep, now_ms: NowDep, file: Annotated[UploadFile, File()]

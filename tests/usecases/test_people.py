@@ -70,6 +70,30 @@ def test_a_retired_agent_is_signed_out_and_cannot_sign_in(db, tmp_path):
         sit(db, "8001", "801", T0 + 9)
 
 
+def test_a_seat_is_retired_only_while_nobody_sits_there_and_comes_back(db, tmp_path):
+    path = tmp_path / "state" / "desk.json"
+    sit(db, "8001", "801", T0)
+
+    def switch(active):
+        people.set_seat_active(db, extension="8001", active=active, actor="班长", now_ms=T0 + 5, desk_path=path)
+        return [seat.extension for seat in load_desk(path).seats]
+
+    with pytest.raises(StateError, match=r"801 .*请先签出"):
+        switch(False)
+    people.sign_out(db, seat_extension="8001", actor="班长", now_ms=T0 + 4)
+    assert switch(False) == ["8002"]
+    with pytest.raises(CallqaError, match="已停用"):
+        sit(db, "8001", "801", T0 + 9)
+    assert switch(True) == switch(True) == ["8001", "8002"]
+    with db.read() as session:
+        seat = session.get(Seat, "8001")
+        audited = [e.detail for e in session.exec(select(AuditEntry)) if e.action == "seat.active"]
+    assert seat.ha1_md5 == hashlib.md5(b"8001:callqa:secret-8001").hexdigest()
+    assert audited == [{"active": False}, {"active": True}]
+    with pytest.raises(CallqaError, match="没有座席 8009"):
+        people.set_seat_active(db, extension="8009", active=False, actor="班长", now_ms=T0)
+
+
 @pytest.mark.parametrize(("seat", "agent", "part"), [("8009", "801", "没有座席 8009"), ("8001", "899", "没有工号 899")])
 def test_unknown_seats_and_agents_are_refused(db, seat, agent, part):
     with pytest.raises(CallqaError, match=part):

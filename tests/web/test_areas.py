@@ -135,6 +135,19 @@ def test_signing_in_and_out_by_the_leader_reaches_the_recorder(browser, month, s
     assert browser("agent").post("/live/sign-in", data=form).status_code == 403
 
 
+def test_a_seat_is_retired_after_signing_out_and_brought_back(browser, month, database, settings):
+    client = browser("shift_leader")
+    client.post("/live/sign-in", data={"extension": "8003", "agent_no": "803", "next": "/people"})
+    client.post("/people/seats/8003/active", data={"active": "false"})
+    assert "请先签出" in client.get("/people").text
+    client.post("/live/sign-out", data={"extension": "8003"})
+    client.post("/people/seats/8003/active", data={"active": "false"})
+    assert "8003" not in {s.extension for s in load_desk(settings.desk_path).seats}
+    client.post("/people/seats/8003/active", data={"active": "true"})
+    assert "8003" in {s.extension for s in load_desk(settings.desk_path).seats}
+    assert browser("agent").post("/people/seats/8003/active", data={"active": "false"}).status_code == 403
+
+
 def test_agents_are_registered_and_switched_off(browser, month, database):
     client = browser("shift_leader")
     client.post("/people/agents", data={"agent_no": "809", "name": "孙悦"})
