@@ -25,7 +25,7 @@ from callqa.store.tables import (
     SampleEntry,
 )
 from callqa.units import CallType
-from callqa.usecases.evaluate_input import EvaluationInput, IncompleteError, Missing, find_missing
+from callqa.usecases.evaluate_input import EvaluationInput, IncompleteError, Missing, find_missing, settle_covered
 from callqa.usecases.evaluate_rows import score_stored, store_input, suggestions_of, write_totals
 
 # Reading a rubric takes as long as a hundred queries; every autosave needs it. Frozen, so it may be shared.
@@ -118,7 +118,9 @@ def submit(
         revising = evaluation.status != Status.DRAFT
         if revising and evaluation.status != Status.SUBMITTED:
             raise StateError("这份评分已发布，不能在这里修改；请走申诉或复核")
-        missing = find_missing(rubric, given, suggestions_of(session, evaluation))
+        suggested = suggestions_of(session, evaluation)
+        given = settle_covered(rubric, given, suggested)
+        missing = find_missing(rubric, given, suggested)
         if revising and not reason.strip():
             missing = (NO_REASON, *missing)
         if missing:

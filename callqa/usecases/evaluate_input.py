@@ -3,7 +3,7 @@ and the score it would give. Pure; `usecases/evaluate.py` keeps it.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from callqa.errors import CallqaError
 from callqa.periods import say_offset
@@ -59,6 +59,7 @@ class SuggestionRef:
     fatal_id: str | None = None
     at_ms: int | None = None
     reason: str = ""
+    level: str = "preselect"  # preselect | hint
 
     @property
     def place(self) -> str:
@@ -105,7 +106,33 @@ def find_missing(rubric: Rubric, given: EvaluationInput, suggestions: Iterable[S
     for fatal in given.fatals:
         if fatal.at_ms is None or not fatal.words.strip():
             found.append(Missing(fatal.fatal_id, f"致命项 {fatal.fatal_id} 须写时间点和原话"))
-    return (*found, *_undecided(given, tuple(suggestions)))
+    refs = tuple(suggestions)
+    return (*found, *_undecided(settle_covered(rubric, given, refs), refs))
+
+
+def settle_covered(rubric: Rubric, given: EvaluationInput, suggestions: Sequence[SuggestionRef]) -> EvaluationInput:
+    """Undecided hints of an item whose exclusive preselected option was accepted count as rejected.
+
+    The exclusive option stands alone, so nothing hangs on them; a hint whose option was chosen all the same stays open.
+    """
+    covering = {
+        one.item_id
+        for one in suggestions
+        if one.level == "preselect"
+        and given.decisions.get(one.suggestion_id) == "accepted"
+        and one.fatal_id is None
+        and one.option_code is not None
+        and rubric.item(one.item_id).option(one.option_code).exclusive
+    }
+    settled = {
+        one.suggestion_id: "rejected"
+        for one in suggestions
+        if one.level == "hint"
+        and one.fatal_id is None
+        and one.item_id in covering
+        and one.option_code not in given.deductions.get(one.item_id, {})
+    }
+    return replace(given, decisions={**settled, **given.decisions})
 
 
 def _undecided(given: EvaluationInput, suggestions: Sequence[SuggestionRef]) -> list[Missing]:

@@ -42,6 +42,7 @@ def suggestion_refs(rows: Sequence[SuggestionRow]) -> tuple[SuggestionRef, ...]:
             row.fatal_id,
             int(row.evidence[0]["start_ms"]) if row.evidence else None,
             row.reason,
+            row.level,
         )
         for row in rows
         if row.id is not None

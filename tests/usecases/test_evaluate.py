@@ -100,6 +100,43 @@ def test_submitting_needs_every_suggestion_decided(db: Database, evaluation_id: 
     assert (row.status, row.quality_score, row.final_score, row.grade) == ("submitted", 100.0, 100.0, "excellent")
 
 
+def add_opening(db: Database) -> dict[str | None, int]:
+    """A whole opening missing, with what it covers as hints; gives the suggestions by option."""
+    with db.write() as session:
+        run = session.exec(select(CheckRun)).one()
+        rows = [
+            SuggestionRow(
+                check_run_id=run.id, call_id=run.call_id, check_id=f"S1.1-{code}", item_id="S1.1", option_code=code,
+                level=level, points=1, reason="开场", evidence=[],
+            )
+            for code, level in (("e", "preselect"), ("a", "hint"), ("b", "hint"), (None, "hint"))
+        ]  # fmt: skip
+        session.add_all(rows)
+        session.flush()
+        return {row.option_code: row.id for row in rows if row.id is not None}
+
+
+def test_what_an_accepted_exclusive_option_covers_needs_no_decision(db: Database, evaluation_id: int) -> None:
+    others = everything_decided(db).decisions
+    ids = add_opening(db)
+    taken = {"e": DeductionInput(at_ms=0, note="整段开场缺失")}
+    given = replace(NOTHING, deductions={"S1.1": taken}, decisions={**others, ids["e"]: "accepted"})
+    refused = replace(given, deductions={}, decisions={**others, ids["e"]: "rejected"})
+    chosen = replace(given, deductions={"S1.1": {**taken, "a": DeductionInput(note="未报")}})
+    for open_still, count in ((refused, 3), (chosen, 1)):
+        with pytest.raises(IncompleteError, match=f"{count} 条机器建议"):
+            evaluate.submit(db, evaluation_id, open_still, version=1, account_id=1, actor="leader", now_ms=NOW_MS)
+    own = replace(given, decisions={**given.decisions, ids["b"]: "accepted"})  # a decision of the leader's own stays
+    evaluate.submit(db, evaluation_id, own, version=1, account_id=1, actor="leader", now_ms=NOW_MS)
+    with db.read() as session:
+        view = find_evaluation(session, evaluation_id)
+    assert view is not None
+    assert {code: view.decisions[i] for code, i in ids.items()} == {
+        "e": "accepted", "a": "rejected", "b": "accepted", None: "rejected",
+    }  # fmt: skip
+    assert view.items["S1.1"].points == 0
+
+
 @pytest.mark.parametrize(
     ("chosen", "complaint"),
     [
