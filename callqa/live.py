@@ -33,6 +33,14 @@ class LiveSeat(_Frozen):
     contact: str = ""
 
 
+class LiveFault(_Frozen):
+    """Something an operator should know of, e.g. a phone with a wrong password."""
+
+    at_ms: int  # the last time
+    text: str  # a Chinese sentence
+    times: int = 1
+
+
 class Board(_Frozen):
     """The state of the recorder at one moment."""
 
@@ -44,5 +52,5 @@ class Board(_Frozen):
     calls: tuple[LiveCall, ...] = ()
     seats: tuple[LiveSeat, ...] = ()
     recorded_today: int = 0
-    faults: tuple[str, ...] = ()
+    faults: tuple[LiveFault, ...] = ()  # of the last day, newest first
     disk_free_mb: int = 0

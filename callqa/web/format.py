@@ -3,6 +3,8 @@
 import re
 from decimal import Decimal
 
+from callqa.live import LiveFault
+from callqa.periods import say_short
 from callqa.units import CALL_TYPE_LABELS, CallType, half_up
 
 COMPOUND_SURNAMES = frozenset(
@@ -168,3 +170,9 @@ def megabytes(value_mb: float | None) -> str:
 def thousands(value: int | None) -> str:
     """An integer with separators: `12,345`."""
     return "—" if value is None else f"{value:,}"
+
+
+def say_fault(fault: LiveFault) -> str:
+    """`11月22日 14:05 话机 8001 的密码不对（3 次）`: when last, what, how often."""
+    often = f"（{fault.times} 次）" if fault.times > 1 else ""
+    return f"{say_short(fault.at_ms)} {fault.text}{often}"

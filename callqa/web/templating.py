@@ -25,6 +25,7 @@ def build_templates() -> Environment:
         short=periods.say_short,
         duration=periods.say_duration,
         offset=periods.say_offset,
+        fault=fmt.say_fault,
         label=fmt.label,
         points=fmt.points,
         percent=fmt.percent,

@@ -36,7 +36,7 @@ def test_damaged_files_of_state_do_not_keep_the_recorder_from_starting(home):
 
     async def story():
         await home.start()
-        assert any("desk.json 无法读取" in fault for fault in home.board().faults)
+        assert any("desk.json 无法读取" in fault.text for fault in home.board().faults)
         save_desk(home.settings.desk_path, make_desk(["8001"]))
         await until("the desk", lambda: home.board().desk_number == 1)
         endpoint = await phone(home, "8001", AutoAnswer())
@@ -178,14 +178,16 @@ def test_a_recordings_folder_that_goes_away_is_told_and_calls_go_on(home):
     async def story():
         await home.start()
         shutil.rmtree(home.settings.recordings_dir)
-        await until("the alarm", lambda: any("磁盘剩余空间不足" in fault for fault in home.board().faults))
+        await until("the alarm", lambda: any("磁盘剩余空间不足" in fault.text for fault in home.board().faults))
         talker = await phone(home, "8001", AutoAnswer(0, frames(2, 10), "PCMA"))
         caller = await citizen()
         call = await caller.call(home.server, "96510", frames(1, 10), "PCMA")
         assert await call.answered
         await call.played
         call.hang_up()
-        await until("the trouble with the spool", lambda: any("写盘失败" in fault for fault in home.board().faults))
+        await until(
+            "the trouble with the spool", lambda: any("写盘失败" in fault.text for fault in home.board().faults)
+        )
         home.settings.spool_dir.mkdir(parents=True)
         (sidecar,) = await until("the sidecar once the folder is back", home.sidecars)
         assert any("写盘失败" in fault for fault in sidecar.faults)

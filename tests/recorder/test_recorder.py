@@ -122,7 +122,7 @@ def test_garbage_on_every_port_harms_no_call(home):
         master = (home.settings.recordings_dir / sidecar.recording.path).read_bytes()
         assert said in master[master.index(b"data") + 8 :][0::2]
         assert sidecar.streams[0].foreign == 200
-        assert any("陌生地址" in fault for fault in home.board().faults)
+        assert any("陌生地址" in fault.text for fault in home.board().faults)
         for endpoint in (talker, caller):
             await endpoint.close()
 
@@ -134,7 +134,7 @@ def test_a_bad_desk_is_refused_and_a_good_one_taken_over(home):
         path = home.settings.desk_path
         good = path.read_bytes()
         path.write_bytes(good[: len(good) // 2])
-        await until("the fault", lambda: any("desk.json 无法读取" in f for f in home.board().faults))
+        await until("the fault", lambda: any("desk.json 无法读取" in f.text for f in home.board().faults))
         assert len(home.board().seats) == 3
         save_desk(path, make_desk(["8001", "8002", "8003", "8004"]).model_copy(update={"number": 2}))
         await until("the new desk", lambda: home.board().desk_number == 2)

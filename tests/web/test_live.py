@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from callqa.live import Board, LiveCall, LiveSeat
+from callqa.live import Board, LiveCall, LiveFault, LiveSeat
 from callqa.web import live
 from tests.web.conftest import NOW_MS
 
@@ -81,6 +81,21 @@ def test_the_page_shows_seats_calls_and_the_queue(browser, month, recorder):
         assert text in html, text
     masked = browser("client_supervisor").get("/live").text
     assert "13871206358" not in masked and "138****6358" in masked and "签出" not in masked
+
+
+@pytest.mark.parametrize("address", ["/", "/live", "/system"])
+def test_a_fault_is_shown_with_its_time_and_repeats(browser, month, settings, address):
+    faults = (
+        LiveFault(at_ms=1_795_327_500_000, text="话机 8001 的密码不对", times=3),
+        LiveFault(at_ms=1_795_327_440_000, text="磁盘剩余空间不足"),
+    )
+    fake = FakeRecorder(settings.live_socket, [board(1, faults=faults).model_dump_json().encode() + b"\n"])
+    try:
+        html = browser("admin").get(address).text
+    finally:
+        fake.stop()
+    assert "11月22日 14:05 话机 8001 的密码不对（3 次）" in html
+    assert "11月22日 14:04 磁盘剩余空间不足<" in html
 
 
 def test_garbage_from_the_socket_is_no_board(settings):

@@ -105,7 +105,7 @@ class Recorder:
         self._journal = journal
         self._started_at_ms = _wall_ms()
         self._door = LiveDoor(settings.live_socket, self._board)
-        self._faults = FaultBook(journal, self._door.changed)
+        self._faults = FaultBook(journal, self._door.changed, _wall_ms)
         sip = settings.sip
         self._ports = PortPool(sip.listen_host, sip.rtp_port_min, sip.rtp_port_max, secrets.randbelow(1 << 16))
         agent_settings = UserAgentSettings(
