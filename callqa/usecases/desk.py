@@ -188,6 +188,13 @@ def _change(session: Session, key: str, value: Any, actor: str, now_ms: int) -> 
         actor=actor,
         action=f"desk.{key}",
         subject="desk",
-        detail={"before": before, "after": value},
+        detail={"before": _without_ha1(before), "after": _without_ha1(value)},
         now_ms=now_ms,
     )
+
+
+def _without_ha1(value: Any) -> Any:
+    """For the audit chain, which is read widely and kept for good: an HA1 is as good as its password."""
+    if not isinstance(value, list):
+        return value
+    return [{k: "***" if k.startswith("ha1_") and v else v for k, v in one.items()} for one in value]

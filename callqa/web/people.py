@@ -1,7 +1,5 @@
-"""人员与席位: seats and sign-ins, agents, roster; lines (trunks, dial plan, routing); accounts."""
+"""人员与席位: seats and sign-ins, agents, roster; accounts. The lines are in `lines`."""
 
-import re
-from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Form, Request, UploadFile
@@ -12,12 +10,14 @@ from callqa.periods import from_ms
 from callqa.store.queries import people as queries
 from callqa.usecases import accounts, desk, people
 from callqa.usecases.import_roster import import_roster
+from callqa.web import lines
 from callqa.web.deps import DbDep, NavItem, NowDep, PersonDep, SettingsDep, page, redirect, require
 from callqa.web.listing import read_day
 from callqa.web.permissions import ROLE_LABELS
 from callqa.web.uploads import read_upload
 
 router = APIRouter()
+router.include_router(lines.router)
 NAV = (NavItem("人员与席位", "/people", "people.view", "people"),)
 
 
@@ -140,102 +140,6 @@ def roster_import(
         done = f"排班已导入：新增 {result.rows_new}，更新 {result.rows_changed}，不变 {result.rows_same}，撤销 {result.rows_removed}"
         return redirect("/people", done)
     return page(request, "people/roster_result.html", tab="people", result=result, file_name=name)
-
-
-# ---- lines ----
-
-
-@router.get("/people/lines", dependencies=[require("people.view")])
-def lines_page(request: Request, db: DbDep) -> Response:
-    """Trunks, dial plan and routing."""
-    with db.read() as session:
-        trunks = queries.desk_setting(session, "trunks") or []
-        rules = queries.desk_setting(session, "dial_plan") or []
-        routing = queries.desk_setting(session, "routing") or {}
-    return page(request, "people/lines.html", tab="lines", trunks=trunks, rules=rules, routing=routing)
-
-
-def _stored(db: DbDep, key: str) -> list[dict[str, object]]:
-    with db.read() as session:
-        value = queries.desk_setting(session, key)
-    return [dict(v) for v in value] if isinstance(value, list) else []
-
-
-@router.post("/people/lines/trunks", dependencies=[require("lines.edit")])
-def trunk_save(
-    person: PersonDep,
-    db: DbDep,
-    settings: SettingsDep,
-    now_ms: NowDep,
-    name: Annotated[str, Form(max_length=64)],
-    addresses: Annotated[str, Form(max_length=1000)] = "",
-    host: Annotated[str, Form(max_length=200)] = "",
-    port: Annotated[int, Form()] = 5060,
-    remove: Annotated[bool, Form()] = False,
-) -> Response:
-    """Add, replace or remove one trunk."""
-    name = name.strip()
-    stored = _stored(db, "trunks")
-    trunks = [t for t in stored if t["name"] != name]
-    if not remove:
-        kept = next((t for t in stored if t["name"] == name), {})  # what this form does not show stays
-        allowed = re.split(r"[\s,;，、；]+", addresses.strip()) if addresses.strip() else []
-        trunks.append({**kept, "name": name, "addresses": allowed, "host": host.strip(), "port": port})
-    return _apply(
-        lambda: desk.set_trunks(db, trunks, actor=person.username, now_ms=now_ms), db, settings, now_ms, f"中继“{name}”"
-    )
-
-
-@router.post("/people/lines/rules", dependencies=[require("lines.edit")])
-def rule_save(
-    person: PersonDep,
-    db: DbDep,
-    settings: SettingsDep,
-    now_ms: NowDep,
-    pattern: Annotated[str, Form(max_length=200)],
-    trunk: Annotated[str, Form(max_length=64)] = "",
-    remove: Annotated[bool, Form()] = False,
-) -> Response:
-    """Add or remove one dial rule."""
-    rules = [r for r in _stored(db, "dial_plan") if r["pattern"] != pattern]
-    if not remove:
-        rules.append({"pattern": pattern, "trunk": trunk})
-    return _apply(
-        lambda: desk.set_dial_plan(db, rules, actor=person.username, now_ms=now_ms), db, settings, now_ms, "拨号方案"
-    )
-
-
-@router.post("/people/lines/routing", dependencies=[require("lines.edit")])
-def routing_save(
-    person: PersonDep,
-    db: DbDep,
-    settings: SettingsDep,
-    now_ms: NowDep,
-    inbound_mode: Annotated[str, Form()],
-    ring_timeout_s: Annotated[int, Form()],
-    hotline_number: Annotated[str, Form(max_length=32)] = "",
-) -> Response:
-    """How inbound calls are handled."""
-    with db.read() as session:
-        stored = queries.desk_setting(session, "routing")
-    routing = {
-        **(stored if isinstance(stored, dict) else {}),
-        "inbound_mode": inbound_mode,
-        "ring_timeout_s": ring_timeout_s,
-        "hotline_number": hotline_number.strip(),
-    }
-    return _apply(
-        lambda: desk.set_routing(db, routing, actor=person.username, now_ms=now_ms), db, settings, now_ms, "来电路由"
-    )
-
-
-def _apply(change: Callable[[], object], db: DbDep, settings: SettingsDep, now_ms: NowDep, what: str) -> Response:
-    try:
-        change()
-    except CallqaError as e:
-        return redirect("/people/lines", str(e), "danger")
-    desk.publish_desk(db, settings.desk_path, now_ms)
-    return redirect("/people/lines", f"{what}已更新，录音服务一秒内生效")
 
 
 # ---- accounts ----

@@ -174,6 +174,29 @@ def test_trunks_dial_plan_and_routing(browser, accounts, settings):
     assert len(load_desk(settings.desk_path).trunks) == 1
 
 
+def test_a_trunk_that_registers_and_a_rule_with_a_second_way(browser, accounts, settings):
+    client = browser("admin")
+    account = {"username": "96510", "realm": "example.cn", "register_here": "true", "password": "provider-secret"}
+    line = {"name": "电信", "host": "sip.example.cn", "transport": "tcp", "prefix": "9", "keepalive_s": "30"}
+    client.post("/people/lines/trunks", data=line | account)
+    client.post("/people/lines/trunks", data={"name": "联通", "host": "10.0.9.2"})
+    client.post("/people/lines/rules", data={"pattern": r"1\d{10}", "trunk": "电信", "then": "联通， 电信"})
+    first = load_desk(settings.desk_path)
+    trunk = first.trunks[0]
+    assert (trunk.transport, trunk.prefix, trunk.keepalive_s, trunk.register_here) == ("tcp", "9", 30, True)
+    assert trunk.ha1_md5 and first.dial_plan[0].then == ("联通", "电信")
+    filled = client.get("/people/lines", params={"trunk": "电信", "rule": r"1\d{10}"}).text
+    assert 'value="sip.example.cn"' in filled and 'value="联通，电信"' in filled
+    assert trunk.ha1_md5 not in filled and "provider-secret" not in filled
+    client.post("/people/lines/trunks", data={"name": "电信", "host": "sip2.example.cn", "prefix": "", "password": ""})
+    client.post("/people/lines/rules", data={"pattern": r"1\d{10}", "trunk": "联通", "then": ""})
+    after = load_desk(settings.desk_path)
+    assert after.trunks[0] == trunk.model_copy(
+        update={"host": "sip2.example.cn", "prefix": ""}
+    )  # emptied, the rest kept
+    assert (after.dial_plan[0].trunk, after.dial_plan[0].then) == ("联通", ())
+
+
 ROSTER = """工号,班次,日期,开始,结束,分机
 801,白班,2026-11-23,08:00,20:00,8001
 999,白班,2026-11-23,08:00,20:00,8001
