@@ -230,8 +230,8 @@ class Worker:
         if changed:
             progress.want_again(self.db, sorted(changed), Stage.CHECK, actor="system", now_ms=now_ms)
         counts = progress.work_counts(self.db)
-        if counts.count(Stage.TRANSCRIBE, progress.StageState.WAITING) and self.work.engine.ready(now_ms):
-            progress.wake_waiting(self.db, Stage.TRANSCRIBE, now_ms=now_ms)
+        if counts.count(Stage.TRANSCRIBE, progress.StageState.WAITING):
+            self.work.look_at_waiting(now_ms)
         if counts.count(Stage.CHECK, progress.StageState.WAITING):
             load_rubric(self.db, self.settings.scorecards_dir / "rubric.yaml", now_ms=now_ms)
             progress.wake_waiting(self.db, Stage.CHECK, now_ms=now_ms)

@@ -227,6 +227,19 @@ def wake_waiting(db: Database, stage: Stage, *, now_ms: int) -> int:
         )
 
 
+def explain_waiting(db: Database, stage: Stage, message: str, *, now_ms: int) -> int:
+    """What the stage waits for is another thing now: say so on all that wait. Returns how many said something else."""
+    with db.write() as session:
+        return rows.move_all(
+            session,
+            come_from=StageState.WAITING,
+            stage=stage,
+            message_other_than=message,
+            message=message,
+            updated_at_ms=now_ms,
+        )
+
+
 def want_again(db: Database, call_ids: Collection[str], stage: Stage, *, actor: str, now_ms: int) -> int:
     """Ask for a stage, and what builds on it, once more. Returns for how many calls; running ones are left alone."""
     stages = {Stage.TRANSCRIBE: (Stage.TRANSCRIBE, Stage.CHECK)}.get(stage, (stage,))

@@ -100,6 +100,13 @@ class Work:
         finally:
             self._speech_room.release()
 
+    def look_at_waiting(self, now_ms: int) -> None:
+        """Wake the transcriptions that wait for an engine, or say on them what is in the way now."""
+        if self.engine.ready(now_ms):
+            progress.wake_waiting(self.db, Stage.TRANSCRIBE, now_ms=now_ms)
+        elif problem := self.engine.problem:
+            progress.explain_waiting(self.db, Stage.TRANSCRIBE, problem, now_ms=now_ms)
+
     def beat(self, now_ms: int) -> None:
         """Heartbeat for every stage in work here."""
         for claimed in self.claims():

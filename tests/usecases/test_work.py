@@ -99,6 +99,33 @@ def test_no_engine_makes_calls_wait_until_there_is_one(work: Work, db: Database)
     assert work.run_stage("C1", Stage.TRANSCRIBE) == "done"
 
 
+def test_a_waiting_call_says_what_is_in_the_way_now(db: Database, work: Work) -> None:
+    problems = ["模型文件夹不存在"]
+
+    def factory() -> FakeEngine:
+        if problems:
+            raise EngineError(problems[0])
+        return FakeEngine()
+
+    def transcription() -> progress.StageView:
+        return progress.progress_of_call(db, "C1")[2]
+
+    work.engine = EngineSlot(factory)
+    assert work.run_stage("C1", Stage.TRANSCRIBE) == "waiting"
+    before = transcription()
+    work.look_at_waiting(NOW_MS + ENGINE_RETRY_MS)
+    assert transcription() == before, "nothing new, nothing written"
+    problems[0] = "模型文件 model.bin 不完整"
+    work.look_at_waiting(NOW_MS + 2 * ENGINE_RETRY_MS)
+    assert (transcription().message, transcription().state) == (
+        "模型文件 model.bin 不完整",
+        progress.StageState.WAITING,
+    )
+    problems.clear()
+    work.look_at_waiting(NOW_MS + 3 * ENGINE_RETRY_MS)
+    assert (transcription().message, transcription().state) == ("", progress.StageState.WANTED)
+
+
 def test_engine_is_made_once_for_calls_one_after_the_other_and_twice_side_by_side() -> None:
     made: list[FakeEngine] = []
     slot = EngineSlot(lambda: made.append(FakeEngine()) or made[-1])

@@ -61,6 +61,7 @@ def move_all(
     updated_before_ms: int | None = None,
     attempts: int | None = None,
     attempts_below: int | None = None,
+    message_other_than: str | None = None,
     **values: object,
 ) -> int:
     """Set `values` on every row in state `come_from` that fits the rest. Returns how many there were."""
@@ -73,4 +74,6 @@ def move_all(
         change = change.where(col(CallProgress.attempts) == attempts)
     if attempts_below is not None:
         change = change.where(col(CallProgress.attempts) < attempts_below)
+    if message_other_than is not None:
+        change = change.where(col(CallProgress.message) != message_other_than)
     return session.exec(change.values(**values)).rowcount
