@@ -62,8 +62,9 @@ class Installation:
         """Start a worker and kill it in the middle of its first transcription."""
         worker = self.start()
         self.wait((self.home / "decoding").exists, "the engine was never asked")
-        running = [v for each in self.calls() for v in each if v.state is StageState.RUNNING]
-        assert [v.stage for v in running] == [Stage.TRANSCRIBE], "speech.parallel_calls is 1"
+        running = [v.stage for each in self.calls() for v in each if v.state is StageState.RUNNING]
+        # The other call may be at a quick stage of its own; there is one engine, so one transcription.
+        assert running.count(Stage.TRANSCRIBE) == 1, f"speech.parallel_calls is 1, running: {running}"
         worker.send_signal(signal.SIGKILL)
         worker.wait(DEADLINE_S)
         (self.home / "decoding").unlink()
