@@ -221,7 +221,7 @@ def _export(settings: Settings, args: argparse.Namespace) -> int:
     try:
         target.write_bytes(data)
     except OSError as e:
-        raise CallqaError(f"文件 {target} 写不了：{e.strerror}") from e
+        raise CallqaError(f"文件 {target} 写不了：{os_reason(e)}") from e
     say(f"已导出 {target}（{len(data)} 字节）；媒体是收到的原样，信令按记录重建")
     return 0
 

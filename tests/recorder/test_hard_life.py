@@ -181,10 +181,14 @@ def test_a_recordings_folder_that_goes_away_is_told_and_calls_go_on(home):
 
     async def story():
         await home.start()
-        shutil.rmtree(home.settings.recordings_dir)
-        await until("the alarm", lambda: any("磁盘剩余空间不足" in fault.text for fault in home.board().faults))
         talker = await phone(home, "8001", AutoAnswer(0, frames(2, 10), "PCMA"))
         caller = await citizen()
+        first = await caller.call(home.server, "96510", frames(1, 10), "PCMA")
+        await first.played
+        first.hang_up()
+        await until("a first call, so that the start is over", home.sidecars)
+        shutil.rmtree(home.settings.recordings_dir)
+        await until("the alarm", lambda: any("磁盘剩余空间不足" in fault.text for fault in home.board().faults))
         call = await caller.call(home.server, "96510", frames(1, 10), "PCMA")
         assert await call.answered
         await call.played
