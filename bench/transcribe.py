@@ -1,7 +1,7 @@
 # ruff: noqa: T201  a bench prints its figures
 """Measure transcription: hypotheses for a folder of calls, error rate, doubt, cost, beside plain faster-whisper defaults.
 
-    python bench/transcribe.py --set DIR [--scorer asr_score.py] [--only D01,D02] [--model DIR] [--out DIR] [--role-prompts] [--no-peer]
+    python bench/transcribe.py --set DIR [--scorer SCORER.py] [--only D01,D02] [--model DIR] [--out DIR] [--role-prompts] [--no-peer]
 
 DIR holds NAME.wav (left = citizen, right = agent) and NAME.json with `turns` [{speaker, start, end, text}]. The scorer is a
 program `scorer REFERENCES HYPOTHESES --json FILE [--exclude A,B] [--timing]`. The last line printed is one JSON object; figures
