@@ -17,7 +17,6 @@ from callqa.store import audit
 from callqa.store.db import Database
 from callqa.store.tables import (
     Call,
-    CheckRun,
     Evaluation,
     EvaluationItem,
     FatalFinding,
@@ -25,8 +24,10 @@ from callqa.store.tables import (
     SampleEntry,
 )
 from callqa.units import CallType
+from callqa.usecases.check import newest_run
 from callqa.usecases.evaluate_input import EvaluationInput, IncompleteError, Missing, find_missing, settle_covered
 from callqa.usecases.evaluate_rows import score_stored, store_input, suggestions_of, write_totals
+from callqa.usecases.load_rubric import rubric_in_force
 
 # Reading a rubric takes as long as a hundred queries; every autosave needs it. Frozen, so it may be shared.
 _parsed = lru_cache(maxsize=4)(parse_rubric)
@@ -52,7 +53,7 @@ def open_evaluation(db: Database, call_id: str, *, evaluator_id: int, now_ms: in
 
 
 def _open(session: Session, call: Call, *, evaluator_id: int, now_ms: int) -> int:
-    run = latest_check_run(session, call.call_id)
+    run = newest_run(session, call.call_id)
     rubric_hash = run.rubric_hash if run else _rubric_at(session, call.started_at_ms)
     entry = session.exec(
         select(SampleEntry)
@@ -191,11 +192,6 @@ def confirm_fatal(db: Database, finding_id: int, *, account_id: int, actor: str,
         return evaluation.id
 
 
-def latest_check_run(session: Session, call_id: str) -> CheckRun | None:
-    """The newest pre-scoring of a call."""
-    return session.exec(select(CheckRun).where(CheckRun.call_id == call_id).order_by(col(CheckRun.id).desc())).first()
-
-
 def load_rubric_version(session: Session, rubric_hash: str) -> Rubric:
     """A stored rubric version, parsed."""
     row = session.get(RubricVersion, rubric_hash)
@@ -205,10 +201,12 @@ def load_rubric_version(session: Session, rubric_hash: str) -> Rubric:
 
 
 def _rubric_at(session: Session, instant_ms: int) -> str:
-    rows = session.exec(select(RubricVersion).order_by(col(RubricVersion.effective_from_ms))).all()
-    if not rows:
+    """The version in force then; for a call older than every version, the first one."""
+    row = rubric_in_force(session, instant_ms)
+    row = row or session.exec(select(RubricVersion).order_by(col(RubricVersion.effective_from_ms))).first()
+    if row is None:
         raise CallqaError("还没有装载评分标准；请检查 scorecards/rubric.yaml")
-    return next((r for r in reversed(rows) if r.effective_from_ms <= instant_ms), rows[0]).rubric_hash
+    return row.rubric_hash
 
 
 def _load(session: Session, evaluation_id: int, version: int) -> tuple[Evaluation, Call, Rubric]:
