@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import Response
 
+from callqa.desk import DeskTrunk, DialRule
 from callqa.errors import CallqaError
 from callqa.store.queries import people as queries
 from callqa.usecases import desk, trunks
@@ -24,7 +25,10 @@ def lines_page(request: Request, db: DbDep, trunk: str = "", rule: str = "") -> 
     with db.read() as session:
         stored = [queries.desk_setting(session, key) for key in ("trunks", "dial_plan")]
         routing = queries.desk_setting(session, "routing") or {}
-    found, rules = (v if isinstance(v, list) else [] for v in stored)
+    # Through the desk's own models: what an earlier version stored has the defaults of fields it did not know.
+    trunks_stored, rules_stored = (v if isinstance(v, list) else [] for v in stored)
+    found = [DeskTrunk.model_validate(row).model_dump(mode="json") for row in trunks_stored]
+    rules = [DialRule.model_validate(row).model_dump(mode="json") for row in rules_stored]
     return page(
         request,
         "people/lines.html",
