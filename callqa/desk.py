@@ -58,11 +58,26 @@ class DialRule(_Frozen):
 
 
 class DeskRouting(_Frozen):
-    """How an inbound call is handled: bridge rings every signed-in seat, answer records a single leg."""
+    """How an inbound call is handled: bridge rings the signed-in seats, answer records a single leg.
+
+    Prompts are WAV files in `var/prompts/`, named without folder; "" = none, or the built-in tone for queue_music.
+    """
 
     inbound_mode: Literal["bridge", "answer"] = "bridge"
     ring_timeout_s: int = Field(default=45, ge=5, le=300)
     hotline_number: str = ""  # our own number, shown to citizens
+    ring_strategy: Literal["all", "longest_idle", "fixed"] = "all"  # 同振, 最久空闲优先, 固定顺序
+    ring_each_s: int = Field(default=15, ge=5, le=120)  # longest_idle, fixed: then the next seat rings instead
+    seat_order: tuple[str, ...] = ()  # fixed: extensions, first first; those not named follow in the desk's order
+    queue_most: int = Field(default=0, ge=0, le=200)  # callers who may wait while all are busy; 0 = 486 at once
+    queue_wait_s: int = Field(default=300, ge=10, le=3600)
+    queue_music: str = Field(default="", pattern=r"^[^/\\]{0,128}$")
+    queue_announce: bool = True  # the caller's position, when he enters and when it changes
+    overflow_number: str = ""  # through the dial plan when nobody answered or the wait was too long; "" = refused
+    notice: str = Field(default="", pattern=r"^[^/\\]{0,128}$")  # 录音告知, played before seats are rung
+    early_prompts: bool = True  # prompts before the answer (183); False = the call is answered for them
+    pause_allowed: bool = False  # 暂停录音 for sensitive data; a hotline call may never end its recording
+    pause_longest_s: int = Field(default=120, ge=10, le=900)  # then recording goes on by itself
 
 
 class Desk(_Frozen):

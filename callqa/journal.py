@@ -25,6 +25,12 @@ class JournalKind(StrEnum):
     CALL_COMPLETE = "call_complete"  # sidecar in place: facts {"sidecar": path relative to recordings/}
     CALL_UNANSWERED = "call_unanswered"  # rang out, busy, refused: facts {"reason": ..., "sip_status": ...}
     CALL_ABANDONED = "call_abandoned"  # 呼损: the citizen hung up before any answer
+    CALL_QUEUED = "call_queued"  # facts {"position"}
+    CALL_TRANSFERRED = "call_transferred"  # facts {"kind": blind|attended, "to", "seat_extension"}
+    CALL_MARKED = "call_marked"  # *13 from a phone: facts {"code", "seat_extension"}
+    RECORDING_PAUSED = "recording_paused"  # facts {"by", "reason"}
+    RECORDING_RESUMED = "recording_resumed"
+    LISTENED = "listened"  # somebody listened in: facts {"actor", "seconds"}
     SEAT_LOGIN = "seat_login"  # from a phone
     SEAT_LOGOUT = "seat_logout"
     FAULT = "fault"

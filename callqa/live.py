@@ -18,10 +18,14 @@ class LiveCall(_Frozen):
 
     call_id: str
     direction: Literal["inbound", "outbound"]
-    state: Literal["ringing", "talking", "held", "finalizing"]
+    state: Literal["ringing", "queued", "talking", "held", "finalizing"]
     number: str  # the citizen's
     seat_extension: str | None = None
     since_ms: int
+    position: int | None = None  # in the queue, 1 = next
+    paused: bool = False  # 录音暂停
+    mode: Literal["bridge", "answer", "siprec"] = "bridge"
+    trouble: str = ""  # one-way audio or no media at all, as a Chinese sentence
 
 
 class LiveSeat(_Frozen):
@@ -31,6 +35,14 @@ class LiveSeat(_Frozen):
     agent_no: str | None = None
     registered: bool = False
     contact: str = ""
+
+
+class LiveTrunk(_Frozen):
+    """A trunk: whether it can be called, and how it stands with its registration."""
+
+    name: str
+    up: bool
+    text: str = ""  # Chinese: 已登记, 探测无应答 …
 
 
 class LiveFault(_Frozen):
@@ -51,6 +63,7 @@ class Board(_Frozen):
     listening: str  # "udp 0.0.0.0:5060"
     calls: tuple[LiveCall, ...] = ()
     seats: tuple[LiveSeat, ...] = ()
+    trunks: tuple[LiveTrunk, ...] = ()
     recorded_today: int = 0
     faults: tuple[LiveFault, ...] = ()  # of the last day, newest first
     disk_free_mb: int = 0

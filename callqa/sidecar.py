@@ -52,6 +52,30 @@ class DigitNote(_Frozen):
     digit: str  # 0-9 * # A-D, or `flash`
 
 
+class MarkNote(_Frozen):
+    """`*13` from a phone: a mark or disposition code, at_ms UTC."""
+
+    at_ms: int
+    code: str
+
+
+class TransferNote(_Frozen):
+    """转接: the call went on to somebody else, at_ms UTC. to: extension or number."""
+
+    at_ms: int
+    kind: Literal["blind", "attended"]
+    to: str
+    seat_extension: str | None = None
+
+
+class Party(_Frozen):
+    """Somebody on the call as a recording client describes him (RFC 7865) or a conference joined him. channel: which side."""
+
+    name: str = ""
+    address: str = ""
+    channel: Literal[0, 1]
+
+
 class SourceFile(_Frozen):
     """What an imported call was made from: the file's name and the hash of its bytes."""
 
@@ -95,6 +119,12 @@ class Sidecar(_Frozen):
     streams: tuple[StreamFigures, ...] = ()
     faults: tuple[str, ...] = ()
     digits: tuple[DigitNote, ...] = ()
+    withheld: bool = False
+    diverted_from: str = ""
+    marks: tuple[MarkNote, ...] = ()
+    transfers: tuple[TransferNote, ...] = ()
+    parties: tuple[Party, ...] = ()
+    joined_by: str | None = None  # UCID, GUID or x-refci that two recording sessions of one call share
     source: SourceFile | None = None
     recorder: str = "callqa"
 

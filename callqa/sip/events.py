@@ -16,6 +16,7 @@ Address = tuple[str, int]
 class CallMode(StrEnum):
     BRIDGE = "bridge"
     ANSWER = "answer"
+    SIPREC = "siprec"
 
 
 class HangupParty(StrEnum):
@@ -153,6 +154,65 @@ class SeatSignedOut:
 
 
 @dataclass(frozen=True, slots=True)
+class CallQueued:
+    """All seats are busy and the caller waits. position: 1 = next; told again when it changes."""
+
+    call_id: str
+    now: float
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallTransferred:
+    """An answered call has another far end. to: extension or number; kind: blind, attended."""
+
+    call_id: str
+    now: float
+    kind: str
+    to: str
+    seat_extension: str | None = None  # the seat that has the call now, where it is one
+
+
+@dataclass(frozen=True, slots=True)
+class CallMarked:
+    """`*13` + code from a seat phone: a mark or disposition for the seat's present or last call."""
+
+    call_id: str
+    now: float
+    code: str
+    seat_extension: str
+
+
+@dataclass(frozen=True, slots=True)
+class PauseAsked:
+    """A phone asked by SIP INFO `Record` to pause (or resume) the recording; whether it may is the policy's business."""
+
+    call_id: str
+    now: float
+    pause: bool
+    by: str  # whose phone: extension or number
+
+
+@dataclass(frozen=True, slots=True)
+class PromptStarted:
+    """Play a prompt to a leg from its RTP port until PromptStopped, the call's end, or its own. One prompt a leg at a time;
+    a new one replaces it. prompt: `notice`, `music`, `position:N`; loop: again from the start when it ends."""
+
+    call_id: str
+    now: float
+    channel: Channel
+    prompt: str
+    loop: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PromptStopped:
+    call_id: str
+    now: float
+    channel: Channel
+
+
+@dataclass(frozen=True, slots=True)
 class SipFault:
     """Something an operator should know: wrong password, INVITE from a stranger, no port free …  text is Chinese."""
 
@@ -176,5 +236,11 @@ Event = (
     | SeatUnregistered
     | SeatSignedIn
     | SeatSignedOut
+    | CallQueued
+    | CallTransferred
+    | CallMarked
+    | PauseAsked
+    | PromptStarted
+    | PromptStopped
     | SipFault
 )

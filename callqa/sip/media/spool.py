@@ -52,7 +52,7 @@ class StartedMark(_Mark):
     mark: Literal["started"] = "started"
     wall_ms: int
     call_id: str = Field(pattern=r"^[0-9A-Z-]{1,64}$")
-    mode: Literal["bridge", "answer", "import"]
+    mode: Literal["bridge", "answer", "siprec", "import"]
     direction: Literal["inbound", "outbound"]
     from_number: str = ""
     to_number: str = ""
