@@ -1,7 +1,7 @@
 """Role `bridge`: a back-to-back user agent between a trunk and seat phones, both ways.
 
 Rules: the caller's INVITE rings every target at once; the first 200 wins and the others are cancelled; a 200 that
-comes too late is acknowledged and ended (leg.py). The caller gets his 200 only when somebody answered, with exactly the
+comes too late is acknowledged and ended (leg_calling.py). The caller gets his 200 only when somebody answered, with exactly the
 voice codec of that answer, so that packets pass unchanged; targets are offered only what the caller offered. All
 targets share one RTP port of ours. Early media is passed on where there is one target (a trunk). Trunks are tried one after the other, the next where one
 does not speak or cannot put the call through; what the far end itself says (busy, no such number) stands.

@@ -1,5 +1,5 @@
 """Session timers (RFC 4028): what is agreed, from the headers of a request and its answer. Nothing is refused here: an
-interval that a peer wants is taken as it is, however short; who wants none has none. leg.py does the refreshing.
+interval that a peer wants is taken as it is, however short; who wants none has none. reoffer.py does the refreshing.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """SIP transactions over UDP, TCP and TLS: whatever transaction_table.py says, done.
 
-A 2xx to INVITE and its ACK belong to the user of the transaction (leg.py): here they only pass.
+A 2xx to INVITE and its ACK belong to the user of the transaction (leg_called.py, leg_calling.py): here they only pass.
 Server transactions are matched by branch, sent-by, CSeq number and method: the CSeq number is ours, because
 pyVoIP sends its authenticated INVITE with the branch of the refused one.
 A request too large for a datagram goes over a stream where `larger` knows one to that peer (RFC 3261 §18.1.1).

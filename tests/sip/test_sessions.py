@@ -4,7 +4,7 @@ import pytest
 
 from callqa.sip.events import CallAnswered, CallEnded, CallUnanswered, HangupParty, MediaChanged
 from callqa.sip.headers import Headers
-from callqa.sip.provisional import ReliableReceiver, ReliableSender
+from callqa.sip.provisional import ReliableReceiver
 from callqa.sip.sdp import MediaDirection, parse_sdp
 from callqa.sip.session_timer import SessionTimer, agree_as_client, agree_as_server, asking_longer
 from callqa.units import Channel
@@ -254,7 +254,8 @@ def test_early_media_of_a_carrier_that_sends_it_reliably():
     net.run(0.2)
     leg = carrier.legs[-1]
     assert "100rel" in carrier.requests("INVITE")[0].headers.tokens("Supported")
-    leg._reliable = ReliableSender(carrier.core.timers, 7, leg._send_reliable, leg._never_acknowledged)
+    assert leg.called is not None
+    leg.called.be_reliable(7)
     leg.ring(183, leg.sdp((PCMA,), answering=leg.session), net.now)
     leg.ring(180, b"", net.now)
     net.run(1)
