@@ -68,6 +68,15 @@ class TransferNote(_Frozen):
     seat_extension: str | None = None
 
 
+class PauseNote(_Frozen):
+    """录音暂停, UTC milliseconds. until_ms: None when it lasted to the end of the call. The gaps say what audio is missing."""
+
+    at_ms: int
+    until_ms: int | None = None
+    by: str = ""
+    reason: str = ""
+
+
 class Party(_Frozen):
     """Somebody on the call as a recording client describes him (RFC 7865) or a conference joined him. channel: which side."""
 
@@ -123,6 +132,7 @@ class Sidecar(_Frozen):
     diverted_from: str = ""
     marks: tuple[MarkNote, ...] = ()
     transfers: tuple[TransferNote, ...] = ()
+    pauses: tuple[PauseNote, ...] = ()
     parties: tuple[Party, ...] = ()
     joined_by: str | None = None  # UCID, GUID or x-refci that two recording sessions of one call share
     source: SourceFile | None = None

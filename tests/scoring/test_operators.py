@@ -60,6 +60,8 @@ def no_media_at_the_end(length_s: int) -> tuple[Gap, ...]:
     return (Gap(Channel.AGENT, Span(end_ms - 1000 * length_s, end_ms), GapKind.NO_MEDIA),)
 
 
+PAUSED = tuple(Gap(channel, Span(12_000, 30_000), GapKind.PAUSED) for channel in Channel)
+
 CASES = [
     case("op: keyword_any, role: agent, params: {words: [水务热线]}", BASE, "hit"),
     case("op: keyword_any, role: agent, params: {lexicon: agent_id, min_hits: 2}", BASE, "hit"),
@@ -158,6 +160,10 @@ CASES = [
         replace(QUIET, gaps=(Gap(Channel.CITIZEN, Span(12_000, 30_000), GapKind.NO_MEDIA),)),
         "not_checked",
     ),
+    # 暂停录音: what was said then was not kept, so neither words nor silence can be told.
+    case("op: keyword_any, role: agent, params: {words: [转接]}", replace(BASE, gaps=PAUSED), "not_checked"),
+    case("op: keyword_none, role: agent, params: {words: [转接]}", replace(BASE, gaps=PAUSED), "not_checked"),
+    case("op: silence, params: {min_s: 15}", replace(QUIET, gaps=PAUSED), "not_checked"),
     case(
         "op: silence, params: {min_s: 15}",
         replace(QUIET, gaps=(Gap(Channel.AGENT, Span(12_000, 30_000), GapKind.HELD),)),

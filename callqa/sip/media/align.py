@@ -21,6 +21,7 @@ from callqa.sip.media.codec import CODECS, Codec, Encoding, codec_of_encoding, c
 from callqa.sip.media.columns import RtpColumns, SpoolColumns, columns_of, rtp_columns
 from callqa.sip.media.dtmf import Digit, read_digits
 from callqa.sip.media.mos import mos_of_stream
+from callqa.sip.media.pauses import EDGE_MS, cut_at_pauses, pauses_of
 from callqa.sip.media.rtp import MAX_PAYLOAD_BYTES
 from callqa.sip.media.spool import AnsweredMark, EndedMark, ForeignMark, MediaMark, SpoolRecord
 from callqa.sip.media.streams import CLOCK_RATE_HZ, Arrivals, Ints, LegFigures, Placed, arrange
@@ -93,6 +94,7 @@ class _Call:
     ended_ns: int | None
     last_ns: int
     holds: tuple[tuple[int, int | None], ...]
+    pauses: tuple[tuple[int, int | None], ...]
 
 
 def to_stereo(spool: SpoolColumns | Iterable[SpoolRecord]) -> Stereo:
@@ -115,19 +117,26 @@ def to_stereo(spool: SpoolColumns | Iterable[SpoolRecord]) -> Stereo:
     ]
     encoding = "pcm16" if wide else _encoding(call.legs, [placed for placed, _ in arranged])
     n_samples = _length(length_ms, call.legs, [placed for placed, _ in arranged])
-    holds = _holds_in_samples(call, zero_ns, n_samples)
+    holds = _in_samples(call.holds, zero_ns, n_samples)
+    pauses = _in_samples(call.pauses, zero_ns, n_samples)
     cell = f"V{wide.cell_bytes}" if wide else np.int16 if encoding == "pcm16" else np.uint8
     samples = np.zeros((n_samples, 2), cell)
     gaps: list[Gap] = []
+    unkept: list[int] = []
     for channel, (leg, (placed, _)) in enumerate(zip(call.legs, arranged, strict=True)):
         column = samples[:, channel]
         covered = _write_wide(column, leg, placed) if wide else _write(column, leg, placed, codec_of_encoding(encoding))
-        gaps += _gaps(Channel(channel), covered, leg, placed, holds)
+        silences = tuple(_silences(covered, placed))
+        gaps += _gaps(Channel(channel), silences, holds, pauses)
+        unkept.append(_unkept(silences, pauses))
     return Stereo(
         encoding,
         as_samples(samples) if wide else samples,
         tuple(sorted(gaps, key=lambda gap: (gap.span, gap.channel))),
-        tuple(_figures(channel, call.legs[channel], figures, wide) for channel, (_, figures) in enumerate(arranged)),
+        tuple(
+            _figures(channel, call.legs[channel], replace(figures, lost=max(0, figures.lost - unkept[channel])), wide)
+            for channel, (_, figures) in enumerate(arranged)
+        ),
         any(placed.row.size for placed, _ in arranged),
         (*(wide.faults if wide else ()), *_undecoded(call.legs)),
         lead_ms,
@@ -181,6 +190,7 @@ def _gather(spool: SpoolColumns, cell_bytes: int) -> _Call:
         next((mark.at_ns for mark in marks if isinstance(mark, EndedMark)), None),
         spool.last_ns,
         tuple(_holds(mark for mark in marks if isinstance(mark, MediaMark))),
+        tuple((pause.from_ns, pause.to_ns) for pause in pauses_of(marks)),
     )
 
 
@@ -298,33 +308,66 @@ def _runs(shape: NDArray[np.int64]) -> Iterator[slice]:
             yield slice(begin, min(begin + _PLACE_AT_ONCE, end))
 
 
-def _holds_in_samples(call: _Call, zero_ns: int, n_samples: int) -> list[tuple[int, int]]:
+def _in_samples(spans: tuple[tuple[int, int | None], ...], zero_ns: int, n_samples: int) -> list[tuple[int, int]]:
     def sample(at_ns: int) -> int:
         return min(max(0, (at_ns - zero_ns) * SAMPLE_RATE_HZ // 1_000_000_000), n_samples)
 
-    return [(sample(start), n_samples if end is None else sample(end)) for start, end in call.holds]
+    return [(sample(start), n_samples if end is None else sample(end)) for start, end in spans]
 
 
-def _gaps(
-    channel: Channel, covered: NDArray[np.bool_], leg: _Leg, placed: Placed, holds: list[tuple[int, int]]
-) -> Iterator[Gap]:
-    """Every stretch without audio and why: packets numbered but not arrived, on hold, or nothing sent."""
+@dataclass(frozen=True, slots=True)
+class _Silence:
+    """A stretch [start, end) of one leg's samples in which no audio came. missing: packets that its numbers leave out."""
+
+    start: int
+    end: int
+    missing: int
+
+
+def _silences(covered: NDArray[np.bool_], placed: Placed) -> Iterator[_Silence]:
     edges = np.flatnonzero(np.diff(np.concatenate(([True], covered, [True]))))
     for start, end in edges.reshape(-1, 2).tolist():
         after = int(np.searchsorted(placed.position, end))
-        if 0 < after < placed.row.size and _missing(placed, after - 1, after):
-            yield _gap(channel, start, end, GapKind.LOST)
-            continue
-        for piece_start, piece_end, held in _split(start, end, holds):
-            if held or piece_end - piece_start >= MIN_NO_MEDIA_MS * SAMPLE_RATE_HZ // 1000:
-                yield _gap(channel, piece_start, piece_end, GapKind.HELD if held else GapKind.NO_MEDIA)
+        inside = 0 < after < placed.row.size
+        yield _Silence(start, end, _missing(placed, after - 1, after) if inside else 0)
 
 
-def _missing(placed: Placed, before: int, after: int) -> bool:
-    """Whether numbers between two neighbours on the timeline never arrived."""
+def _gaps(
+    channel: Channel, silences: Iterable[_Silence], holds: list[tuple[int, int]], pauses: list[tuple[int, int]]
+) -> Iterator[Gap]:
+    """Every stretch without audio and why: not kept, packets numbered but not arrived, on hold, or nothing sent."""
+    for silence in silences:
+        for start, end, paused in cut_at_pauses(silence.start, silence.end, pauses, EDGE_MS * SAMPLE_RATE_HZ // 1000):
+            if paused:
+                yield _gap(channel, start, end, GapKind.PAUSED)
+            elif silence.missing:
+                yield _gap(channel, start, end, GapKind.LOST)
+            else:
+                yield from _unsent(channel, start, end, holds)
+
+
+def _unsent(channel: Channel, start: int, end: int, holds: list[tuple[int, int]]) -> Iterator[Gap]:
+    for piece_start, piece_end, held in _split(start, end, holds):
+        if held or piece_end - piece_start >= MIN_NO_MEDIA_MS * SAMPLE_RATE_HZ // 1000:
+            yield _gap(channel, piece_start, piece_end, GapKind.HELD if held else GapKind.NO_MEDIA)
+
+
+def _unkept(silences: Iterable[_Silence], pauses: list[tuple[int, int]]) -> int:
+    """How many of the missing packets are so because the recording was paused: no loss of the network's."""
+    total = 0.0
+    for silence in silences:
+        if silence.missing:
+            pieces = cut_at_pauses(silence.start, silence.end, pauses, EDGE_MS * SAMPLE_RATE_HZ // 1000)
+            paused = sum(end - start for start, end, is_paused in pieces if is_paused)
+            total += silence.missing * paused / (silence.end - silence.start)
+    return round(total)
+
+
+def _missing(placed: Placed, before: int, after: int) -> int:
+    """How many numbers between two neighbours on the timeline never arrived."""
     if placed.stretch[before] != placed.stretch[after]:
-        return False
-    return bool(placed.ext_seq[after] - placed.ext_seq[before] > placed.rank[after] - placed.rank[before])
+        return 0
+    return max(0, int(placed.ext_seq[after] - placed.ext_seq[before] - (placed.rank[after] - placed.rank[before])))
 
 
 def _split(start: int, end: int, holds: list[tuple[int, int]]) -> Iterator[tuple[int, int, bool]]:

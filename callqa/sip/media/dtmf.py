@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from callqa.sip.media.columns import SpoolColumns, rtp_columns
+from callqa.sip.media.pauses import Pause, pauses_of
 from callqa.sip.media.spool import AnsweredMark, MediaMark
 from callqa.units import Channel
 
@@ -35,8 +36,19 @@ def read_digits(spool: SpoolColumns) -> tuple[Digit, ...]:
     answered_ns = next((mark.at_ns for _, mark in spool.marks if isinstance(mark, AnsweredMark)), None)
     if answered_ns is None:
         return ()
-    found = [digit for channel in Channel for digit in _leg_digits(spool, channel, answered_ns)]
+    pauses = pauses_of(mark for _, mark in spool.marks)
+    found = [
+        digit
+        for channel in Channel
+        for digit in _leg_digits(spool, channel, answered_ns)
+        if not _paused(answered_ns + digit.start_ms * 1_000_000, pauses)
+    ]
     return tuple(sorted(found, key=lambda each: (each.start_ms, each.channel)))
+
+
+def _paused(at_ns: int, pauses: tuple[Pause, ...]) -> bool:
+    """Whether a key went down while nothing was to be kept: its last packets may come after."""
+    return any(p.from_ns <= at_ns and (p.to_ns is None or at_ns < p.to_ns) for p in pauses)
 
 
 @dataclass(slots=True)

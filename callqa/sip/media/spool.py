@@ -108,7 +108,22 @@ class FaultMark(_Mark):
     text: str
 
 
-Mark = StartedMark | MediaMark | AnsweredMark | EndedMark | ForeignMark | FaultMark
+class PausedMark(_Mark):
+    """录音暂停: from here on packets are relayed but not kept. Written again once a second while it lasts."""
+
+    mark: Literal["paused"] = "paused"
+    by: str = ""  # who asked: a user name, an extension
+    reason: str = ""
+
+
+class ResumedMark(_Mark):
+    """Packets are kept again."""
+
+    mark: Literal["resumed"] = "resumed"
+    by: str = ""
+
+
+Mark = StartedMark | MediaMark | AnsweredMark | EndedMark | ForeignMark | FaultMark | PausedMark | ResumedMark
 SpoolRecord = PacketRecord | Mark
 
 _MARKS: TypeAdapter[Mark] = TypeAdapter(Annotated[Mark, Field(discriminator="mark")])

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from callqa.errors import SpoolError
-from callqa.sidecar import DigitNote, GapNote, Recording, Sidecar
+from callqa.sidecar import DigitNote, GapNote, PauseNote, Recording, Sidecar
 from callqa.sip.media.align import Stereo
 from callqa.sip.media.columns import SpoolColumns, columns_of
+from callqa.sip.media.pauses import Pause, pauses_of
 from callqa.sip.media.spool import AnsweredMark, EndedMark, FaultMark, SpoolRecord, StartedMark
 from callqa.units import Channel
 
@@ -23,6 +24,7 @@ class CallStory:
     ended: EndedMark | None
     last_ns: int
     faults: tuple[str, ...]
+    pauses: tuple[Pause, ...] = ()
 
     @property
     def started_at_ms(self) -> int:
@@ -68,7 +70,8 @@ def tell(spool: SpoolColumns | Iterable[SpoolRecord]) -> CallStory:
             faults[record.text] = None
     if started is None:
         raise SpoolError("spool has no started mark: whose call it is cannot be told")
-    return CallStory(started, answered, ended, spool.last_ns, tuple(faults))
+    pauses = pauses_of(mark for _, mark in spool.marks)
+    return CallStory(started, answered, ended, spool.last_ns, tuple(faults), pauses)
 
 
 def sidecar_of(
@@ -97,6 +100,7 @@ def sidecar_of(
         gaps=tuple(_gap_notes(stereo)),
         streams=stereo.streams,
         digits=tuple(_digit_notes(stereo)),
+        pauses=tuple(_pause_notes(story)),
         faults=(*story.faults, *stereo.faults, *_silent_sides(story, stereo)),
         recorder=recorder,
     )
@@ -106,6 +110,12 @@ def _gap_notes(stereo: Stereo) -> Iterable[GapNote]:
     for gap in stereo.gaps:
         channel: Literal[0, 1] = 1 if gap.channel is Channel.AGENT else 0
         yield GapNote(channel=channel, start_ms=gap.span.start_ms, end_ms=gap.span.end_ms, kind=gap.kind.value)
+
+
+def _pause_notes(story: CallStory) -> Iterable[PauseNote]:
+    for pause in story.pauses:
+        until_ms = None if pause.to_ns is None else story.started.wall_of(pause.to_ns)
+        yield PauseNote(at_ms=story.started.wall_of(pause.from_ns), until_ms=until_ms, by=pause.by, reason=pause.reason)
 
 
 def _digit_notes(stereo: Stereo) -> Iterable[DigitNote]:
