@@ -1,0 +1,35 @@
+"""Our INVITE to a seat phone or through a trunk: who it says calls, what it carries, with which account."""
+
+from callqa.sip.call import Call
+from callqa.sip.core import Core
+from callqa.sip.headers import quote
+from callqa.sip.leg import Leg, LegOwner
+from callqa.sip.routing import Target
+from callqa.sip.sdp import Codecs
+from callqa.sip.trunks import credentials, domain
+from callqa.units import Channel
+
+
+def outgoing_leg(
+    core: Core, owner: LegOwner, call: Call, channel: Channel, target: Target, port: int, codecs: Codecs
+) -> Leg:
+    """The leg to a target, not dialled yet; `leg.dial(leg.sdp(leg.codecs), now)` sends its INVITE."""
+    f, trunk = call.facts, target.trunk
+    caller = f"{quote(f.from_number or '未知号码')} <{core.uri(target.peer, f.from_number or 'anonymous')}>"
+    called = f"<{core.uri(target.peer, target.seat_extension)}>" if target.seat_extension else f"<{target.uri}>"
+    fields: tuple[tuple[str, str | None], ...] = (
+        ("X-Ticket-Id", call.ticket_hint), ("User-to-User", call.user_to_user),
+    )  # fmt: skip
+    if trunk is not None and trunk.username:  # the account calls; the number goes beside it
+        caller = f"{quote(f.from_number)} <sip:{trunk.username}@{domain(trunk)}>"
+        fields += (("P-Preferred-Identity", f"<sip:{f.from_number}@{domain(trunk)}>" if f.from_number else None),)
+    routes = core.service_routes(trunk.name) if trunk is not None else ()
+    fields = (*(("Route", r) for r in routes), *fields)
+    leg = Leg.outgoing(
+        core, owner, channel, port, target=target.uri, peer=target.peer, caller=caller, called=called, fields=fields
+    )
+    if trunk is not None and trunk.username:
+        leg.authorise = lambda r, request: credentials(trunk, r, "INVITE", request.uri, core.tokens())
+    leg.codecs = codecs
+    leg.dialog.behind_nat = target.seat_extension is not None
+    return leg
