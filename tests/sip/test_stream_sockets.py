@@ -77,11 +77,12 @@ class Wire:
         self.writer.write(serialise(reply(request, status, to_tag="phone", fields=fields, body=body)))
 
 
-def certificate(folder: Path) -> Path:
+def certificate(folder: Path, *others: str) -> Path:
+    """A certificate of 127.0.0.1 and others with its key."""
     path = folder / "sip.pem"
     subprocess.run(
         [need_tool("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-         "-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", path, "-out", folder / "only.pem"],
+         "-subj", "/CN=127.0.0.1", "-addext", f"subjectAltName={','.join(f'IP:{h}' for h in ('127.0.0.1', *others))}", "-keyout", path, "-out", folder / "only.pem"],
         check=True, capture_output=True,
     )  # fmt: skip
     path.write_bytes(path.read_bytes() + (folder / "only.pem").read_bytes())
