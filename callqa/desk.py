@@ -11,6 +11,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from callqa.errors import SpoolError
+from callqa.files import DISK, Files
 from callqa.sidecar import write_atomically
 
 SCHEMA = "callqa-desk/1"
@@ -94,10 +95,10 @@ class Desk(_Frozen):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
-def load_desk(path: Path) -> Desk:
+def load_desk(path: Path, files: Files = DISK) -> Desk:
     """Read a snapshot. Raise SpoolError when it is missing or wrong."""
     try:
-        return Desk.model_validate_json(path.read_bytes())
+        return Desk.model_validate_json(files.read(path))
     except (OSError, ValidationError) as e:
         raise SpoolError(f"desk {path}: {e}") from e
 

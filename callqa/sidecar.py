@@ -4,13 +4,13 @@ The recorder writes it last and renames it into place: its presence means that t
 It is immutable. Contract between `callqa record` (writes) and `callqa work` (reads).
 """
 
-import os
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from callqa.errors import SpoolError
+from callqa.files import DISK, Files
 
 SCHEMA = "callqa-call/1"
 
@@ -149,25 +149,11 @@ def load_sidecar(path: Path) -> Sidecar:
         raise SpoolError(f"sidecar {path}: {e}") from e
 
 
-def save_sidecar(path: Path, sidecar: Sidecar) -> None:
+def save_sidecar(path: Path, sidecar: Sidecar, files: Files = DISK) -> None:
     """Write, fsync and rename into place; on return the call counts as complete even after a power cut."""
-    write_atomically(path, sidecar.model_dump_json(by_alias=True, indent=1).encode() + b"\n")
+    files.put(path, sidecar.model_dump_json(by_alias=True, indent=1).encode() + b"\n")
 
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write `data` beside `path`, fsync, rename over it, fsync the folder. Leaves nothing when it fails."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as f:
-            f.write(data)
-            f.flush()
-            os.fsync(f.fileno())
-        os.replace(temporary, path)
-    except OSError:
-        temporary.unlink(missing_ok=True)  # half a file would help to keep a full disk full
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    DISK.put(path, data)

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "callqa"
 
-WORDS = {"errors", "refusals", "units", "periods", "text", "matching", "speech"}
+WORDS = {"errors", "files", "refusals", "units", "periods", "text", "matching", "speech"}
 CONTRACTS = {"sidecar", "desk", "journal", "live", "audiofile"}
 EVERYTHING = {"*"}
 

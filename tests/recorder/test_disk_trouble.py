@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from callqa import sidecar as sidecar_module
-from callqa.sidecar import load_sidecar
+from callqa.sidecar import load_sidecar, write_atomically
 from callqa.sip.media.spool import (
     MAGIC,
     FaultMark,
@@ -18,7 +17,6 @@ from callqa.sip.media.spool import (
     read_records,
     sidecar_path,
 )
-from callqa.sip.process import disk as disk_module
 from callqa.sip.process.disk import DiskWriter
 from callqa.sip.process.finalize import finalise
 from callqa.sip.process.finalizer import Finalised, Finalizer
@@ -34,7 +32,7 @@ class FullDisk:
         self.full = False
         self.refused = 0
         self._write = os.write
-        monkeypatch.setattr(disk_module.os, "write", self)
+        monkeypatch.setattr(os, "write", self)
 
     def __call__(self, descriptor, data):
         if not self.full:
@@ -52,7 +50,7 @@ async def closed(disk, file):
 
 def test_a_call_within_a_full_disk_still_gets_its_sidecar_once_there_is_room(tmp_path, monkeypatch):
     """Started, answered and ended while nothing could be written: its marks were thrown away with the open file."""
-    monkeypatch.setattr(disk_module, "CLOSE_AGAIN_S", 0.01)
+    monkeypatch.setattr("callqa.sip.process.disk.CLOSE_AGAIN_S", 0.01)
     device = FullDisk(monkeypatch)
     path = tmp_path / "a.spool"
 
@@ -126,9 +124,9 @@ def test_a_spool_that_cannot_be_deleted_or_closed_stops_no_other(tmp_path, monke
         disk.discard(first)
         second = disk.open(tmp_path / "b.spool")
         disk.append(second, MAGIC)
-        monkeypatch.setattr(disk_module.os, "close", close_badly)
+        monkeypatch.setattr(os, "close", close_badly)
         await closed(disk, second)
-        monkeypatch.setattr(disk_module.os, "close", real_close)
+        monkeypatch.setattr(os, "close", real_close)
         third = disk.open(tmp_path / "c.spool")
         disk.append(third, MAGIC + encode_packet(0, 1, b"x"))
         await closed(disk, third)
@@ -138,7 +136,17 @@ def test_a_spool_that_cannot_be_deleted_or_closed_stops_no_other(tmp_path, monke
     assert len(list(read_records((tmp_path / "c.spool").read_bytes()))) == 1
 
 
-def test_a_result_nobody_can_take_does_not_end_the_finalizer(tmp_path, monkeypatch):
+class AtOnce:
+    """A helper that is done before it begins."""
+
+    async def ask(self, spool, recovered):
+        return Finalised(call_id=spool.stem)
+
+    async def end(self, *, kill=False):
+        pass
+
+
+def test_a_result_nobody_can_take_does_not_end_the_finalizer(tmp_path):
     async def story():
         done = []
 
@@ -147,11 +155,7 @@ def test_a_result_nobody_can_take_does_not_end_the_finalizer(tmp_path, monkeypat
             if len(done) == 1:
                 raise OSError(errno.EROFS, "Read-only file system")
 
-        async def answer(self, spool, recovered):
-            return Finalised(call_id=spool.stem)
-
-        monkeypatch.setattr(Finalizer, "_ask", answer)
-        finalizer = Finalizer(tmp_path, on_done)
+        finalizer = Finalizer(AtOnce(), on_done)
         for name in ("a.spool", "b.spool"):
             finalizer.submit(tmp_path / name)
         await finalizer.stop(5)
@@ -166,9 +170,9 @@ def test_a_failed_write_leaves_no_half_file_behind(tmp_path, monkeypatch):
     def fail(descriptor):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(sidecar_module.os, "fsync", fail)
+    monkeypatch.setattr(os, "fdatasync", fail)
     with pytest.raises(OSError, match="No space"):
-        sidecar_module.write_atomically(tmp_path / "master", b"x" * 1000)
+        write_atomically(tmp_path / "master", b"x" * 1000)
     assert list(tmp_path.iterdir()) == []
 
 

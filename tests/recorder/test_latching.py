@@ -6,6 +6,7 @@ import pytest
 
 from callqa.sip.media.spool import PacketRecord, read_records
 from callqa.sip.process.capture import MOVED_AFTER_NS, LegMedia
+from callqa.sip.process.clock import Clock
 from callqa.units import Channel
 
 PHONE, NAT = ("10.0.2.1", 30000), ("198.51.100.7", 41000)
@@ -25,19 +26,20 @@ class Wire:
 
 
 @pytest.fixture
-def clock(monkeypatch):
-    now = [10 * MOVED_AFTER_NS]
-    monkeypatch.setattr("callqa.sip.process.capture.time.monotonic_ns", lambda: now[0])
-    return now
+def clock():
+    """[monotonic nanoseconds]"""
+    return [10 * MOVED_AFTER_NS]
 
 
 @pytest.fixture
-def legs():
+def legs(clock):
     """Citizen and agent, connected; what each kept."""
     made = []
+    time = Clock()
+    time.monotonic_ns = lambda: clock[0]
     for channel in (Channel.CITIZEN, Channel.AGENT):
         kept = []
-        made.append((LegMedia(channel, 20000, Wire(), kept.append), kept))
+        made.append((LegMedia(channel, 20000, Wire(), kept.append, time), kept))
     (citizen, _), (agent, _) = made
     citizen.other, agent.other = agent, citizen
     return made

@@ -12,7 +12,7 @@ from callqa.sip.process import recovery
 from callqa.sip.process.finalize import finalise
 from callqa.sip.process.finalizer import Finalised
 from callqa.sip.process.journal_writer import JournalWriter
-from callqa.sip.process.recovery import find_left_over, list_spools, note_cut_off, note_recovered, put_aside
+from callqa.sip.process.recovery import Epilogue, find_left_over, list_spools, put_aside
 from tests.media.builders import Sender, call, spool_bytes
 
 AT_MS = 1_795_305_600_000  # 2026-11-22 00:00 UTC
@@ -67,7 +67,7 @@ def test_a_call_told_as_missed_is_not_told_again(home, kind):
     left = look(home)
     assert left.unfinished == (spool,)
     story = finalise(home, spool, recovered=True)
-    note_recovered(journal, spool, Finalised(call_id=story.started.call_id), left, home, "callqa")
+    Epilogue(journal, home, "callqa").recovered(spool, Finalised(call_id=story.started.call_id), left)
     journal.close()
     assert [k for k, _ in lines(home, CALL_ID)] == ["call_started", kind.value]
     assert not spool.exists()
@@ -82,7 +82,7 @@ def test_a_call_killed_in_the_moment_of_its_answer_stays_answered(home):
     assert left.unfinished == (spool,)
     story = finalise(home, spool, recovered=True)
     assert story.answered is None
-    note_recovered(journal, spool, Finalised(call_id=CALL_ID), left, home, "callqa")
+    Epilogue(journal, home, "callqa").recovered(spool, Finalised(call_id=CALL_ID), left)
     journal.close()
     assert [k for k, _ in lines(home, CALL_ID)][2:] == ["call_ended", "call_complete"]
     assert load_sidecar(home / "2026" / "11" / "22" / f"{CALL_ID}.json").faults == (recovery.NOT_WRITTEN,)
@@ -103,7 +103,7 @@ def test_calls_of_which_only_the_journal_knows_get_their_end(home):
     journal.append(JournalKind.CALL_STARTED, AT_MS + 3, "20261122T000000009Z-T-1")  # a call of this run
     (home / "spool" / f"{CALL_ID}.spool").write_bytes(spool_bytes(RINGING))
     for entry in look(home).cut_off:
-        note_cut_off(journal, entry, home, "callqa")
+        Epilogue(journal, home, "callqa").cut_off(entry)
     assert look(home).cut_off == ()
     journal.close()
     assert lines(home, started) == [("call_started", None), ("call_unanswered", recovery.RESTARTED)]
@@ -121,10 +121,10 @@ def test_a_spool_that_cannot_be_read_or_moved_holds_up_no_other(home, monkeypatc
     (home / "spool" / "good.spool").write_bytes(spool_bytes(ANSWERED))
     real = recovery._started_of
 
-    def refuse(path):
+    def refuse(path, files):
         if path.stem == "locked":
             raise PermissionError(13, "Permission denied")
-        return real(path)
+        return real(path, files)
 
     monkeypatch.setattr(recovery, "_started_of", refuse)
     journal_of(home).close()

@@ -6,7 +6,6 @@ handed to the finalizer. A call nobody answered leaves a journal line and no spo
 
 import asyncio
 import logging
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from callqa.sip.events import (
 )
 from callqa.sip.media.spool import AnsweredMark, EndedMark, FaultMark, MediaMark, StartedMark
 from callqa.sip.process.capture import CallCapture
+from callqa.sip.process.clock import CLOCK, Clock
 from callqa.sip.process.disk import DiskWriter
 from callqa.sip.process.faults import FaultBook
 from callqa.sip.process.finalizer import Finalised, Finalizer
@@ -80,14 +80,16 @@ class CallBook:
     """All open calls; `take` is given every event of the user agent."""
 
     def __init__(
-        self, spool_dir: Path, disk: DiskWriter, ports: PortPool, journal: JournalWriter, faults: FaultBook
-    ) -> None:
+        self, spool_dir: Path, disk: DiskWriter, ports: PortPool, journal: JournalWriter, faults: FaultBook,
+        sockets: RtpSockets | None = None, clock: Clock = CLOCK,
+    ) -> None:  # fmt: skip
         self._spool_dir = spool_dir
         self._disk = disk
         self._ports = ports
         self._journal = journal
         self._faults = faults
-        self._sockets = RtpSockets(asyncio.get_running_loop())
+        self._sockets = RtpSockets(asyncio.get_running_loop()) if sockets is None else sockets
+        self._clock = clock
         self._calls: dict[str, OpenCall] = {}
         self.finalizer: Finalizer | None = None  # set once the loop runs
 
@@ -123,7 +125,7 @@ class CallBook:
 
     def silent_calls(self, timeout_s: int) -> list[str]:
         """Answered calls on which nothing was heard from either side for timeout_s; on hold they may rest longer."""
-        now_ns = time.monotonic_ns()
+        now_ns = self._clock.monotonic_ns()
         silent = []
         for call_id, call in self._calls.items():
             if call.answered_ns is None or call.media_over:
@@ -135,7 +137,7 @@ class CallBook:
 
     def note_foreign(self) -> None:
         """Write down strangers' datagrams and peers that cannot be reached, and tell of them."""
-        now_ns = time.monotonic_ns()
+        now_ns = self._clock.monotonic_ns()
         for call_id, call in self._calls.items():
             if call.media_over:
                 continue
@@ -151,7 +153,7 @@ class CallBook:
         self._faults.tell(text, call_id=path.stem)
         call = self._calls.get(path.stem)
         if call is not None and not call.media_over:
-            call.capture.mark(FaultMark(at_ns=time.monotonic_ns(), text=f"录音写盘失败（{reason}），录音有缺口"))
+            call.capture.mark(FaultMark(at_ns=self._clock.monotonic_ns(), text=f"录音写盘失败（{reason}），录音有缺口"))
 
     @property
     def finalizing(self) -> tuple[OpenCall, ...]:
@@ -166,7 +168,7 @@ class CallBook:
         """Close all ports; spools stay for the next start."""
         for call in self._calls.values():
             if not call.media_over:
-                call.capture.note_foreign(time.monotonic_ns())
+                call.capture.note_foreign(self._clock.monotonic_ns())
                 call.capture.close(lambda: None)
         self._sockets.close()
 
@@ -174,7 +176,7 @@ class CallBook:
 
     def _start(self, event: CallStarted) -> None:
         at_ns = _ns(event.now)
-        wall_ms = time.time_ns() // 1_000_000 - (time.monotonic_ns() - at_ns) // 1_000_000
+        wall_ms = self._clock.wall_ms() - (self._clock.monotonic_ns() - at_ns) // 1_000_000
         started = StartedMark(
             at_ns=at_ns,
             wall_ms=wall_ms,
@@ -191,7 +193,7 @@ class CallBook:
             diverted_from=event.diverted_from,
         )
         file = self._disk.open(self._spool_dir / f"{event.call_id}{SPOOL_SUFFIX}")
-        capture = CallCapture(self._sockets, self._disk, file, started)
+        capture = CallCapture(self._sockets, self._disk, file, started, self._clock)
         call = OpenCall(started, capture, seat_extension=event.seat_extension)
         self._calls[event.call_id] = call
         self._note(JournalKind.CALL_STARTED, call, wall_ms)
@@ -245,7 +247,7 @@ class CallBook:
             call.capture.discard()
             self.forget(call_id)
             return
-        call.capture.note_foreign(time.monotonic_ns())
+        call.capture.note_foreign(self._clock.monotonic_ns())
         call.media_over = True
         path = call.capture.file.path
         call.capture.close(lambda: self._finalise(path))
@@ -267,7 +269,7 @@ class CallBook:
             if not result.again:
                 self.forget(spool.stem)
             return False
-        at_ms = time.time_ns() // 1_000_000
+        at_ms = self._clock.wall_ms()
         self._journal.append(JournalKind.CALL_COMPLETE, at_ms, result.call_id, sidecar=result.sidecar)
         self.forget(result.call_id)
         log.info("call %s complete: %s%s", result.call_id, result.sidecar, " (recovered)" if recovered else "")

@@ -8,12 +8,12 @@ Datagrams from anybody else on the leg's port are neither relayed nor kept, only
 
 import logging
 import socket
-import time
 from collections.abc import Callable
 from enum import IntEnum
 
 from callqa.sip.events import Address
 from callqa.sip.media.spool import MAGIC, ForeignMark, Mark, StartedMark, encode_mark, encode_packet
+from callqa.sip.process.clock import CLOCK, Clock
 from callqa.sip.process.disk import DiskWriter, SpoolFile
 from callqa.sip.process.rtp_sockets import RtpSockets
 from callqa.units import Channel
@@ -41,11 +41,14 @@ class LegMedia:
     """One leg's RTP port. source: where its audio comes from; remote: where its SDP asks for audio."""
 
     __slots__ = (
-        "_closed", "_is_ipv6", "_keep", "_target", "_unreachable", "bound", "channel", "foreign", "last_ns", "other",
+        "_closed", "_is_ipv6", "_keep", "_monotonic_ns", "_target", "_unreachable", "bound", "channel", "foreign", "last_ns", "other",
         "packets", "port", "remote", "signalling_host", "source", "unsent",
     )  # fmt: skip
 
-    def __init__(self, channel: Channel, port: int, bound: socket.socket, keep: Callable[[bytes], None]) -> None:
+    def __init__(
+        self, channel: Channel, port: int, bound: socket.socket, keep: Callable[[bytes], None], clock: Clock = CLOCK
+    ) -> None:
+        self._monotonic_ns = clock.monotonic_ns
         self.channel = channel
         self.port = port
         self.bound = bound
@@ -76,7 +79,7 @@ class LegMedia:
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
         """Relay and keep one datagram."""
-        now_ns = time.monotonic_ns()
+        now_ns = self._monotonic_ns()
         if addr != self.source and not self._believe(addr, now_ns):
             self.foreign += 1
             return
@@ -155,8 +158,11 @@ class LegMedia:
 class CallCapture:
     """Both legs of one call and its spool."""
 
-    def __init__(self, sockets: RtpSockets, disk: DiskWriter, file: SpoolFile, started: StartedMark) -> None:
+    def __init__(
+        self, sockets: RtpSockets, disk: DiskWriter, file: SpoolFile, started: StartedMark, clock: Clock = CLOCK
+    ) -> None:
         self.file = file
+        self._clock = clock
         self._sockets = sockets
         self._disk = disk
         self._legs: dict[Channel, LegMedia] = {}
@@ -174,7 +180,7 @@ class CallCapture:
         before = self._legs.pop(channel, None)
         if before is not None:
             self._close_leg(before)
-        leg = LegMedia(channel, port, bound, self._keep)
+        leg = LegMedia(channel, port, bound, self._keep, self._clock)
         leg.ask_for(remote, signalling_host)
         self._legs[channel] = leg
         self._sockets.add(bound, leg.read)

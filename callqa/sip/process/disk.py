@@ -10,14 +10,13 @@ not closed: a call that came and went while the disk was full still gets its sid
 import asyncio
 import logging
 import os
-import threading
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from queue import Empty, SimpleQueue
 
+from callqa.files import DISK, Files
 from callqa.refusals import os_reason
+from callqa.sip.process.worker import Worker, WorkerThread, do
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +30,7 @@ MAX_WAITING_BYTES = 128 << 20
 class SpoolFile:
     """One open spool. The loop owns `records` and `marks`; the writing thread the rest until it passes the file on."""
 
-    __slots__ = ("carry", "descriptor", "dirty", "failed", "marks", "path", "records", "whole_bytes")
+    __slots__ = ("carry", "descriptor", "dirty", "failed", "marks", "named", "path", "records", "whole_bytes")
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -41,33 +40,38 @@ class SpoolFile:
         self.descriptor = -1
         self.whole_bytes = 0
         self.dirty = False
+        self.named = False  # its name is on the disk
         self.failed = False
 
 
-_Job = Callable[[], None] | None
+Workers = Callable[[str, Callable[[], None] | None, float], Worker]
 _Batch = tuple[SpoolFile, bytes, list[bytes]]  # records to append, and those of them that must not get lost
 
 
 class DiskWriter:
-    """The writing and the syncing thread. on_fault(path, reason) is called in the loop, once per trouble and file."""
+    """The writing and the syncing worker. on_fault(path, reason) is called in the loop, once per trouble and file.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, on_fault: Callable[[Path, str], None]) -> None:
+    workers: makes a worker from its name and what it does from time to time, and how often.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        on_fault: Callable[[Path, str], None],
+        files: Files = DISK,
+        workers: Workers = WorkerThread,
+    ) -> None:
         self._loop = loop
         self._on_fault = on_fault
-        self._jobs: SimpleQueue[_Job] = SimpleQueue()
+        self._files = files
         self._open: dict[SpoolFile, None] = {}
         self._touched: dict[SpoolFile, None] = {}
         self._queued_bytes = 0  # counted in the loop
         self._taken_bytes = 0  # counted in the writing thread
         self._timer: asyncio.TimerHandle | None = None
-        self._endings: SimpleQueue[_Job] = SimpleQueue()
         self._stopping = False
-        self._threads = [
-            threading.Thread(target=self._write_forever, name="spool-write", daemon=True),
-            threading.Thread(target=self._sync_forever, name="spool-sync", daemon=True),
-        ]
-        for thread in self._threads:
-            thread.start()
+        self._writing = workers("spool-write", None, 0.0)
+        self._syncing = workers("spool-sync", self._sync_all, SYNC_S)
 
     def open(self, path: Path) -> SpoolFile:
         """A new spool; it is created with its first records."""
@@ -90,13 +94,13 @@ class DiskWriter:
         """Write what is left, sync, close; then call `then` in the loop."""
         batch = self._take(file)
         if batch is not None:
-            self._jobs.put(lambda: self._write(*batch))
-        self._jobs.put(lambda: self._pass_on(file, lambda: self._close(file, then)))
+            self._writing.put(lambda: self._write(*batch))
+        self._writing.put(lambda: self._pass_on(file, lambda: self._close(file, then)))
 
     def discard(self, file: SpoolFile) -> None:
         """Close and delete: nobody answered, there is nothing to record."""
         file.records, file.marks = [], []
-        self._jobs.put(lambda: self._endings.put(lambda: self._discard(file)))
+        self._writing.put(lambda: self._syncing.put(lambda: self._discard(file)))
 
     def stop(self) -> None:
         """Write and sync everything, then end both threads. Blocks for as long as the disk needs."""
@@ -106,9 +110,8 @@ class DiskWriter:
         self.flush()
         for file in list(self._open):
             self.close(file, lambda: None)
-        self._jobs.put(None)
-        for thread in self._threads:
-            thread.join()
+        self._writing.finish()
+        self._syncing.finish()
 
     def flush(self) -> None:
         """Hand everything queued to the writing thread."""
@@ -116,7 +119,7 @@ class DiskWriter:
         touched, self._touched = self._touched, {}
         batches = [batch for file in touched if (batch := self._take(file)) is not None]
         if batches:
-            self._jobs.put(lambda: self._write_all(batches))
+            self._writing.put(lambda: self._write_all(batches))
 
     # -- in the loop ------------------------------------------------------------------------------------------------
 
@@ -145,7 +148,7 @@ class DiskWriter:
         self._on_fault(file.path, reason)
 
     def _close_later(self, file: SpoolFile, ending: Callable[[], None]) -> None:
-        self._loop.call_later(CLOSE_AGAIN_S, lambda: self._jobs.put(lambda: self._pass_on(file, ending)))
+        self._loop.call_later(CLOSE_AGAIN_S, lambda: self._writing.put(lambda: self._pass_on(file, ending)))
 
     # -- in the threads ---------------------------------------------------------------------------------------------
 
@@ -153,14 +156,9 @@ class DiskWriter:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(call)
 
-    def _write_forever(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            _run(job)
-        self._endings.put(None)
-
     def _write_all(self, batches: list[_Batch]) -> None:
         for file, data, marks in batches:
-            _run(partial(self._write, file, data, marks))
+            do(partial(self._write, file, data, marks))
 
     def _write(self, file: SpoolFile, data: bytes, marks: list[bytes]) -> None:
         self._taken_bytes += len(data)
@@ -172,17 +170,17 @@ class DiskWriter:
             reason = os_reason(e)
             file.carry += marks
             if file.descriptor >= 0:
-                _cut_back(file)
+                self._cut_back(file)
             if not file.failed:
                 self._in_loop(lambda: self._trouble(file, reason))
             file.failed = True
 
     def _append(self, file: SpoolFile, data: bytes) -> None:
         if file.descriptor < 0:
-            file.descriptor = os.open(file.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+            file.descriptor = self._files.open(file.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         written = 0
         while written < len(data):
-            written += os.write(file.descriptor, data[written:] if written else data)
+            written += self._files.write(file.descriptor, data[written:] if written else data)
         file.whole_bytes += written
         file.dirty = True
 
@@ -193,65 +191,50 @@ class DiskWriter:
         if file.carry and not self._stopping:
             self._in_loop(lambda: self._close_later(file, ending))
             return
-        self._endings.put(ending)
+        self._syncing.put(ending)
 
     def _close(self, file: SpoolFile, then: Callable[[], None]) -> None:
         self._open.pop(file, None)
         if file.descriptor >= 0:
             self._sync(file)
-            _close_descriptor(file)
+            self._close_descriptor(file)
         self._in_loop(then)
 
     def _discard(self, file: SpoolFile) -> None:
         self._open.pop(file, None)
         if file.descriptor >= 0:
-            _close_descriptor(file)
+            self._close_descriptor(file)
         try:
-            file.path.unlink(missing_ok=True)
+            self._files.unlink(file.path)
         except OSError as e:  # nothing is lost by it: the next start finds the spool, and the journal knows the call
             log.warning("spool %s cannot be deleted: %s", file.path.name, e)
 
-    def _sync_forever(self) -> None:
-        due = time.monotonic() + SYNC_S
-        while True:
-            try:
-                ending = self._endings.get(timeout=max(0.0, due - time.monotonic()))
-                if ending is None:
-                    return
-                _run(ending)
-            except Empty:
-                due = time.monotonic() + SYNC_S
-                for file in list(self._open):
-                    if file.descriptor >= 0 and file.dirty:
-                        file.dirty = False
-                        self._sync(file)
+    def _sync_all(self) -> None:
+        for file in list(self._open):
+            if file.descriptor >= 0 and file.dirty:
+                file.dirty = False
+                self._sync(file)
 
     def _sync(self, file: SpoolFile) -> None:
         try:
-            os.fdatasync(file.descriptor)
+            self._files.sync(file.descriptor)
+            if not file.named:  # else a power cut could leave the bytes without a name
+                self._files.sync_folder(file.path.parent)
+                file.named = True
         except OSError as e:
             reason = os_reason(e)
             self._in_loop(lambda: self._trouble(file, reason))
 
+    def _close_descriptor(self, file: SpoolFile) -> None:
+        descriptor, file.descriptor = file.descriptor, -1
+        try:
+            self._files.close(descriptor)
+        except OSError as e:
+            log.error("spool %s: %s", file.path.name, e)
 
-def _run(job: Callable[[], None]) -> None:
-    try:
-        job()
-    except Exception:  # the worker loop: trouble with one file must not stop the writing of all others
-        log.exception("spool thread")
-
-
-def _close_descriptor(file: SpoolFile) -> None:
-    descriptor, file.descriptor = file.descriptor, -1
-    try:
-        os.close(descriptor)
-    except OSError as e:
-        log.error("spool %s: %s", file.path.name, e)
-
-
-def _cut_back(file: SpoolFile) -> None:
-    """Take half a batch off the end again, so that later records can be read."""
-    try:
-        os.ftruncate(file.descriptor, file.whole_bytes)
-    except OSError:
-        log.exception("spool %s cannot be cut back to %d bytes", file.path.name, file.whole_bytes)
+    def _cut_back(self, file: SpoolFile) -> None:
+        """Take half a batch off the end again, so that later records can be read."""
+        try:
+            self._files.truncate(file.descriptor, file.whole_bytes)
+        except OSError:
+            log.exception("spool %s cannot be cut back to %d bytes", file.path.name, file.whole_bytes)

@@ -15,6 +15,7 @@ from typing import Any
 
 from callqa import __version__
 from callqa.errors import SpoolError
+from callqa.files import DISK, Files
 from callqa.sidecar import Recording, save_sidecar
 from callqa.sip.media.align import Stereo, to_stereo
 from callqa.sip.media.columns import read_columns
@@ -27,38 +28,38 @@ log = logging.getLogger(__name__)
 NICE = 5  # below the recorder and its packets, above the speech engine
 
 
-def finalise(recordings: Path, spool: Path, *, recovered: bool) -> CallStory:
+def finalise(recordings: Path, spool: Path, *, recovered: bool, files: Files = DISK) -> CallStory:
     """Write master and sidecar of one spool. A call that was never answered gets none; its story says so.
 
     Does nothing when the sidecar exists. Raise SpoolError when the spool tells too little, OSError from the disk.
     """
-    columns = read_columns(spool.read_bytes())
+    columns = read_columns(files.read(spool))
     story = tell(columns)
     relative = sidecar_path(story.started)
     target = recordings / relative
-    if story.answered is None or target.exists():
+    if story.answered is None or files.exists(target):
         return story
     stereo = to_stereo(columns)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    files.make_folder(target.parent)
     if recovered:
-        _clear(target)
-    recording = _save_master(recordings, relative.with_suffix(".wav"), stereo) if stereo.heard else None
+        _clear(target, files)
+    recording = _save_master(recordings, relative.with_suffix(".wav"), stereo, files) if stereo.heard else None
     sidecar = sidecar_of(story, stereo, recording, recovered=recovered, recorder=f"callqa {__version__}")
-    save_sidecar(target, sidecar)
+    save_sidecar(target, sidecar, files)
     return story
 
 
-def _clear(target: Path) -> None:
+def _clear(target: Path, files: Files) -> None:
     """Delete what a finalizer that was killed had half written."""
-    for left in target.parent.glob(f".{target.stem}.*.tmp"):
-        left.unlink(missing_ok=True)
+    for left in files.list(target.parent, f".{target.stem}.*.tmp"):
+        files.unlink(left)
 
 
-def _save_master(recordings: Path, relative: PurePath, stereo: Stereo) -> Recording:
+def _save_master(recordings: Path, relative: PurePath, stereo: Stereo, files: Files) -> Recording:
     data = (
         wav_header(stereo.encoding, stereo.n_samples, sample_rate_hz=stereo.sample_rate_hz) + stereo.samples.tobytes()
     )
-    _put(recordings / relative, data)
+    files.put(recordings / relative, data)  # its name is on the disk before the sidecar, which speaks of it, is
     return Recording(
         path=relative.as_posix(),
         sha256=hashlib.sha256(data).hexdigest(),
@@ -69,24 +70,15 @@ def _save_master(recordings: Path, relative: PurePath, stereo: Stereo) -> Record
     )
 
 
-def _put(path: Path, data: bytes) -> None:
-    """Write, fsync, rename into place. The folder is synced with the sidecar, whose rename comes after this one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with open(temporary, "wb") as f:
-        f.write(data)
-        f.flush()
-        os.fsync(f.fileno())
-    os.replace(temporary, path)
-
-
-def _work_off(recordings: Path, job: dict[str, Any]) -> dict[str, Any]:
+def work_off(recordings: Path, job: dict[str, Any], files: Files = DISK) -> dict[str, Any]:
+    """The result of one job, both as they pass between recorder and child."""
     try:
-        story = finalise(recordings, Path(job["spool"]), recovered=job["recovered"])
+        story = finalise(recordings, Path(job["spool"]), recovered=job["recovered"], files=files)
     except SpoolError as e:
         return {"error": str(e), "again": False}
     except FileNotFoundError as e:
         spool = Path(job["spool"])  # gone for good, or is the whole folder away (a mount)?
-        return {"error": f"文件 {e.filename} 不见了", "again": spool.exists() or not spool.parent.is_dir()}
+        return {"error": f"文件 {e.filename} 不见了", "again": files.exists(spool) or not files.is_folder(spool.parent)}
     except (OSError, MemoryError) as e:
         return {"error": str(e) or type(e).__name__, "again": True}
     started = story.started
@@ -118,7 +110,7 @@ def main(recordings: Path) -> int:
         signal.signal(number, signal.SIG_IGN)
     for line in sys.stdin:
         try:
-            result = _work_off(recordings, json.loads(line))
+            result = work_off(recordings, json.loads(line))
         except Exception as e:  # the worker loop: one bad call must not stop the others
             log.exception("finalizer job %s", line.strip())
             result = {"error": f"{type(e).__name__}: {e}", "again": False}

@@ -10,6 +10,7 @@ import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -35,14 +36,23 @@ class Finalised(BaseModel):
     again: bool = False
 
 
+class Helper(Protocol):
+    """Who turns spools into recordings, one at a time."""
+
+    async def ask(self, spool: Path, recovered: bool) -> Finalised:
+        """Raise OSError or ValueError when it died over it."""
+
+    async def end(self, *, kill: bool = False) -> None:
+        """Let it go; the next `ask` brings another."""
+
+
 class Finalizer:
     """on_done(spool, recovered, result) is called in the loop for every spool, in order."""
 
-    def __init__(self, recordings: Path, on_done: Callable[[Path, bool, Finalised], None]) -> None:
-        self._recordings = recordings
+    def __init__(self, helper: Helper, on_done: Callable[[Path, bool, Finalised], None]) -> None:
+        self._helper = helper
         self._on_done = on_done
         self._jobs: asyncio.Queue[tuple[Path, bool]] = asyncio.Queue()
-        self._child: asyncio.subprocess.Process | None = None
         self._later: set[asyncio.TimerHandle] = set()
         self._task = asyncio.get_running_loop().create_task(self._run(), name="finalizer")
 
@@ -60,14 +70,14 @@ class Finalizer:
         for timer in self._later:
             timer.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
-        await self._end_child()
+        await self._helper.end()
 
     async def _run(self) -> None:
         while True:
             try:
                 spool, recovered = await asyncio.wait_for(self._jobs.get(), IDLE_S)
             except TimeoutError:
-                await self._end_child()
+                await self._helper.end()
                 continue
             try:
                 result = await self._work_off(spool, recovered)
@@ -82,15 +92,29 @@ class Finalizer:
     async def _work_off(self, spool: Path, recovered: bool) -> Finalised:
         for attempt in (1, 2):
             try:
-                return await asyncio.wait_for(self._ask(spool, recovered), JOB_LIMIT_S)
+                return await asyncio.wait_for(self._helper.ask(spool, recovered), JOB_LIMIT_S)
             except (OSError, TimeoutError, ValidationError, ValueError) as e:
                 log.warning("finalizer: %s, attempt %d: %s %s", spool.name, attempt, type(e).__name__, e)
-                await self._end_child(kill=True)
+                await self._helper.end(kill=True)
         return Finalised(error="the finalizer process ended twice over this spool")
 
-    async def _ask(self, spool: Path, recovered: bool) -> Finalised:
-        if self._child is None:
-            self._child = await asyncio.create_subprocess_exec(
+    def _try_later(self, spool: Path, recovered: bool) -> None:
+        loop = asyncio.get_running_loop()
+        timer = loop.call_later(RETRY_S, lambda: self.submit(spool, recovered=recovered))
+        self._later = {t for t in self._later if t.when() > loop.time()} | {timer}
+
+
+class Child:
+    """The child process `callqa.sip.process.finalize`."""
+
+    def __init__(self, recordings: Path) -> None:
+        self._recordings = recordings
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def ask(self, spool: Path, recovered: bool) -> Finalised:
+        """Have one spool worked off. An empty answer of a child that died is a ValidationError."""
+        if self._process is None:
+            self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
                 "callqa.sip.process.finalize",
@@ -99,19 +123,15 @@ class Finalizer:
                 stdout=asyncio.subprocess.PIPE,
                 limit=_LINE_LIMIT_BYTES,
             )
-        assert self._child.stdin is not None
-        assert self._child.stdout is not None
-        self._child.stdin.write(json.dumps({"spool": str(spool), "recovered": recovered}).encode() + b"\n")
-        await self._child.stdin.drain()
-        return Finalised.model_validate_json(await self._child.stdout.readline())
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps({"spool": str(spool), "recovered": recovered}).encode() + b"\n")
+        await self._process.stdin.drain()
+        return Finalised.model_validate_json(await self._process.stdout.readline())
 
-    def _try_later(self, spool: Path, recovered: bool) -> None:
-        loop = asyncio.get_running_loop()
-        timer = loop.call_later(RETRY_S, lambda: self.submit(spool, recovered=recovered))
-        self._later = {t for t in self._later if t.when() > loop.time()} | {timer}
-
-    async def _end_child(self, *, kill: bool = False) -> None:
-        child, self._child = self._child, None
+    async def end(self, *, kill: bool = False) -> None:
+        """End the child, if there is one."""
+        child, self._process = self._process, None
         if child is None:
             return
         if child.returncode is None:

@@ -21,7 +21,11 @@ def node_name() -> str:
     return base64.b32encode(digest).decode()[:_NODE_CHARS]
 
 
-def call_ids(node: str, now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> Callable[[], str]:
+def call_ids(
+    node: str,
+    now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    random: Callable[[int], bytes] = secrets.token_bytes,
+) -> Callable[[], str]:
     """A maker of call_ids such as `20261122T054346123Z-K7QD-8F3K2M`: [0-9A-Z-], in order of time, never twice."""
     last_ms = 0
 
@@ -29,15 +33,10 @@ def call_ids(node: str, now_ms: Callable[[], int] = lambda: time.time_ns() // 1_
         nonlocal last_ms
         last_ms = max(now_ms(), last_ms + 1)  # two calls in one millisecond still sort
         at = datetime.fromtimestamp(last_ms // 1000, UTC)
-        random = base64.b32encode(secrets.token_bytes(5)).decode()[:_RANDOM_CHARS]
-        return f"{at:%Y%m%dT%H%M%S}{last_ms % 1000:03d}Z-{node}-{random}"
+        tail = base64.b32encode(random(5)).decode()[:_RANDOM_CHARS]
+        return f"{at:%Y%m%dT%H%M%S}{last_ms % 1000:03d}Z-{node}-{tail}"
 
     return make
-
-
-def new_token() -> str:
-    """Unguessable text for tags, branches and Call-IDs."""
-    return secrets.token_hex(12)
 
 
 def host_finder(

@@ -4,7 +4,6 @@ A torn last line (crash in mid-write) is no entry and is cut off before the next
 refuses is kept and tried again with the next one, so numbers stay in order and nothing is passed over.
 """
 
-import fcntl
 import logging
 import os
 import re
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from callqa.errors import ConfigError
+from callqa.files import DISK, Files
 from callqa.journal import JournalEntry, JournalKind, decode_line, encode_entry
 from callqa.refusals import os_reason
 
@@ -29,22 +29,24 @@ MAX_WAITING = 10_000
 class JournalWriter:
     """The one writer of a journal folder; a lock file keeps a second recorder out."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, files: Files = DISK) -> None:
         """Raise ConfigError when another recorder writes here or the folder cannot be used."""
         self._folder = folder
+        self._files = files
         self._waiting: deque[tuple[int, bytes]] = deque()  # (at_ms, line)
         self._day = ""
         self._descriptor = -1
         self._dirty = False
+        self._named = True  # the name of the present file is on the disk
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            files.make_folder(folder)
+            self._lock = files.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT)
         except OSError as e:
             raise ConfigError(f"流水文件夹 {folder} 不能写：{os_reason(e)}；请检查权限或设置 paths.recordings") from e
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            files.lock(self._lock)
         except OSError as e:
-            os.close(self._lock)
+            files.close(self._lock)
             raise ConfigError(
                 f"另一个录音服务正在使用 {folder}；请先停掉它，或在 callqa.toml 里改 paths.recordings"
             ) from e
@@ -52,7 +54,7 @@ class JournalWriter:
             self._number = self._last_number()
             self._reopen()
         except OSError as e:
-            os.close(self._lock)
+            files.close(self._lock)
             raise ConfigError(
                 f"流水文件 {e.filename} 不能读写：{os_reason(e)}；请检查权限或设置 paths.recordings"
             ) from e
@@ -84,7 +86,10 @@ class JournalWriter:
         if descriptor >= 0 and self._dirty:
             self._dirty = False
             try:
-                os.fdatasync(descriptor)
+                self._files.sync(descriptor)
+                if not self._named:
+                    self._files.sync_folder(self._folder)
+                    self._named = True
             except OSError as e:
                 log.error("journal: %s", e)
 
@@ -93,37 +98,37 @@ class JournalWriter:
         self.write_waiting()
         self.sync()
         if self._descriptor >= 0:
-            os.close(self._descriptor)
+            self._files.close(self._descriptor)
             self._descriptor = -1
-        os.close(self._lock)
+        self._files.close(self._lock)
 
     def _write(self, at_ms: int, line: bytes) -> None:
         day = datetime.fromtimestamp(at_ms / 1000, UTC).date().isoformat()
         if day > self._day or self._is_gone():  # a clock set back stays in the newer file: files are in order of number
             if self._descriptor >= 0:
                 self.sync()
-                os.close(self._descriptor)
+                self._files.close(self._descriptor)
                 self._descriptor = -1
             day = max(day, self._day)
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._descriptor = _open_whole(self._folder / f"{day}.jsonl")
+            self._files.make_folder(self._folder)
+            self._descriptor = self._open_whole(self._folder / f"{day}.jsonl")
             self._day = day
-        size = os.fstat(self._descriptor).st_size
-        if os.write(self._descriptor, line) != len(line):
-            os.ftruncate(self._descriptor, size)
+        size = self._files.size(self._descriptor)
+        if self._files.write(self._descriptor, line) != len(line):
+            self._files.truncate(self._descriptor, size)
             raise OSError("an entry was written in part")
         self._dirty = True
 
     def _is_gone(self) -> bool:
         """Whether the file was deleted under us: what is written to it would be nowhere."""
-        return self._descriptor < 0 or os.fstat(self._descriptor).st_nlink == 0
+        return self._descriptor < 0 or self._files.is_deleted(self._descriptor)
 
     def _last_number(self) -> int:
         """The number of the last whole entry of all files; later days are never passed over."""
         damaged = 0
-        for path in reversed(day_files(self._folder)):
+        for path in reversed(day_files(self._folder, self._files)):
             self._day = max(self._day, path.stem)
-            for line in reversed(_whole_lines(path)):
+            for line in reversed(self._files.read(path).split(b"\n")[:-1]):
                 entry = decode_line(line)
                 if entry is not None:
                     return entry.number + damaged
@@ -132,7 +137,18 @@ class JournalWriter:
 
     def _reopen(self) -> None:
         if self._day:
-            self._descriptor = _open_whole(self._folder / f"{self._day}.jsonl")
+            self._descriptor = self._open_whole(self._folder / f"{self._day}.jsonl")
+
+    def _open_whole(self, path: Path) -> int:
+        """Open for appending, with a torn last line cut off."""
+        self._named = False
+        descriptor = self._files.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+        data = self._files.read(path)
+        if data and not data.endswith(b"\n"):
+            whole = data.rfind(b"\n") + 1
+            log.warning("journal %s: cut off a torn last line of %d bytes", path.name, len(data) - whole)
+            self._files.truncate(descriptor, whole)
+        return descriptor
 
 
 def _encodable(value: Any) -> Any:
@@ -140,43 +156,26 @@ def _encodable(value: Any) -> Any:
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
 
 
-def _whole_lines(path: Path) -> list[bytes]:
-    """Lines without their newlines; a torn last one is left out."""
-    return path.read_bytes().split(b"\n")[:-1]
-
-
-def _open_whole(path: Path) -> int:
-    """Open for appending, with a torn last line cut off."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
-    size = os.fstat(descriptor).st_size
-    data = os.pread(descriptor, size, 0) if size else b""
-    if data and not data.endswith(b"\n"):
-        whole = data.rfind(b"\n") + 1
-        log.warning("journal %s: cut off a torn last line of %d bytes", path.name, size - whole)
-        os.ftruncate(descriptor, whole)
-    return descriptor
-
-
-def day_files(folder: Path) -> list[Path]:
+def day_files(folder: Path, files: Files = DISK) -> list[Path]:
     """The journal's files, oldest first; a copy somebody left beside them is none."""
-    return sorted(path for path in folder.glob("*.jsonl") if _DAY.fullmatch(path.stem))
+    return [path for path in files.list(folder, "*.jsonl") if _DAY.fullmatch(path.stem)]
 
 
-def entries_of(path: Path, *marks: bytes) -> Iterator[JournalEntry]:
+def entries_of(path: Path, *marks: bytes, files: Files = DISK) -> Iterator[JournalEntry]:
     """The whole entries of one file; with marks only those whose line holds one of them."""
-    for line in path.read_bytes().split(b"\n"):
+    for line in files.read(path).split(b"\n"):
         entry = decode_line(line) if not marks or any(mark in line for mark in marks) else None
         if entry is not None:
             yield entry
 
 
-def noted_calls(folder: Path, since_day: str, *kinds: JournalKind) -> set[str]:
+def noted_calls(folder: Path, since_day: str, *kinds: JournalKind, files: Files = DISK) -> set[str]:
     """call_ids with an entry of one of `kinds` in the files of `since_day` (YYYY-MM-DD) and later."""
     marks = [f'"{kind.value}"'.encode() for kind in kinds]
     return {
         entry.call_id
-        for path in day_files(folder)
+        for path in day_files(folder, files)
         if path.stem >= since_day
-        for entry in entries_of(path, *marks)
+        for entry in entries_of(path, *marks, files=files)
         if entry.kind in kinds and entry.call_id
     }

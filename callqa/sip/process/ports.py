@@ -2,6 +2,7 @@
 
 import logging
 import socket
+from collections.abc import Callable
 
 log = logging.getLogger(__name__)
 
@@ -15,9 +16,10 @@ class PortPool:
     The pool owns a socket until `adopt` passes it on; whoever adopts it closes it.
     """
 
-    def __init__(self, host: str, first: int, last: int, start: int = 0) -> None:
+    def __init__(self, host: str, first: int, last: int, start: int = 0, bind: "Bind | None" = None) -> None:
         """start: any number; where in the range the rotation begins (a restart should not begin at the same port)."""
         self._host = host
+        self._bind = bind or bind_rtp
         self._ports = range(first + first % 2, last, 2)  # `last` even would leave no room for RTCP beside it
         self._next = start % max(1, len(self._ports))
         self._bound: dict[int, socket.socket] = {}
@@ -29,7 +31,7 @@ class PortPool:
             self._next = (self._next + 1) % len(self._ports)
             if port in self._bound:
                 continue
-            bound = self._bind(port)
+            bound = self._bind(self._host, port)
             if bound is not None:
                 self._bound[port] = bound
                 return port
@@ -51,15 +53,19 @@ class PortPool:
             bound.close()
         self._bound.clear()
 
-    def _bind(self, port: int) -> socket.socket | None:
-        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        s = socket.socket(family, socket.SOCK_DGRAM)
-        try:
-            s.setblocking(False)
-            s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
-            s.bind((self._host, port))
-        except OSError as e:
-            s.close()
-            log.debug("RTP port %d cannot be bound: %s", port, e)
-            return None
-        return s
+
+def bind_rtp(host: str, port: int) -> socket.socket | None:
+    """A socket bound to a port; None when it cannot be had."""
+    s = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        s.setblocking(False)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
+        s.bind((host, port))
+    except OSError as e:
+        s.close()
+        log.debug("RTP port %d cannot be bound: %s", port, e)
+        return None
+    return s
+
+
+Bind = Callable[[str, int], socket.socket | None]

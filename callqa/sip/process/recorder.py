@@ -10,12 +10,9 @@ import contextlib
 import json
 import logging
 import os
-import secrets
-import shutil
 import signal
 import socket
 import ssl
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,25 +27,17 @@ from callqa.journal import JournalKind
 from callqa.live import Board, LiveCall, LiveSeat
 from callqa.periods import from_ms
 from callqa.refusals import os_reason
-from callqa.sidecar import write_atomically
 from callqa.sip.events import Event, SeatRegistered, SeatSignedIn, SeatSignedOut, SeatUnregistered
 from callqa.sip.process.call_book import CallBook
 from callqa.sip.process.disk import DiskWriter
 from callqa.sip.process.faults import FaultBook
 from callqa.sip.process.finalizer import Finalised, Finalizer
-from callqa.sip.process.identity import call_ids, host_finder, new_token, node_name
+from callqa.sip.process.identity import call_ids, host_finder, node_name
 from callqa.sip.process.journal_writer import JournalWriter
-from callqa.sip.process.live_door import LiveDoor
 from callqa.sip.process.ports import PortPool
-from callqa.sip.process.recovery import (
-    LeftOver,
-    find_left_over,
-    list_spools,
-    note_cut_off,
-    note_recovered,
-    put_aside,
-)
+from callqa.sip.process.recovery import Epilogue, LeftOver, find_left_over, list_spools, put_aside
 from callqa.sip.process.streams import SipStreams, client_context, server_context
+from callqa.sip.process.surroundings import SYSTEM, Surroundings
 from callqa.sip.process.transport import SipTransport, bind_sip, bind_sip_stream
 from callqa.sip.useragent import UserAgent, UserAgentSettings
 
@@ -100,25 +89,37 @@ def _raise_priority() -> None:
 class Recorder:
     """One run of the recorder."""
 
-    def __init__(self, settings: Settings, journal: JournalWriter, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        journal: JournalWriter,
+        tls: ssl.SSLContext | None = None,
+        around: Surroundings = SYSTEM,
+    ) -> None:
         self._settings = settings
         self._journal = journal
-        self._started_at_ms = _wall_ms()
-        self._door = LiveDoor(settings.live_socket, self._board)
-        self._faults = FaultBook(journal, self._door.changed, _wall_ms)
+        self._around = around
+        self._clock = around.clock
+        self._files = around.files
+        self._started_at_ms = self._clock.wall_ms()
+        self._door = around.door(settings.live_socket, self._board)
+        self._faults = FaultBook(journal, self._door.changed, self._clock.wall_ms)
+        self._epilogue = Epilogue(journal, settings.recordings_dir, RECORDER, self._files, self._clock)
         sip = settings.sip
-        self._ports = PortPool(sip.listen_host, sip.rtp_port_min, sip.rtp_port_max, secrets.randbelow(1 << 16))
+        first = int.from_bytes(around.random(2))
+        self._ports = PortPool(sip.listen_host, sip.rtp_port_min, sip.rtp_port_max, first, around.bind)
         agent_settings = UserAgentSettings(
             (sip.listen_host, sip.listen_port),
-            host_finder(sip.listen_host, sip.advertised_host),
-            secrets.token_bytes(32),
+            host_finder(sip.listen_host, sip.advertised_host, self._clock.monotonic),
+            around.random(32),
             tcp_port=sip.tcp_port,
             tls_port=sip.tls_port,
         )
         self._desk = Desk(number=0)
         self._desk_seen: tuple[int, int, int] | None = None
-        self._agent = UserAgent(agent_settings, self._desk, self._ports, call_ids(node_name()), new_token)
-        self._sip = SipTransport(self._agent, self._on_event, mapped=sip.listen_host == "::")
+        new_call_id = call_ids(node_name(), self._clock.wall_ms, around.random)
+        self._agent = UserAgent(agent_settings, self._desk, self._ports, new_call_id, around.token)
+        self._sip = SipTransport(self._agent, self._on_event, mapped=sip.listen_host == "::", clock=self._clock)
         self._streams = SipStreams(self._sip.receive, self._sip.stream_opened, self._sip.stream_closed, tls)
         self._sip.streams = self._streams
         self._registrations_changed = False
@@ -134,15 +135,19 @@ class Recorder:
         stopping = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping.set)
-        self._disk = DiskWriter(loop, self._tell_disk_fault)
-        self._book = CallBook(self._settings.spool_dir, self._disk, self._ports, self._journal, self._faults)
-        self._finalizer = self._book.finalizer = Finalizer(self._settings.recordings_dir, self._on_finalised)
+        around, spool_dir = self._around, self._settings.spool_dir
+        self._disk = DiskWriter(loop, self._tell_disk_fault, self._files, around.workers)
+        self._book = CallBook(
+            spool_dir, self._disk, self._ports, self._journal, self._faults, around.sockets(loop), self._clock
+        )
+        helper = around.helper(self._settings.recordings_dir)
+        self._finalizer = self._book.finalizer = Finalizer(helper, self._on_finalised)
         sip = self._settings.sip
         self._journal.append(JournalKind.RECORDER_STARTED, self._started_at_ms, listening=self._listening)
         self._look_at_desk()
         self._restore_registrations()
         self._recorded_today = self._count_today()
-        spools = list_spools(self._settings.spool_dir)  # before the first call of this run adds its own
+        spools = list_spools(spool_dir, self._files)  # before the first call of this run adds its own
         await loop.create_datagram_endpoint(lambda: self._sip, sock=sip_socket)
         for sock, context in ways:
             await self._streams.listen(sock, context)
@@ -159,10 +164,10 @@ class Recorder:
         await self._stop()
 
     async def _stop(self) -> None:
-        self._agent.shut_down(time.monotonic())
+        self._agent.shut_down(self._clock.monotonic())
         self._sip.pump()
-        await _wait_for(self._agent.settled, FAREWELL_S)
-        await _wait_for(lambda: not self._book.finalizing, STOP_GRACE_S)
+        await self._wait_for(self._agent.settled, FAREWELL_S)
+        await self._wait_for(lambda: not self._book.finalizing, STOP_GRACE_S)
         self._sip.close()
         await self._streams.stop()
         self._book.stop()
@@ -179,15 +184,15 @@ class Recorder:
             self._registrations_changed = True
         if isinstance(event, SeatSignedIn):
             facts = {"seat_extension": event.extension, "agent_no": event.agent_no}
-            self._journal.append(JournalKind.SEAT_LOGIN, _wall_ms(), **facts)
+            self._journal.append(JournalKind.SEAT_LOGIN, self._clock.wall_ms(), **facts)
         elif isinstance(event, SeatSignedOut):
-            self._journal.append(JournalKind.SEAT_LOGOUT, _wall_ms(), seat_extension=event.extension)
+            self._journal.append(JournalKind.SEAT_LOGOUT, self._clock.wall_ms(), seat_extension=event.extension)
         self._book.take(event)
         self._door.changed()
 
     def _on_finalised(self, spool: Path, recovered: bool, result: Finalised) -> None:
         if recovered and not result.error:
-            note_recovered(self._journal, spool, result, self._left_over, self._settings.recordings_dir, RECORDER)
+            self._epilogue.recovered(spool, result, self._left_over)
             if not result.answered:
                 return
         if self._book.finalised(spool, recovered, result):
@@ -208,7 +213,7 @@ class Recorder:
                 log.exception("tick")
 
     async def _tick(self) -> None:
-        now = time.monotonic()
+        now = self._clock.monotonic()
         self._look_at_desk()
         for call_id in self._book.silent_calls(self._settings.sip.rtp_timeout_s):
             self._faults.tell(
@@ -231,42 +236,44 @@ class Recorder:
         """Load desk.json when it changed; a bad one is refused and the last good one kept."""
         path = self._settings.desk_path
         try:
-            status = path.stat()
+            seen = self._files.version(path)
         except OSError:
             if self._desk_seen is not None:
                 self._faults.tell("座席配置 desk.json 不见了，继续使用原来的配置；请在“人员与席位”里重新发布")
             return
-        seen = (status.st_mtime_ns, status.st_size, status.st_ino)
         if seen == self._desk_seen:
             return
         self._desk_seen = seen
         try:
-            self._desk = load_desk(path)
+            self._desk = load_desk(path, self._files)
         except SpoolError as e:
             log.error("%s", e)
             self._faults.tell(f"座席配置 desk.json 无法读取，继续使用第 {self._desk.number} 版；请重新发布")
             return
-        self._agent.set_desk(self._desk, time.monotonic())
+        self._agent.set_desk(self._desk, self._clock.monotonic())
         log.info("desk %d: %d seats, %d trunks", self._desk.number, len(self._desk.seats), len(self._desk.trunks))
         self._door.changed()
 
     def _restore_registrations(self) -> None:
         try:
-            saved = json.loads(self._settings.registrations_path.read_bytes())
+            saved = json.loads(self._files.read(self._settings.registrations_path))
         except FileNotFoundError:
             return
         except (OSError, ValueError, RecursionError) as e:
             log.error("registrations: %s", e)
             return
         bindings: list[Any] = [b for b in saved if isinstance(b, dict)] if isinstance(saved, list) else []
-        self._agent.restore_registrations(bindings, time.monotonic(), _wall_ms())
+        self._agent.restore_registrations(bindings, self._clock.monotonic(), self._clock.wall_ms())
 
     async def _save_registrations(self) -> None:
         """In a thread: phones register all the time, and a sync of the disk would hold up every packet."""
-        saved = json.dumps(self._agent.registrations(time.monotonic(), _wall_ms()), indent=1).encode() + b"\n"
+        saved = (
+            json.dumps(self._agent.registrations(self._clock.monotonic(), self._clock.wall_ms()), indent=1).encode()
+            + b"\n"
+        )
         path, loop = self._settings.registrations_path, asyncio.get_running_loop()
         try:
-            await loop.run_in_executor(None, write_atomically, path, saved)
+            await loop.run_in_executor(None, self._files.put, path, saved)
         except OSError as e:
             self._registrations_changed = True  # again in a second
             self._faults.tell(f"话机注册没能存盘（{os_reason(e)}）：重启后话机要重新注册；请检查磁盘")
@@ -284,15 +291,15 @@ class Recorder:
     async def _finish_left_over(self, spools: tuple[Path, ...]) -> None:
         s = self._settings
         loop = asyncio.get_running_loop()
-        left = await loop.run_in_executor(None, find_left_over, spools, s.recordings_dir, s.journal_dir)
+        left = await loop.run_in_executor(None, find_left_over, spools, s.recordings_dir, s.journal_dir, self._files)
         self._left_over = left
         for entry in left.cut_off:
-            note_cut_off(self._journal, entry, s.recordings_dir, RECORDER)
-        kept = [path.name for path in left.damaged if put_aside(path)]
+            self._epilogue.cut_off(entry)
+        kept = [path.name for path in left.damaged if put_aside(path, self._files)]
         if kept:
             self._faults.tell(f"有 {len(kept)} 个暂存文件损坏，读不出是哪通电话：{'、'.join(kept)}；已改名保留")
         for call_id, sidecar in left.unannounced:
-            self._journal.append(JournalKind.CALL_COMPLETE, _wall_ms(), call_id, sidecar=sidecar)
+            self._journal.append(JournalKind.CALL_COMPLETE, self._clock.wall_ms(), call_id, sidecar=sidecar)
         for path in left.unfinished:
             self._finalizer.submit(path, recovered=True)
         if left.unfinished:
@@ -308,7 +315,7 @@ class Recorder:
 
     def _board(self) -> Board:
         self._board_number += 1
-        now_ms, now = _wall_ms(), time.monotonic()
+        now_ms, now = self._clock.wall_ms(), self._clock.monotonic()
         calls = [
             LiveCall(
                 call_id=view.call_id,
@@ -351,22 +358,17 @@ class Recorder:
         )
 
     def _count_today(self) -> int:
-        day = self._settings.recordings_dir / f"{from_ms(_wall_ms()):%Y/%m/%d}"
-        return sum(1 for _ in day.glob("[0-9]*.json"))
+        day = self._settings.recordings_dir / f"{from_ms(self._clock.wall_ms()):%Y/%m/%d}"
+        return len(self._files.list(day, "[0-9]*.json"))
 
     def _disk_free_mb(self) -> int:
         """0 when the folder is away (a mount): that is an alarm too."""
         try:
-            return shutil.disk_usage(self._settings.recordings_dir).free >> 20
+            return self._files.free_bytes(self._settings.recordings_dir) >> 20
         except OSError:
             return 0
 
-
-async def _wait_for(done: Callable[[], bool], most_s: float) -> None:
-    deadline = time.monotonic() + most_s
-    while not done() and time.monotonic() < deadline:
-        await asyncio.sleep(0.02)
-
-
-def _wall_ms() -> int:
-    return time.time_ns() // 1_000_000
+    async def _wait_for(self, done: Callable[[], bool], most_s: float) -> None:
+        deadline = self._clock.monotonic() + most_s
+        while not done() and self._clock.monotonic() < deadline:
+            await asyncio.sleep(0.02)

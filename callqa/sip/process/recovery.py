@@ -2,7 +2,6 @@
 calls of which the journal knows the beginning but neither it nor a spool the end get their end."""
 
 import logging
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,10 +9,12 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from callqa.files import DISK, Files
 from callqa.journal import JournalEntry, JournalKind
 from callqa.sidecar import Sidecar, save_sidecar
 from callqa.sip.media.spool import StartedMark, read_started, sidecar_path, sidecar_place
 from callqa.sip.process.call_book import SPOOL_SUFFIX
+from callqa.sip.process.clock import CLOCK, Clock
 from callqa.sip.process.finalizer import Finalised
 from callqa.sip.process.journal_writer import JournalWriter, day_files, entries_of, noted_calls
 
@@ -44,12 +45,12 @@ class LeftOver:
     answered: tuple[JournalEntry, ...] = ()
 
 
-def list_spools(spool_dir: Path) -> tuple[Path, ...]:
+def list_spools(spool_dir: Path, files: Files = DISK) -> tuple[Path, ...]:
     """The spools of earlier runs; to be called before the first call of this one."""
-    return tuple(sorted(spool_dir.glob(f"*{SPOOL_SUFFIX}")))
+    return tuple(files.list(spool_dir, f"*{SPOOL_SUFFIX}"))
 
 
-def find_left_over(spools: Sequence[Path], recordings: Path, journal_dir: Path) -> LeftOver:
+def find_left_over(spools: Sequence[Path], recordings: Path, journal_dir: Path, files: Files = DISK) -> LeftOver:
     """Look at the spools of earlier runs; meant for a thread, it reads a little of every file."""
     unfinished: list[Path] = []
     finished: list[StartedMark] = []
@@ -57,7 +58,7 @@ def find_left_over(spools: Sequence[Path], recordings: Path, journal_dir: Path) 
     days: list[str] = []
     for path in spools:
         try:
-            started = _started_of(path)
+            started = _started_of(path, files)
         except OSError as e:  # perhaps it can be read at the next start
             log.error("spool %s: %s", path.name, e)
             continue
@@ -65,28 +66,28 @@ def find_left_over(spools: Sequence[Path], recordings: Path, journal_dir: Path) 
             damaged.append(path)
             continue
         days.append(datetime.fromtimestamp(started.wall_ms / 1000, UTC).date().isoformat())
-        if (recordings / sidecar_path(started)).exists():
+        if files.exists(recordings / sidecar_path(started)):
             finished.append(started)
         else:
             unfinished.append(path)
     readable = {path.stem for path in spools} - {path.stem for path in damaged}
-    open_calls = _cut_off(journal_dir)
+    open_calls = _cut_off(journal_dir, files)
     cut_off = tuple(e for e in open_calls if e.call_id not in readable)
     answered = tuple(e for e in open_calls if e.call_id in readable and e.kind is JournalKind.CALL_ANSWERED)
     if not days:
         return LeftOver(damaged=tuple(damaged), cut_off=cut_off)
-    announced = noted_calls(journal_dir, min(days), JournalKind.CALL_COMPLETE)
-    ended = noted_calls(journal_dir, min(days), JournalKind.CALL_ENDED, *_MISSED)
+    announced = noted_calls(journal_dir, min(days), JournalKind.CALL_COMPLETE, files=files)
+    ended = noted_calls(journal_dir, min(days), JournalKind.CALL_ENDED, *_MISSED, files=files)
     unannounced = tuple((s.call_id, sidecar_path(s).as_posix()) for s in finished if s.call_id not in announced)
     return LeftOver(tuple(unfinished), unannounced, tuple(damaged), frozenset(ended), cut_off, answered)
 
 
-def _cut_off(journal_dir: Path) -> list[JournalEntry]:
+def _cut_off(journal_dir: Path, files: Files) -> list[JournalEntry]:
     """The last entry of every call that was open when this run began, and still has no end."""
     last: dict[str, JournalEntry] = {}
     earlier: set[str] = set()
-    for path in day_files(journal_dir)[-_DAYS_LOOKED_AT:]:
-        for entry in entries_of(path):
+    for path in day_files(journal_dir, files)[-_DAYS_LOOKED_AT:]:
+        for entry in entries_of(path, files=files):
             if entry.kind is JournalKind.RECORDER_STARTED:
                 earlier = set(last)
             elif entry.kind in _OVER:
@@ -96,68 +97,72 @@ def _cut_off(journal_dir: Path) -> list[JournalEntry]:
     return [entry for call_id, entry in last.items() if call_id in earlier]
 
 
-def put_aside(path: Path) -> bool:
+def put_aside(path: Path, files: Files = DISK) -> bool:
     """Take a spool that says nothing out of the way. True when it held anything that is kept as `.damaged`."""
     try:
-        if path.stat().st_size == 0:
-            path.unlink()
+        if files.size_of(path) == 0:
+            files.unlink(path)
             return False
-        path.rename(path.with_suffix(".damaged"))
+        files.rename(path, path.with_suffix(".damaged"))
     except OSError as e:
         log.warning("spool %s cannot be put aside: %s", path.name, e)
     return True
 
 
-def note_cut_off(journal: JournalWriter, entry: JournalEntry, recordings: Path, recorder: str) -> None:
-    """The end of a call of which nothing is left but its beginning in the journal. Answered, it gets a sidecar that says
-    why there is no recording."""
-    at_ms = time.time_ns() // 1_000_000
-    if entry.kind is not JournalKind.CALL_ANSWERED:
-        facts = {**entry.facts, "ended_at_ms": entry.at_ms, "reason": RESTARTED, "sip_status": 503}
-        journal.append(JournalKind.CALL_UNANSWERED, at_ms, entry.call_id, **facts)
-        return
-    facts = {**entry.facts, "ended_at_ms": entry.at_ms, "hangup_party": "network"}
-    journal.append(JournalKind.CALL_ENDED, at_ms, entry.call_id, **facts)
-    known = {name: value for name, value in facts.items() if name in Sidecar.model_fields}
-    try:
-        sidecar = Sidecar.model_validate(
-            {**known, "call_id": entry.call_id, "recording": None, "recovered": True, "faults": (NOT_WRITTEN,), "recorder": recorder}
-        )  # fmt: skip
-        relative = sidecar_place(sidecar.started_at_ms, sidecar.call_id)
-        if not (recordings / relative).exists():
-            (recordings / relative).parent.mkdir(parents=True, exist_ok=True)
-            save_sidecar(recordings / relative, sidecar)
-    except (OSError, ValidationError) as e:
-        log.error("call %s: no sidecar: %s", entry.call_id, e)
-        return
-    journal.append(JournalKind.CALL_COMPLETE, at_ms, entry.call_id, sidecar=relative.as_posix())
+@dataclass(frozen=True, slots=True)
+class Epilogue:
+    """Writes the end of calls that a crash had cut off."""
+
+    journal: JournalWriter
+    recordings: Path
+    recorder: str
+    files: Files = DISK
+    clock: Clock = CLOCK
+
+    def cut_off(self, entry: JournalEntry) -> None:
+        """The end of a call of which nothing is left but its beginning in the journal. Answered, it gets a sidecar that
+        says why there is no recording."""
+        at_ms = self.clock.wall_ms()
+        if entry.kind is not JournalKind.CALL_ANSWERED:
+            facts = {**entry.facts, "ended_at_ms": entry.at_ms, "reason": RESTARTED, "sip_status": 503}
+            self.journal.append(JournalKind.CALL_UNANSWERED, at_ms, entry.call_id, **facts)
+            return
+        facts = {**entry.facts, "ended_at_ms": entry.at_ms, "hangup_party": "network"}
+        self.journal.append(JournalKind.CALL_ENDED, at_ms, entry.call_id, **facts)
+        known = {name: value for name, value in facts.items() if name in Sidecar.model_fields}
+        known |= {"call_id": entry.call_id, "recording": None, "recovered": True, "faults": (NOT_WRITTEN,)}
+        try:
+            sidecar = Sidecar.model_validate({**known, "recorder": self.recorder})
+            relative = sidecar_place(sidecar.started_at_ms, sidecar.call_id)
+            if not self.files.exists(self.recordings / relative):
+                self.files.make_folder((self.recordings / relative).parent)
+                save_sidecar(self.recordings / relative, sidecar, self.files)
+        except (OSError, ValidationError) as e:
+            log.error("call %s: no sidecar: %s", entry.call_id, e)
+            return
+        self.journal.append(JournalKind.CALL_COMPLETE, at_ms, entry.call_id, sidecar=relative.as_posix())
+
+    def recovered(self, spool: Path, result: Finalised, left: LeftOver) -> None:
+        """Journal lines of a call whose spool was left over, before its CALL_COMPLETE."""
+        at_ms = self.clock.wall_ms()
+        answered = next((e for e in left.answered if e.call_id == result.call_id), None)
+        if result.answered:
+            if result.call_id not in left.ended:
+                self.journal.append(JournalKind.CALL_ENDED, at_ms, result.call_id, **result.facts)
+            return
+        if answered is not None:  # cut off just then: the journal is written at once, the spool a moment later
+            self.cut_off(answered)
+        elif result.call_id not in left.ended:  # else the crash came between its line and the deletion of its spool
+            facts = {**result.facts, "reason": RESTARTED, "sip_status": 503}
+            self.journal.append(JournalKind.CALL_UNANSWERED, at_ms, result.call_id, **facts)
+        self._delete(spool)
+
+    def _delete(self, path: Path) -> None:
+        try:
+            self.files.unlink(path)
+        except OSError as e:
+            log.warning("spool %s cannot be deleted: %s", path.name, e)
 
 
-def note_recovered(
-    journal: JournalWriter, spool: Path, result: Finalised, left: LeftOver, recordings: Path, recorder: str
-) -> None:
-    """Journal lines of a call that a crash had cut off, before its CALL_COMPLETE."""
-    at_ms = time.time_ns() // 1_000_000
-    answered = next((e for e in left.answered if e.call_id == result.call_id), None)
-    if result.answered:
-        if result.call_id not in left.ended:
-            journal.append(JournalKind.CALL_ENDED, at_ms, result.call_id, **result.facts)
-        return
-    if answered is not None:  # cut off just then: the journal is written at once, the spool a moment later
-        note_cut_off(journal, answered, recordings, recorder)
-    elif result.call_id not in left.ended:  # else the crash came between its line and the deletion of its spool
-        facts = {**result.facts, "reason": RESTARTED, "sip_status": 503}
-        journal.append(JournalKind.CALL_UNANSWERED, at_ms, result.call_id, **facts)
-    _delete(spool)
-
-
-def _delete(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as e:
-        log.warning("spool %s cannot be deleted: %s", path.name, e)
-
-
-def _started_of(path: Path) -> StartedMark | None:
-    with open(path, "rb") as f:
-        return read_started(f.read(_FIRST_BYTES))
+def _started_of(path: Path, files: Files) -> StartedMark | None:
+    return read_started(files.read(path, _FIRST_BYTES))

@@ -6,7 +6,6 @@ UDP is here, connections are in streams.py. On an IPv6 socket for all addresses 
 import asyncio
 import logging
 import socket
-import time
 from collections.abc import Callable
 from typing import cast
 
@@ -14,6 +13,7 @@ from callqa.errors import ConfigError
 from callqa.refusals import os_reason
 from callqa.sip.events import Address, Event
 from callqa.sip.hop import is_stream
+from callqa.sip.process.clock import CLOCK, Clock
 from callqa.sip.process.streams import SipStreams, plain_host
 from callqa.sip.useragent import UserAgent
 
@@ -65,8 +65,11 @@ class SipTransport(asyncio.DatagramProtocol):
     """Drives one user agent. on_event is called for each of its events, in order. mapped: the socket is an IPv6 one that
     takes IPv4 too."""
 
-    def __init__(self, agent: UserAgent, on_event: Callable[[Event], None], *, mapped: bool = False) -> None:
+    def __init__(
+        self, agent: UserAgent, on_event: Callable[[Event], None], *, mapped: bool = False, clock: Clock = CLOCK
+    ) -> None:
         self._agent = agent
+        self._clock = clock
         self._on_event = on_event
         self._transport: asyncio.DatagramTransport | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -82,7 +85,7 @@ class SipTransport(asyncio.DatagramProtocol):
     def receive(self, data: bytes, source: Address) -> None:
         """Take one message, whatever it came by."""
         try:
-            self._agent.receive(data, source, time.monotonic())
+            self._agent.receive(data, source, self._clock.monotonic())
         except Exception:  # the datagram callback: whatever a stranger sends, the next one is served
             log.exception("SIP message of %d bytes from %s", len(data), source)
         self.pump()
@@ -93,7 +96,7 @@ class SipTransport(asyncio.DatagramProtocol):
 
     def stream_closed(self, address: Address) -> None:
         """A connection went, or could not be opened."""
-        self._agent.stream_closed(address, time.monotonic())
+        self._agent.stream_closed(address, self._clock.monotonic())
         self.pump()
 
     def error_received(self, exc: Exception) -> None:
@@ -136,13 +139,13 @@ class SipTransport(asyncio.DatagramProtocol):
             self._timer = None
         deadline = self._agent.next_deadline()
         if deadline is not None:
-            delay_s = max(0.0, deadline - time.monotonic())
+            delay_s = max(0.0, deadline - self._clock.monotonic())
             self._timer = asyncio.get_running_loop().call_later(delay_s, self._advance)
 
     def _advance(self) -> None:
         self._timer = None
         try:
-            self._agent.advance(time.monotonic())
+            self._agent.advance(self._clock.monotonic())
         except Exception:  # as in datagram_received: a bug in one call's timer stops no other
             log.exception("SIP timer")
         self.pump()
