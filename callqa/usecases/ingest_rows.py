@@ -14,6 +14,8 @@ from callqa.matching import canonical_number
 from callqa.sidecar import Sidecar
 from callqa.store.tables import Agent, Call, Seat, SeatLogin
 from callqa.units import CallType, Direction
+from callqa.usecases.followup_rows import follow_up
+from callqa.usecases.ingest_notes import add_listened, add_note, is_note, merge_sidecar_notes, settle_queue
 
 _COMPLETE = ("ok", "missing", "corrupt")
 
@@ -39,6 +41,8 @@ class CallNote(BaseModel):
     seat_extension: str | None = None
     ticket_hint: str | None = None
     user_to_user: str | None = None
+    withheld: bool = False
+    diverted_from: str = ""
     started_at_ms: int | None = None
     answered_at_ms: int | None = None
     ended_at_ms: int | None = None
@@ -71,6 +75,8 @@ def apply_entry(session: Session, entry: JournalEntry, *, demo: bool) -> None:
             _sign_in(session, entry)
         case JournalKind.SEAT_LOGOUT:
             _sign_out(session, _required(entry, "seat_extension"), entry.at_ms)
+        case JournalKind.LISTENED:
+            add_listened(session, _call_id(entry), entry)
         case JournalKind.FAULT:
             text = entry.facts.get("text") or entry.facts.get("reason") or "录音服务报告了一个故障"
             raise EntryFault(entry.call_id or "recorder", str(text))
@@ -114,7 +120,10 @@ def apply_sidecar(session: Session, sidecar: Sidecar, status: str, fault: str, *
         call.recording_path, call.recording_sha256 = recording.path, recording.sha256
         call.recording_encoding, call.sample_rate_hz = recording.encoding, recording.sample_rate_hz
         call.n_samples = recording.n_samples
+    merge_sidecar_notes(call, sidecar)
+    settle_queue(call)
     session.add(call)
+    follow_up(session, call)
 
 
 def record_missing(call: Call, fault: str) -> None:
@@ -125,21 +134,26 @@ def record_missing(call: Call, fault: str) -> None:
 
 
 def _apply_call(session: Session, entry: JournalEntry, *, demo: bool) -> None:
-    if not entry.call_id:
-        raise EntryFault(f"journal {entry.number}", f"流水第 {entry.number} 条（{entry.kind}）没有通话编号")
+    call_id = _call_id(entry)
     note = CallNote.model_validate(entry.facts)
-    call = session.get(Call, entry.call_id)
+    call = session.get(Call, call_id)
     if call is None:
         call = Call(
-            call_id=entry.call_id,
+            call_id=call_id,
             direction=note.direction.value,
             call_type=call_type_of(note.direction).value,
             outcome="in_progress",
             started_at_ms=note.started_at_ms or entry.at_ms,
             demo=demo,
         )
-    elif call.recording_status in _COMPLETE:
-        return  # its sidecar said everything already
+    if is_note(entry.kind):  # may come after the call, *13 above all
+        add_note(call, entry)
+        settle_queue(call)
+        session.add(call)
+    if call.recording_status in _COMPLETE:
+        return  # its sidecar said everything else already
+    if is_note(entry.kind):
+        note = note.model_copy(update={"seat_extension": None})  # who marked it, or has it now; not who answered
     _copy_known(call, note)
     match entry.kind:
         case JournalKind.CALL_ANSWERED:
@@ -154,12 +168,24 @@ def _apply_call(session: Session, entry: JournalEntry, *, demo: bool) -> None:
             call.outcome_reason = note.reason
             call.ended_at_ms = note.ended_at_ms or entry.at_ms
             call.ring_ms = note.ring_ms if note.ring_ms is not None else max(0, call.ended_at_ms - call.started_at_ms)
+    settle_queue(call)
     session.add(call)
+    follow_up(session, call)
 
 
 def _copy_known(call: Call, note: CallNote) -> None:
     given: dict[str, Any] = note.model_dump(exclude_unset=True)
-    for name in ("mode", "from_number", "to_number", "seat_extension", "ticket_hint", "user_to_user", "started_at_ms"):
+    for name in (
+        "mode",
+        "from_number",
+        "to_number",
+        "seat_extension",
+        "ticket_hint",
+        "user_to_user",
+        "started_at_ms",
+        "withheld",
+        "diverted_from",
+    ):
         if given.get(name):
             setattr(call, name, given[name])
     if "direction" in given:
@@ -185,6 +211,13 @@ def _close_unfinished(session: Session, started_at_ms: int) -> None:
         call.outcome, call.outcome_reason = "unanswered", "录音服务重新启动"
         call.ended_at_ms = started_at_ms
         session.add(call)
+        follow_up(session, call)
+
+
+def _call_id(entry: JournalEntry) -> str:
+    if not entry.call_id:
+        raise EntryFault(f"journal {entry.number}", f"流水第 {entry.number} 条（{entry.kind}）没有通话编号")
+    return entry.call_id
 
 
 def _required(entry: JournalEntry, name: str) -> str:

@@ -26,7 +26,7 @@ class Recorder:
     number: int = 0
     seconds: float = 4.0
 
-    def journal(self, kind: JournalKind, call_id: str | None = None, *, at_ms: int = BASE_MS, **facts: Any) -> None:
+    def journal(self, kind: JournalKind, call_id: str | None = None, /, *, at_ms: int = BASE_MS, **facts: Any) -> None:
         """Append one line."""
         self.number += 1
         entry = JournalEntry(number=self.number, at_ms=at_ms, kind=kind, call_id=call_id, facts=facts)

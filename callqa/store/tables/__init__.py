@@ -5,6 +5,7 @@ from sqlmodel import SQLModel
 
 from callqa.store.tables import _naming  # noqa: F401  # first: names the constraints of all tables below
 from callqa.store.tables.calls import Call, CallProgress, JournalPosition, TranscriptRow, UtteranceRow
+from callqa.store.tables.followups import FollowupEvent, MissedCallFollowup
 from callqa.store.tables.people import Account, Agent, DeskSetting, RosterEntry, Seat, SeatLogin, WebSession
 from callqa.store.tables.reports import AuditEntry, ReportRow, ReportText
 from callqa.store.tables.scoring import (
@@ -37,7 +38,9 @@ __all__ = [
     "EvaluationComment",
     "EvaluationItem",
     "FatalFinding",
+    "FollowupEvent",
     "JournalPosition",
+    "MissedCallFollowup",
     "ReportRow",
     "ReportText",
     "RosterEntry",

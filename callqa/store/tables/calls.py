@@ -1,7 +1,12 @@
 """Calls and what is known of them: journal position, recording, attribution, link, transcript, progress."""
 
-from sqlalchemy import JSON, CheckConstraint, Column, Index, UniqueConstraint
+from sqlalchemy import JSON, Boolean, CheckConstraint, Column, Index, String, UniqueConstraint, false, text
 from sqlmodel import Field, SQLModel
+
+
+def _later_list() -> Column[list]:
+    """A JSON list that came with a later version: rows written before it have an empty one."""
+    return Column(JSON, nullable=False, server_default=text("'[]'"))
 
 
 class Call(SQLModel, table=True):  # 通话
@@ -33,6 +38,17 @@ class Call(SQLModel, table=True):  # 通话
     hangup_party: str | None = None  # agent | citizen | network
     disposition: str | None = None
     recovered: bool = False
+    # how the call came and what was done in it; the notes of callqa.sidecar as JSON
+    withheld: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=false()))
+    diverted_from: str = Field(default="", sa_column=Column(String, nullable=False, server_default=""))
+    queued_at_ms: int | None = None  # when the caller entered the queue
+    queued_ms: int | None = None  # from there until answered or over
+    joined_by: str | None = Field(default=None, index=True)  # sessions of one call share it
+    digits: list = Field(default_factory=list, sa_column=_later_list())  # DigitNote
+    marks: list = Field(default_factory=list, sa_column=_later_list())  # MarkNote
+    transfers: list = Field(default_factory=list, sa_column=_later_list())  # TransferNote
+    parties: list = Field(default_factory=list, sa_column=_later_list())  # Party
+    pauses: list = Field(default_factory=list, sa_column=_later_list())  # {at_ms, kind: paused|resumed, by, reason}
     # recording
     recording_status: str = "none"
     recording_path: str | None = None  # relative to the recordings folder
@@ -113,3 +129,4 @@ class UtteranceRow(SQLModel, table=True):  # 语句
     raw_text: str
     confidence: float
     reliable: bool = True
+    repairs: list = Field(default_factory=list, sa_column=_later_list())  # what the repair changed, and from what

@@ -1,0 +1,126 @@
+"""What is told of a call besides its course: queue, transfers, marks, pauses, digits, parties, listening in.
+
+Journal and sidecar both tell of marks and transfers, a mark may come after the call is over, and the journal may be read
+again: each note is kept once, in order of time, whatever came first.
+"""
+
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from sqlmodel import Session, select
+
+from callqa.journal import JournalEntry, JournalKind
+from callqa.sidecar import MarkNote, Sidecar, TransferNote
+from callqa.store import audit
+from callqa.store.tables import AuditEntry, Call
+
+# `*13` + code: these say how the call was dealt with; any other code, and none, is only a mark.
+DISPOSITION_OF_CODE = {
+    "1": "answered_on_call",
+    "2": "no_ticket_needed",
+    "3": "not_reached",
+    "4": "dropped",
+    "5": "transferred",
+}
+_NOTES = frozenset({
+    JournalKind.CALL_QUEUED,
+    JournalKind.CALL_TRANSFERRED,
+    JournalKind.CALL_MARKED,
+    JournalKind.RECORDING_PAUSED,
+    JournalKind.RECORDING_RESUMED,
+})  # fmt: skip
+
+
+class _Facts(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class _Transfer(_Facts):
+    kind: Literal["blind", "attended"]
+    to: str = ""
+    seat_extension: str | None = None
+
+
+class _Mark(_Facts):
+    code: str = ""
+
+
+class _Pause(_Facts):
+    by: str = ""
+    reason: str = ""
+
+
+class _Listened(_Facts):
+    actor: str = Field(min_length=1)
+    seconds: float = Field(default=0, ge=0)
+
+
+def is_note(kind: JournalKind) -> bool:
+    """Whether the entry only adds a note to a call."""
+    return kind in _NOTES
+
+
+def add_note(call: Call, entry: JournalEntry) -> None:
+    """Add what one entry tells. Raise ValidationError where its facts do not fit."""
+    match entry.kind:
+        case JournalKind.CALL_QUEUED:  # told again at every change of position: the first counts
+            call.queued_at_ms = min(entry.at_ms, call.queued_at_ms or entry.at_ms)
+        case JournalKind.CALL_TRANSFERRED:
+            fact = _Transfer.model_validate(entry.facts)
+            note = TransferNote(at_ms=entry.at_ms, kind=fact.kind, to=fact.to, seat_extension=fact.seat_extension)
+            call.transfers = _together(call.transfers, [note.model_dump()], ("at_ms", "to"))
+        case JournalKind.CALL_MARKED:
+            mark = MarkNote(at_ms=entry.at_ms, code=_Mark.model_validate(entry.facts).code)
+            call.marks = _together(call.marks, [mark.model_dump()], ("at_ms", "code"))
+            _settle_disposition(call)
+        case JournalKind.RECORDING_PAUSED | JournalKind.RECORDING_RESUMED:
+            pause = _Pause.model_validate(entry.facts)
+            kind = "paused" if entry.kind is JournalKind.RECORDING_PAUSED else "resumed"
+            told = {"at_ms": entry.at_ms, "kind": kind, "by": pause.by, "reason": pause.reason}
+            call.pauses = _together(call.pauses, [told], ("at_ms", "kind"))
+
+
+def merge_sidecar_notes(call: Call, sidecar: Sidecar) -> None:
+    """Write what the sidecar knows; marks and transfers are added to those of the journal."""
+    call.withheld, call.diverted_from, call.joined_by = sidecar.withheld, sidecar.diverted_from, sidecar.joined_by
+    call.digits = [note.model_dump() for note in sidecar.digits]
+    call.parties = [party.model_dump() for party in sidecar.parties]
+    call.marks = _together(call.marks, (m.model_dump() for m in sidecar.marks), ("at_ms", "code"))
+    call.transfers = _together(call.transfers, (t.model_dump() for t in sidecar.transfers), ("at_ms", "to"))
+    _settle_disposition(call)
+
+
+def settle_queue(call: Call) -> None:
+    """How long the caller waited, once it is known when that ended."""
+    until_ms = call.answered_at_ms or call.ended_at_ms
+    if call.queued_at_ms is not None and until_ms is not None:
+        call.queued_ms = max(0, until_ms - call.queued_at_ms)
+
+
+def add_listened(session: Session, call_id: str, entry: JournalEntry) -> None:
+    """Somebody listened in: an entry of the audit chain, once."""
+    fact = _Listened.model_validate(entry.facts)
+    detail = {"seconds": round(fact.seconds, 1), "at_ms": entry.at_ms}
+    known = session.exec(
+        select(AuditEntry).where(
+            AuditEntry.action == "call.listen_in", AuditEntry.subject == call_id, AuditEntry.actor == fact.actor
+        )
+    )
+    if all(each.detail != detail for each in known):
+        audit.append(
+            session, actor=fact.actor, action="call.listen_in", subject=call_id, detail=detail, now_ms=entry.at_ms
+        )
+
+
+def _together(stored: Iterable[dict[str, Any]], more: Iterable[dict[str, Any]], key: tuple[str, ...]) -> list[Any]:
+    """Both, each once by `key`, in order of it. A new list: the database sees a change only so."""
+    by_key = {tuple(note[k] for k in key): note for note in (*stored, *more)}
+    return [by_key[k] for k in sorted(by_key)]
+
+
+def _settle_disposition(call: Call) -> None:
+    """The last disposition code counts."""
+    said = [DISPOSITION_OF_CODE[m["code"]] for m in call.marks if m["code"] in DISPOSITION_OF_CODE]
+    if said:
+        call.disposition = said[-1]
