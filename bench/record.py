@@ -80,10 +80,15 @@ class Recorder:
     def start(self) -> None:
         """Start, and wait until it listens."""
         with (self.home / "recorder.log").open("ab") as log:
-            command = [sys.executable, "-m", "callqa", "--config", str(self.home / "callqa.toml"), "record"]
+            command = [*self.command, "--config", str(self.home / "callqa.toml"), "record"]
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
         self._until("the recorder to start", self._live, START_LIMIT_S)
         self.cpu_before = self._cpu_s()
+
+    @property
+    def command(self) -> list[str]:
+        """What runs callqa."""
+        return [sys.executable, "-m", "callqa"]
 
     def _live(self) -> bool:
         assert self.process is not None

@@ -76,7 +76,7 @@ class Agent:
 
     def reply(self, request: str, status: str, *, tag: str = "", contact: str = "", body: str = "") -> None:
         """Answer a request."""
-        copied = [f"{n}: {v}" for n in ("Via", "From", "To", "Call-ID", "CSeq") for v in _all(request, n)]
+        copied = [f"{n}: {v}" for n in ("Via", "From", "To", "Call-ID", "CSeq") for v in all_fields(request, n)]
         if tag:
             copied = [
                 line + f";tag={tag}" if line.startswith("To:") and ";tag=" not in line else line for line in copied
@@ -179,7 +179,8 @@ class Agent:
         self.reply(self.wait("BYE "), "200 OK")
 
 
-def _all(message: str, name: str) -> list[str]:
+def all_fields(message: str, name: str) -> list[str]:
+    """Every value of a header field, in order."""
     return re.findall(rf"(?im)^{name}\s*:\s*(.*?)\r?$", message)
 
 
