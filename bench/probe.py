@@ -14,6 +14,7 @@ import json
 import socket
 import sys
 import threading
+import time
 import tracemalloc
 from collections import Counter
 from pathlib import Path
@@ -22,6 +23,18 @@ from typing import Any
 from callqa.cli import main
 
 TOP = 40
+
+
+pauses_ms: list[float] = [0.0]
+_begun = [0.0]
+
+
+def _time_collection(phase: str, info: dict[str, int]) -> None:
+    """Full collections stop every thread: how long."""
+    if phase == "start":
+        _begun[0] = time.perf_counter()
+    elif info["generation"] == 2:
+        pauses_ms.append((time.perf_counter() - _begun[0]) * 1000)
 
 
 def answer(word: str) -> Any:
@@ -37,18 +50,19 @@ def answer(word: str) -> Any:
         gc.collect()
         now = tracemalloc.take_snapshot()
         found = now.compare_to(answer.before, "traceback")  # type: ignore[attr-defined]
-        return [
-            {"kb": d.size_diff / 1024, "count": d.count_diff, "at": d.traceback.format()[-8:]} for d in found[:TOP]
-        ]
+        return [{"kb": d.size_diff / 1024, "count": d.count_diff, "at": d.traceback.format()[-8:]} for d in found[:TOP]]
     if word == "trim":
         gc.collect()
         ctypes.CDLL(None).malloc_trim(0)
+    pauses_ms[1:] = [] if word == "collect" and len(pauses_ms) < 3 else pauses_ms[1:]
     freed = gc.collect() if word == "collect" else 0
     return {
         "tasks": _tasks(),
         "threads": threading.active_count() - 1,
         "objects": len(gc.get_objects()),
         "collections": [generation["collections"] for generation in gc.get_stats()],
+        "pauses": len(pauses_ms) - 1,
+        "longest_pause_ms": round(max(pauses_ms), 2),
         "freed": freed,
     }
 
@@ -87,5 +101,6 @@ def ask(path: Path, word: str) -> Any:
 
 
 if __name__ == "__main__":
+    gc.callbacks.append(_time_collection)
     threading.Thread(target=serve, args=(Path(sys.argv[1]),), daemon=True).start()
     sys.exit(main(sys.argv[2:]))

@@ -10,6 +10,7 @@ is flat: less than FLAT_KB_A_CALL kilobytes a call of the recorder's RSS after t
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import shutil
@@ -25,8 +26,7 @@ import numpy as np
 from judge import Judge, Sent
 from parties import Party, Unexpected
 from probe import ask
-from record import REALM, SEAT_HOST, TRUNK_HOST, Recorder, _extension, _free_port, _password, _seat, _status_kb
-from signalling import field as header
+from record import SEAT_HOST, TRUNK_HOST, Recorder, _extension, _free_port, _password, _status_kb
 from soak_calls import Phone, Story, World, kind_of, number_of, story_of
 from soak_media import Media
 
@@ -268,10 +268,8 @@ def _leaked(before: dict[str, Any], after: dict[str, Any]) -> dict[str, int]:
 
 
 async def _quietly(registering: Any) -> None:
-    try:
+    with contextlib.suppress(Unexpected):  # it has the wrong password
         await registering
-    except Unexpected:
-        pass  # refused: it has the wrong password
 
 
 def arguments() -> argparse.Namespace:

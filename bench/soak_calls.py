@@ -108,7 +108,12 @@ class Phone:
         aor = f"<sip:{self.extension}@{server[0]}>"
         dialog = Dialog(self.party, call_id, f"{aor};tag=r", aor, uri)
         self.party.dialogs[call_id] = dialog
-        fields = [f"From: {dialog.local}", f"To: {aor}", f"Call-ID: {call_id}", f"Contact: <{self.party.uri(self.extension)}>"]
+        fields = [
+            f"From: {dialog.local}",
+            f"To: {aor}",
+            f"Call-ID: {call_id}",
+            f"Contact: <{self.party.uri(self.extension)}>",
+        ]
         fields.append(f"Expires: {expires_s}")
         self.party.send_request("REGISTER", uri, [*fields, "CSeq: 1 REGISTER"])
         challenge = await dialog.wait("SIP/2.0 401", "REGISTER")
@@ -244,7 +249,8 @@ async def cancelled(story: Story) -> None:
         return
     await asyncio.sleep(0.2)
     citizen.cancel(citizen.branch)
-    await citizen.wait("SIP/2.0 487", "INVITE")
+    final = await citizen.wait("SIP/2.0 4", "INVITE")  # 486: the phones took other calls just then
+    story.outcome = final.split(" ")[1]
 
 
 async def hold(story: Story) -> None:
