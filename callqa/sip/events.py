@@ -1,6 +1,6 @@
 """What the pure user agent reports to the process around it. Instants are the caller's monotonic `now` in seconds.
 
-Order for one call: CallStarted, MediaOpened (per leg, when its SDP is known or offered), MediaChanged (remote
+Order for one call: CallStarted, MediaOpened (per leg or stream, when its SDP is known or offered), MediaChanged (remote
 address or direction learnt), CallAnswered, then CallEnded; or CallUnanswered / CallAbandoned instead of answered.
 MediaClosed comes last, once for the whole call, and gives both ports back.
 """
@@ -65,7 +65,7 @@ class CallEnded:
 
     call_id: str
     now: float
-    hangup_party: HangupParty
+    hangup_party: HangupParty | None  # None: a recording client does not say
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +99,7 @@ class MediaOpened:
     codecs: tuple[tuple[int, str], ...]
     remote: Address | None
     signalling_host: str = ""  # where the leg's SIP comes from: behind NAT its media does too
+    stream: int | None = None  # number of the stream, 0 to 15; None: the channel's own, 0 or 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,43 @@ class MediaChanged:
     remote: Address | None
     held: bool
     signalling_host: str = ""
+    stream: int | None = None
+    paused: bool = False  # held by a recording client, which sends nothing on purpose
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSide:
+    """Which side a stream is on after all. side: None = both voices are in it."""
+
+    call_id: str
+    now: float
+    stream: int
+    side: Channel | None
+
+
+@dataclass(frozen=True, slots=True)
+class PartyKnown:
+    """Somebody who is on the call, as a recording client or a conference tells. address: a SIP or tel URI, his key."""
+
+    call_id: str
+    now: float
+    name: str
+    address: str
+    side: Channel
+
+
+@dataclass(frozen=True, slots=True)
+class FactsLearnt:
+    """Facts of a call that were told after CallStarted; None: as before."""
+
+    call_id: str
+    now: float
+    direction: Direction | None = None
+    from_number: str | None = None
+    to_number: str | None = None
+    seat_extension: str | None = None
+    sip_call_ids: tuple[str, ...] | None = None
+    joined_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +269,9 @@ Event = (
     | CallAbandoned
     | MediaOpened
     | MediaChanged
+    | StreamSide
+    | PartyKnown
+    | FactsLearnt
     | MediaClosed
     | SeatRegistered
     | SeatUnregistered

@@ -48,7 +48,7 @@ def test_a_damaged_spool_gives_the_same_prefix_both_ways(at, garbage, cut):
     assert records_of(read_columns(data)) == list(read_records(data))
 
 
-@pytest.mark.parametrize("body", [b"", b"\x01", b"\x01\x02" + bytes(8) + b"data", b"\x03junk", b"\x02no json"])
+@pytest.mark.parametrize("body", [b"", b"\x01", b"\x01\x10" + bytes(8) + b"data", b"\x03junk", b"\x02no json"])
 def test_records_that_are_none_end_the_reading(body):
 
     bad = struct.pack("<II", len(body), zlib.crc32(body)) + body

@@ -44,8 +44,8 @@ def test_trailing_bytes_leave_the_records_before_them(tail):
     assert list(read_records(SPOOL + tail))[: len(RECORDS)] == RECORDS
 
 
-def test_a_packet_on_a_third_channel_ends_the_reading():
-    assert list(read_records(MAGIC + encode_packet(2, 1, b"x") + encode_packet(0, 2, b"y"))) == []
+def test_a_packet_on_a_stream_beyond_the_last_ends_the_reading():
+    assert list(read_records(MAGIC + encode_packet(16, 1, b"x") + encode_packet(0, 2, b"y"))) == []
 
 
 def test_a_file_that_is_no_spool_is_refused():

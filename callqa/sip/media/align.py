@@ -1,8 +1,11 @@
 """Records of one call → stereo audio on one timeline, with a map of the gaps and figures of both streams.
 
 t = 0 is the answer, or the first audio where that overtook the answer. A sample is written where its sender's clock says, anchored to when the stream arrived; nothing is
-resampled, so every frame of a clean call comes out bit for bit. Both legs in one G.711 law keep its bytes, otherwise
-both are decoded to 16 bits, with any other codec (wide.py) at the higher rate. Where nothing came there is the law's idle code, and a Gap says why.
+resampled, so every frame of a clean call comes out bit for bit. All streams in one G.711 law keep its bytes, otherwise
+they are decoded to 16 bits, with any other codec (wide.py) at the higher rate. Where nothing came there is the law's idle code, and a Gap says why.
+
+A side may have several streams (a conference, a second agent): each is placed by itself and they are added, see mix.py. Two
+voices in one stream cannot be told apart: where that is all there is, the result has one column.
 
 Total: any records give a Stereo whose length is bounded by the call's duration, whatever the packets claim.
 """
@@ -20,13 +23,24 @@ from callqa.sidecar import StreamFigures
 from callqa.sip.media.codec import CODECS, Codec, Encoding, codec_of_encoding, codec_of_type
 from callqa.sip.media.columns import RtpColumns, SpoolColumns, columns_of, rtp_columns
 from callqa.sip.media.dtmf import Digit, read_digits
+from callqa.sip.media.gapmap import (
+    Silence,
+    Stretch,
+    gaps_of,
+    in_samples,
+    not_kept,
+    resting,
+    silences_of,
+    stretches_without,
+)
+from callqa.sip.media.mix import add_voice
 from callqa.sip.media.mos import mos_of_stream
-from callqa.sip.media.pauses import EDGE_MS, cut_at_pauses, pauses_of
+from callqa.sip.media.pauses import pauses_of
 from callqa.sip.media.rtp import MAX_PAYLOAD_BYTES
-from callqa.sip.media.spool import AnsweredMark, EndedMark, ForeignMark, MediaMark, SpoolRecord
+from callqa.sip.media.spool import AnsweredMark, EndedMark, ForeignMark, MediaMark, Side, SpoolRecord, sides_of
 from callqa.sip.media.streams import CLOCK_RATE_HZ, Arrivals, Ints, LegFigures, Placed, arrange
 from callqa.sip.media.wide import Widened, as_samples, widen, write_cells
-from callqa.speech import Gap, GapKind, Span
+from callqa.speech import Gap
 from callqa.units import Channel
 
 SAMPLE_RATE_HZ = 8000
@@ -37,8 +51,6 @@ MAX_CALL_MS = 6 * 3600 * 1000
 # A phone speaks as soon as it sends its 200, but we count from when we read it: behind a queue of others, or, when it got
 # lost, after it was sent again (T1 = 500 ms, RFC 3261). Audio that began longer before is early media and is cut.
 MAX_LEAD_MS = 1000
-# Nothing sent for less than three frames (start of the call, end of the call, a change of stream) is not worth a note.
-MIN_NO_MEDIA_MS = 60
 # Half a frame: less is jitter, more may be a frame that was lost where the sender started anew.
 SEAM_MS = 10
 # Payload types that carry no audio of ours: comfort noise (RFC 3389) and its old number.
@@ -48,8 +60,8 @@ _PLACE_AT_ONCE = 4096  # packets whose sample indices are made in one go: 5 MB a
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stereo:
-    """samples: uint8 (n, 2) G.711 bytes or int16 (n, 2) at sample_rate_hz, left citizen, right agent; n is whole
-    milliseconds.
+    """samples: uint8 (n, 2) G.711 bytes or int16 (n, 2) at sample_rate_hz, left citizen, right agent; (n, 1) when both are
+    in one stream (mono); n is whole milliseconds.
 
     lead_ms: how long before the answered mark t = 0 lies.
     heard: whether any audio came at all. faults: Chinese sentences about what could not be decoded.
@@ -70,14 +82,20 @@ class Stereo:
         return int(self.samples.shape[0])
 
     @property
+    def mono(self) -> bool:
+        return self.samples.shape[1] == 1
+
+    @property
     def duration_ms(self) -> int:
         return self.n_samples * 1000 // self.sample_rate_hz
 
 
 @dataclass(slots=True)
 class _Leg:
-    """One leg: columns over its packets."""
+    """One stream: columns over its packets. number: which; side: None has both voices."""
 
+    number: int
+    side: Side
     data: NDArray[np.uint8]  # what the payloads lie in
     at_ns: Ints
     rtp: RtpColumns
@@ -89,12 +107,13 @@ class _Leg:
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    legs: tuple[_Leg, _Leg]
+    legs: tuple[_Leg, ...]
     answered_ns: int | None
     ended_ns: int | None
     last_ns: int
-    holds: tuple[tuple[int, int | None], ...]
-    pauses: tuple[tuple[int, int | None], ...]
+    holds: tuple[Stretch, ...]
+    pauses: tuple[Stretch, ...]
+    media: tuple[MediaMark, ...]
 
 
 def to_stereo(spool: SpoolColumns | Iterable[SpoolRecord]) -> Stereo:
@@ -107,42 +126,91 @@ def to_stereo(spool: SpoolColumns | Iterable[SpoolRecord]) -> Stereo:
     zero_ns = call.answered_ns
     end_ns = max(zero_ns, call.last_ns if call.ended_ns is None else call.ended_ns)
     length_ms = min(-((zero_ns - end_ns) // 1_000_000), MAX_CALL_MS)
-    arranged = [_seamless_leg(leg, zero_ns) for leg in call.legs]
-    lead_ms = max(_lead_ms(placed) for placed, _ in arranged)
+    arranged = [(leg, *_seamless_leg(leg, zero_ns)) for leg in call.legs]
+    lead_ms = max(_lead_ms(placed) for _, placed, _ in arranged)
     zero_ns -= lead_ms * 1_000_000
     length_ms += lead_ms
-    arranged = [
-        (replace(placed, position=placed.position + lead_ms * SAMPLE_RATE_HZ // 1000), figures)
-        for placed, figures in arranged
+    streams = [
+        _Stream(leg, replace(placed, position=placed.position + lead_ms * SAMPLE_RATE_HZ // 1000), figures)
+        for leg, placed, figures in arranged
     ]
-    encoding = "pcm16" if wide else _encoding(call.legs, [placed for placed, _ in arranged])
-    n_samples = _length(length_ms, call.legs, [placed for placed, _ in arranged])
-    holds = _in_samples(call.holds, zero_ns, n_samples)
-    pauses = _in_samples(call.pauses, zero_ns, n_samples)
+    columns_heard = _columns(streams)
+    heard = [stream for streams_heard in columns_heard for stream in streams_heard]
+    encoding = "pcm16" if wide else _encoding(heard)
+    n_samples = _length(length_ms, heard)
+    holds = in_samples(call.holds, zero_ns, n_samples)
     cell = f"V{wide.cell_bytes}" if wide else np.int16 if encoding == "pcm16" else np.uint8
-    samples = np.zeros((n_samples, 2), cell)
+    samples = np.zeros((n_samples, len(columns_heard)), cell)
     gaps: list[Gap] = []
-    unkept: list[int] = []
-    for channel, (leg, (placed, _)) in enumerate(zip(call.legs, arranged, strict=True)):
-        column = samples[:, channel]
-        covered = _write_wide(column, leg, placed) if wide else _write(column, leg, placed, codec_of_encoding(encoding))
-        silences = tuple(_silences(covered, placed))
-        gaps += _gaps(Channel(channel), silences, holds, pauses)
-        unkept.append(_unkept(silences, pauses))
+    figures: list[StreamFigures] = []
+    for channel, side in enumerate(columns_heard):
+        numbers = {stream.leg.number for stream in side}
+        paused = resting((m for m in call.media if m.channel in numbers), lambda m: m.paused)
+        pauses = in_samples(sorted({*call.pauses, *paused}, key=lambda p: p[0]), zero_ns, n_samples)
+        silences, unkept = _fill(samples[:, channel], side, codec_of_encoding(encoding), pauses)
+        gaps += gaps_of(Channel(channel), silences, holds, pauses)
+        figures.append(_figures(channel, side, unkept, wide))
     return Stereo(
         encoding,
         as_samples(samples) if wide else samples,
         tuple(sorted(gaps, key=lambda gap: (gap.span, gap.channel))),
-        tuple(
-            _figures(channel, call.legs[channel], replace(figures, lost=max(0, figures.lost - unkept[channel])), wide)
-            for channel, (_, figures) in enumerate(arranged)
-        ),
-        any(placed.row.size for placed, _ in arranged),
+        tuple(figures),
+        any(stream.placed.row.size for stream in heard),
         (*(wide.faults if wide else ()), *_undecoded(call.legs)),
         lead_ms,
         wide.sample_rate_hz if wide else SAMPLE_RATE_HZ,
         tuple(replace(digit, start_ms=digit.start_ms + lead_ms) for digit in read_digits(columns)),
     )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Stream:
+    """One stream with its place on the timeline."""
+
+    leg: _Leg
+    placed: Placed
+    figures: LegFigures
+
+
+def _columns(streams: list[_Stream]) -> list[list[_Stream]]:
+    """The streams of each column: citizen, agent; or all that have both voices, where the sides did not come by themselves.
+
+    A recording client may send both sides and their mix besides (Avaya, 2026-01); the mix is left out then.
+    """
+    sides = [[s for s in streams if s.leg.side == side] for side in (0, 1)]
+    mixed = [s for s in streams if s.leg.side is None and s.placed.row.size]
+    if mixed and not all(any(s.placed.row.size for s in side) for side in sides):
+        return [mixed]
+    return sides
+
+
+def _fill(
+    out: NDArray[np.generic], streams: list[_Stream], raw: Codec | None, pauses: list[tuple[int, int]]
+) -> tuple[list[Silence], int]:
+    """Write one column; return where nothing stands in it, and how many missing packets were not meant to be kept.
+
+    A packet that was lost is a silence even while another stream of the side came.
+    """
+    covered = np.zeros(out.shape[0], bool)
+    lost = np.zeros(out.shape[0], bool)
+    unkept = 0
+    voices = [s for s in streams if s.placed.row.size]
+    if not voices:
+        out[:] = raw.idle if raw else np.zeros(1, out.dtype)
+    for i, stream in enumerate(voices):
+        column = out if not i else np.zeros_like(out)
+        if out.dtype.kind == "V":
+            came = _write_wide(column, stream.leg, stream.placed)
+        else:
+            came = _write(column, stream.leg, stream.placed, raw)
+        if i:
+            add_voice(out, column, covered, came, raw)
+        missed = [s for s in silences_of(came, stream.placed) if s.missing]
+        for silence in missed:
+            lost[silence.start : silence.end] = True
+        unkept += not_kept(missed, pauses)
+        covered |= came
+    return [*stretches_without(~lost, 1), *stretches_without(covered | lost, 0)], unkept
 
 
 def _seamless_leg(leg: _Leg, zero_ns: int) -> tuple[Placed, LegFigures]:
@@ -184,17 +252,20 @@ def _lead_ms(placed: Placed) -> int:
 
 def _gather(spool: SpoolColumns, cell_bytes: int) -> _Call:
     marks = [mark for _, mark in spool.marks]
+    media = tuple(mark for mark in marks if isinstance(mark, MediaMark))
+    sides = sides_of(marks)
     return _Call(
-        (_leg(spool, Channel.CITIZEN, cell_bytes), _leg(spool, Channel.AGENT, cell_bytes)),
+        tuple(_leg(spool, number, sides[number], cell_bytes) for number in spool.streams),
         next((mark.at_ns for mark in marks if isinstance(mark, AnsweredMark)), None),
         next((mark.at_ns for mark in marks if isinstance(mark, EndedMark)), None),
         spool.last_ns,
-        tuple(_holds(mark for mark in marks if isinstance(mark, MediaMark))),
+        tuple(resting(media, lambda m: m.held and not m.paused)),
         tuple((pause.from_ns, pause.to_ns) for pause in pauses_of(marks)),
+        media,
     )
 
 
-def _leg(spool: SpoolColumns, channel: Channel, cell_bytes: int) -> _Leg:
+def _leg(spool: SpoolColumns, channel: int, side: Side, cell_bytes: int) -> _Leg:
     rows = np.flatnonzero(spool.channel == channel)
     rtp = rtp_columns(spool, rows)
     foreign = rows.size - rtp.row.size
@@ -216,7 +287,7 @@ def _leg(spool: SpoolColumns, channel: Channel, cell_bytes: int) -> _Leg:
             if not known:
                 unknown[payload_type] += count
     codec[(rtp.size == 0) | (rtp.size > MAX_PAYLOAD_BYTES)] = -1
-    return _Leg(spool.data, spool.arrival_ns[rtp.row], rtp, codec, foreign, unknown, cell_bytes)
+    return _Leg(channel, side, spool.data, spool.arrival_ns[rtp.row], rtp, codec, foreign, unknown, cell_bytes)
 
 
 def _meaning(payload_type: int, codecs: tuple[tuple[int, str], ...]) -> tuple[int, bool]:
@@ -230,51 +301,32 @@ def _is_silent_type(payload_type: int, codecs: tuple[tuple[int, str], ...]) -> b
     return payload_type in _COMFORT_NOISE or name.startswith(("telephone-event", "cn/"))
 
 
-def _holds(marks: Iterable[MediaMark]) -> Iterator[tuple[int, int | None]]:
-    """(from, to) in which either side holds the call; to: None when it lasts to the end."""
-    holding: set[int] = set()
-    since: int | None = None
-    for mark in marks:
-        (holding.add if mark.held else holding.discard)(mark.channel)
-        if holding and since is None:
-            since = mark.at_ns
-        elif not holding and since is not None:
-            yield since, mark.at_ns
-            since = None
-    if since is not None:
-        yield since, None
-
-
 def _arrivals(leg: _Leg, zero_ns: int) -> Arrivals:
     """The leg's packets in order of arrival."""
     at = (leg.at_ns - zero_ns) * (CLOCK_RATE_HZ // 1000) // 1_000_000
     return Arrivals(at, leg.rtp.sequence, leg.rtp.timestamp, leg.rtp.ssrc, leg.codec >= 0)
 
 
-def _encoding(legs: tuple[_Leg, _Leg], placed: list[Placed]) -> Encoding:
+def _encoding(streams: list[_Stream]) -> Encoding:
     """The law that all audio of the call is in, or `pcm16`."""
-    used = {
-        index for leg, where in zip(legs, placed, strict=True) for index in np.unique(leg.codec[where.row]).tolist()
-    }
+    used = {index for s in streams for index in np.unique(s.leg.codec[s.placed.row]).tolist()}
     if len(used) > 1:
         return "pcm16"
     return CODECS[used.pop()].encoding if used else "alaw"
 
 
-def _length(length_ms: int, legs: tuple[_Leg, _Leg], placed: list[Placed]) -> int:
+def _length(length_ms: int, streams: list[_Stream]) -> int:
     """Samples of the recording: the call's duration, and the frames in flight at its end."""
     n_samples = length_ms * SAMPLE_RATE_HZ // 1000
     limit = n_samples + END_MARGIN_MS * SAMPLE_RATE_HZ // 1000
-    for leg, where in zip(legs, placed, strict=True):
-        if where.row.size:
-            last = int((where.position + leg.rtp.size[where.row] // leg.cell_bytes).max())
+    for s in streams:
+        if s.placed.row.size:
+            last = int((s.placed.position + s.leg.rtp.size[s.placed.row] // s.leg.cell_bytes).max())
             n_samples = max(n_samples, min(last, limit))
     return -(-n_samples // 8) * 8
 
 
-def _write(
-    out: NDArray[np.uint8] | NDArray[np.int16], leg: _Leg, placed: Placed, raw: Codec | None
-) -> NDArray[np.bool_]:
+def _write(out: NDArray[np.generic], leg: _Leg, placed: Placed, raw: Codec | None) -> NDArray[np.bool_]:
     """Write the leg's audio into one column, idle elsewhere; return which samples came. raw: keep this law's bytes."""
     n_samples, margin = out.shape[0], MAX_PAYLOAD_BYTES  # a margin holds what stands out at either end
     column = np.full(n_samples + 2 * margin, raw.idle if raw else 0, out.dtype)
@@ -293,7 +345,7 @@ def _write(
     return covered[margin:-margin]
 
 
-def _write_wide(out: NDArray[np.void], leg: _Leg, placed: Placed) -> NDArray[np.bool_]:
+def _write_wide(out: NDArray[np.generic], leg: _Leg, placed: Placed) -> NDArray[np.bool_]:
     """The same for decoded audio, whose ticks are cells of several bytes."""
     columns = (placed.position, leg.rtp.start[placed.row], leg.rtp.size[placed.row])
     return write_cells(out, leg.data, zip(*(column.tolist() for column in columns), strict=True))
@@ -308,93 +360,40 @@ def _runs(shape: NDArray[np.int64]) -> Iterator[slice]:
             yield slice(begin, min(begin + _PLACE_AT_ONCE, end))
 
 
-def _in_samples(spans: tuple[tuple[int, int | None], ...], zero_ns: int, n_samples: int) -> list[tuple[int, int]]:
-    def sample(at_ns: int) -> int:
-        return min(max(0, (at_ns - zero_ns) * SAMPLE_RATE_HZ // 1_000_000_000), n_samples)
-
-    return [(sample(start), n_samples if end is None else sample(end)) for start, end in spans]
-
-
-@dataclass(frozen=True, slots=True)
-class _Silence:
-    """A stretch [start, end) of one leg's samples in which no audio came. missing: packets that its numbers leave out."""
-
-    start: int
-    end: int
-    missing: int
-
-
-def _silences(covered: NDArray[np.bool_], placed: Placed) -> Iterator[_Silence]:
-    edges = np.flatnonzero(np.diff(np.concatenate(([True], covered, [True]))))
-    for start, end in edges.reshape(-1, 2).tolist():
-        after = int(np.searchsorted(placed.position, end))
-        inside = 0 < after < placed.row.size
-        yield _Silence(start, end, _missing(placed, after - 1, after) if inside else 0)
-
-
-def _gaps(
-    channel: Channel, silences: Iterable[_Silence], holds: list[tuple[int, int]], pauses: list[tuple[int, int]]
-) -> Iterator[Gap]:
-    """Every stretch without audio and why: not kept, packets numbered but not arrived, on hold, or nothing sent."""
-    for silence in silences:
-        for start, end, paused in cut_at_pauses(silence.start, silence.end, pauses, EDGE_MS * SAMPLE_RATE_HZ // 1000):
-            if paused:
-                yield _gap(channel, start, end, GapKind.PAUSED)
-            elif silence.missing:
-                yield _gap(channel, start, end, GapKind.LOST)
-            else:
-                yield from _unsent(channel, start, end, holds)
-
-
-def _unsent(channel: Channel, start: int, end: int, holds: list[tuple[int, int]]) -> Iterator[Gap]:
-    for piece_start, piece_end, held in _split(start, end, holds):
-        if held or piece_end - piece_start >= MIN_NO_MEDIA_MS * SAMPLE_RATE_HZ // 1000:
-            yield _gap(channel, piece_start, piece_end, GapKind.HELD if held else GapKind.NO_MEDIA)
-
-
-def _unkept(silences: Iterable[_Silence], pauses: list[tuple[int, int]]) -> int:
-    """How many of the missing packets are so because the recording was paused: no loss of the network's."""
-    total = 0.0
-    for silence in silences:
-        if silence.missing:
-            pieces = cut_at_pauses(silence.start, silence.end, pauses, EDGE_MS * SAMPLE_RATE_HZ // 1000)
-            paused = sum(end - start for start, end, is_paused in pieces if is_paused)
-            total += silence.missing * paused / (silence.end - silence.start)
-    return round(total)
-
-
-def _missing(placed: Placed, before: int, after: int) -> int:
-    """How many numbers between two neighbours on the timeline never arrived."""
-    if placed.stretch[before] != placed.stretch[after]:
-        return 0
-    return max(0, int(placed.ext_seq[after] - placed.ext_seq[before] - (placed.rank[after] - placed.rank[before])))
-
-
-def _split(start: int, end: int, holds: list[tuple[int, int]]) -> Iterator[tuple[int, int, bool]]:
-    """Cut [start, end) at the holds, which are in order: (start, end, on hold)."""
-    for hold_start, hold_end in holds:
-        held_from, held_to = max(hold_start, start), min(hold_end, end)
-        if held_from >= held_to:
-            continue
-        if held_from > start:
-            yield start, held_from, False
-        yield held_from, held_to, True
-        start = held_to
-    if start < end:
-        yield start, end, False
-
-
-def _gap(channel: Channel, start: int, end: int, kind: GapKind) -> Gap:
-    return Gap(channel, Span(start * 1000 // SAMPLE_RATE_HZ, -(-end * 1000 // SAMPLE_RATE_HZ)), kind)
-
-
-def _figures(channel: int, leg: _Leg, figures: LegFigures, wide: Widened | None) -> StreamFigures:
-    audio = np.bincount(leg.codec[leg.codec >= 0], minlength=1)
-    name = CODECS[int(audio.argmax())].name if audio.any() else ""
-    codec = wide.codecs[channel] if wide and name else name
-    jitter_ms = round(figures.jitter * 1000 / CLOCK_RATE_HZ, 3)
+def _figures(channel: int, streams: list[_Stream], unkept: int, wide: Widened | None) -> StreamFigures:
+    """Of all streams of one side: counts added, the worst jitter and MOS, the codec of the fullest. unkept: missing packets
+    that are no loss of the network's."""
+    each = []
+    for stream in streams:
+        ours = min(unkept, stream.figures.lost)
+        unkept -= ours
+        each.append(
+            _figures_of(replace(stream, figures=replace(stream.figures, lost=stream.figures.lost - ours)), wide)
+        )
+    fullest = max(each, key=lambda f: f.packets, default=StreamFigures(channel=0, codec=""))
+    heard = [f.mos for f in each if f.mos is not None]
     return StreamFigures(
         channel=1 if channel else 0,
+        codec=fullest.codec or next((f.codec for f in each if f.codec), ""),
+        packets=sum(f.packets for f in each),
+        lost=sum(f.lost for f in each),
+        duplicates=sum(f.duplicates for f in each),
+        reordered=sum(f.reordered for f in each),
+        foreign=sum(f.foreign for f in each),
+        jitter_ms=max((f.jitter_ms for f in each), default=0.0),
+        ssrcs=sum(f.ssrcs for f in each),
+        mos=min(heard, default=None),
+    )
+
+
+def _figures_of(stream: _Stream, wide: Widened | None) -> StreamFigures:
+    leg, figures = stream.leg, stream.figures
+    audio = np.bincount(leg.codec[leg.codec >= 0], minlength=1)
+    name = CODECS[int(audio.argmax())].name if audio.any() else ""
+    codec = wide.codecs[leg.number] if wide and name else name
+    jitter_ms = round(figures.jitter * 1000 / CLOCK_RATE_HZ, 3)
+    return StreamFigures(
+        channel=0,
         codec=codec,
         packets=figures.packets,
         lost=figures.lost,
@@ -407,7 +406,8 @@ def _figures(channel: int, leg: _Leg, figures: LegFigures, wide: Widened | None)
     )
 
 
-def _undecoded(legs: tuple[_Leg, _Leg]) -> Iterator[str]:
-    for name, leg in zip(("诉求人", "坐席"), legs, strict=True):
+def _undecoded(legs: tuple[_Leg, ...]) -> Iterator[str]:
+    for leg in legs:
+        name = "通话" if leg.side is None else ("诉求人", "坐席")[leg.side]
         for payload_type, count in sorted(leg.unknown.items()):
             yield f"{name}一侧有 {count} 个媒体包的编码无法解码（RTP 载荷类型 {payload_type}）；请把话机或中继设为 G.711"

@@ -19,8 +19,12 @@ from callqa.sip.media.spool import (
     MAX_BODY_BYTES,
     PACKET_HEAD,
     RECORD_HEAD,
+    STREAMS_MOST,
+    ForeignMark,
     Mark,
+    MediaMark,
     PacketRecord,
+    SideMark,
     SpoolRecord,
     read_mark,
 )
@@ -31,8 +35,8 @@ _LATEST_NS = 1 << 62  # 146 years of uptime
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SpoolColumns:
-    """data: uint8, whatever the packets lie in; the rest int64 (n,) in order of arrival: side, monotonic clock, first byte and
-    length of each datagram. marks: (how many packets came before it, mark), in order."""
+    """data: uint8, whatever the packets lie in; the rest int64 (n,) in order of arrival: stream number, monotonic clock, first byte
+    and length of each datagram. marks: (how many packets came before it, mark), in order."""
 
     data: NDArray[np.uint8]
     channel: Ints
@@ -40,6 +44,12 @@ class SpoolColumns:
     start: Ints
     size: Ints
     marks: tuple[tuple[int, Mark], ...]
+
+    @property
+    def streams(self) -> tuple[int, ...]:
+        """Numbers of the streams that packets or media marks speak of, and of the two that every call has."""
+        told = {mark.channel for _, mark in self.marks if isinstance(mark, MediaMark | SideMark | ForeignMark)}
+        return tuple(sorted({0, 1, *told, *np.unique(self.channel).tolist()}))
 
     @property
     def last_ns(self) -> int:
@@ -76,7 +86,7 @@ def read_columns(data: bytes) -> SpoolColumns:
         if not 1 <= length <= MAX_BODY_BYTES or position > total or crc32(view[start:position]) != crc:
             break
         kind = data[start]
-        if kind == KIND_PACKET and length >= PACKET_HEAD.size and data[start + 1] <= 1:
+        if kind == KIND_PACKET and length >= PACKET_HEAD.size and data[start + 1] < STREAMS_MOST:
             starts.append(start)
             ends.append(position)
         elif kind == KIND_MARK and (mark := read_mark(data[start + 1 : position])) is not None:

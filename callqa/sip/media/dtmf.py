@@ -6,13 +6,13 @@ key held longer than the duration field can say goes on under a new timestamp an
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from callqa.sip.media.columns import SpoolColumns, rtp_columns
 from callqa.sip.media.pauses import Pause, pauses_of
-from callqa.sip.media.spool import AnsweredMark, MediaMark
+from callqa.sip.media.spool import AnsweredMark, MediaMark, sides_of
 from callqa.units import Channel
 
 EVENTS = {**{n: str(n) for n in range(10)}, 10: "*", 11: "#", 12: "A", 13: "B", 14: "C", 15: "D", 16: "flash"}
@@ -32,15 +32,16 @@ class Digit:
 
 
 def read_digits(spool: SpoolColumns) -> tuple[Digit, ...]:
-    """Every key of both sides, in order of start. Nothing of a call that was not answered."""
+    """Every key of all streams, in order of start. Nothing of a call that was not answered."""
     answered_ns = next((mark.at_ns for _, mark in spool.marks if isinstance(mark, AnsweredMark)), None)
     if answered_ns is None:
         return ()
     pauses = pauses_of(mark for _, mark in spool.marks)
+    sides = sides_of(mark for _, mark in spool.marks)
     found = [
-        digit
-        for channel in Channel
-        for digit in _leg_digits(spool, channel, answered_ns)
+        replace(digit, channel=Channel(sides[number] or 0))
+        for number in spool.streams
+        for digit in _leg_digits(spool, number, answered_ns)
         if not _paused(answered_ns + digit.start_ms * 1_000_000, pauses)
     ]
     return tuple(sorted(found, key=lambda each: (each.start_ms, each.channel)))
@@ -59,7 +60,7 @@ class _Key:
     duration_ms: float
 
 
-def _leg_digits(spool: SpoolColumns, channel: Channel, answered_ns: int) -> Iterable[Digit]:
+def _leg_digits(spool: SpoolColumns, channel: int, answered_ns: int) -> Iterable[Digit]:
     clocks = _event_clocks(spool, channel)
     if not clocks:
         return ()
@@ -79,10 +80,10 @@ def _leg_digits(spool: SpoolColumns, channel: Channel, answered_ns: int) -> Iter
         key.duration_ms = max(key.duration_ms, duration_ms)
         # The packet that came soonest after what it tells of was delayed least.
         key.start_ms = min(key.start_ms, at_ms - duration_ms)
-    return _joined(channel, sorted(keys.values(), key=lambda key: key.start_ms))
+    return _joined(sorted(keys.values(), key=lambda key: key.start_ms))
 
 
-def _event_clocks(spool: SpoolColumns, channel: Channel) -> dict[int, int]:
+def _event_clocks(spool: SpoolColumns, channel: int) -> dict[int, int]:
     """Payload types that were ever agreed to be telephone-event, and their clocks."""
     clocks: dict[int, int] = {}
     for _, mark in spool.marks:
@@ -94,7 +95,7 @@ def _event_clocks(spool: SpoolColumns, channel: Channel) -> dict[int, int]:
     return clocks
 
 
-def _joined(channel: Channel, keys: list[_Key]) -> Iterable[Digit]:
+def _joined(keys: list[_Key]) -> Iterable[Digit]:
     """Segments of one long key made one (RFC 4733 §2.5.1.3)."""
     whole: list[_Key] = []
     for key in keys:
@@ -109,4 +110,4 @@ def _joined(channel: Channel, keys: list[_Key]) -> Iterable[Digit]:
             last.duration_ms = key.start_ms + key.duration_ms - last.start_ms
         else:
             whole.append(key)
-    return [Digit(channel, round(k.start_ms), round(k.duration_ms), k.digit) for k in whole]
+    return [Digit(Channel.CITIZEN, round(k.start_ms), round(k.duration_ms), k.digit) for k in whole]

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from callqa.sip.headers import Headers
 from callqa.sip.media.layers import Address, udp_frame
 from callqa.sip.media.pcap import Frame
-from callqa.sip.media.spool import AnsweredMark, EndedMark, MediaMark, PacketRecord, SpoolRecord, StartedMark
+from callqa.sip.media.spool import AnsweredMark, EndedMark, MediaMark, PacketRecord, SpoolRecord, StartedMark, sides_of
 from callqa.sip.message import Message, Request, reply, serialise
 from callqa.sip.sdp import Codecs, MediaDirection, build_sdp
 
@@ -37,9 +37,10 @@ class _Play:
     def __init__(self, started: StartedMark, records: list[SpoolRecord]) -> None:
         self._started = started
         marks = [r for r in records if isinstance(r, MediaMark)]
+        self._sides = sides_of(r for r in records if not isinstance(r, PacketRecord))
         self._remote: list[Address] = [self._first_remote(marks, channel) for channel in (0, 1)]
         self._codecs: list[Codecs] = [
-            next((m.codecs for m in marks if m.channel == channel and m.codecs), ((8, "PCMA/8000"),))
+            next((m.codecs for m in marks if self._sides[m.channel] == channel and m.codecs), ((8, "PCMA/8000"),))
             for channel in (0, 1)
         ]
         self._caller = 0 if started.direction == "inbound" else 1
@@ -47,11 +48,14 @@ class _Play:
 
     def frames(self, record: SpoolRecord) -> Iterator[Frame]:
         if isinstance(record, PacketRecord):
-            source, destination = self._remote[record.channel], self._remote[1 - record.channel]
-            yield udp_frame(self._wall_ns(record.arrival_ns), source, destination, record.data)
+            side = self._sides[record.channel] or 0
+            source = self._remote[side]
+            if record.channel > 1:  # beside the side's own
+                source = source[0], (source[1] + 2 * record.channel) % 0x1_0000 or 2
+            yield udp_frame(self._wall_ns(record.arrival_ns), source, self._remote[1 - side], record.data)
         elif isinstance(record, MediaMark):
-            if record.remote and _version(record.remote[0]) == _version(self._remote[1 - record.channel][0]):
-                self._remote[record.channel] = record.remote
+            if record.channel < 2 and record.remote and _version(record.remote[0]) == _version(self._remote[0][0]):
+                self._remote[self._sides[record.channel] or 0] = record.remote
         elif isinstance(record, StartedMark):
             yield self._sip(record.at_ns, self._caller, self._invite)
         elif isinstance(record, AnsweredMark):
@@ -66,7 +70,7 @@ class _Play:
     def _first_remote(self, marks: list[MediaMark], channel: int) -> Address:
         six = any(m.remote and _version(m.remote[0]) == 6 for m in marks)
         for mark in marks:
-            if mark.channel == channel and mark.remote and _version(mark.remote[0]) == (6 if six else 4):
+            if self._sides[mark.channel] == channel and mark.remote and _version(mark.remote[0]) == (6 if six else 4):
                 return mark.remote
         return _NOBODY[six][channel], _RTP_PORT + 2 * channel
 

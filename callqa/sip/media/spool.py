@@ -5,13 +5,16 @@
     body   = 1 · channel u8 · arrival_ns u64 · RTP bytes as received
            | 2 · JSON of one mark
 
+A channel is the number of one of the call's streams, 0 to 15. Which side a stream is on, its SideMark says; without one,
+even numbers are the citizen's and odd ones the agent's, so 0 and 1 are the two legs of a bridged call.
+
 `arrival_ns` and every mark's `at_ns` are the recorder's monotonic clock; the first mark anchors them to wall time.
 Reading stops at the first record that is cut off or damaged: a damaged file gives a prefix, never an error.
 """
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
@@ -24,6 +27,7 @@ from callqa.periods import from_ms
 MAGIC = b"callqa-spool/1\n"
 # A UDP datagram is at most 65 507 bytes, a mark far less; anything longer is a damaged length.
 MAX_BODY_BYTES = 1 << 17
+STREAMS_MOST = 16  # of one call: a conference of eight recorded leg by leg, twice what we saw
 
 RECORD_HEAD = struct.Struct("<II")
 PACKET_HEAD = struct.Struct("<BBQ")
@@ -33,11 +37,15 @@ KIND_MARK = 2
 
 @dataclass(frozen=True, slots=True)
 class PacketRecord:
-    """One datagram on a leg's RTP port. channel: 0 citizen, 1 agent."""
+    """One datagram on a stream's RTP port. channel: the stream's number."""
 
     channel: int
     arrival_ns: int
     data: bytes
+
+
+StreamNumber = Annotated[int, Field(ge=0, lt=STREAMS_MOST)]
+Side = Literal[0, 1] | None  # 0 citizen, 1 agent; None: both voices in one stream
 
 
 class _Mark(BaseModel):
@@ -69,13 +77,43 @@ class StartedMark(_Mark):
 
 
 class MediaMark(_Mark):
-    """A leg's codecs, remote address or hold state are now these."""
+    """A stream's codecs, remote address or hold state are now these. paused: a recording client sends nothing on purpose."""
 
     mark: Literal["media"] = "media"
-    channel: Literal[0, 1]
+    channel: StreamNumber
     codecs: tuple[tuple[int, str], ...]
     remote: tuple[str, int] | None = None
     held: bool = False
+    paused: bool = False
+
+
+class SideMark(_Mark):
+    """Which side a stream is on; the last one counts for the whole stream, since it is often told late."""
+
+    mark: Literal["side"] = "side"
+    channel: StreamNumber
+    side: Side
+
+
+class PartyMark(_Mark):
+    """Somebody who is or was on the call, as told. A later one with the same address takes the place of an earlier one."""
+
+    mark: Literal["party"] = "party"
+    name: str = ""
+    address: str = ""
+    side: Literal[0, 1]
+
+
+class FactsMark(_Mark):
+    """Facts of the call learnt after its start; None: as before."""
+
+    mark: Literal["facts"] = "facts"
+    direction: Literal["inbound", "outbound"] | None = None
+    from_number: str | None = None
+    to_number: str | None = None
+    seat_extension: str | None = None
+    sip_call_ids: tuple[str, ...] | None = None
+    joined_by: str | None = None
 
 
 class AnsweredMark(_Mark):
@@ -90,14 +128,14 @@ class EndedMark(_Mark):
     """The call is over."""
 
     mark: Literal["ended"] = "ended"
-    hangup_party: Literal["agent", "citizen", "network"]
+    hangup_party: Literal["agent", "citizen", "network"] | None  # None: a recording client does not say
 
 
 class ForeignMark(_Mark):
-    """Datagrams from other addresses than the leg's, kept out of spool and relay; count since the last such mark."""
+    """Datagrams from other addresses than the stream's, kept out of spool and relay; count since the last such mark."""
 
     mark: Literal["foreign"] = "foreign"
-    channel: Literal[0, 1]
+    channel: StreamNumber
     count: int = Field(ge=1)
 
 
@@ -123,7 +161,19 @@ class ResumedMark(_Mark):
     by: str = ""
 
 
-Mark = StartedMark | MediaMark | AnsweredMark | EndedMark | ForeignMark | FaultMark | PausedMark | ResumedMark
+Mark = (
+    PausedMark
+    | ResumedMark
+    | StartedMark
+    | MediaMark
+    | SideMark
+    | PartyMark
+    | FactsMark
+    | AnsweredMark
+    | EndedMark
+    | ForeignMark
+    | FaultMark
+)
 SpoolRecord = PacketRecord | Mark
 
 _MARKS: TypeAdapter[Mark] = TypeAdapter(Annotated[Mark, Field(discriminator="mark")])
@@ -164,7 +214,9 @@ def read_records(data: bytes) -> Iterator[SpoolRecord]:
 def _read_body(data: bytes, start: int, end: int) -> SpoolRecord | None:
     if data[start] == KIND_PACKET and end - start >= PACKET_HEAD.size:
         _, channel, arrival_ns = PACKET_HEAD.unpack_from(data, start)
-        return PacketRecord(channel, arrival_ns, data[start + PACKET_HEAD.size : end]) if channel <= 1 else None
+        return (
+            PacketRecord(channel, arrival_ns, data[start + PACKET_HEAD.size : end]) if channel < STREAMS_MOST else None
+        )
     if data[start] == KIND_MARK:
         return read_mark(data[start + 1 : end])
     return None
@@ -176,6 +228,15 @@ def read_mark(body: bytes) -> Mark | None:
         return _MARKS.validate_json(body)
     except ValidationError:
         return None
+
+
+def sides_of(marks: Iterable[Mark]) -> tuple[Side, ...]:
+    """The side of every stream that can be, by number: what its last SideMark says, else by its number."""
+    sides: list[Side] = [1 if number % 2 else 0 for number in range(STREAMS_MOST)]
+    for mark in marks:
+        if isinstance(mark, SideMark):
+            sides[mark.channel] = mark.side
+    return tuple(sides)
 
 
 def read_started(data: bytes) -> StartedMark | None:

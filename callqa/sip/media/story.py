@@ -5,13 +5,23 @@ from dataclasses import dataclass
 from typing import Literal
 
 from callqa.errors import SpoolError
-from callqa.sidecar import DigitNote, GapNote, PauseNote, Recording, Sidecar
+from callqa.sidecar import DigitNote, GapNote, Party, PauseNote, Recording, Sidecar
 from callqa.sip.media.align import Stereo
 from callqa.sip.media.columns import SpoolColumns, columns_of
 from callqa.sip.media.pauses import Pause, pauses_of
-from callqa.sip.media.spool import AnsweredMark, EndedMark, FaultMark, SpoolRecord, StartedMark
+from callqa.sip.media.spool import (
+    AnsweredMark,
+    EndedMark,
+    FactsMark,
+    FaultMark,
+    PartyMark,
+    SpoolRecord,
+    StartedMark,
+)
 from callqa.units import Channel
 
+PARTIES_MOST = 32  # of one call; a conference has eight
+_NOTHING_LEARNT = FactsMark(at_ns=0)
 _SIDES = {Channel.CITIZEN: "诉求人", Channel.AGENT: "坐席"}
 
 
@@ -24,7 +34,21 @@ class CallStory:
     ended: EndedMark | None
     last_ns: int
     faults: tuple[str, ...]
+    facts: FactsMark = _NOTHING_LEARNT
+    parties: tuple[PartyMark, ...] = ()
     pauses: tuple[Pause, ...] = ()
+
+    @property
+    def direction(self) -> Literal["inbound", "outbound"]:
+        return self.facts.direction or self.started.direction
+
+    @property
+    def from_number(self) -> str:
+        return self.started.from_number if self.facts.from_number is None else self.facts.from_number
+
+    @property
+    def to_number(self) -> str:
+        return self.started.to_number if self.facts.to_number is None else self.facts.to_number
 
     @property
     def started_at_ms(self) -> int:
@@ -42,13 +66,14 @@ class CallStory:
         return self.started.wall_of(max(end_ns, floor_ns))
 
     @property
-    def hangup_party(self) -> Literal["agent", "citizen", "network"]:
+    def hangup_party(self) -> Literal["agent", "citizen", "network"] | None:
         """挂机方; a spool that just stops was cut by us, which counts as the network."""
         return self.ended.hangup_party if self.ended else "network"
 
     @property
     def seat_extension(self) -> str | None:
-        return (self.answered.seat_extension if self.answered else None) or self.started.seat_extension
+        answered = self.answered.seat_extension if self.answered else None
+        return self.facts.seat_extension or answered or self.started.seat_extension
 
 
 def tell(spool: SpoolColumns | Iterable[SpoolRecord]) -> CallStory:
@@ -59,6 +84,8 @@ def tell(spool: SpoolColumns | Iterable[SpoolRecord]) -> CallStory:
     answered: AnsweredMark | None = None
     ended: EndedMark | None = None
     faults: dict[str, None] = {}
+    facts: dict[str, object] = {}
+    parties: dict[str, PartyMark] = {}
     for _, record in spool.marks:
         if isinstance(record, StartedMark):
             started = started or record
@@ -68,10 +95,15 @@ def tell(spool: SpoolColumns | Iterable[SpoolRecord]) -> CallStory:
             ended = ended or record
         elif isinstance(record, FaultMark):
             faults[record.text] = None
+        elif isinstance(record, FactsMark):
+            facts |= {name: value for name, value in record if value is not None}
+        elif isinstance(record, PartyMark) and (record.address in parties or len(parties) < PARTIES_MOST):
+            parties[record.address] = record
     if started is None:
         raise SpoolError("spool has no started mark: whose call it is cannot be told")
+    learnt = FactsMark.model_validate(facts) if facts else _NOTHING_LEARNT
     pauses = pauses_of(mark for _, mark in spool.marks)
-    return CallStory(started, answered, ended, spool.last_ns, tuple(faults), pauses)
+    return CallStory(started, answered, ended, spool.last_ns, tuple(faults), learnt, tuple(parties.values()), pauses)
 
 
 def sidecar_of(
@@ -84,10 +116,10 @@ def sidecar_of(
     return Sidecar(
         call_id=started.call_id,
         mode=started.mode,
-        direction=started.direction,
-        sip_call_ids=story.answered.sip_call_ids or (started.sip_call_id,),
-        from_number=started.from_number,
-        to_number=started.to_number,
+        direction=story.direction,
+        sip_call_ids=story.facts.sip_call_ids or story.answered.sip_call_ids or (started.sip_call_id,),
+        from_number=story.from_number,
+        to_number=story.to_number,
         seat_extension=story.seat_extension,
         ticket_hint=started.ticket_hint,
         user_to_user=started.user_to_user,
@@ -101,6 +133,8 @@ def sidecar_of(
         streams=stereo.streams,
         digits=tuple(_digit_notes(stereo)),
         pauses=tuple(_pause_notes(story)),
+        parties=tuple(Party(name=p.name, address=p.address, channel=p.side) for p in story.parties),
+        joined_by=story.facts.joined_by,
         faults=(*story.faults, *stereo.faults, *_silent_sides(story, stereo)),
         recorder=recorder,
     )
@@ -129,6 +163,8 @@ def _digit_notes(stereo: Stereo) -> Iterable[DigitNote]:
 def _silent_sides(story: CallStory, stereo: Stereo) -> Iterable[str]:
     """A side that should speak and never sent audio. An `answer` call has one leg only, the citizen's."""
     expected = (Channel.CITIZEN,) if story.started.mode == "answer" else (Channel.CITIZEN, Channel.AGENT)
+    if stereo.heard and stereo.mono:
+        return
     silent = [channel for channel in expected if not stereo.streams[channel].codec]
     if len(silent) == len(expected):
         yield "通话已接通，但没有收到任何媒体；请检查防火墙是否放行 RTP 端口"

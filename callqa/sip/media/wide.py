@@ -28,11 +28,11 @@ Samples = NDArray[np.int16]
 
 @dataclass(frozen=True, slots=True)
 class Widened:
-    """spool: with decoded payloads. cell_bytes: of one tick of 8 000 Hz; codecs: what each leg sent, by channel."""
+    """spool: with decoded payloads. cell_bytes: of one tick of 8 000 Hz; codecs: what each stream sent, by its number."""
 
     spool: SpoolColumns
     cell_bytes: int
-    codecs: tuple[str, str]
+    codecs: dict[int, str]
     faults: tuple[str, ...] = ()
 
     @property
@@ -53,19 +53,17 @@ def widen(spool: SpoolColumns) -> Widened | None:
     """The spool with decoded payloads; None when all audio in it is G.711."""
     if not _may_be_wide(spool):
         return None
-    legs = tuple(_hear(spool, channel) for channel in (0, 1))
-    packed = {codec for leg in legs for codec in leg.codec if isinstance(codec, PackedCodec)}
+    legs = {number: _hear(spool, number) for number in spool.streams}
+    packed = {codec for leg in legs.values() for codec in leg.codec if isinstance(codec, PackedCodec)}
     if not packed:
         return None
     rate_hz = 16_000 if any(codec.sample_rate_hz > TICK_RATE_HZ for codec in packed) else TICK_RATE_HZ
     rows: dict[int, bytes] = {}
     faults: list[str] = []
-    for leg in legs:
+    for leg in legs.values():
         rows |= _decode_leg(spool, leg, rate_hz, faults)
-    names = tuple(_name(leg) for leg in legs)
-    return Widened(
-        _replaced(spool, rows), rate_hz // TICK_RATE_HZ * 2, (names[0], names[1]), tuple(dict.fromkeys(faults))
-    )
+    names = {number: _name(leg) for number, leg in legs.items()}
+    return Widened(_replaced(spool, rows), rate_hz // TICK_RATE_HZ * 2, names, tuple(dict.fromkeys(faults)))
 
 
 def _may_be_wide(spool: SpoolColumns) -> bool:
@@ -182,7 +180,7 @@ def _replaced(spool: SpoolColumns, rows: dict[int, bytes]) -> SpoolColumns:
 
 
 def write_cells(
-    out: NDArray[np.void], data: NDArray[np.uint8], frames: Iterable[tuple[int, int, int]]
+    out: NDArray[np.generic], data: NDArray[np.uint8], frames: Iterable[tuple[int, int, int]]
 ) -> NDArray[np.bool_]:
     """Write decoded payloads into one column of ticks, in the given order; return which ticks came.
 
@@ -198,8 +196,8 @@ def write_cells(
     return covered
 
 
-def as_samples(cells: NDArray[np.void]) -> NDArray[np.int16]:
-    """int16 (n * samples a tick, 2) of (n, 2) ticks that were placed as wholes."""
+def as_samples(cells: NDArray[np.generic]) -> NDArray[np.int16]:
+    """int16 (n * samples a tick, columns) of (n, columns) ticks that were placed as wholes."""
     each = cells.dtype.itemsize // 2
-    samples = cells.view("<i2").reshape(-1, 2, each).transpose(0, 2, 1)
-    return np.ascontiguousarray(samples.reshape(-1, 2), np.int16)
+    samples = cells.view("<i2").reshape(cells.shape[0], cells.shape[1], each).transpose(0, 2, 1)
+    return np.ascontiguousarray(samples.reshape(-1, cells.shape[1]), np.int16)

@@ -6,9 +6,9 @@ handed to the finalizer. A call nobody answered leaves a journal line and no spo
 
 import asyncio
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from callqa.journal import JournalKind
 from callqa.sip.events import (
@@ -19,12 +19,25 @@ from callqa.sip.events import (
     CallStarted,
     CallUnanswered,
     Event,
+    FactsLearnt,
     MediaChanged,
     MediaClosed,
     MediaOpened,
+    PartyKnown,
     SipFault,
+    StreamSide,
 )
-from callqa.sip.media.spool import AnsweredMark, EndedMark, FaultMark, MediaMark, StartedMark
+from callqa.sip.media.spool import (
+    AnsweredMark,
+    EndedMark,
+    FactsMark,
+    FaultMark,
+    MediaMark,
+    PartyMark,
+    Side,
+    SideMark,
+    StartedMark,
+)
 from callqa.sip.process.capture import CallCapture
 from callqa.sip.process.clock import CLOCK, Clock
 from callqa.sip.process.disk import DiskWriter
@@ -51,8 +64,9 @@ class OpenCall:
     ringing_ns: int | None = None
     answered_ns: int | None = None
     seat_extension: str | None = None
-    held: set[Channel] = field(default_factory=set)
+    held: set[int] = field(default_factory=set)
     media_over: bool = False
+    learnt: FactsLearnt | None = None  # all of them
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -70,6 +84,9 @@ class OpenCall:
             "diverted_from": s.diverted_from,
             "started_at_ms": s.wall_ms,
         }
+        if self.learnt is not None:
+            later = {name: getattr(self.learnt, name) for name in ("direction", "from_number", "to_number")}
+            known |= {name: value for name, value in later.items() if value is not None}
         if self.answered_ns is not None:
             known["answered_at_ms"] = s.wall_of(self.answered_ns)
             known["ring_ms"] = known["answered_at_ms"] - s.wall_ms
@@ -114,6 +131,13 @@ class CallBook:
                 self._open_media(call, event)
             case MediaChanged():
                 self._change_media(call, event)
+            case StreamSide():
+                call.capture.mark(SideMark(at_ns=_ns(event.now), channel=event.stream, side=_side(event.side)))
+            case PartyKnown():
+                party = PartyMark(at_ns=_ns(event.now), name=event.name, address=event.address, side=_of(event.side))
+                call.capture.mark(party)
+            case FactsLearnt():
+                self._learn(call, event)
             case CallAnswered():
                 self._answer(call, event)
             case CallEnded():
@@ -204,15 +228,36 @@ class CallBook:
         if bound is None:
             self._faults.tell(f"媒体端口 {event.local_port} 没有绑定，这一侧录不到音", call_id=event.call_id)
             return
-        call.capture.open_leg(event.channel, event.local_port, bound, event.remote, event.signalling_host)
+        stream = _stream(event)
+        call.capture.open_leg(stream, event.local_port, bound, event.remote, event.signalling_host)
         if event.codecs:
-            call.capture.mark(_media_mark(event, held=False))
-        call.capture.connect()
+            call.capture.mark(_media_mark(event))
+        if event.stream is not None and event.channel != event.stream % 2:
+            call.capture.mark(SideMark(at_ns=_ns(event.now), channel=stream, side=_of(event.channel)))
+        if event.stream is None:
+            call.capture.connect()
 
     def _change_media(self, call: OpenCall, event: MediaChanged) -> None:
-        call.capture.ask_for(event.channel, event.remote, event.signalling_host)
-        call.capture.mark(_media_mark(event, held=event.held))
-        (call.held.add if event.held else call.held.discard)(event.channel)
+        stream = _stream(event)
+        call.capture.ask_for(stream, event.remote, event.signalling_host)
+        call.capture.mark(_media_mark(event))
+        (call.held.add if event.held else call.held.discard)(stream)
+
+    def _learn(self, call: OpenCall, event: FactsLearnt) -> None:
+        told = {f.name: getattr(event, f.name) for f in fields(event) if getattr(event, f.name) is not None}
+        call.learnt = replace(call.learnt, **told) if call.learnt else event
+        call.seat_extension = event.seat_extension or call.seat_extension
+        call.capture.mark(
+            FactsMark(
+                at_ns=_ns(event.now),
+                direction=None if event.direction is None else event.direction.value,
+                from_number=event.from_number,
+                to_number=event.to_number,
+                seat_extension=event.seat_extension,
+                sip_call_ids=event.sip_call_ids,
+                joined_by=event.joined_by,
+            )
+        )
 
     def _answer(self, call: OpenCall, event: CallAnswered) -> None:
         call.answered_ns = _ns(event.now)
@@ -225,11 +270,10 @@ class CallBook:
 
     def _end(self, call: OpenCall, event: CallEnded) -> None:
         at_ns = _ns(event.now)
-        call.capture.mark(EndedMark(at_ns=at_ns, hangup_party=event.hangup_party.value))
+        party = None if event.hangup_party is None else event.hangup_party.value
+        call.capture.mark(EndedMark(at_ns=at_ns, hangup_party=party))
         ended_at_ms = call.started.wall_of(at_ns)
-        self._note(
-            JournalKind.CALL_ENDED, call, ended_at_ms, ended_at_ms=ended_at_ms, hangup_party=event.hangup_party.value
-        )
+        self._note(JournalKind.CALL_ENDED, call, ended_at_ms, ended_at_ms=ended_at_ms, hangup_party=party)
         log.info("call %s ended by %s", event.call_id, event.hangup_party)
 
     def _miss(self, call: OpenCall, event: CallUnanswered | CallAbandoned) -> None:
@@ -276,9 +320,28 @@ class CallBook:
         return True
 
 
-def _media_mark(event: MediaOpened | MediaChanged, *, held: bool) -> MediaMark:
-    channel: Any = int(event.channel)
-    return MediaMark(at_ns=_ns(event.now), channel=channel, codecs=event.codecs, remote=event.remote, held=held)
+def _stream(event: MediaOpened | MediaChanged) -> int:
+    return event.channel.value if event.stream is None else event.stream
+
+
+def _of(channel: Channel) -> Literal[0, 1]:
+    return 1 if channel is Channel.AGENT else 0
+
+
+def _side(channel: Channel | None) -> Side:
+    return None if channel is None else _of(channel)
+
+
+def _media_mark(event: MediaOpened | MediaChanged) -> MediaMark:
+    held, paused = (event.held, event.paused) if isinstance(event, MediaChanged) else (False, False)
+    return MediaMark(
+        at_ns=_ns(event.now),
+        channel=_stream(event),
+        codecs=event.codecs,
+        remote=event.remote,
+        held=held,
+        paused=paused,
+    )
 
 
 def _ns(now: float) -> int:

@@ -38,18 +38,18 @@ class Nearness(IntEnum):
 
 
 class LegMedia:
-    """One leg's RTP port. source: where its audio comes from; remote: where its SDP asks for audio."""
+    """One leg's RTP port. stream: its number; source: where its audio comes from; remote: where its SDP asks for audio."""
 
     __slots__ = (
-        "_closed", "_is_ipv6", "_keep", "_monotonic_ns", "_target", "_unreachable", "bound", "channel", "foreign", "last_ns", "other",
-        "packets", "port", "remote", "signalling_host", "source", "unsent",
+        "_closed", "_is_ipv6", "_keep", "_monotonic_ns", "_target", "_unreachable", "bound", "foreign", "last_ns", "other",
+        "packets", "port", "remote", "signalling_host", "source", "stream", "unsent",
     )  # fmt: skip
 
     def __init__(
-        self, channel: Channel, port: int, bound: socket.socket, keep: Callable[[bytes], None], clock: Clock = CLOCK
+        self, stream: int, port: int, bound: socket.socket, keep: Callable[[bytes], None], clock: Clock = CLOCK
     ) -> None:
         self._monotonic_ns = clock.monotonic_ns
-        self.channel = channel
+        self.stream = stream
         self.port = port
         self.bound = bound
         self.remote: Address | None = None
@@ -87,7 +87,7 @@ class LegMedia:
         self.packets += 1
         if self.other is not None:
             self.other.send(data)
-        self._keep(encode_packet(self.channel, now_ns, data))
+        self._keep(encode_packet(self.stream, now_ns, data))
 
     def send(self, data: bytes) -> None:
         """Send one datagram of the other leg to this one's peer, as far as we know where that is."""
@@ -156,7 +156,7 @@ class LegMedia:
 
 
 class CallCapture:
-    """Both legs of one call and its spool."""
+    """All legs of one call, by the number of their stream, and its spool."""
 
     def __init__(
         self, sockets: RtpSockets, disk: DiskWriter, file: SpoolFile, started: StartedMark, clock: Clock = CLOCK
@@ -165,7 +165,7 @@ class CallCapture:
         self._clock = clock
         self._sockets = sockets
         self._disk = disk
-        self._legs: dict[Channel, LegMedia] = {}
+        self._legs: dict[int, LegMedia] = {}
         disk.append_mark(file, MAGIC)
         self.mark(started)
 
@@ -174,21 +174,21 @@ class CallCapture:
         self._disk.append_mark(self.file, encode_mark(mark))
 
     def open_leg(
-        self, channel: Channel, port: int, bound: socket.socket, remote: Address | None, signalling_host: str = ""
+        self, stream: int, port: int, bound: socket.socket, remote: Address | None, signalling_host: str = ""
     ) -> None:
         """Receive on an RTP port. A leg that has one already (another seat took the call) moves to the new port."""
-        before = self._legs.pop(channel, None)
+        before = self._legs.pop(stream, None)
         if before is not None:
             self._close_leg(before)
-        leg = LegMedia(channel, port, bound, self._keep, self._clock)
+        leg = LegMedia(stream, port, bound, self._keep, self._clock)
         leg.ask_for(remote, signalling_host)
-        self._legs[channel] = leg
+        self._legs[stream] = leg
         self._sockets.add(bound, leg.read)
 
-    def ask_for(self, channel: Channel, remote: Address | None, signalling_host: str = "") -> None:
+    def ask_for(self, stream: int, remote: Address | None, signalling_host: str = "") -> None:
         """A leg's SDP changed its address."""
-        if channel in self._legs:
-            self._legs[channel].ask_for(remote, signalling_host)
+        if stream in self._legs:
+            self._legs[stream].ask_for(remote, signalling_host)
 
     def connect(self) -> None:
         """Relay each leg's audio to the other."""
@@ -206,8 +206,7 @@ class CallCapture:
         total = 0
         for leg in self._legs.values():
             if leg.foreign:
-                channel = 1 if leg.channel is Channel.AGENT else 0
-                self.mark(ForeignMark(at_ns=at_ns, channel=channel, count=leg.foreign))
+                self.mark(ForeignMark(at_ns=at_ns, channel=leg.stream, count=leg.foreign))
                 total += leg.foreign
                 leg.foreign = 0
         return total

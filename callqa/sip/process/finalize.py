@@ -57,7 +57,13 @@ def _clear(target: Path, files: Files) -> None:
 
 def _save_master(recordings: Path, relative: PurePath, stereo: Stereo, files: Files) -> Recording:
     data = (
-        wav_header(stereo.encoding, stereo.n_samples, sample_rate_hz=stereo.sample_rate_hz) + stereo.samples.tobytes()
+        wav_header(
+            stereo.encoding,
+            stereo.n_samples,
+            sample_rate_hz=stereo.sample_rate_hz,
+            channels=1 if stereo.mono else 2,
+        )
+        + stereo.samples.tobytes()
     )
     files.put(recordings / relative, data)  # its name is on the disk before the sidecar, which speaks of it, is
     return Recording(
@@ -67,6 +73,7 @@ def _save_master(recordings: Path, relative: PurePath, stereo: Stereo, files: Fi
         sample_rate_hz=stereo.sample_rate_hz,
         n_samples=stereo.n_samples,
         duration_ms=stereo.duration_ms,
+        channels=1 if stereo.mono else 2,
     )
 
 
@@ -89,9 +96,9 @@ def work_off(recordings: Path, job: dict[str, Any], files: Files = DISK) -> dict
         "ended_at_ms": story.ended_at_ms,
         "facts": {
             "mode": started.mode,
-            "direction": started.direction,
-            "from_number": started.from_number,
-            "to_number": started.to_number,
+            "direction": story.direction,
+            "from_number": story.from_number,
+            "to_number": story.to_number,
             "seat_extension": story.seat_extension,
             "ticket_hint": started.ticket_hint,
             "user_to_user": started.user_to_user,
