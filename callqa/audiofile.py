@@ -206,21 +206,48 @@ def decode_payloads(decoder: str, payloads: Sequence[bytes], sample_rate_hz: int
 
     decoder: FFmpeg's name; sample_rate_hz: the rate it decodes at. Raise AudioError when this FFmpeg has no such decoder.
     """
+    context = _decoder(decoder, sample_rate_hz)
+    return [_decoded(context, payload) for payload in payloads]
+
+
+class LiveDecoder:
+    """One mono stream decoded packet by packet as it comes, at another rate. Raise AudioError without the decoder."""
+
+    def __init__(self, decoder: str, sample_rate_hz: int, to_hz: int) -> None:
+        self._context = _decoder(decoder, sample_rate_hz)
+        self._rate_hz = sample_rate_hz
+        self._resampler = (
+            av.AudioResampler(format="s16", layout="mono", rate=to_hz) if to_hz != sample_rate_hz else None
+        )
+
+    def decode(self, payload: bytes) -> Samples:
+        """int16 (n,); a payload that is damaged gives none. The resampler holds back a few samples."""
+        samples = _decoded(self._context, payload)
+        if self._resampler is None or not samples.size:
+            return samples
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples)[None, :], format="s16", layout="mono")
+        frame.sample_rate = self._rate_hz
+        parts = [part.to_ndarray()[0] for part in self._resampler.resample(frame)]
+        return np.concatenate(parts) if parts else np.zeros(0, np.int16)
+
+
+def _decoder(name: str, sample_rate_hz: int) -> av.AudioCodecContext:
     try:
-        context = av.CodecContext.create(decoder, "r")
+        context = av.CodecContext.create(name, "r")
     except ValueError as e:  # av.error.UnknownCodecError is one
-        raise AudioError(f"这套安装的 FFmpeg 不能解码 {decoder}；请把话机或中继设为 G.711") from e
+        raise AudioError(f"这套安装的 FFmpeg 不能解码 {name}；请把话机或中继设为 G.711") from e
     assert isinstance(context, av.AudioCodecContext)
     context.sample_rate, context.layout = sample_rate_hz, "mono"
-    found: list[Samples] = []
-    for payload in payloads:
-        try:
-            frames = context.decode(av.Packet(payload)) if payload else []
-        except (av.error.FFmpegError, ValueError):
-            frames = []
-        parts = [_as_int16(frame.to_ndarray()) for frame in frames]
-        found.append(np.concatenate(parts) if parts else np.zeros(0, np.int16))
-    return found
+    return context
+
+
+def _decoded(context: av.AudioCodecContext, payload: bytes) -> Samples:
+    try:
+        frames = context.decode(av.Packet(payload)) if payload else []
+    except (av.error.FFmpegError, ValueError):
+        frames = []
+    parts = [_as_int16(frame.to_ndarray()) for frame in frames]
+    return np.concatenate(parts) if parts else np.zeros(0, np.int16)
 
 
 def _as_int16(values: NDArray[np.generic]) -> Samples:

@@ -1,12 +1,22 @@
 """The live door: what the recorder tells over its Unix socket (0600), one JSON object a line.
 
 A client connects and gets one `Board` at once and another after every change (at most ten a second).
-It may send command lines; the first version knows none but `{"op":"board"}`, which asks for a board now.
+It may send command lines, each a `LiveCommand`; `board` asks for a board now, the others are answered by one `LiveReply`,
+which may come between boards and is known by its `reply`.
+
+    {"op":"pause","call_id":"…","actor":"li","reason":"银行卡号"}    {"op":"resume","call_id":"…","actor":"li"}
+    {"op":"listen","call_id":"…","actor":"li"}
+
+After a `listen` that was granted no further line comes on this connection: what follows is records of the call's
+spool (sip/media/spool.py: length u32 · crc32 u32 · body), first a media mark a leg, then packets and marks as they are
+recorded, until the call is over, the listener hangs up or is too slow. Nothing is sent while the recording is paused.
 """
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+COMMAND_MOST_BYTES = 4096
 
 
 class _Frozen(BaseModel):
@@ -24,6 +34,7 @@ class LiveCall(_Frozen):
     since_ms: int
     position: int | None = None  # in the queue, 1 = next
     paused: bool = False  # 录音暂停
+    paused_since_ms: int | None = None
     mode: Literal["bridge", "answer", "siprec"] = "bridge"
     trouble: str = ""  # one-way audio or no media at all, as a Chinese sentence
 
@@ -35,6 +46,7 @@ class LiveSeat(_Frozen):
     agent_no: str | None = None
     registered: bool = False
     contact: str = ""
+    ringing: bool = False
 
 
 class LiveTrunk(_Frozen):
@@ -43,6 +55,20 @@ class LiveTrunk(_Frozen):
     name: str
     up: bool
     text: str = ""  # Chinese: 已登记, 探测无应答 …
+
+
+class LiveToday(_Frozen):
+    """Inbound calls of today in Shanghai that are decided: answered by a person, or not."""
+
+    answered: int = 0
+    missed: int = 0  # 未接、呼损
+    longest_wait_ms: int = 0  # until the answer, or until nobody came
+
+    @property
+    def answer_rate(self) -> float | None:
+        """接通率 in [0, 1]; None before the first call."""
+        asked = self.answered + self.missed
+        return self.answered / asked if asked else None
 
 
 class LiveFault(_Frozen):
@@ -67,3 +93,29 @@ class Board(_Frozen):
     recorded_today: int = 0
     faults: tuple[LiveFault, ...] = ()  # of the last day, newest first
     disk_free_mb: int = 0
+    today: LiveToday = LiveToday()
+
+
+class LiveCommand(_Frozen):
+    """What a client may ask for. actor: the user name, or the seat's extension; reason: why a recording is paused."""
+
+    op: Literal["board", "pause", "resume", "listen"]
+    call_id: str = Field(default="", max_length=64)
+    actor: str = Field(default="", max_length=64)
+    reason: str = Field(default="", max_length=60)
+
+
+class LiveReply(_Frozen):
+    """What became of a command. text: a Chinese sentence, empty when it was done."""
+
+    reply: Literal["pause", "resume", "listen", "?"]
+    ok: bool
+    text: str = ""
+
+
+def parse_reply(line: bytes) -> LiveReply | None:
+    """The reply that a line is; None for a board and for anything else."""
+    try:
+        return LiveReply.model_validate_json(line)
+    except ValidationError:
+        return None

@@ -130,6 +130,12 @@ def set_routing(db: Database, routing: DeskRouting | Mapping[str, Any], *, actor
     return checked
 
 
+def load_routing(session: Session) -> DeskRouting:
+    """The routing as it is stored, with the defaults of what was never set."""
+    stored = _setting(session, "routing", {})
+    return DeskRouting.model_validate(stored if isinstance(stored, dict) else {})
+
+
 def _checked(model: type[M], given: M | Mapping[str, Any], what: str) -> M:
     try:
         return model.model_validate(given.model_dump() if isinstance(given, BaseModel) else dict(given))

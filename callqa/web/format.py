@@ -76,7 +76,8 @@ MATTER_LABELS = {
 }
 SHIFT_LABELS = {"day": "白班", "night": "夜班", "holiday": "节假日"}
 LOGIN_SOURCE_LABELS = {"web": "网页", "phone": "话机", "import": "导入", "demo": "演示"}
-LIVE_STATE_LABELS = {"ringing": "振铃", "talking": "通话", "held": "保持", "finalizing": "收尾"}
+LIVE_STATE_LABELS = {"ringing": "振铃", "queued": "排队", "talking": "通话", "held": "保持", "finalizing": "整理中"}
+CALL_MODE_LABELS = {"bridge": "桥接", "answer": "单侧应答", "siprec": "SIPREC", "import": "导入"}
 SUGGESTION_LEVEL_LABELS = {"preselect": "建议", "hint": "提示"}
 DISPOSITION_LABELS = {
     "answered_on_call": "当场答复",
@@ -104,6 +105,7 @@ LABELS: dict[str, dict[str, str]] = {
     "shift": SHIFT_LABELS,
     "login_source": LOGIN_SOURCE_LABELS,
     "live_state": LIVE_STATE_LABELS,
+    "call_mode": CALL_MODE_LABELS,
     "suggestion_level": SUGGESTION_LEVEL_LABELS,
     "disposition": DISPOSITION_LABELS,
 }

@@ -10,7 +10,7 @@ from callqa.store.queries.people import set_up
 from callqa.store.queries.tickets import count_waiting_for_link
 from callqa.usecases.health import disk_state, model_state
 from callqa.web.deps import DbDep, NavItem, NowDep, PersonDep, SettingsDep, page, require
-from callqa.web.live import find_board
+from callqa.web.live_socket import find_board
 
 router = APIRouter()
 NAV = (NavItem("工作台", "/", "home.view", "home"),)

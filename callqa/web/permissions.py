@@ -38,6 +38,10 @@ PERMISSIONS: dict[str, frozenset[Role]] = {
     # 实时
     "live.view": _LEADER | _SUPERVISOR | _ADMIN,
     "live.sign": _RUNNING,  # sign agents in and out at seats
+    "live.own": _AGENT,  # the own seat's call as it happens
+    "live.listen": _LEADER,  # listen in on a call; never an agent
+    "live.pause": _LEADER,  # pause and resume any recording, where the policy allows pausing
+    "live.pause_own": _LEADER | _AGENT,  # the own seat's only
     # 通话
     "calls.view": _LEADER | _SUPERVISOR | _AGENT,
     "calls.view_all": _QUALITY,  # without it: own calls only

@@ -14,7 +14,7 @@ from callqa.store.queries.figures import audit_size, current_rubric, journal_pos
 from callqa.usecases.health import disk_state, model_state, scorecard_states, verify_chain
 from callqa.usecases.progress import STAGES, work_counts
 from callqa.web.deps import DbDep, NavItem, NowDep, PersonDep, SettingsDep, page, redirect, require, state_of
-from callqa.web.live import find_board
+from callqa.web.live_socket import find_board
 
 router = APIRouter()
 NAV = (NavItem("系统", "/system", "system.view", "system"),)

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from callqa.live import Board, LiveCall, LiveFault, LiveSeat
+from callqa.live import Board, LiveCall, LiveFault, LiveSeat, LiveToday, LiveTrunk
 from callqa.web import live
+from callqa.web.live_board import own_seat, view_board
+from callqa.web.live_socket import find_board
 from tests.web.conftest import NOW_MS
 
 
@@ -101,7 +103,7 @@ def test_a_fault_is_shown_with_its_time_and_repeats(browser, month, settings, ad
 def test_garbage_from_the_socket_is_no_board(settings):
     fake = FakeRecorder(settings.live_socket, [b'{"half": \n'])
     try:
-        assert live.find_board(settings.live_socket) is None
+        assert find_board(settings.live_socket) is None
     finally:
         fake.stop()
 
@@ -126,27 +128,97 @@ def test_boards_follow_and_the_loss_is_told(settings):
     assert [b.number if b else None for b in found] == [1, 2, None]
 
 
-def test_events_are_pieces_of_html_and_end_when_the_browser_leaves(browser, month, recorder, settings, database):
-    from types import SimpleNamespace
-
-    from callqa.web.deps import Person, WebState
-    from callqa.web.templating import build_templates
-
-    state = WebState(settings, database, build_templates(), lambda: NOW_MS, ())
-    request = SimpleNamespace(app=SimpleNamespace(state=SimpleNamespace(callqa=state)))
-    person = Person(SimpleNamespace(role="shift_leader"))
-
+def test_events_are_pieces_of_html_and_end_when_the_browser_leaves(recorder, settings):
     async def first() -> str:
-        events = live._events(request, person, database, settings.live_socket)
+        events = live.events(settings.live_socket, lambda board: f"<p>\n{board.recorded_today}\n\n</p>")
         event = await anext(events)
         await events.aclose()
         return event
 
     event = asyncio.run(asyncio.wait_for(first(), 10))
-    assert event.startswith("event: board\n") and event.endswith("\n\n")
-    assert all(line.startswith(("event: ", "id: ", "data: ")) for line in event.strip().splitlines())
-    assert "801 王" in event
+    assert event == f"event: board\nid: {NOW_MS + 1}\ndata: <p>\ndata: 37\ndata: </p>\n\n"
 
 
 def test_only_those_who_may_get_the_stream(browser):
     assert browser("agent").get("/live/events").status_code == 403
+    assert browser("shift_leader").get("/live/own/events").status_code == 403
+
+
+def call_of(call_id: str, state: str, **more) -> LiveCall:
+    fields = {"direction": "inbound", "number": "13871206358", "since_ms": NOW_MS - 60_000}
+    return LiveCall.model_validate({"call_id": call_id, "state": state, **fields, **more})
+
+
+SEATS = (
+    LiveSeat(extension="8001", agent_no="801", registered=True),
+    LiveSeat(extension="8002", agent_no="802", registered=True, ringing=True),
+    LiveSeat(extension="8003", registered=True),
+    LiveSeat(extension="8004", agent_no="804"),
+)
+
+
+def test_the_board_is_put_in_order():
+    """The queue by position, then who rings; a seat shows the call somebody is in; what has no seat stands apart."""
+    calls = (
+        call_of("F", "finalizing", seat_extension="8001"),
+        call_of("T", "held", seat_extension="8001"),
+        call_of("R", "ringing", since_ms=NOW_MS - 3000),
+        call_of("Q2", "queued", position=2, since_ms=NOW_MS - 90_000),
+        call_of("Q1", "queued", position=1, since_ms=NOW_MS - 70_000),
+        call_of("S", "talking", mode="siprec"),
+        call_of("F2", "finalizing", seat_extension="8003"),
+    )
+    view = view_board(board(calls=calls, seats=SEATS), [], {"801": "王小雨"})
+    assert [c.call_id for c in view.waiting] == ["Q1", "Q2", "R"]
+    assert (view.queued, view.connected, view.signed_in) == (2, 2, 3)
+    assert view.waiting_since_ms == NOW_MS - 90_000
+    assert [row.call.call_id if row.call else None for row in view.rows] == ["T", None, "F2", None]
+    assert [row.state[0] for row in view.rows] == ["保持", "振铃", "未签入", "话机未注册"]
+    assert [c.call_id for c in view.others] == ["S"]
+    assert [c.call_id for c in view.finalizing] == ["F", "F2"]
+    assert own_seat(board(calls=calls, seats=SEATS), "801")[1].call_id == "T"
+    assert own_seat(board(calls=calls, seats=SEATS), "") == (None, None)
+
+
+@pytest.fixture
+def busy(settings) -> Iterator[FakeRecorder]:
+    calls = (
+        call_of("T", "talking", seat_extension="8001", paused=True, paused_since_ms=NOW_MS - 20_000),
+        call_of("Q1", "queued", position=1, since_ms=NOW_MS - 70_000, number="15927340866"),
+        call_of("S", "talking", mode="siprec", trouble="听不到诉求人一侧的声音"),
+    )
+    more = {
+        "trunks": (LiveTrunk(name="电信", up=True, text="已登记"), LiveTrunk(name="联通", up=False, text="探测无应答")),
+        "today": LiveToday(answered=39, missed=1, longest_wait_ms=95_000),
+        "faults": (LiveFault(at_ms=NOW_MS, text="座席 8002 拨 13871206358 被拒绝"),),
+    }
+    fake = FakeRecorder(
+        settings.live_socket, [board(1, calls=calls, seats=SEATS, **more).model_dump_json().encode() + b"\n"]
+    )
+    yield fake
+    fake.stop()
+
+
+def test_the_page_shows_the_queue_pauses_troubles_trunks_and_the_day(browser, month, busy):
+    html = browser("shift_leader").get("/live").text
+    for text in (
+        "排队第 1 位", "录音暂停", "20秒", "SIPREC", "听不到诉求人一侧的声音", "电信", "已登记", "探测无应答",
+        "今日接通", "39", "97.5%", "最长等待 1分35秒", "最长已等", "继续录音", 'data-listen="S"',
+    ):  # fmt: skip
+        assert text in html, text
+    assert "暂停录音" not in html, "the policy does not allow it, so there is no button; going on is always allowed"
+    for role in ("client_supervisor", "admin"):
+        html = browser(role).get("/live").text
+        assert "data-listen" not in html and "/pause" not in html and "/resume" not in html
+        assert "138****6358" in html and "13871206358" not in html, "in the fault too"
+
+
+def test_an_agent_sees_the_own_seat_and_no_other(browser, month, busy):
+    html = browser("agent").get("/live/own").text
+    assert "8001 号席" in html and "录音暂停" in html and "继续录音" in html
+    assert "8002" not in html and "15927340866" not in html
+    assert browser("shift_leader").get("/live/own").status_code == 403
+
+
+def test_without_a_recorder_an_agent_is_told(browser):
+    assert "录音服务未连接" in browser("agent").get("/live/own").text
