@@ -39,6 +39,7 @@ class CallFacts:
     seat_extension: str | None = None
     withheld: bool = False
     diverted_from: str = ""
+    forwards: int = 70  # Max-Forwards of its INVITE
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +48,11 @@ class CallView:
 
     call_id: str
     direction: Direction
-    state: str  # ringing, talking, held
+    state: str  # ringing, queued, talking, held
     number: str
     seat_extension: str | None
     since: float
+    position: int | None = None  # in the queue, 1 = next
 
 
 def hint(request: Request, name: str) -> str | None:

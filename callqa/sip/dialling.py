@@ -11,11 +11,22 @@ from callqa.units import Channel
 
 
 def outgoing_leg(
-    core: Core, owner: LegOwner, call: Call, channel: Channel, target: Target, port: int, codecs: Codecs
+    core: Core,
+    owner: LegOwner,
+    call: Call,
+    channel: Channel,
+    target: Target,
+    port: int,
+    codecs: Codecs,
+    shown: str = "",
 ) -> Leg:
-    """The leg to a target, not dialled yet; `leg.dial(leg.sdp(leg.codecs), now)` sends its INVITE."""
+    """The leg to a target, not dialled yet; `leg.dial(leg.sdp(leg.codecs), now)` sends its INVITE.
+
+    shown: the number in From where it is not the caller's (networks refuse numbers that are not ours); his is the name then.
+    """
     f, trunk = call.facts, target.trunk
-    caller = f"{quote(f.from_number or '未知号码')} <{core.uri(target.peer, f.from_number or 'anonymous')}>"
+    name, number = quote(f.from_number or "未知号码"), shown or f.from_number or "anonymous"
+    caller = f"{name} <{core.uri(target.peer, number)}>"
     called = f"<{core.uri(target.peer, target.seat_extension)}>" if target.seat_extension else f"<{target.uri}>"
     fields: tuple[tuple[str, str | None], ...] = (
         ("X-Ticket-Id", call.ticket_hint), ("User-to-User", call.user_to_user),
@@ -26,8 +37,9 @@ def outgoing_leg(
     routes = core.service_routes(trunk.name) if trunk is not None else ()
     fields = (*(("Route", r) for r in routes), *fields)
     leg = Leg.outgoing(
-        core, owner, channel, port, target=target.uri, peer=target.peer, caller=caller, called=called, fields=fields
-    )
+        core, owner, channel, port, target=target.uri, peer=target.peer, caller=caller, called=called, fields=fields,
+        forwards=min(max(0, f.forwards - 1), 70),  # RFC 7332: a call that comes round to us again and again ends
+    )  # fmt: skip
     if trunk is not None and trunk.username:
         leg.authorise = lambda r, request: credentials(trunk, r, "INVITE", request.uri, core.tokens())
     leg.codecs = codecs

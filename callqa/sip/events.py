@@ -80,7 +80,7 @@ class CallUnanswered:
 
 @dataclass(frozen=True, slots=True)
 class CallAbandoned:
-    """呼损: the caller cancelled before anybody answered."""
+    """呼损: the caller cancelled, or hung up or was lost, before anybody answered."""
 
     call_id: str
     now: float
@@ -201,6 +201,16 @@ class CallQueued:
 
 
 @dataclass(frozen=True, slots=True)
+class CallOverflowed:
+    """溢出: nobody here took the call, it is put through to a number outside. reason: 无人接听, 排队超时, 无座席签入 …"""
+
+    call_id: str
+    now: float
+    number: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class CallTransferred:
     """An answered call has another far end. to: extension or number; kind: blind, attended."""
 
@@ -234,13 +244,16 @@ class PauseAsked:
 @dataclass(frozen=True, slots=True)
 class PromptStarted:
     """Play a prompt to a leg from its RTP port until PromptStopped, the call's end, or its own. One prompt a leg at a time;
-    a new one replaces it. prompt: `notice`, `music`, `position:N`; loop: again from the start when it ends."""
+    a new one replaces it. prompt: `notice`, `music`, `position:N`, `ringback`; file: the WAV in var/prompts that the desk names
+    for it, "" = a built-in tone; loop: again from the start when it ends. The end of one that does not loop is told to the
+    user agent by `prompt_over`."""
 
     call_id: str
     now: float
     channel: Channel
     prompt: str
     loop: bool
+    file: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,6 +291,7 @@ Event = (
     | SeatSignedIn
     | SeatSignedOut
     | CallQueued
+    | CallOverflowed
     | CallTransferred
     | CallMarked
     | PauseAsked

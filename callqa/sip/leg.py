@@ -76,11 +76,13 @@ class Leg:
     def outgoing(
         cls, core: Core, owner: LegOwner, channel: Channel, local_port: int, *,
         target: str, peer: Address, caller: str, called: str, fields: tuple[tuple[str, str | None], ...] = (),
+        forwards: int = 70,
     ) -> "Leg":  # fmt: skip
-        """A leg whose INVITE `dial` will send. caller, called: From and To values without tags; target: Request-URI."""
+        """A leg whose INVITE `dial` will send. caller, called: From and To values without tags; target: Request-URI;
+        forwards: its Max-Forwards."""
         contact = f"<{core.uri(peer)}>"
         headers = Headers.of(
-            ("Max-Forwards", "70"), ("From", f"{caller};tag={core.tokens()}"), ("To", called),
+            ("Max-Forwards", str(forwards)), ("From", f"{caller};tag={core.tokens()}"), ("To", called),
             ("Call-ID", f"{core.tokens()}@{core.local(peer)[0]}"), ("CSeq", "1 INVITE"), ("Contact", contact),
             ("Allow", one_line(ALLOW)), ("Supported", SUPPORTED), *fields, ("Content-Type", "application/sdp"),
         )  # fmt: skip

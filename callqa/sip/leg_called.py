@@ -10,7 +10,7 @@ from callqa.sip.headers import one_line
 from callqa.sip.leg_owner import LegState
 from callqa.sip.message import Response, reply, serialise
 from callqa.sip.provisional import ReliableSender
-from callqa.sip.session_timer import Fields
+from callqa.sip.session_timer import Fields, supports
 from callqa.sip.timers import Alarm
 from callqa.sip.transaction import Transaction
 from callqa.sip.transaction_table import GIVE_UP_S, T1_S, T2_S
@@ -47,6 +47,14 @@ class Called:
                 self._reliable.ring(status, body, now)
         else:
             leg.respond(self._invite, status, now, body)
+
+    def remind(self, status: int, body: bytes, now: float) -> None:
+        """Say once more what was said, so that proxies keep the INVITE: reliably where the peer knows that, which also
+        finds out whether it is still there."""
+        if self._reliable is None and self._invite.request.body and supports(self._invite.request.headers, "100rel"):
+            self.be_reliable(1 + zlib.crc32(self._leg.core.tokens().encode()) % 1_000_000)
+        # A description that was given reliably, or comes again as if it were new, is not to be repeated (RFC 3262 §5).
+        self.ring(status, body if self._reliable is None else b"", now)
 
     def accept(self, body: bytes, now: float) -> None:
         """Send the 200 and keep sending it until the ACK comes."""
@@ -103,7 +111,7 @@ class Called:
     def _never_acknowledged(self, now: float) -> None:
         if self._leg.state is LegState.EARLY:
             self.refuse(504, now, ())
-            self._leg.owner.leg_cancelled(self._leg, now)
+            self._leg.owner.leg_lost(self._leg, now)
 
 
 class Oks:

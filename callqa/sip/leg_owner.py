@@ -41,4 +41,4 @@ class LegOwner(Protocol):
         """The peer sent BYE."""
 
     def leg_lost(self, leg: "Leg", now: float) -> None:
-        """The ACK of our 200 never came."""
+        """The peer did not confirm our 200, or a reliable provisional response: it is not there."""

@@ -2,7 +2,7 @@
 
 import ipaddress
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from callqa.desk import Desk, DeskTrunk
@@ -32,16 +32,27 @@ class Refusal:
 NOBODY = Refusal(480, "无座席签入")
 ALL_BUSY = Refusal(486, "全部占线")
 NO_ANSWER = Refusal(480, "无人接听")
+NO_CODEC = Refusal(488, "没有共同的语音编码")
+NO_PORT = Refusal(503, "没有空闲的媒体端口")
+WAITED_TOO_LONG = Refusal(480, "排队超时")
 
 
-def ring_all(
-    desk: Desk, contacts: Mapping[str, Sequence[Target]], busy: Collection[str]
-) -> tuple[Target, ...] | Refusal:
-    """Every contact of every seat that somebody signed in to and that is not busy, in the desk's order."""
-    manned = [s.extension for s in desk.seats if s.agent_no and contacts.get(s.extension)]
-    if not manned:
-        return NOBODY
-    return tuple(t for e in manned if e not in busy for t in contacts[e]) or ALL_BUSY
+def manned_seats(desk: Desk, contacts: Mapping[str, Sequence[Target]]) -> tuple[str, ...]:
+    """Every seat that somebody signed in to and that has a phone, in the desk's order."""
+    return tuple(s.extension for s in desk.seats if s.agent_no and contacts.get(s.extension))
+
+
+def seats_in_order(desk: Desk, seats: Sequence[str], idle_since: Mapping[str, float]) -> tuple[str, ...]:
+    """Seats in the order in which the desk's strategy wants them rung; where it does not say, as they came."""
+    routing = desk.routing
+    if routing.ring_strategy == "longest_idle":
+        return tuple(sorted(seats, key=lambda e: idle_since.get(e, 0.0)))
+    if routing.ring_strategy == "fixed":
+        place = {
+            e: i for i, e in enumerate(reversed(routing.seat_order))
+        }  # a seat named twice counts where first named
+        return tuple(sorted(seats, key=lambda e: -place.get(e, -1)))
+    return tuple(seats)
 
 
 def outbound_targets(

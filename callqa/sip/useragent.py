@@ -26,8 +26,9 @@ from callqa.sip.identity import called_number, caller_number, dialled, diverted_
 from callqa.sip.leg import Leg
 from callqa.sip.message import Request, Response, is_keepalive, parse_message
 from callqa.sip.multipart import content_type, sdp_of
+from callqa.sip.queue import Queue
 from callqa.sip.registrar import Registrar, SavedBinding
-from callqa.sip.routing import Refusal, Target, find_trunk, outbound_targets, ring_all
+from callqa.sip.routing import Refusal, find_trunk, outbound_targets
 from callqa.sip.sdp import Session, parse_sdp
 from callqa.sip.transaction import Transaction
 from callqa.sip.trunks import Trunks, TrunkView
@@ -38,6 +39,8 @@ __all__ = ["CallView", "PortPool", "SavedBinding", "SeatView", "UserAgent", "Use
 SUPPORTED = frozenset({"100rel", "timer"})  # option tags we can be required to know
 _KNOWN_METHODS = frozenset({*ALLOW, "SUBSCRIBE", "NOTIFY", "REFER", "MESSAGE", "PRACK", "PUBLISH"})
 _FORWARDS_MOST = 255
+_FORWARDS_USUAL = 70
+_SERVED_AT_ONCE = 3  # serving may turn somebody away, which may free something
 CLOSING = Refusal(503, "录音服务停止")
 
 
@@ -79,6 +82,7 @@ class UserAgent:
             self._door,
         )
         self._calls: dict[str, BridgeCall | AnswerCall] = {}
+        self._queue = Queue(self._core, self._registrar.contacts, self._busy, self._trunks.is_up)
         self._closing: Refusal | None = None
         self.garbage_count = 0
 
@@ -102,6 +106,7 @@ class UserAgent:
                 self._receive_request(message, source, now)
         except ProtocolError:
             self.garbage_count += 1
+        self._serve_queue(now)
 
     def stream_opened(self, address: Address) -> None:
         """A connection with that far end is open."""
@@ -111,10 +116,12 @@ class UserAgent:
         """A connection has closed, or could not be opened."""
         self._core.stream_closed(address, now)
         self._registrar.stream_closed(address)
+        self._serve_queue(now)
 
     def advance(self, now: float) -> None:
         """Do what is due by `now`."""
         self._core.timers.ring(now)
+        self._serve_queue(now)
 
     def next_deadline(self) -> float | None:
         """When `advance` has something to do, or None."""
@@ -139,13 +146,23 @@ class UserAgent:
         self._trunk_hosts.clear()
         self._trunks.set_desk(desk, now)
         self._registrar.keep_only(frozenset(s.extension for s in desk.seats), now)
+        self._queue.touch()
+        self._serve_queue(now)
 
     def hang_up(self, call_id: str, now: float, party: HangupParty = HangupParty.NETWORK) -> bool:
         """End a call in any state; False when there is none of that id."""
         call = self._calls.get(call_id)
         if call is not None:
             call.stop(now, party)
+            self._serve_queue(now)
         return call is not None
+
+    def prompt_over(self, call_id: str, prompt: str, now: float) -> None:
+        """A prompt that was to be played once has been, or cannot be: the call goes on."""
+        call = self._calls.get(call_id)
+        if isinstance(call, BridgeCall):
+            call.prompt_over(prompt, now)
+            self._serve_queue(now)
 
     def shut_down(self, now: float) -> None:
         """End every call and take no more: whoever rings or talks is told, and each call has its end on record."""
@@ -202,8 +219,7 @@ class UserAgent:
         if request.method == "ACK":
             self._receive_ack(request, now)
             return
-        forwards = request.headers.first("Max-Forwards")
-        hops = parse_number(forwards, "Max-Forwards", _FORWARDS_MOST) if forwards is not None else _FORWARDS_MOST
+        hops = _forwards(request)
         t = self._core.transactions.receive_request(request, source, now)
         if t is None:
             return
@@ -250,8 +266,13 @@ class UserAgent:
         request = t.request
         if request.method not in ALLOW:
             return (405 if request.method in _KNOWN_METHODS else 501), (("Allow", one_line(ALLOW)),)
-        if hops == 0 and request.method != "CANCEL":
-            return 483, ()
+        if (
+            hops == 0
+            and request.method == "INVITE"
+            and not request.to_tag
+            and self._core.desk.routing.inbound_mode != "answer"
+        ):
+            return 483, ()  # it would go on from here (RFC 7332); everything else ends here, whatever its hops
         if self._core.transactions.is_merged(t):
             return 482, ()
         strange = [o for o in request.headers.tokens("Require") if o.lower() not in SUPPORTED]
@@ -324,17 +345,14 @@ class UserAgent:
             None,
             is_withheld(t.request),
             diverted_from(t.request),
+            forwards=_forwards(t.request),
         )
         if self._core.desk.routing.inbound_mode == "answer":
             answer = AnswerCall(self._core, facts, t, source, self._let_go)
             self._calls[answer.call_id] = answer
             answer.start(offer, now)
             return
-        if isinstance(offer, Refusal):
-            targets: tuple[Target, ...] | Refusal = offer
-        else:
-            targets = ring_all(self._core.desk, self._registrar.contacts(), self._busy())
-        self._bridge(facts, t, source).start(None if isinstance(offer, Refusal) else offer, targets, now)
+        self._bridge(facts, t, source).start_inbound(offer, self._queue, now)
 
     def _call_out(self, t: Transaction, source: Address, now: float) -> None:
         seat = self._registrar.authenticate(t, source, now)
@@ -350,13 +368,22 @@ class UserAgent:
         if code is not None and not isinstance(offer, Refusal):
             self._core.desk = self._sign_ins.take(seat.extension, code, self._desk, now)
             FeatureCall(self._core, t, source).confirm(offer, now)
+            if code.agent_no is None:
+                self._seat_taken(None, seat.extension, now)  # what rings there rings elsewhere
             return
         target = offer if isinstance(offer, Refusal) else outbound_targets(self._core.desk, number, self._trunks.is_up)
         if isinstance(target, Refusal):
             self._core.fault(now, f"分机 {seat.extension} 呼出被拒绝：{target.reason}", source)
         ours = self._core.desk.routing.hotline_number or seat.extension
-        facts = CallFacts(CallMode.BRIDGE, Direction.OUTBOUND, ours, called_number(t.request) or number, seat.extension)
-        self._bridge(facts, t, source).start(None if isinstance(offer, Refusal) else offer, target, now)
+        facts = CallFacts(
+            CallMode.BRIDGE,
+            Direction.OUTBOUND,
+            ours,
+            called_number(t.request) or number,
+            seat.extension,
+            forwards=_forwards(t.request),
+        )
+        self._bridge(facts, t, source).start_outbound(offer, target, now)
 
     def _bridge(self, facts: CallFacts, t: Transaction, source: Address) -> BridgeCall:
         call = BridgeCall(self._core, facts, t, source, self._let_go, self._seat_taken)
@@ -371,13 +398,28 @@ class UserAgent:
             if c.seat_extension and (c.answered or c.facts.direction is Direction.OUTBOUND)
         )
 
-    def _seat_taken(self, by: BridgeCall, extension: str, now: float) -> None:
+    def _seat_taken(self, by: BridgeCall | None, extension: str, now: float) -> None:
         for call in list(self._calls.values()):
             if call is not by and isinstance(call, BridgeCall):
                 call.seat_taken(extension, now)
 
     def _let_go(self, call: Call) -> None:
         self._calls.pop(call.call_id, None)
+
+    def _serve_queue(self, now: float) -> None:
+        """Let callers who wait have what just became free. Everything that frees a seat, or mans one, is also an event."""
+        for _ in range(_SERVED_AT_ONCE):
+            if not self._queue.dirty and not self._core.happened:
+                return
+            self._queue.serve(now)
+            if not self._queue.dirty:
+                return
+
+
+def _forwards(request: Request) -> int:
+    """Max-Forwards of a request."""
+    text = request.headers.first("Max-Forwards")
+    return parse_number(text, "Max-Forwards", _FORWARDS_MOST) if text is not None else _FORWARDS_USUAL
 
 
 def _is_trunk(trunk: DeskTrunk, source: Address) -> bool:

@@ -40,7 +40,7 @@ WANTED: dict[str, list[int]] = {
     "long_values": RINGS,
     "method_of_odd_characters": [501],
     "multipart_body": RINGS,
-    "no_forwards_left": [483],
+    "no_forwards_left": [200],
     "no_space_before_the_bracket": RINGS,
     "of_the_old_standard": RINGS,
     "percent_that_escapes_nothing": [501],
