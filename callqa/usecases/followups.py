@@ -80,4 +80,4 @@ def _audit(
     audit.append(session, actor=actor, action=action, subject=entry.first_call_id, detail=detail, now_ms=now_ms)
 
 
-__all__ = ["allowed_acts", "assign", "write_down"]
+__all__ = ["EventKind", "allowed_acts", "assign", "write_down"]

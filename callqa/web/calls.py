@@ -8,8 +8,16 @@ from fastapi.responses import HTMLResponse, Response
 from callqa.periods import Month, say_duration, say_instant
 from callqa.store.db import Database
 from callqa.store.queries import people as people_queries
-from callqa.store.queries.call_page import CallPage, find_call, find_call_page, history_of, neighbours
+from callqa.store.queries.call_page import (
+    CallPage,
+    find_call,
+    find_call_page,
+    history_of,
+    neighbours,
+    siblings,
+)
 from callqa.store.queries.calls import (
+    FEATURES,
     LINK_STATES,
     SORTS,
     TRANSCRIPT_STATES,
@@ -18,6 +26,7 @@ from callqa.store.queries.calls import (
     count_calls,
     list_calls,
 )
+from callqa.store.queries.followups import entry_of_call
 from callqa.usecases.note_access import note_access
 from callqa.usecases.progress import Stage, StageState, StageView, progress_of_call, want_again
 from callqa.web import format as fmt
@@ -58,6 +67,7 @@ def read_filter(
     recording: str = "",
     number: Annotated[str, Query(max_length=32)] = "",
     words: Annotated[str, Query(max_length=64)] = "",
+    feature: str = "",
 ) -> CallFilter:
     """The filter in the address, narrowed to what the person may see. Unknown codes count as not given."""
     start_ms, end_ms = read_period(month, date, now_ms)
@@ -73,6 +83,7 @@ def read_filter(
         recording=recording if recording in fmt.RECORDING_LABELS else "",
         number=number.strip() if person.can("calls.number") else "",
         words=words.strip() if person.can("calls.transcript") else "",
+        feature=feature if feature in FEATURES else "",
         own_agent_no=person.own_agent_no,
     )
 
@@ -81,6 +92,7 @@ FilterDep = Annotated[CallFilter, Depends(read_filter)]
 
 FILTER_NAMES = (
     "month", "date", "direction", "call_type", "outcome", "agent", "link", "transcript", "recording", "number", "words",
+    "feature",
 )  # fmt: skip
 
 
@@ -130,7 +142,7 @@ def call_export(request: Request, person: PersonDep, db: DbDep, wanted: FilterDe
         detail={"rows": len(lines)},
         now_ms=now_ms,
     )
-    head = ("通话编号", "开始时间", "方向", "类型", "结果", "号码", "坐席", "归属方式", "振铃", "时长", "工单", "关联", "录音", "转写", "质检得分")  # fmt: skip
+    head = ("通话编号", "开始时间", "方向", "类型", "结果", "号码", "坐席", "归属方式", "振铃", "时长", "工单", "关联", "录音", "转写", "质检得分", "方式", "排队", "转自", "转接至", "标记")  # fmt: skip
     return csv_answer("通话.csv", head, (_csv_row(line, person) for line in lines))
 
 
@@ -142,7 +154,7 @@ def _csv_row(line: CallLine, person: Person) -> tuple[object, ...]:
         fmt.label(call.direction, "direction"),
         fmt.call_type_label(call.call_type),
         fmt.label(call.outcome, "outcome"),
-        call.citizen_number if person.can("calls.number") else fmt.mask_number(call.citizen_number),
+        "号码不显示" if call.withheld else _shown_number(call.citizen_number, person) or "未显示号码",
         fmt.agent_label(call.agent_no, line.agent_name),
         fmt.label(call.attribution_source, "attribution"),
         say_duration(call.ring_ms),
@@ -152,7 +164,18 @@ def _csv_row(line: CallLine, person: Person) -> tuple[object, ...]:
         fmt.label(call.recording_status, "recording"),
         fmt.label(line.transcript_state, "progress"),
         "" if line.final_score is None else fmt.points(line.final_score),
+        fmt.label(call.mode, "call_mode"),
+        say_duration(call.queued_ms) if call.queued_ms is not None else "",
+        _shown_number(call.diverted_from, person),
+        "、".join(t.get("seat_extension") or _shown_number(t["to"], person) for t in call.transfers),
+        "、".join(m["code"] or "*13" for m in call.marks),
     )
+
+
+def _shown_number(number: str, person: Person) -> str:
+    if not number:
+        return ""
+    return number if person.can("calls.number") else fmt.mask_number(number)
 
 
 @router.get("/calls/{call_id}", dependencies=[require("calls.view")])
@@ -163,6 +186,9 @@ def call_page(request: Request, call_id: str, person: PersonDep, db: DbDep) -> R
         before, after = neighbours(session, found.call, person.own_agent_no)
         history = history_of(session, call_id) if person.can("calls.view_all") else ()
         account_names = people_queries.account_names(session) if history else {}
+        others = siblings(session, found.call) if person.can("calls.view_all") else ()
+        missed = found.call.direction == "inbound" and found.call.outcome in ("unanswered", "abandoned")
+        followup = entry_of_call(session, call_id) if missed and person.can("followups.view") else None
     stages = progress_of_call(db, call_id)
     rubric = state_of(request).rubrics.find(db, found.run.rubric_hash if found.run else None)
     suggestions = view_suggestions(found.suggestions, rubric) if person.can("calls.suggestions") else ()
@@ -173,6 +199,8 @@ def call_page(request: Request, call_id: str, person: PersonDep, db: DbDep) -> R
         call=found.call,
         before=before,
         after=after,
+        siblings=others,
+        followup=followup,
         stages=stages,
         busy=is_busy(stages),
         transcribing=next((stage for stage in stages if stage.stage is Stage.TRANSCRIBE), None),

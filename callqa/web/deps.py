@@ -32,12 +32,16 @@ FLASH_MAX_CHARS = 600  # a cookie holds 4 KB; a Chinese character takes up to 6 
 
 @dataclass(frozen=True, slots=True)
 class NavItem:
-    """One entry of the navigation. permission: who sees it. icon: a name in templates/icons.html."""
+    """One entry of the navigation. permission: who sees it. icon: a name in templates/icons.html.
+
+    counter: given a session, how much waits there; shown beside the label when it is not 0.
+    """
 
     label: str
     path: str
     permission: str
     icon: str
+    counter: Callable[[Any], int] | None = None
 
 
 @dataclass(slots=True)
@@ -181,6 +185,7 @@ def page(request: Request, template: str, status_code: int = 200, **context: Any
             "person": person,
             "can": person.can if person else (lambda permission: False),
             "nav": [item for item in state.nav if person and person.can(item.permission)],
+            "waiting_at": lambda item: _count(state.db, item),
             "flash": flash,
             "settings": state.settings,
             "csp_nonce": csp_nonce(request),
@@ -193,6 +198,14 @@ def page(request: Request, template: str, status_code: int = 200, **context: Any
     if flash and not is_fragment(request):
         response.delete_cookie(FLASH_COOKIE)
     return response
+
+
+def _count(db: Database, item: NavItem) -> int:
+    """How much waits at an entry of the navigation; asked for by base.html only, not by fragments."""
+    if item.counter is None:
+        return 0
+    with db.read() as session:
+        return item.counter(session)
 
 
 def is_fragment(request: Request) -> bool:

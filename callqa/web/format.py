@@ -78,6 +78,33 @@ SHIFT_LABELS = {"day": "白班", "night": "夜班", "holiday": "节假日"}
 LOGIN_SOURCE_LABELS = {"web": "网页", "phone": "话机", "import": "导入", "demo": "演示"}
 LIVE_STATE_LABELS = {"ringing": "振铃", "queued": "排队", "talking": "通话", "held": "保持", "finalizing": "整理中"}
 CALL_MODE_LABELS = {"bridge": "桥接", "answer": "单侧应答", "siprec": "SIPREC", "import": "导入"}
+CALL_FEATURE_LABELS = {
+    "withheld": "号码不显示",
+    "diverted": "呼叫转移而来",
+    "queued": "排过队",
+    "transferred": "转接过",
+    "marked": "有话机标记",
+    "paused": "暂停过录音",
+    "siprec": "SIPREC",
+    "imported": "导入",
+}
+FOLLOWUP_STATE_LABELS = {
+    "wanted": "待回拨",
+    "done": "已回拨",
+    "not_needed": "不必回拨",
+    "given_up": "已放弃",
+    "no_number": "无法回拨",
+}
+FOLLOWUP_EVENT_LABELS = {
+    "missed": "未接来电",
+    "reached": "已联系上",
+    "not_reached": "回拨未通",
+    "called_again": "诉求人再次来电已接通",
+    "tried": "人工记录：未通",
+    "given_up": "放弃回拨",
+    "not_needed": "不必回拨",
+    "reopened": "重新列为待回拨",
+}
 SUGGESTION_LEVEL_LABELS = {"preselect": "建议", "hint": "提示"}
 DISPOSITION_LABELS = {
     "answered_on_call": "当场答复",
@@ -108,6 +135,9 @@ LABELS: dict[str, dict[str, str]] = {
     "call_mode": CALL_MODE_LABELS,
     "suggestion_level": SUGGESTION_LEVEL_LABELS,
     "disposition": DISPOSITION_LABELS,
+    "call_feature": CALL_FEATURE_LABELS,
+    "followup_state": FOLLOWUP_STATE_LABELS,
+    "followup_event": FOLLOWUP_EVENT_LABELS,
 }
 
 

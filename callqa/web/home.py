@@ -6,6 +6,7 @@ from fastapi.responses import Response
 from callqa.periods import Month
 from callqa.store.queries.calls import CallFilter, list_calls
 from callqa.store.queries.figures import month_figures, sample_figures, stage_counts, troubles
+from callqa.store.queries.followups import count_open
 from callqa.store.queries.people import set_up
 from callqa.store.queries.tickets import count_waiting_for_link
 from callqa.usecases.health import disk_state, model_state
@@ -28,6 +29,7 @@ def home(request: Request, person: PersonDep, db: DbDep, settings: SettingsDep, 
         setup = set_up(session) if person.can("people.edit") else None
         sample = sample_figures(session, str(month)) if person.can("sampling.view") else None
         waiting_links = count_waiting_for_link(session, own) if person.can("links.view") else 0
+        waiting_followups = count_open(session) if person.can("followups.view") else 0
         wanted = CallFilter(start_ms=month.start_ms, end_ms=month.end_ms, own_agent_no=own)
         recent = list_calls(session, wanted, offset=0, limit=RECENT_CALLS) if person.can("calls.view") else ()
         stages = stage_counts(session) if person.can("system.view") else ()
@@ -41,6 +43,7 @@ def home(request: Request, person: PersonDep, db: DbDep, settings: SettingsDep, 
         setup=setup if setup and (person.can("accounts.manage") or not setup.complete) else None,
         sample=sample,
         waiting_links=waiting_links,
+        waiting_followups=waiting_followups,
         recent=recent,
         stages=stages,
         stuck=stuck,

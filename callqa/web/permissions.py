@@ -52,6 +52,11 @@ PERMISSIONS: dict[str, frozenset[Role]] = {
     "calls.export": _QUALITY,
     "calls.attribute": _LEADER,  # say by hand who took a call
     "calls.retry": _RUNNING,  # ask for another transcription or check
+    # 未接来电回拨
+    "followups.view": _LEADER | _SUPERVISOR | _AGENT,
+    "followups.work": _LEADER | _AGENT,  # write down attempts, close, give up
+    "followups.assign": _LEADER,
+    "followups.export": _QUALITY,
     # 待关联
     "links.view": _LEADER | _AGENT,
     "links.decide": _LEADER | _AGENT,

@@ -5,6 +5,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from callqa import periods
+from callqa.usecases.ingest_notes import DISPOSITION_OF_CODE
 from callqa.web import format as fmt
 from callqa.web.permissions import ROLE_LABELS
 
@@ -38,6 +39,7 @@ def build_templates() -> Environment:
         agent_label=fmt.agent_label,
         call_type_label=fmt.call_type_label,
         labels=fmt.LABELS,
+        disposition_codes=DISPOSITION_OF_CODE,
         role_labels={str(role): text for role, text in ROLE_LABELS.items()},
     )
     return environment

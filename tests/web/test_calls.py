@@ -184,3 +184,60 @@ def test_a_transcript_shows_whole_numbers_only_to_those_who_may_see_them(browser
     seen = browser("client_supervisor").get(page).text
     assert "138****6358对吗" in seen
     assert "13871206358对吗" not in seen
+
+
+def give_notes(database, call_id: str) -> None:
+    """Everything the recorder can tell of a call besides its audio."""
+    from callqa.store.tables import Call
+
+    with database.write() as session:
+        call = session.get(Call, call_id)
+        at_ms = call.answered_at_ms
+        call.mode, call.withheld, call.diverted_from, call.joined_by = "siprec", True, "13900005555", "ucid-1"
+        call.queued_at_ms, call.queued_ms = call.started_at_ms, 4_000
+        call.digits = [
+            {"channel": 0, "start_ms": 3000 + 200 * i, "duration_ms": 80, "digit": d} for i, d in enumerate("62#")
+        ]
+        call.marks = [{"at_ms": at_ms + 20_000, "code": "2"}, {"at_ms": call.ended_at_ms + 60_000, "code": ""}]
+        call.transfers = [{"at_ms": at_ms + 30_000, "kind": "blind", "to": "13611112222", "seat_extension": None}]
+        call.pauses = [{"at_ms": at_ms + 9_000, "kind": "paused", "by": "8004", "reason": "银行卡号"}]
+        call.parties = [{"name": "王先生", "address": "sip:13700003333@pbx", "channel": 0}]
+        call.disposition = "no_ticket_needed"
+        session.add(call)
+
+
+def test_a_call_shows_what_the_recorder_tells_of_it(browser, month, database):
+    give_notes(database, month)
+    with database.write() as session:
+        builders.add_call(session, "SIBLING", builders.at("2026-11-06 07:23:00"), joined_by="ucid-1")
+    html = browser("shift_leader").get(f"/calls/{month}").text
+    for text in (
+        "号码不显示", "转自", "13900005555", "其中排队", "4秒", "SIPREC", "/calls/SIBLING", "无需建单",
+        "直接转接至", "13611112222", "话机标记 *13 2（无需建单）", "暂停录音 · 8004 · 银行卡号", "按键 3 次：", "王先生",
+    ):  # fmt: skip
+        assert text in html, text
+    assert next(m[1] for m in re.finditer(r'cq-keys">(.*?)</span></li>', html)).count("<span") == 3
+    assert 'data-seek="20000"' in html and 'data-seek="30000"' in html
+    masked = browser("client_supervisor").get(f"/calls/{month}").text
+    for number in ("13900005555", "13611112222", "13700003333"):
+        assert number not in masked, number
+
+
+def test_calls_are_found_by_what_was_done_in_them(browser, month, database):
+    client = browser("shift_leader")
+    for feature in ("withheld", "diverted", "queued", "transferred", "marked", "paused", "siprec", "imported"):
+        assert ids(client.get(f"/calls?month=2026-11&feature={feature}").text) == [], feature
+    give_notes(database, month)
+    for feature in ("withheld", "diverted", "queued", "transferred", "marked", "paused", "siprec"):
+        assert ids(client.get(f"/calls?month=2026-11&feature={feature}").text) == [month], feature
+    html = client.get("/calls?month=2026-11&feature=marked").text
+    for text in ("SIPREC", "转接 1 次", "话机标记 2、", "由 13900005555 呼叫转移而来", "其中排队 4秒"):
+        assert text in html, text
+    rows = list(csv.reader(io.StringIO(client.get("/calls.csv?feature=marked").content.decode("utf-8-sig"))))
+    line = dict(zip(rows[0], rows[1], strict=True))
+    assert (line["号码"], line["转自"], line["转接至"], line["排队"]) == (
+        "号码不显示",
+        "13900005555",
+        "13611112222",
+        "4秒",
+    )

@@ -54,6 +54,8 @@ PAGES = {
     "/live": {Role.SHIFT_LEADER, Role.CLIENT_SUPERVISOR, Role.ADMIN},
     "/calls": {Role.SHIFT_LEADER, Role.CLIENT_SUPERVISOR, Role.AGENT},
     "/calls.csv": {Role.SHIFT_LEADER, Role.CLIENT_SUPERVISOR},
+    "/followups": {Role.SHIFT_LEADER, Role.CLIENT_SUPERVISOR, Role.AGENT},
+    "/followups.csv": {Role.SHIFT_LEADER, Role.CLIENT_SUPERVISOR},
     "/links": {Role.SHIFT_LEADER, Role.AGENT},
     "/tickets": {Role.SHIFT_LEADER, Role.CLIENT_SUPERVISOR, Role.AGENT},
     "/tickets/import": {Role.SHIFT_LEADER, Role.ADMIN},

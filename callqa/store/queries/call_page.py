@@ -119,6 +119,14 @@ def history_of(session: Session, subject: str, limit: int = 30) -> Sequence[Audi
     ).all()
 
 
+def siblings(session: Session, call: Call, limit: int = 10) -> Sequence[Call]:
+    """Other recordings of the same call: a PBX may send each side, or each part, as a session of its own."""
+    if not call.joined_by:
+        return ()
+    same = (Call.joined_by == call.joined_by, Call.call_id != call.call_id)
+    return session.exec(select(Call).where(*same).order_by(col(Call.started_at_ms)).limit(limit)).all()
+
+
 def neighbours(session: Session, call: Call, own_agent_no: str | None) -> tuple[str | None, str | None]:
     """call_id of the answered call before and the one after, among those the person may see."""
     query = select(Call.call_id).where(Call.outcome == "answered")

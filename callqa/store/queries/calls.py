@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, exists, func, or_
+from sqlalchemy import ColumnElement, String, case, cast, exists, func, or_
 from sqlmodel import Session, col, select
 
 from callqa.store.tables import (
@@ -28,6 +28,23 @@ LINK_STATES = ("linked", "doubtful", "unlinked")
 TRANSCRIPT_STATES = ("done", "running", "wanted", "waiting", "failed")
 
 
+def _some(column: Any) -> ColumnElement[bool]:
+    """Whether a JSON list has anything in it; written the same by SQLite and PostgreSQL."""
+    return cast(column, String) != "[]"
+
+
+FEATURES: dict[str, ColumnElement[bool]] = {
+    "withheld": col(Call.withheld).is_(True),
+    "diverted": col(Call.diverted_from) != "",
+    "queued": col(Call.queued_at_ms).is_not(None),
+    "transferred": _some(col(Call.transfers)),
+    "marked": _some(col(Call.marks)),
+    "paused": _some(col(Call.pauses)),
+    "siprec": col(Call.mode) == "siprec",
+    "imported": col(Call.mode) == "import",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class CallFilter:
     """What is asked for; empty fields ask for nothing. own_agent_no: only this agent's calls, None = everybody's."""
@@ -43,6 +60,7 @@ class CallFilter:
     recording: str = ""
     number: str = ""
     words: str = ""
+    feature: str = ""  # one of FEATURES
     own_agent_no: str | None = None
 
 
@@ -178,6 +196,8 @@ def _filtered(query: Any, wanted: CallFilter) -> Any:  # a select of any row sha
                 col(Call.to_number).like(part, escape="\\"),
             )
         )
+    if wanted.feature:
+        conditions.append(FEATURES[wanted.feature])
     if wanted.words:
         conditions.append(
             exists()

@@ -97,6 +97,12 @@ def agent_names(session: Session) -> dict[str, str]:
     return dict(session.exec(select(Agent.agent_no, Agent.name).order_by(col(Agent.agent_no))).all())
 
 
+def active_agent_names(session: Session) -> dict[str, str]:
+    """工号 -> name of agents who still work here."""
+    query = select(Agent.agent_no, Agent.name).where(col(Agent.active).is_(True)).order_by(col(Agent.agent_no))
+    return dict(session.exec(query).all())
+
+
 def list_seats(session: Session) -> Sequence[SeatLine]:
     """All seats by extension with who is signed in."""
     open_logins = {login.seat_extension: login for login in _open_logins(session)}
