@@ -48,6 +48,8 @@ class DeskTrunk(_Frozen):
     ha1_md5: str = Field(default="", pattern=r"^([0-9a-f]{32})?$")
     ha1_sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
     expires_s: int = Field(default=600, ge=60, le=86_400)
+    # 媒体加密 (SDES-SRTP) as we offer it; an offer of theirs with keys is taken in any case. optional: RTP/AVP with keys
+    media_encryption: Literal["off", "optional", "required"] = "off"
 
 
 class DialRule(_Frozen):
@@ -67,6 +69,7 @@ class DeskRouting(_Frozen):
     inbound_mode: Literal["bridge", "answer"] = "bridge"
     ring_timeout_s: int = Field(default=45, ge=5, le=300)
     hotline_number: str = ""  # our own number, shown to citizens
+    seat_encryption: Literal["off", "optional", "required"] = "off"  # the same towards the seat phones
     ring_strategy: Literal["all", "longest_idle", "fixed"] = "all"  # 同振, 最久空闲优先, 固定顺序
     ring_each_s: int = Field(default=15, ge=5, le=120)  # longest_idle, fixed: then the next seat rings instead
     seat_order: tuple[str, ...] = ()  # fixed: extensions, first first; those not named follow in the desk's order

@@ -15,16 +15,19 @@ from callqa.desk import Desk
 from callqa.errors import CallqaError, ProtocolError
 from callqa.sip.auth import answer_challenge, parse_challenge
 from callqa.sip.core import Core, UserAgentSettings
-from callqa.sip.events import Address
+from callqa.sip.events import Address, MediaTerms
 from callqa.sip.headers import Headers
 from callqa.sip.leg import Leg, LegState
 from callqa.sip.message import Request, Response, is_keepalive, parse_message
+from callqa.sip.process.secrecy import Secrecy
+from callqa.sip.sdes import Encryption
 from callqa.sip.sdp import Codecs, MediaDirection, Session, agreed_codecs, parse_sdp
 from callqa.sip.transaction import Transaction
 from callqa.units import Channel
 
 FRAME_BYTES = 160  # 20 ms of G.711
 FRAME_S = 0.02
+WIRE_KEPT = 200
 CODECS: dict[str, tuple[int, str]] = {"PCMU": (0, "PCMU/8000"), "PCMA": (8, "PCMA/8000")}
 EVENT_CODEC = (101, "telephone-event/8000")
 SILENCE = {0: b"\xff", 8: b"\xd5"}
@@ -82,6 +85,8 @@ class _Rtp(asyncio.DatagramProtocol):
         self._handle: asyncio.TimerHandle | None = None
         self._ssrc = secrets.randbits(32)
         self.remote: Address | None = None
+        self.secrecy = Secrecy()
+        self.wire: list[bytes] = []  # the first datagrams as they came
         self.on_played: Callable[[], None] | None = None
 
     def connection_made(self, transport: Any) -> None:
@@ -90,11 +95,26 @@ class _Rtp(asyncio.DatagramProtocol):
     def datagram_received(self, data: bytes, addr: Any) -> None:
         if len(data) < 12 or data[0] >> 6 != 2:
             return
+        if len(self.wire) < WIRE_KEPT:
+            self.wire.append(data)
+        self._hear(data, addr)
+
+    def _hear(self, data: bytes, addr: Any) -> None:
+        if self.secrecy.needed:
+            plain = self.secrecy.unlock(data, addr)
+            if plain is None:
+                return
+            data = plain
         self.heard_count += 1
         if self._keep:
             _, kind, sequence, timestamp, ssrc = struct.unpack_from("!BBHII", data)
             payload = data[12 + 4 * (data[0] & 15) :]
             self.heard.append(HeardFrame(self._loop.time(), sequence, timestamp, kind & 0x7F, ssrc, payload))
+
+    def agree(self, terms: MediaTerms) -> None:
+        """Encrypt as agreed; what came before is heard now."""
+        for data, source in self.secrecy.agree(terms):
+            self._hear(data, source)
 
     def play(self, payload: bytes, payload_type: int) -> None:
         """Start sending; the last frame is filled with silence."""
@@ -117,7 +137,9 @@ class _Rtp(asyncio.DatagramProtocol):
                 self._ssrc,
             )
             if self._transport is not None and self.remote is not None:
-                self._transport.sendto(head + frame, self.remote)
+                locked = self.secrecy.lock(head + frame)
+                if locked is not None:
+                    self._transport.sendto(locked, self.remote)
                 self.sent_count += 1
             self._handle = self._loop.call_at(start + (n + 1) * FRAME_S, send, n + 1)
 
@@ -158,6 +180,16 @@ class EndpointCall:
     def heard(self) -> list[HeardFrame]:
         """Packets heard, in order of arrival (empty with keep_media=False)."""
         return self._rtp.heard
+
+    @property
+    def wire(self) -> list[bytes]:
+        """The first RTP datagrams as they came, encrypted where the call is."""
+        return self._rtp.wire
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether keys were agreed for this call."""
+        return self.leg is not None and self.leg.terms.keys is not None
 
     @property
     def sent_count(self) -> int:
@@ -244,6 +276,7 @@ class EndpointCall:
         if leg.session is not None:
             self.held_by_remote = leg.session.held
             self._rtp.remote = leg.session.remote
+            self._rtp.agree(leg.terms)
 
     def leg_ended(self, leg: Leg, now: float) -> None:
         self._over("remote")
@@ -254,6 +287,7 @@ class EndpointCall:
     def _connect(self) -> None:
         assert self.leg is not None and self.leg.session is not None
         self._rtp.remote = self.leg.session.remote
+        self._rtp.agree(self.leg.terms)
         self.status = 200
         _settle(self.answered, True)
         self._rtp.play(self.payload, CODECS[self.codec][0])
@@ -284,8 +318,10 @@ class Endpoint(asyncio.DatagramProtocol):
 
     def __init__(
         self, host: str, port: int = 0, *, user: str = "citizen",
-        on_invite: Callable[[Request], Policy] | None = None, keep_media: bool = True,
+        on_invite: Callable[[Request], Policy] | None = None, keep_media: bool = True, encryption: Encryption = "off",
     ) -> None:  # fmt: skip
+        """encryption: whether its own calls offer SDES-SRTP; calls to it are encrypted as they ask for it."""
+        self.encryption: Encryption = encryption
         self.host = host
         self.port = port
         self.user = user
@@ -428,6 +464,8 @@ class Endpoint(asyncio.DatagramProtocol):
             response, "INVITE", request.uri, self.user, self._passwords.get(self.user, "")
         )
         leg.codecs = (CODECS[codec], EVENT_CODEC)
+        leg.keyring.wanted = self.encryption
+        call._rtp.agree(leg.terms)
         call.leg = leg
         leg.dial(leg.sdp(leg.codecs), self.now)
         self.flush()

@@ -16,8 +16,10 @@ from callqa.sip.events import (
     MediaChanged,
     MediaClosed,
     MediaOpened,
+    MediaTerms,
 )
 from callqa.sip.headers import plain
+from callqa.sip.hop import Transport, transport_of
 from callqa.sip.leg import Leg
 from callqa.sip.message import Request
 from callqa.sip.routing import Refusal
@@ -25,6 +27,7 @@ from callqa.sip.sdp import Codecs
 from callqa.units import Channel, Direction
 
 STOPPED = Refusal(487, "系统结束呼叫")
+CLEAR_KEYS_MOST = 1_000  # peers told of
 HINT_MOST_CHARS = 256  # X-Ticket-Id and User-to-User: longer ones are cut
 
 
@@ -77,7 +80,7 @@ class Call:
         self.since = 0.0
         self._on_over = on_over
         self._ports: list[int] = []
-        self._told: dict[Channel, tuple[Codecs, Address | None, bool]] = {}
+        self._told: dict[Channel, tuple[Codecs, Address | None, bool, MediaTerms]] = {}
 
     def begin(self, now: float) -> None:
         """Report the call."""
@@ -102,21 +105,37 @@ class Call:
     def open_media(self, leg: Leg, now: float) -> None:
         """Report a leg's port with the codecs offered or agreed."""
         remote = leg.session.remote if leg.session else None
-        self._told[leg.channel] = (leg.codecs, remote, False)
+        self._told[leg.channel] = (leg.codecs, remote, False, leg.terms)
+        self._warn_of_clear_keys(leg, now)
         host = leg.dialog.observed[0]
-        self.core.emit(MediaOpened(self.call_id, now, leg.channel, leg.local_port, leg.codecs, remote, host))
+        self.core.emit(
+            MediaOpened(self.call_id, now, leg.channel, leg.local_port, leg.codecs, remote, host, terms=leg.terms)
+        )
 
     def change_media(self, leg: Leg, now: float) -> None:
         """Report a leg's media when anything in it differs from what was last reported."""
         if self.over or leg.session is None:
             return
-        told = (leg.codecs, leg.session.remote, leg.session.held)
+        told = (leg.codecs, leg.session.remote, leg.session.held, leg.terms)
         before = self._told.get(leg.channel)
         if told != before:
             self._told[leg.channel] = told
+            self._warn_of_clear_keys(leg, now)
             if before is not None and told[2] != before[2]:
                 self.since = now
-            self.core.emit(MediaChanged(self.call_id, now, leg.channel, *told, leg.dialog.observed[0]))
+            self.core.emit(
+                MediaChanged(self.call_id, now, leg.channel, *told[:3], leg.dialog.observed[0], terms=leg.terms)
+            )
+
+    def _warn_of_clear_keys(self, leg: Leg, now: float) -> None:
+        """Keys that came over signalling which anybody may read protect nothing: said once for each peer."""
+        host = leg.dialog.observed[0]
+        if leg.terms.keys is None or transport_of(leg.dialog.observed) is Transport.TLS:
+            return
+        if host not in self.core.clear_keys and len(self.core.clear_keys) < CLEAR_KEYS_MOST:
+            self.core.clear_keys.add(host)
+            text = f"{host} 的媒体已加密，但密钥随没有加密的信令传来，能抓包的人就能听；请把它的信令传输改成 TLS"
+            self.core.fault(now, text, leg.dialog.observed, self.call_id)
 
     def connected(self, now: float, sip_call_ids: tuple[str, ...]) -> None:
         """Report the answer."""
@@ -153,7 +172,7 @@ class Call:
 
     def view(self) -> CallView:
         """How the live board shows it."""
-        held = any(h for _, _, h in self._told.values())
+        held = any(told[2] for told in self._told.values())
         f = self.facts
         state = ("held" if held else "talking") if self.answered else "ringing"
         number = f.from_number if f.direction is Direction.INBOUND else f.to_number

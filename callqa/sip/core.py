@@ -75,6 +75,7 @@ class Core:
         self.aliases: dict[Address, Address] = {}  # what a peer says it is reached at -> the connection it opened
         self.transactions = Transactions(self.send, tokens, self.timers, self._stream_to)
         self.service_routes: Callable[[str], tuple[str, ...]] = lambda trunk: ()  # set by trunks.py
+        self.clear_keys: set[str] = set()  # hosts of whom it was told that their keys came in the clear
         self._told: dict[tuple[str, str], float] = {}
 
     def send(self, data: bytes, peer: Address) -> None:

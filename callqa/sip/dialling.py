@@ -43,5 +43,6 @@ def outgoing_leg(
     if trunk is not None and trunk.username:
         leg.authorise = lambda r, request: credentials(trunk, r, "INVITE", request.uri, core.tokens())
     leg.codecs = codecs
+    leg.keyring.wanted = trunk.media_encryption if trunk is not None else core.desk.routing.seat_encryption
     leg.dialog.behind_nat = target.seat_extension is not None
     return leg

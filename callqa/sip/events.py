@@ -8,6 +8,7 @@ MediaClosed comes last, once for the whole call, and gives both ports back.
 from dataclasses import dataclass
 from enum import StrEnum
 
+from callqa.sip.sdes import MediaKeys
 from callqa.units import Channel, Direction
 
 Address = tuple[str, int]
@@ -88,6 +89,23 @@ class CallAbandoned:
 
 
 @dataclass(frozen=True, slots=True)
+class MediaTerms:
+    """What a leg's SDP says of its media besides address and codecs. keys: None = plain RTP; they are shown nowhere.
+
+    keys_due: its media may be encrypted and the keys are not known yet. sends: the peer means to send audio; rtcp: where it wants RTCP; rtcp_mux: on the RTP ports of both sides.
+    """
+
+    keys: MediaKeys | None = None
+    keys_due: bool = False
+    sends: bool = True
+    rtcp: Address | None = None
+    rtcp_mux: bool = False
+
+
+PLAIN_MEDIA = MediaTerms()
+
+
+@dataclass(frozen=True, slots=True)
 class MediaOpened:
     """A leg has a local RTP port (from the port pool). codecs: (payload type, encoding name/clock rate) in order of
     preference, as agreed or offered, such as (8, "PCMA/8000"), (101, "telephone-event/8000")."""
@@ -100,6 +118,7 @@ class MediaOpened:
     remote: Address | None
     signalling_host: str = ""  # where the leg's SIP comes from: behind NAT its media does too
     stream: int | None = None  # number of the stream, 0 to 15; None: the channel's own, 0 or 1
+    terms: MediaTerms = PLAIN_MEDIA
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +135,7 @@ class MediaChanged:
     signalling_host: str = ""
     stream: int | None = None
     paused: bool = False  # held by a recording client, which sends nothing on purpose
+    terms: MediaTerms = PLAIN_MEDIA
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from callqa.sip.core import ALLOW, Core
 from callqa.sip.dialog import Dialog, dialog_of_client, dialog_of_server
-from callqa.sip.events import Address
+from callqa.sip.events import PLAIN_MEDIA, Address, MediaTerms
 from callqa.sip.headers import Headers, one_line
 from callqa.sip.leg_called import Called, Oks
 from callqa.sip.leg_calling import Calling
@@ -18,7 +18,9 @@ from callqa.sip.leg_offers import Offers
 from callqa.sip.leg_owner import LegOwner, LegState, Recode
 from callqa.sip.message import Request, Response, reply, serialise
 from callqa.sip.reoffer import Reoffers
-from callqa.sip.sdp import Codecs, MediaDirection, Session, build_sdp
+from callqa.sip.routing import encryption_at
+from callqa.sip.sdes import Keyring
+from callqa.sip.sdp import PLAIN, SECURE, Codecs, MediaDirection, Session, build_sdp
 from callqa.sip.session_timer import Fields, agree_as_server
 from callqa.sip.transaction import Transaction
 from callqa.units import Channel
@@ -56,6 +58,7 @@ class Leg:
         self._sdp_id = int.from_bytes(core.tokens().encode()[:6], "big")
         self._sdp_version = 0
         self._sdp_before: bytes = b""
+        self.keyring = Keyring(core.tokens, encryption_at(core.desk, dialog.observed[0]))
         self._now = 0.0  # when the last request came
         core.legs[dialog.key] = self
 
@@ -115,11 +118,18 @@ class Leg:
         """Send 100, 180, or 183 with a body."""
         if self.called is not None:
             self.called.ring(status, body, now)
+            self._tell_keys(body, now)
 
     def accept(self, body: bytes, now: float) -> None:
         """Send the 200 and keep sending it until the ACK comes. body: our answer, or our offer where theirs lacked one."""
         if self.called is not None:
             self.called.accept(body, now)
+            self._tell_keys(body, now)
+
+    def _tell_keys(self, body: bytes, now: float) -> None:
+        """Our key is out: from now on the peer expects encrypted media, early media too."""
+        if body and self.keyring.sent:
+            self.owner.leg_media(self, now)
 
     def refuse(self, status: int, now: float, *fields: tuple[str, str | None]) -> None:
         """Answer the INVITE with a failure."""
@@ -184,6 +194,11 @@ class Leg:
     ) -> bytes:
         """Our SDP for this leg; its version grows only when something in it changes (RFC 3264 §8)."""
         host = self.core.local(self.dialog.observed)[0]
+        if answering is not None:
+            crypto, protocol = self.keyring.answer(answering.crypto), answering.protocol
+        else:
+            crypto = self.keyring.offer(self.terms.keys)
+            protocol = self._profile() if crypto else PLAIN[0]
 
         def build(version: int) -> bytes:
             return build_sdp(
@@ -194,6 +209,8 @@ class Leg:
                 version=version,
                 direction=direction,
                 answering=answering,
+                crypto=crypto,
+                protocol=protocol,
             )
 
         body = build(self._sdp_version)
@@ -201,6 +218,22 @@ class Leg:
             self._sdp_version += 1
             body = self._sdp_before = build(self._sdp_version)
         return body
+
+    def _profile(self) -> str:
+        """What an encrypted offer of ours is headed: as the peer had it, else by how much we want it."""
+        if self.session is not None and self.session.crypto:
+            return self.session.protocol
+        return SECURE[0] if self.keyring.wanted == "required" else PLAIN[0]
+
+    @property
+    def terms(self) -> MediaTerms:
+        """What was agreed of the media besides address and codecs."""
+        session = self.session
+        if session is None:
+            return MediaTerms(keys_due=True) if self.keyring.wanted != "off" else PLAIN_MEDIA
+        keys = self.keyring.agreed(session.crypto)
+        due = keys is None and bool(session.crypto)
+        return MediaTerms(keys, due, session.sends, session.rtcp, session.rtcp_mux)
 
     def direction_for(self, offer: Session | None) -> MediaDirection:
         """Our direction in the answer to an offer (None: in our own offer)."""

@@ -11,6 +11,8 @@ from callqa.sip.leg_offers import session_of
 from callqa.sip.leg_owner import LegState
 from callqa.sip.message import Request, Response
 from callqa.sip.provisional import ReliableReceiver
+from callqa.sip.sdes import UNENCRYPTED
+from callqa.sip.sdp import SECURE
 from callqa.sip.session_timer import Fields, agree_as_client, asking_longer
 
 if TYPE_CHECKING:
@@ -117,7 +119,14 @@ class Calling:
             return
         leg.state = LegState.CONFIRMED
         leg.reoffers.set_timer(agree_as_client(response.headers), now)
-        leg.owner.leg_answered(leg, session_of(response), now)
+        session = session_of(response)
+        if session is not None and leg.keyring.agreed(session.crypto) is None:
+            if not leg.keyring.fits(()):
+                leg.core.fault(now, UNENCRYPTED, source)
+                session = None
+            elif session.protocol in SECURE:  # with keys that answer none of ours
+                session = None
+        leg.owner.leg_answered(leg, session, now)
 
     def _fork(self, response: Response, source: Address) -> Dialog:
         """The dialog of one of several answers to our INVITE."""

@@ -42,6 +42,8 @@ class Offers:
                 leg.respond(t, 200, now)
             return
         session = session_of(request)
+        if session is not None and not leg.keyring.fits(session.crypto):
+            session = None
         codecs = _still_agreed(leg.codecs, session)
         if session is not None and not codecs and self._ask_other_leg(t, session, now):
             return

@@ -63,7 +63,7 @@ class Ringing:
             return None
         if not agreed:
             leg.end(now)
-            text = f"{target.seat_extension or '中继'} 接听时没有共同的语音编码"
+            text = f"{target.seat_extension or '中继'} 接听时没有共同的语音编码或加密方式"
             call.core.fault(now, text, leg.dialog.observed, call.call_id)
             return target
         self.end(self.legs, now)

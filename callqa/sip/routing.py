@@ -9,6 +9,7 @@ from callqa.desk import Desk, DeskTrunk
 from callqa.matching import canonical_number
 from callqa.sip.events import Address
 from callqa.sip.hop import Transport, hop
+from callqa.sip.sdes import Encryption
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,12 @@ def find_trunk(desk: Desk, host: str) -> DeskTrunk | None:
         (t for t in desk.trunks if (t.register_here and t.host == host) or any(_covers(a, host) for a in t.addresses)),
         None,
     )
+
+
+def encryption_at(desk: Desk, host: str) -> Encryption:
+    """How much media encryption is wanted of a peer: the trunk's setting, or the one for all seats."""
+    trunk = find_trunk(desk, host)
+    return trunk.media_encryption if trunk is not None else desk.routing.seat_encryption
 
 
 def _covers(allowed: str, host: str) -> bool:

@@ -28,8 +28,9 @@ from callqa.sip.message import Request, Response, is_keepalive, parse_message
 from callqa.sip.multipart import content_type, sdp_of
 from callqa.sip.queue import Queue
 from callqa.sip.registrar import Registrar, SavedBinding
-from callqa.sip.routing import Refusal, find_trunk, outbound_targets
-from callqa.sip.sdp import Session, parse_sdp
+from callqa.sip.routing import Refusal, encryption_at, find_trunk, outbound_targets
+from callqa.sip.sdes import UNENCRYPTED
+from callqa.sip.sdp import Session, UnfitMedia, parse_sdp
 from callqa.sip.transaction import Transaction
 from callqa.sip.trunks import Trunks, TrunkView
 from callqa.units import Direction
@@ -335,7 +336,7 @@ class UserAgent:
             )
 
     def _call_in(self, t: Transaction, source: Address, now: float) -> None:
-        offer = self._closing or _offer(t.request)
+        offer = self._closing or self._offer(t.request, source)
         trunk = find_trunk(self._core.desk, source[0])
         facts = CallFacts(
             CallMode.ANSWER if self._core.desk.routing.inbound_mode == "answer" else CallMode.BRIDGE,
@@ -362,7 +363,7 @@ class UserAgent:
             self._core.transactions.reply(t, 403, now, to_tag=self._core.tokens())
             self._core.fault(now, f"分机 {seat.extension} 没有注册就呼出，已拒绝", source)
             return
-        offer = self._closing or _offer(t.request)
+        offer = self._closing or self._offer(t.request, source)
         number = dialled(t.request)
         code = parse_code(number)
         if code is not None and not isinstance(offer, Refusal):
@@ -384,6 +385,11 @@ class UserAgent:
             forwards=_forwards(t.request),
         )
         self._bridge(facts, t, source).start_outbound(offer, target, now)
+
+    def _offer(self, request: Request, source: Address) -> Session | Refusal | None:
+        offer = _offer(request)
+        must = isinstance(offer, Session) and encryption_at(self._core.desk, source[0]) == "required"
+        return Refusal(488, UNENCRYPTED) if must and isinstance(offer, Session) and not offer.crypto else offer
 
     def _bridge(self, facts: CallFacts, t: Transaction, source: Address) -> BridgeCall:
         call = BridgeCall(self._core, facts, t, source, self._let_go, self._seat_taken)
@@ -437,5 +443,7 @@ def _offer(request: Request) -> Session | Refusal | None:
         if body is None:
             return Refusal(415, f"对方的媒体描述是 {plain(content_type(named))[:60]}，不是 SDP")
         return parse_sdp(body)
+    except UnfitMedia as e:
+        return Refusal(488, e.reason)
     except ProtocolError:
         return Refusal(488, "对方的媒体描述（SDP）无法读懂")

@@ -167,6 +167,10 @@ class CallBook:
                 continue
             if call.capture.note_foreign(now_ns):
                 self._faults.tell("有通话的媒体端口收到了陌生地址的数据包，已忽略", call_id=call_id)
+            if call.capture.note_locked_out(now_ns):
+                text = "有通话的媒体包解密校验不通过，没有录入；请检查对方的 SRTP 设置，反复出现时请抓包"
+                self._faults.tell(text, call_id=call_id)
+                call.capture.mark(FaultMark(at_ns=now_ns, text="有媒体包解密校验不通过，没有录入"))
             if call.capture.take_unsent():
                 text = "有通话的媒体地址发不过去（IPv4 与 IPv6 不符），对方听不到声音，录音照常；请检查话机或中继的地址设置"
                 self._faults.tell(text, call_id=call_id)
@@ -229,7 +233,7 @@ class CallBook:
             self._faults.tell(f"媒体端口 {event.local_port} 没有绑定，这一侧录不到音", call_id=event.call_id)
             return
         stream = _stream(event)
-        call.capture.open_leg(stream, event.local_port, bound, event.remote, event.signalling_host)
+        call.capture.open_leg(stream, event.local_port, bound, event.remote, event.signalling_host, event.terms)
         if event.codecs:
             call.capture.mark(_media_mark(event))
         if event.stream is not None and event.channel != event.stream % 2:
@@ -239,7 +243,7 @@ class CallBook:
 
     def _change_media(self, call: OpenCall, event: MediaChanged) -> None:
         stream = _stream(event)
-        call.capture.ask_for(stream, event.remote, event.signalling_host)
+        call.capture.ask_for(stream, event.remote, event.signalling_host, event.terms)
         call.capture.mark(_media_mark(event))
         (call.held.add if event.held else call.held.discard)(stream)
 

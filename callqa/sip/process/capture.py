@@ -1,9 +1,10 @@
-"""RTP of one call: every packet relayed to the other leg at once, unchanged, and queued for the spool.
+"""RTP of one call: every packet relayed to the other leg at once, and queued for the spool; encrypted legs (secrecy.py) are
+unlocked before and locked after, plain ones relayed unchanged. The spool has plain RTP, so that it can be read without keys.
 
 A leg sends to where its own audio comes from (symmetric RTP, RFC 4961), or to the address in its SDP until audio came.
 Whose audio a leg takes is decided by how near a sender is to what the signalling said (`Nearness`): a nearer one displaces
 a stranger at once, so that nobody who was first on the port can keep the peer out; a farther one never displaces.
-Datagrams from anybody else on the leg's port are neither relayed nor kept, only counted.
+Datagrams from anybody else on the leg's port are neither relayed nor kept, only counted. On an encrypted leg the key decides.
 """
 
 import logging
@@ -11,11 +12,12 @@ import socket
 from collections.abc import Callable
 from enum import IntEnum
 
-from callqa.sip.events import Address
+from callqa.sip.events import PLAIN_MEDIA, Address, MediaTerms
 from callqa.sip.media.spool import MAGIC, ForeignMark, Mark, StartedMark, encode_mark, encode_packet
 from callqa.sip.process.clock import CLOCK, Clock
 from callqa.sip.process.disk import DiskWriter, SpoolFile
 from callqa.sip.process.rtp_sockets import RtpSockets
+from callqa.sip.process.secrecy import Secrecy
 from callqa.units import Channel
 
 log = logging.getLogger(__name__)
@@ -42,7 +44,7 @@ class LegMedia:
 
     __slots__ = (
         "_closed", "_is_ipv6", "_keep", "_monotonic_ns", "_target", "_unreachable", "bound", "foreign", "last_ns", "other",
-        "packets", "port", "remote", "signalling_host", "source", "stream", "unsent",
+        "packets", "port", "remote", "secrecy", "signalling_host", "source", "stream", "unsent",
     )  # fmt: skip
 
     def __init__(
@@ -61,6 +63,7 @@ class LegMedia:
         self.last_ns = 0
         self.packets = 0
         self.foreign = 0
+        self.secrecy: Secrecy | None = None  # None: plain RTP, as ever
         self.unsent = 0  # datagrams that could not be sent to its peer
         self._keep = keep
         self._closed = False
@@ -80,7 +83,15 @@ class LegMedia:
     def datagram_received(self, data: bytes, addr: Address) -> None:
         """Relay and keep one datagram."""
         now_ns = self._monotonic_ns()
-        if addr != self.source and not self._believe(addr, now_ns):
+        if self.secrecy is not None:
+            plain = self.secrecy.unlock(data, addr)
+            if plain is None:
+                return
+            data = plain
+            if addr != self.source:  # the key says that it is the peer
+                self.source = addr
+                self._aim()
+        elif addr != self.source and not self._believe(addr, now_ns):
             self.foreign += 1
             return
         self.last_ns = now_ns
@@ -91,6 +102,11 @@ class LegMedia:
 
     def send(self, data: bytes) -> None:
         """Send one datagram of the other leg to this one's peer, as far as we know where that is."""
+        if self.secrecy is not None:
+            locked = self.secrecy.lock(data)
+            if locked is None:
+                return
+            data = locked
         if self._target is None:
             self.unsent += self._unreachable
             return
@@ -99,6 +115,19 @@ class LegMedia:
         except OSError as e:  # no route, or the system's buffer is full; the recording goes on
             self.unsent += not self._closed
             log.debug("RTP port %d: to %s: %s", self.port, self._target, e)
+
+    def agree(self, terms: MediaTerms) -> None:
+        """The leg's SDP says this of encryption now."""
+        secrecy = self.secrecy or Secrecy()
+        waited = secrecy.agree(terms)
+        self.secrecy = secrecy if secrecy.needed else None
+        for data, source in waited:
+            self.datagram_received(data, source)
+        held = [] if secrecy.due else list(secrecy.held)
+        if held:
+            secrecy.held.clear()
+        for data in held:
+            self.send(data)
 
     def ask_for(self, remote: Address | None, signalling_host: str) -> None:
         """The leg's SDP names this address now; a change makes us learn its source anew."""
@@ -174,7 +203,13 @@ class CallCapture:
         self._disk.append_mark(self.file, encode_mark(mark))
 
     def open_leg(
-        self, stream: int, port: int, bound: socket.socket, remote: Address | None, signalling_host: str = ""
+        self,
+        stream: int,
+        port: int,
+        bound: socket.socket,
+        remote: Address | None,
+        signalling_host: str = "",
+        terms: MediaTerms = PLAIN_MEDIA,
     ) -> None:
         """Receive on an RTP port. A leg that has one already (another seat took the call) moves to the new port."""
         before = self._legs.pop(stream, None)
@@ -182,13 +217,21 @@ class CallCapture:
             self._close_leg(before)
         leg = LegMedia(stream, port, bound, self._keep, self._clock)
         leg.ask_for(remote, signalling_host)
+        leg.agree(terms)
         self._legs[stream] = leg
         self._sockets.add(bound, leg.read)
 
-    def ask_for(self, stream: int, remote: Address | None, signalling_host: str = "") -> None:
+    def ask_for(
+        self,
+        stream: int,
+        remote: Address | None,
+        signalling_host: str = "",
+        terms: MediaTerms = PLAIN_MEDIA,
+    ) -> None:
         """A leg's SDP changed its address."""
         if stream in self._legs:
             self._legs[stream].ask_for(remote, signalling_host)
+            self._legs[stream].agree(terms)
 
     def connect(self) -> None:
         """Relay each leg's audio to the other."""
@@ -209,6 +252,16 @@ class CallCapture:
                 self.mark(ForeignMark(at_ns=at_ns, channel=leg.stream, count=leg.foreign))
                 total += leg.foreign
                 leg.foreign = 0
+        return total
+
+    def note_locked_out(self, at_ns: int) -> int:
+        """Write down as foreign how many datagrams could not be unlocked since the last time; return their number."""
+        total = 0
+        for leg in self._legs.values():
+            if leg.secrecy is not None and leg.secrecy.failed:
+                count, leg.secrecy.failed = leg.secrecy.failed, 0
+                self.mark(ForeignMark(at_ns=at_ns, channel=leg.stream, count=count))
+                total += count
         return total
 
     def take_unsent(self) -> bool:
