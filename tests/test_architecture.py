@@ -60,6 +60,7 @@ ONE_PLACE: dict[str, tuple[str, ...]] = {
     "yaml": ("scoring/", "transcribe/vocabulary.py"),
     "kenlm": ("transcribe/language.py",),
     "zhconv": ("text.py",),
+    "pylibsrtp": ("sip/media/srtp.py",),
     "argon2": ("usecases/accounts.py", "usecases/passwords.py"),
 }
 

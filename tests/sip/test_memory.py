@@ -47,7 +47,7 @@ def forget(net: Network, phones: list[SimPhone]) -> None:
 
 def objects() -> Counter[str]:
     gc.collect()
-    return Counter(type(x).__name__ for x in gc.get_objects() if type(x).__module__.startswith("callqa"))
+    return Counter(type(x).__name__ for x in gc.get_objects() if str(type(x).__module__).startswith("callqa"))
 
 
 def test_a_thousand_calls_leave_no_object_behind():
