@@ -1,27 +1,20 @@
-"""The floor to compare with: a recorder that does as little as one can, on plain asyncio. Run by bench/record.py's sender:
-
-    python bench/floor.py --calls 100 --seconds 15
+"""The floor to compare with: a recorder that does as little as one can, on plain asyncio. Run by bench/peers.py.
 
 No signalling, no spool, no journal, no check of anything: each port is an asyncio transport, a packet goes to the other leg
 and into a list, and at the end the payloads are written as they came, one WAV a call. A crash loses everything, reordering and
-duplicates spoil the audio. The last line printed is one JSON object; exact_pct counts frames standing in the right order.
+duplicates spoil the audio.
 """
 
-import argparse
 import asyncio
 import json
 import os
 import struct
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
-import numpy as np
-from judge import FRAME_BYTES, frame, read_wave
-from load import Flow, Impairments, Load
-
-HOSTS = ("127.0.0.2", "127.0.0.1")
+from judge import read_wave
+from load import Flow, Load
 
 
 class Port(asyncio.DatagramProtocol):
@@ -64,53 +57,63 @@ async def serve(calls: int, folder: Path) -> None:
     print(json.dumps(sum(os.times()[:2])), flush=True)  # noqa: T201
 
 
-def right_frames(path: Path, call: int, frames: int) -> int:
-    """Frames that stand where a faultless stream would have them."""
-    wave = read_wave(path)
-    return sum(
-        wave.channels[leg][k * FRAME_BYTES : (k + 1) * FRAME_BYTES] == frame(call, leg, k)
-        for leg in (0, 1)
-        for k in range(frames)
-    )
+class Floor:
+    """One process of it."""
 
+    name = "asyncio"
+    heard_as = None
+    legs = 2
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="对照：只转发、只攒包的 asyncio 程序")
-    parser.add_argument("--calls", type=int, default=100)
-    parser.add_argument("--seconds", type=int, default=15)
-    parser.add_argument("--reorder", type=float, default=0)
-    parser.add_argument("--duplicate", type=float, default=0)
-    parser.add_argument("--serve", type=Path, help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    if args.serve:
-        asyncio.run(serve(args.calls, args.serve))
-        return
-    frames = args.seconds * 50
-    with tempfile.TemporaryDirectory() as name:
-        command = [sys.executable, __file__, "--calls", str(args.calls), "--serve", name]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as floor:
-            assert floor.stdin is not None
-            assert floor.stdout is not None
-            load = Load(HOSTS, Impairments(args.reorder / 100, args.duplicate / 100))
-            for call, pair in enumerate(json.loads(floor.stdout.readline())):
-                for leg, port in enumerate(pair):
-                    load.add(Flow(call, leg, frames, 8, ("127.0.0.1", port)))
-            load.start()
-            load.wait()
-            floor.stdin.close()
-            cpu_s = float(floor.stdout.readline())
-        exact = sum(right_frames(Path(name) / f"{call}.wav", call, frames) for call in range(args.calls))
-    heard = load.relayed()
-    sent = 2 * frames * args.calls
-    line = {
-        "mode": "floor",
-        "calls": args.calls,
-        "exact_pct": round(100 * exact / sent, 3),
-        "relay_p99_ms": round(float(np.percentile(heard.delays_ms, 99)), 3),
-        "leg_s_per_cpu_s": round(sent / 50 / cpu_s, 1),
-    }
-    print(json.dumps(line))  # noqa: T201
+    def __init__(self, folder: Path, calls: int) -> None:
+        self.folder, self.calls = folder, calls
+        self.cpu_s = self._rss_mb = 0.0
+        self.process: subprocess.Popen[str] | None = None
+
+    @staticmethod
+    def missing() -> str:
+        """It runs wherever Python does."""
+        return ""
+
+    def start(self) -> None:
+        """Start it; it says its ports."""
+        command = [sys.executable, __file__, str(self.calls), str(self.folder)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def place(self, load: Load, frames: int) -> None:
+        """Both legs of every call are to talk."""
+        assert self.process is not None
+        assert self.process.stdout is not None
+        for call, pair in enumerate(json.loads(self.process.stdout.readline())):
+            for leg, port in enumerate(pair):
+                load.add(Flow(call, leg, frames, 8, ("127.0.0.1", port)))
+
+    def hang_up(self) -> None:
+        """Let it write its files."""
+        assert self.process is not None
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self._rss_mb = self.rss_mb()
+        self.process.stdin.close()
+        self.cpu_s = float(self.process.stdout.readline())
+
+    def stop(self, *, kill: bool = False) -> None:
+        """End the process."""
+        if self.process is not None:
+            (self.process.kill if kill else self.process.terminate)()
+            self.process.wait(30)
+            self.process = None
+
+    def rss_mb(self) -> float:
+        """Memory at its peak."""
+        assert self.process is not None
+        status = Path(f"/proc/{self.process.pid}/status")
+        lines = status.read_text().splitlines() if status.exists() else []
+        return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), self._rss_mb)
+
+    def recording(self, call: int) -> tuple[bytes, ...]:
+        """Both channels of one call, A-law."""
+        return read_wave(self.folder / f"{call}.wav").channels
 
 
 if __name__ == "__main__":
-    main()
+    asyncio.run(serve(int(sys.argv[1]), Path(sys.argv[2])))

@@ -137,14 +137,17 @@ class CallVerdict:
 class Judge:
     """Knows all frames of all calls. sent[call]: what was sent on (citizen, agent).
 
-    cut_s: how much of the end of a leg may be missing, because the recorder was killed.
+    cut_s: how much of the end of a leg may be missing, because the recorder was killed. heard_as: what a recorder that keeps
+    something else than the payload makes of each of its 256 codes.
     """
 
-    def __init__(self, sent: dict[int, tuple[Sent, Sent]], cut_s: float = 0.0) -> None:
+    def __init__(
+        self, sent: dict[int, tuple[Sent, Sent]], cut_s: float = 0.0, *, heard_as: bytes | None = None
+    ) -> None:
         self._sent = sent
         self._cut = round(cut_s * 1000 / FRAME_MS)
         self._names = {
-            frame(call, leg, k): (call, leg, k)
+            frame(call, leg, k).translate(heard_as): (call, leg, k)
             for call, legs in sent.items()
             for leg, one in enumerate(legs)
             for k in range(one.frames)
@@ -160,21 +163,29 @@ class Judge:
 
         lost_ms: per leg the (start, end) of every gap that the sidecar calls lost; None: not judged.
         """
-        verdict = CallVerdict([LegVerdict(sent) for sent in self._sent[call]])
         try:
             wave = read_wave(path)
         except (OSError, ValueError, KeyError, struct.error) as e:
-            return self._unreadable(verdict, str(e))
+            return self.unreadable(call, str(e))
         if len(wave.channels) != 2 or wave.rate_hz != RATE_HZ:
-            return self._unreadable(verdict, f"{path.name}: not stereo at 8 kHz")
+            return self.unreadable(call, f"{path.name}: not stereo at 8 kHz")
+        names = {6: None, 7: None, 1: law}[wave.format_tag]
+        channels = tuple(raw if names is None else self._encode_back(raw, names) for raw in wave.channels)
+        return self.judge_channels(call, channels, lead_ms, lost_ms)
+
+    def judge_channels(
+        self, call: int, channels: tuple[bytes, ...], lead_ms: float, lost_ms: Lost | None = None
+    ) -> CallVerdict:
+        """Judge the audio itself, a byte a sample."""
+        verdict = CallVerdict([LegVerdict(sent) for sent in self._sent[call]])
         for leg, one in enumerate(verdict.legs):
-            names = {6: None, 7: None, 1: law}[wave.format_tag]
-            raw = wave.channels[leg] if names is None else self._encode_back(wave.channels[leg], names)
-            self._judge_leg(one, call, leg, raw, None if lost_ms is None else lost_ms[leg])
+            self._judge_leg(one, call, leg, channels[leg], None if lost_ms is None else lost_ms[leg])
         self._conclude(verdict, lead_ms)
         return verdict
 
-    def _unreadable(self, verdict: CallVerdict, problem: str) -> CallVerdict:
+    def unreadable(self, call: int, problem: str) -> CallVerdict:
+        """The verdict on a call whose file is not there or cannot be read: all is missing."""
+        verdict = CallVerdict([LegVerdict(sent) for sent in self._sent[call]])
         for leg in verdict.legs:
             leg.missing = [k for k in range(leg.sent.frames) if k not in leg.sent.dropped]
         verdict.problem = problem

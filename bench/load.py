@@ -20,6 +20,7 @@ import numpy as np
 from judge import FRAME_BYTES, FRAME_MS, leg_audio
 
 FRAME_US = FRAME_MS * 1000
+FRAMES_PER_S = 1000 // FRAME_MS
 LATE_US, AGAIN_US = 30_000, 5_000  # a late frame falls behind its next; a copy comes while the next is not due yet
 SLOT_BYTES, CONTROL_BYTES = 256, 64
 BATCH = 512

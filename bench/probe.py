@@ -26,16 +26,18 @@ TOP = 40
 
 
 pauses_ms: list[float] = []
-_begun = [0.0]
+cpu_ms: list[float] = []
+_begun = [0.0, 0.0]
 _asked = threading.Event()  # a collection that we ask for is none of the recorder's
 
 
 def _time_collection(phase: str, info: dict[str, int]) -> None:
     """Full collections stop every thread: how long."""
     if phase == "start":
-        _begun[0] = time.perf_counter()
+        _begun[:] = time.perf_counter(), time.thread_time()
     elif info["generation"] == 2 and not _asked.is_set():
         pauses_ms.append((time.perf_counter() - _begun[0]) * 1000)
+        cpu_ms.append((time.thread_time() - _begun[1]) * 1000)
 
 
 def answer(word: str) -> Any:
@@ -64,6 +66,7 @@ def answer(word: str) -> Any:
         "objects": len(gc.get_objects()),
         "collections": [generation["collections"] for generation in gc.get_stats()],
         "pauses": len(pauses_ms),
+        "longest_pause_cpu_ms": round(max(cpu_ms, default=0.0), 2),
         "longest_pause_ms": round(max(pauses_ms, default=0.0), 2),
         "freed": freed,
     }

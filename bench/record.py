@@ -28,12 +28,11 @@ from typing import Any
 
 import numpy as np
 from judge import FRAME_MS, CallVerdict, Judge, Sent
-from load import Flow, Heard, Impairments, Load
+from load import FRAMES_PER_S, Flow, Heard, Impairments, Load
 from signalling import Agent, Dialog
 
 REALM, HOTLINE = "callqa", "96510"
 TRUNK_HOST, SEAT_HOST = "127.0.0.2", "127.0.0.1"
-FRAMES_PER_S = 50
 PAYLOAD_TYPES = {"alaw": 8, "ulaw": 0}
 START_LIMIT_S, FINISH_LIMIT_S = 30.0, 120.0
 CALLS_PER_S = 50

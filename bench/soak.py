@@ -107,6 +107,7 @@ class Soak:
         self.stories: list[Story] = []
         self.failures: dict[int, str] = {}
         self.points: list[tuple[int, float]] = []  # calls begun, RSS in kB
+        self.refreshed: Counter[str] = Counter()  # how registrations that were refreshed were answered
 
     async def run(self) -> dict[str, Any]:
         """Place all calls; then wait until the recorder has forgotten them."""
@@ -129,7 +130,8 @@ class Soak:
             task.cancel()
         await asyncio.gather(*beside, return_exceptions=True)
         await asyncio.sleep(1.5)  # a tick, and what was sent last
-        after = self.home.state("collect")
+        pauses = {name: value for name, value in self.home.state().items() if "pause" in name}
+        after = self.home.state("collect") | pauses
         media.close()
         for party in (trunk, stranger, *(p.party for p in phones)):
             party.close()
@@ -176,7 +178,11 @@ class Soak:
     async def _refresh(self) -> None:
         for k in range(1_000_000):
             await asyncio.sleep(1.0)
-            await self.world.phones[k % SEATS].register()
+            try:
+                status = await self.world.phones[k % SEATS].register()
+            except Unexpected as e:
+                status = str(e)
+            self.refreshed[status] += 1
 
     async def _pester(self, stranger: Party) -> None:
         intruder = Phone(_extension(0), "wrong", stranger)
@@ -256,6 +262,7 @@ class Soak:
             "after": after,
             "flat": slope < FLAT_KB_A_CALL,
             "leaked": _leaked(before, after),
+            "refreshed": dict(self.refreshed),
             "kinds": dict(kinds),
         }
 
