@@ -38,7 +38,8 @@ class Burden:
         deadline = time.monotonic() + START_LIMIT_S
         while not all(self._lines(role) for role in self._roles):
             if time.monotonic() > deadline or any(p.poll() is not None for p in self._roles.values()):
-                raise SystemExit(f"the burden does not start: {[p.poll() for p in self._roles.values()]}")
+                self.stop()
+                raise SystemExit("the burden does not start")
             time.sleep(0.05)
         self._before = {role: len(self._lines(role)) for role in self._roles}
 
@@ -55,11 +56,12 @@ class Burden:
         return figures
 
     def stop(self) -> None:
-        """End both."""
+        """End both; harmless the second time."""
         for process in self._roles.values():
             process.terminate()
         for process in self._roles.values():
             process.wait(10)
+        self._roles.clear()
         self._folder.cleanup()
 
     def _begin(self, role: str, *more: str) -> None:
@@ -89,13 +91,14 @@ def decode() -> None:
             left, right = citizen.read_bytes(), citizen.with_name(citizen.name.replace("citizen", "agent")).read_bytes()
             both = bytearray(2 * min(len(left), len(right)))
             both[0::2], both[1::2] = left[: len(both) // 2], right[: len(both) // 2]
-            audio = decode_audio(wav_header("pcmu", len(both) // 2) + bytes(both), citizen.name)
+            audio = decode_audio(wav_header("ulaw", len(both) // 2) + bytes(both), citizen.name)
             transcribe_call(audio, engine, recording_sha256="", progress=lambda percent: _tell(percent=percent))
             _tell(audio_s=audio.duration_ms / 1000)
 
 
 def _tell(**facts: float) -> None:
-    print(json.dumps(facts), flush=True)
+    sys.stdout.write(json.dumps(facts) + "\n")
+    sys.stdout.flush()
 
 
 def finalise(minutes: int) -> None:

@@ -1,7 +1,7 @@
 """How well and how cheaply calls are recorded: real calls over loopback, judged frame by frame.
 
     python bench/record.py --calls 100 --seconds 15 [--mode bridge|answer] [--reorder 2 --duplicate 1 --loss 1]
-                           [--ssrc-change] [--timestamp-jump] [--kill-at 10] [--burden 30] [--floor]
+                           [--ssrc-change] [--timestamp-jump] [--kill-at 10] [--busy-worker] [--finalise-minutes 30]
 
 Starts a recorder in a temporary home, places the calls one after another (bench/signalling.py), lets all of them talk at once
 (bench/load.py), hangs up, waits for the sidecars and hands the files to bench/judge.py. None of these shares code with the
@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from burden import Burden
 from judge import FRAME_MS, CallVerdict, Judge, Sent
 from load import FRAMES_PER_S, Flow, Heard, Impairments, Load
 from signalling import Agent, Dialog
@@ -241,7 +242,11 @@ def summarise(bench: Bench, verdicts: dict[int, CallVerdict], heard: Heard) -> d
     flows, figures, killed = bench.load.flows, bench.figures, bool(bench.args.kill_at)
     arrived = sum(f.sent - sum(k < f.sent for k in f.dropped) for f in flows)
     leg_s = sum(f.sent for f in flows) / FRAMES_PER_S
-    delay_ms = float(np.percentile(heard.delays_ms, 99)) if heard.delays_ms.size else None
+    delays = (
+        [round(float(np.percentile(heard.delays_ms, q)), 3) for q in (50, 99, 99.9, 100)]
+        if len(heard.delays_ms)
+        else None
+    )
     return {
         "mode": bench.args.mode,
         "calls": bench.args.calls,
@@ -250,7 +255,8 @@ def summarise(bench: Bench, verdicts: dict[int, CallVerdict], heard: Heard) -> d
         "placed_pct": round(100 * sum(leg.placed for leg in legs) / arrived, 3),
         "crosstalk": sum(leg.crosstalk for leg in legs) + heard.wrong,
         "dup": sum(leg.dup for leg in legs),
-        "relay_p99_ms": None if delay_ms is None else round(delay_ms, 3),
+        "relay_p99_ms": delays and delays[1],
+        "relay_p50_p99_p999_max_ms": delays,
         "relayed_pct": round(100 * heard.frames / arrived, 3) if bench.args.mode == "bridge" and not killed else None,
         "worst_lost_s": round(max(len(leg.missing) for leg in legs) * FRAME_MS / 1000, 3),
         "capture_leg_s_per_cpu_s": None if killed else round(leg_s / figures.capture_cpu_s, 1),
@@ -313,6 +319,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--timestamp-jump", action="store_true", help="通话过半时时间戳跳变")
     parser.add_argument("--kill-at", type=float, default=0, help="媒体开始后几秒 kill -9 录音服务并重启")
     parser.add_argument("--seed", type=int, default=1, help="乱序、重复、丢失的随机种子")
+    parser.add_argument("--busy-worker", action="store_true", help="同时有转写在跑（Whisper，nice 19）")
+    parser.add_argument("--finalise-minutes", type=int, default=0, help="同时不停地整理这么长的通话，分钟")
     parser.add_argument("--keep", action="store_true", help="保留临时文件夹")
     return parser.parse_args()
 
@@ -322,18 +330,23 @@ def main() -> int:
     args = arguments()
     home = Path(tempfile.mkdtemp(prefix="callqa-bench-"))
     recorder = Recorder(home, args.calls, args.mode)
+    burden = Burden(speech=args.busy_worker, finalise_minutes=args.finalise_minutes)
     try:
+        burden.start()
         recorder.prepare()
         recorder.start()
         bench = Bench(args, recorder)
         bench.run()
+        beside = burden.figures()
+        burden.stop()
         verdicts = bench.judge()
         for call, verdict in sorted(verdicts.items()):
             if not verdict.whole:
                 print(f"call {call}: {verdict.problem}")  # noqa: T201  a bench speaks to its user
-        result = summarise(bench, verdicts, bench.load.relayed())
+        result = summarise(bench, verdicts, bench.load.relayed()) | beside
         print(json.dumps(result))  # noqa: T201
     finally:
+        burden.stop()
         recorder.stop()
         if args.keep:
             print(home, file=sys.stderr)  # noqa: T201

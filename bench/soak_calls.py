@@ -102,7 +102,7 @@ class Phone:
 
     async def register(self, *, password: str = "", expires_s: int = 120) -> str:
         """REGISTER with digest; the last status line. A wrong password shows in it."""
-        call_id = f"register-{self.extension}-{next(self._registered)}"
+        call_id = f"register-{self.extension}-{self.party.address[1]}-{next(self._registered)}"
         server = self.party.server
         uri = f"sip:{server[0]}:{server[1]}"
         aor = f"<sip:{self.extension}@{server[0]}>"
