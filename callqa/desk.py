@@ -40,6 +40,7 @@ class DeskTrunk(_Frozen):
     port: int = 5060
     transport: Literal["udp", "tcp", "tls"] = "udp"
     prefix: str = Field(default="", pattern=r"^[0-9*#]{0,4}$")  # 出局字冠: before every number, both ways
+    refer_allowed: bool = False  # 允许对端转接: the far end may transfer a call to another number of the dial plan
     keepalive_s: int = Field(default=0, ge=0, le=3600)  # OPTIONS so often; 0 = none
     register_here: bool = False  # register there as a client: a provider's account, an extension of a PBX
     username: str = Field(default="", pattern=r"^[0-9A-Za-z_.+-]{0,64}$")

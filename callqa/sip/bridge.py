@@ -1,30 +1,32 @@
 """Role `bridge`: a back-to-back user agent between a trunk and seat phones, both ways.
 
 Rules: packets pass unchanged, so both legs have exactly the voice codec of whoever answered; targets are offered only
-what the caller offered. BYE from either side ends the other; a caller who gives up cancels all.
+what the caller offered. A caller who gives up cancels all.
 Before the answer: what the caller hears is in caller_side.py, who rings in ringing.py, who is to be rung in inbound.py
-(seats, queue, overflow) and outbound.py (trunks).
+(seats, queue, overflow) and outbound.py (trunks, another seat). After the answer: talk.py.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from callqa.sip.call import Call, CallFacts, CallView
 from callqa.sip.caller_side import CallerSide
 from callqa.sip.core import Core
-from callqa.sip.events import Address, CallAbandoned, CallEnded, CallRinging, CallUnanswered, HangupParty
+from callqa.sip.events import Address, CallAbandoned, CallRinging, CallUnanswered
 from callqa.sip.inbound import SeatSearch
 from callqa.sip.leg import Leg
 from callqa.sip.outbound import TrunkSearch
 from callqa.sip.queue import Queue
 from callqa.sip.ringing import Ringing
 from callqa.sip.routing import NO_CODEC, NO_PORT, Refusal, Target
-from callqa.sip.sdp import Codecs, Session, agreed_codecs
+from callqa.sip.sdp import Session
+from callqa.sip.talk import Talk
 from callqa.sip.transaction import Transaction
 from callqa.units import Channel, Direction
 
-_PARTIES = {Channel.CITIZEN: HangupParty.CITIZEN, Channel.AGENT: HangupParty.AGENT}
+if TYPE_CHECKING:
+    from callqa.sip.exchange import Exchange
 
 
 class Search(Protocol):
@@ -39,25 +41,22 @@ class Search(Protocol):
     def cancel(self, now: float) -> None: ...
 
 
-class BridgeCall(Call):
-    """Two legs, one call. caller: the leg of the INVITE that came in; callee: who answered; far: the callee's channel;
-    far_port: our RTP port on that side."""
+class BridgeCall(Talk):
+    """Two legs, one call. far: the callee's channel; far_port: our RTP port on that side."""
 
     def __init__(
         self, core: Core, facts: CallFacts, invite: Transaction, source: Address,
-        on_over: Callable[[Call], None], on_seat_taken: Callable[["BridgeCall", str, float], None],
+        on_over: Callable[[Call], None], exchange: "Exchange",
     ) -> None:  # fmt: skip
-        super().__init__(core, facts, invite.request, on_over)
+        super().__init__(core, facts, invite.request, on_over, exchange)
         inbound = facts.direction is Direction.INBOUND
         self.caller = Leg.incoming(core, self, Channel.CITIZEN if inbound else Channel.AGENT, invite, source, 0)
         self.caller.dialog.behind_nat = not inbound
-        self.caller.recode = self._recode
-        self.callee: Leg | None = None
+        self.caller.seat_extension = facts.seat_extension
         self.far = Channel.AGENT if inbound else Channel.CITIZEN
         self.far_port = 0
         self.side = CallerSide(self)
         self.ringing = Ringing(self)
-        self._on_seat_taken = on_seat_taken
         self._seats: SeatSearch | None = None
         self._search: Search | None = None
         self._rang = False
@@ -132,6 +131,7 @@ class BridgeCall(Call):
         """A seat that may ring for us answered another call."""
         if self._seats is not None and self.ringing.of_seat(extension):
             self._seats.seat_taken(extension, now)
+        self.transfers.seat_taken(extension, now)
 
     def prompt_over(self, prompt: str, now: float) -> None:
         """What was played to the caller came to its end, or could not be played."""
@@ -148,13 +148,12 @@ class BridgeCall(Call):
         """`leg` answered, and the caller knows: from here on both talk. seat_extension: whose phone it is, if a seat's."""
         self.callee = leg
         self._stop_search(now)
-        leg.recode = self._recode
-        self.seat_extension = seat_extension or self.seat_extension
+        if self.far is Channel.AGENT:
+            self.seat_extension = seat_extension or self.seat_extension
         self.change_media(leg, now)
         self.change_media(self.caller, now)
         self.connected(now, (self.sip_call_id, leg.dialog.call_id))
-        if self.seat_extension is not None:
-            self._on_seat_taken(self, self.seat_extension, now)
+        self.talks(now)
 
     def _give_up(self, now: float, *, lost: bool) -> None:
         """The caller is gone before anybody answered: 呼损 when it was a citizen."""
@@ -177,48 +176,28 @@ class BridgeCall(Call):
             return view
         return replace(view, state="queued", position=self._seats.position)
 
-    # -- after the answer -------------------------------------------------------------------------------------------
+    # -- before and after the answer --------------------------------------------------------------------------------
 
     def leg_media(self, leg: Leg, now: float) -> None:
         """Hold, refresh or a new address on one leg."""
         if leg is self.caller and self.callee is None:
             self.side.media(now)
-        elif leg is self.caller or leg is self.callee:
-            self.change_media(leg, now)
-
-    def _recode(self, leg: Leg, wanted: Codecs, done: Callable[[Codecs, float], None], now: float) -> None:
-        """One side changes its codec: the other must go along, since packets pass unchanged."""
-        other = self.callee if leg is self.caller else self.caller
-        if other is None:
-            done((), now)
-            return
-
-        def answered(session: Session | None, at: float) -> None:
-            agreed = agreed_codecs(wanted, session) if session else ()
-            if agreed:
-                other.session, other.codecs = session, agreed
-                self.change_media(other, at)
-            done(agreed, at)
-
-        other.reoffers.offer(wanted, answered, now)
+        else:
+            self.media(leg, now)
 
     def leg_ended(self, leg: Leg, now: float) -> None:
-        """BYE from one side ends the other."""
+        """BYE."""
         if leg is self.caller and self.callee is None:
             self._give_up(now, lost=False)
-            return
-        if leg is not self.caller and leg is not self.callee:
-            return
-        self.hang_up_legs(now)
-        self.finish(CallEnded(self.call_id, now, _PARTIES[leg.channel]), now)
+        else:
+            self.side_ended(leg, now)
 
     def leg_lost(self, leg: Leg, now: float) -> None:
         """One side is not there any more."""
         if leg is self.caller and self.callee is None:
             self._give_up(now, lost=True)
-            return
-        self.hang_up_legs(now)
-        self.finish(CallEnded(self.call_id, now, HangupParty.NETWORK), now)
+        else:
+            self.side_lost(leg, now)
 
     def turn_away(self, refusal: Refusal, now: float) -> None:
         """Refuse the caller who still hears it ring."""
@@ -228,6 +207,4 @@ class BridgeCall(Call):
         """End both legs and whatever still rings."""
         self._stop_search(now)
         self.side.gone(now)
-        self.caller.end(now)
-        if self.callee is not None:
-            self.callee.end(now)
+        super().hang_up_legs(now)

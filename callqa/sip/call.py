@@ -77,6 +77,7 @@ class Call:
         self.sip_call_id = plain(invite.call_id)
         self.answered = False
         self.over = False
+        self.begun = 0.0
         self.since = 0.0
         self._on_over = on_over
         self._ports: list[int] = []
@@ -84,7 +85,7 @@ class Call:
 
     def begin(self, now: float) -> None:
         """Report the call."""
-        self.since = now
+        self.begun = self.since = now
         f = self.facts
         self.core.emit(
             CallStarted(
@@ -101,6 +102,19 @@ class Call:
                 return None
             self._ports.append(port)
         return self._ports
+
+    def take_port(self) -> int | None:
+        """One more RTP port, or None when the pool is empty."""
+        port = self.core.ports.take()
+        if port is not None:
+            self._ports.append(port)
+        return port
+
+    def release_port(self, port: int) -> None:
+        """Give one port back before the call is over."""
+        if port in self._ports:
+            self._ports.remove(port)
+            self.core.ports.give_back(port)
 
     def open_media(self, leg: Leg, now: float) -> None:
         """Report a leg's port with the codecs offered or agreed."""
@@ -137,6 +151,10 @@ class Call:
             text = f"{host} 的媒体已加密，但密钥随没有加密的信令传来，能抓包的人就能听；请把它的信令传输改成 TLS"
             self.core.fault(now, text, leg.dialog.observed, self.call_id)
 
+    def is_held_by(self, channel: Channel) -> bool:
+        """Whether that side put the call on hold."""
+        return channel in self._told and self._told[channel][2]
+
     def connected(self, now: float, sip_call_ids: tuple[str, ...]) -> None:
         """Report the answer."""
         self.answered, self.since = True, now
@@ -146,7 +164,7 @@ class Call:
         """Report the end, give the ports back, let go; only the first time."""
         if self.over:
             return
-        self.over = True
+        self.over, self.since = True, now
         self.core.emit(event)
         self.core.emit(MediaClosed(self.call_id, now))
         for port in self._ports:

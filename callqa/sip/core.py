@@ -18,7 +18,7 @@ from callqa.sip.transaction import Transactions
 if TYPE_CHECKING:
     from callqa.sip.leg import Leg
 
-ALLOW = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "REGISTER", "INFO", "UPDATE", "PRACK")
+ALLOW = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "REGISTER", "INFO", "UPDATE", "PRACK", "REFER")
 FAULT_EVERY_S = 10.0  # the same fault from the same address is told once in so long
 FAULTS_MOST = 1_000
 SERVER = "callqa"

@@ -44,5 +44,6 @@ def outgoing_leg(
         leg.authorise = lambda r, request: credentials(trunk, r, "INVITE", request.uri, core.tokens())
     leg.codecs = codecs
     leg.keyring.wanted = trunk.media_encryption if trunk is not None else core.desk.routing.seat_encryption
+    leg.seat_extension = target.seat_extension
     leg.dialog.behind_nat = target.seat_extension is not None
     return leg

@@ -44,6 +44,7 @@ class Dialog:
         cseq: int | None = None,
         fields: tuple[tuple[str, str | None], ...] = (),
         body: bytes = b"",
+        content_type: str = "application/sdp",
     ) -> Request:
         """A request inside the dialog, without Via. cseq: given for ACK, else the next number."""
         if cseq is None:
@@ -58,7 +59,7 @@ class Dialog:
             ("CSeq", f"{cseq} {method}"),
             ("Contact", self.contact),
             *fields,
-            ("Content-Type", "application/sdp" if body else None),
+            ("Content-Type", content_type if body else None),
         )
         return Request(method, self.target, headers, body)
 

@@ -239,6 +239,8 @@ class CallTransferred:
     kind: str
     to: str
     seat_extension: str | None = None  # the seat that has the call now, where it is one
+    by: str | None = None  # the seat that gave it away
+    sip_call_id: str = ""  # of the new far end's leg
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +251,36 @@ class CallMarked:
     now: float
     code: str
     seat_extension: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallLinked:
+    """A call belongs to another one of the same seat: a consult call, and the call that it was made for. Told of both."""
+
+    call_id: str
+    now: float
+    other_call_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PartyJoined:
+    """A third party is heard in a call: the seat's phone mixes its two calls. channel: which side he is heard on."""
+
+    call_id: str
+    now: float
+    channel: Channel
+    address: str  # extension or number
+
+
+@dataclass(frozen=True, slots=True)
+class DigitPressed:
+    """A key that came as SIP INFO. Keys sent as RTP events are in the spool already and not told here."""
+
+    call_id: str
+    now: float
+    channel: Channel
+    digit: str
+    duration_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,6 +346,9 @@ Event = (
     | CallOverflowed
     | CallTransferred
     | CallMarked
+    | CallLinked
+    | PartyJoined
+    | DigitPressed
     | PauseAsked
     | PromptStarted
     | PromptStopped

@@ -1,8 +1,10 @@
-"""Feature codes that agents dial: `*11` + 工号 signs in at this phone, `*12` signs out.
+"""Feature codes that agents dial: `*11` + 工号 signs in at this phone, `*12` signs out, `*13` + code marks a call 标记、处置.
 
 The code is answered and ended at once, so that the phone shows that it went through; no media is offered and no call made.
-What was signed in holds here at once, database or not, until a desk snapshot says something new of that seat. It does not
-know which agents there are: whoever reads the journal does.
+A mark is for the call the seat talks in (dialled on a second line, or typed in the call, see in_call.py), else for the one
+it was in last, for ten minutes; without such a call the phone gets 404. What was signed in holds here at once, database or
+not, until a desk snapshot says something new of that seat. It does not know which agents or codes there are: whoever reads
+the journal does.
 """
 
 import re
@@ -12,12 +14,14 @@ from callqa.desk import Desk, DeskSeat
 from callqa.sip.core import Core
 from callqa.sip.events import Address, SeatSignedIn, SeatSignedOut
 from callqa.sip.leg import Leg
+from callqa.sip.leg_owner import SilentOwner
 from callqa.sip.sdp import OUR_CODECS, MediaDirection, Session, common_codecs
 from callqa.sip.transaction import Transaction
 from callqa.units import Channel
 
 _SIGN_IN = re.compile(r"\*11([0-9]{1,16})#?", re.ASCII)
 _SIGN_OUT = re.compile(r"\*12#?", re.ASCII)
+_MARK = re.compile(r"\*13([0-9]{1,8})#?", re.ASCII)
 DISCARD_PORT = 9  # RFC 863: a port is needed in SDP, nothing is sent
 
 
@@ -28,12 +32,22 @@ class FeatureCode:
     agent_no: str | None
 
 
-def parse_code(dialled: str) -> FeatureCode | None:
+@dataclass(frozen=True, slots=True)
+class MarkCode:
+    """code: what the call is marked with."""
+
+    code: str
+
+
+def parse_code(dialled: str) -> FeatureCode | MarkCode | None:
     """The feature code in what was dialled, or None. Phones may send * and # escaped."""
     text = re.sub("%2a", "*", re.sub("%23", "#", dialled), flags=re.IGNORECASE)
     found = _SIGN_IN.fullmatch(text)
     if found is not None:
         return FeatureCode(found[1])
+    marked = _MARK.fullmatch(text)
+    if marked is not None:
+        return MarkCode(marked[1])
     return FeatureCode(None) if _SIGN_OUT.fullmatch(text) else None
 
 
@@ -70,7 +84,7 @@ class SignIns:
         return self.apply(desk)
 
 
-class FeatureCall:
+class FeatureCall(SilentOwner):
     """The short dialog in which a code is acknowledged to the phone."""
 
     def __init__(self, core: Core, invite: Transaction, source: Address) -> None:
@@ -86,23 +100,6 @@ class FeatureCall:
         self._leg.accept(self._leg.sdp(codecs, MediaDirection.INACTIVE, offer), now)
         self._leg.end(now)
 
-    def leg_provisional(self, leg: Leg, status: int, session: Session | None, now: float) -> None:
-        """Cannot happen: we never dial."""
-
-    def leg_answered(self, leg: Leg, session: Session | None, now: float) -> None:
-        """Cannot happen: we never dial."""
-
-    def leg_refused(self, leg: Leg, status: int, now: float) -> None:
-        """Cannot happen: we never dial."""
-
-    def leg_cancelled(self, leg: Leg, now: float) -> None:
-        """Too late: the code is taken."""
-
-    def leg_media(self, leg: Leg, now: float) -> None:
-        """There is none."""
-
-    def leg_ended(self, leg: Leg, now: float) -> None:
-        """Nothing to do."""
-
-    def leg_lost(self, leg: Leg, now: float) -> None:
-        """Nothing to do: the code is taken."""
+    def refuse(self, status: int, now: float) -> None:
+        """The code cannot be taken."""
+        self._leg.refuse(status, now)

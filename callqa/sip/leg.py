@@ -27,7 +27,7 @@ from callqa.units import Channel
 
 __all__ = ["Leg", "LegOwner", "LegState"]
 
-SUPPORTED = "100rel, timer"
+SUPPORTED = "100rel, norefersub, replaces, timer"
 Asked = Callable[["Leg", Transaction, float], bool]
 
 
@@ -41,6 +41,8 @@ class Leg:
         self.channel = channel
         self.dialog = dialog
         self.local_port = local_port
+        self.seat_extension: str | None = None  # whose phone it is, where it is a seat's
+        self.keys = ""  # what was pressed last, as INFO
         self.state = LegState.EARLY
         self.session: Session | None = None
         self.codecs: Codecs = ()

@@ -42,3 +42,28 @@ class LegOwner(Protocol):
 
     def leg_lost(self, leg: "Leg", now: float) -> None:
         """The peer did not confirm our 200, or a reliable provisional response: it is not there."""
+
+
+class SilentOwner:
+    """An owner that wants to know of nothing; for those who care for a few things only."""
+
+    def leg_provisional(self, leg: "Leg", status: int, session: Session | None, now: float) -> None:
+        """Nothing to do."""
+
+    def leg_answered(self, leg: "Leg", session: Session | None, now: float) -> None:
+        """Nothing to do."""
+
+    def leg_refused(self, leg: "Leg", status: int, now: float) -> None:
+        """Nothing to do."""
+
+    def leg_cancelled(self, leg: "Leg", now: float) -> None:
+        """Nothing to do."""
+
+    def leg_media(self, leg: "Leg", now: float) -> None:
+        """Nothing to do."""
+
+    def leg_ended(self, leg: "Leg", now: float) -> None:
+        """Nothing to do."""
+
+    def leg_lost(self, leg: "Leg", now: float) -> None:
+        """Nothing to do."""

@@ -1,4 +1,4 @@
-"""Through which trunk a number is reached: one after the other, the next where one does not speak or cannot put the call
+"""Where a call of ours is put through: to another seat, all of whose phones ring; or to a number through trunks, one after the other, the next where one does not speak or cannot put the call
 through; what the far end itself says (busy, no such number) stands. Its early media is passed on to the caller.
 """
 
@@ -36,24 +36,30 @@ class TrunkSearch:
         self._alarm: Alarm | None = None
 
     def start(self, targets: tuple[Target, ...], now: float) -> None:
-        """Dial the first."""
-        self._later = list(targets[1:])
+        """Dial the first; of another seat all phones."""
+        inside = targets[0].seat_extension is not None
+        for target in targets[1:] if inside else ():
+            self._ringing.dial(target, now, self._shown)
+        self._later = [] if inside else list(targets[1:])
         self._try(targets[0], now)
         self._alarm = self._core.timers.at(now + OUTBOUND_RING_S, self._give_up)
 
     def provisional(self, leg: Leg, session: Session | None, now: float) -> None:
         """The far end rings, or speaks already."""
-        if session is None or not self._call.side.pass_on(leg, session, now):
+        inside = self._ringing.legs[leg].seat_extension is not None
+        if session is None or inside or not self._call.side.pass_on(leg, session, now):
             self._call.side.ring_back(now)
 
     def answered(self, leg: Leg, session: Session | None, now: float) -> None:
         """The far end answered."""
-        if self._ringing.answered(leg, session, now) is not None:
+        if self._ringing.answered(leg, session, now) is not None and not self._ringing.legs:
             self._fail(488, now)
 
     def refused(self, leg: Leg, status: int, now: float) -> None:
         """A trunk or the far end does not take the call."""
-        if self._ringing.legs.pop(leg, None) is not None and not self._next(status, now):
+        if self._ringing.legs.pop(leg, None) is None or self._ringing.legs:
+            return
+        if not self._next(status, now):
             self._fail(status, now)
 
     def cancel(self, now: float) -> None:

@@ -18,17 +18,19 @@ from callqa.sip.bridge import BridgeCall
 from callqa.sip.budget import SOURCES_MOST, Door, Standing
 from callqa.sip.call import Call, CallFacts, CallView
 from callqa.sip.core import ALLOW, Core, PortPool, UserAgentSettings
-from callqa.sip.events import Address, CallMode, Event, HangupParty
-from callqa.sip.feature_codes import FeatureCall, SignIns, parse_code
+from callqa.sip.events import Address, CallMarked, CallMode, Event, HangupParty
+from callqa.sip.exchange import Exchange
+from callqa.sip.feature_codes import FeatureCall, FeatureCode, MarkCode, SignIns, parse_code
 from callqa.sip.headers import one_line, parse_number, plain
 from callqa.sip.hop import is_stream, moved, transport_of, usual_port
 from callqa.sip.identity import called_number, caller_number, dialled, diverted_from, is_withheld
 from callqa.sip.leg import Leg
 from callqa.sip.message import Request, Response, is_keepalive, parse_message
 from callqa.sip.multipart import content_type, sdp_of
+from callqa.sip.pickup import pick_up
 from callqa.sip.queue import Queue
 from callqa.sip.registrar import Registrar, SavedBinding
-from callqa.sip.routing import Refusal, encryption_at, find_trunk, outbound_targets
+from callqa.sip.routing import Refusal, encryption_at, find_trunk
 from callqa.sip.sdes import UNENCRYPTED
 from callqa.sip.sdp import Session, UnfitMedia, parse_sdp
 from callqa.sip.transaction import Transaction
@@ -37,7 +39,7 @@ from callqa.units import Direction
 
 __all__ = ["CallView", "PortPool", "SavedBinding", "SeatView", "UserAgent", "UserAgentSettings"]
 
-SUPPORTED = frozenset({"100rel", "timer"})  # option tags we can be required to know
+SUPPORTED = frozenset({"100rel", "norefersub", "replaces", "timer"})  # option tags we can be required to know
 _KNOWN_METHODS = frozenset({*ALLOW, "SUBSCRIBE", "NOTIFY", "REFER", "MESSAGE", "PRACK", "PUBLISH"})
 _FORWARDS_MOST = 255
 _FORWARDS_USUAL = 70
@@ -83,7 +85,8 @@ class UserAgent:
             self._door,
         )
         self._calls: dict[str, BridgeCall | AnswerCall] = {}
-        self._queue = Queue(self._core, self._registrar.contacts, self._busy, self._trunks.is_up)
+        self._exchange = Exchange(self._core, self._registrar, self._trunks, self._calls)
+        self._queue = Queue(self._core, self._registrar.contacts, self._exchange.busy, self._trunks.is_up)
         self._closing: Refusal | None = None
         self.garbage_count = 0
 
@@ -193,7 +196,7 @@ class UserAgent:
 
     def seats(self) -> tuple[SeatView, ...]:
         """All seats of the desk."""
-        contacts, busy = self._registrar.contacts(), self._busy()
+        contacts, busy = self._registrar.contacts(), self._exchange.busy()
         return tuple(
             SeatView(
                 s.extension,
@@ -367,20 +370,22 @@ class UserAgent:
         number = dialled(t.request)
         code = parse_code(number)
         if code is not None and not isinstance(offer, Refusal):
-            self._core.desk = self._sign_ins.take(seat.extension, code, self._desk, now)
-            FeatureCall(self._core, t, source).confirm(offer, now)
-            if code.agent_no is None:
-                self._seat_taken(None, seat.extension, now)  # what rings there rings elsewhere
+            self._take_code(code, seat.extension, FeatureCall(self._core, t, source), offer, now)
             return
-        target = offer if isinstance(offer, Refusal) else outbound_targets(self._core.desk, number, self._trunks.is_up)
+        replaces = t.request.headers.first("Replaces")
+        if replaces is not None and not isinstance(offer, Refusal):
+            pick_up(self._core, self._exchange, t, replaces, seat.extension, source, offer, now)
+            return
+        target = offer if isinstance(offer, Refusal) else self._exchange.reach(number)
         if isinstance(target, Refusal):
             self._core.fault(now, f"分机 {seat.extension} 呼出被拒绝：{target.reason}", source)
-        ours = self._core.desk.routing.hotline_number or seat.extension
+        inside = any(s.extension == number for s in self._core.desk.seats)
+        ours = "" if inside else self._core.desk.routing.hotline_number
         facts = CallFacts(
             CallMode.BRIDGE,
             Direction.OUTBOUND,
-            ours,
-            called_number(t.request) or number,
+            ours or seat.extension,
+            number if inside else called_number(t.request) or number,
             seat.extension,
             forwards=_forwards(t.request),
         )
@@ -391,26 +396,32 @@ class UserAgent:
         must = isinstance(offer, Session) and encryption_at(self._core.desk, source[0]) == "required"
         return Refusal(488, UNENCRYPTED) if must and isinstance(offer, Session) and not offer.crypto else offer
 
+    def _take_code(
+        self, code: FeatureCode | MarkCode, extension: str, dialog: FeatureCall, offer: Session | None, now: float
+    ) -> None:
+        if isinstance(code, FeatureCode):
+            self._core.desk = self._sign_ins.take(extension, code, self._desk, now)
+            if code.agent_no is None:
+                self._exchange.seat_taken(None, extension, now)  # what rings there rings elsewhere
+        else:
+            call_id = self._exchange.markable(extension, now)
+            if call_id is None:
+                dialog.refuse(404, now)
+                return
+            self._core.emit(CallMarked(call_id, now, code.code, extension))
+        dialog.confirm(offer, now)
+
     def _bridge(self, facts: CallFacts, t: Transaction, source: Address) -> BridgeCall:
-        call = BridgeCall(self._core, facts, t, source, self._let_go, self._seat_taken)
+        call = BridgeCall(self._core, facts, t, source, self._let_go, self._exchange)
         self._calls[call.call_id] = call
         return call
 
-    def _busy(self) -> frozenset[str]:
-        """Seats that talk, or are calling out themselves; a seat that only rings is not busy."""
-        return frozenset(
-            c.seat_extension
-            for c in self._calls.values()
-            if c.seat_extension and (c.answered or c.facts.direction is Direction.OUTBOUND)
-        )
-
-    def _seat_taken(self, by: BridgeCall | None, extension: str, now: float) -> None:
-        for call in list(self._calls.values()):
-            if call is not by and isinstance(call, BridgeCall):
-                call.seat_taken(extension, now)
-
     def _let_go(self, call: Call) -> None:
         self._calls.pop(call.call_id, None)
+        if isinstance(call, BridgeCall):
+            for leg in (call.caller, call.callee):
+                if leg is not None and leg.seat_extension is not None:
+                    self._exchange.left(call, leg.seat_extension, call.since)
 
     def _serve_queue(self, now: float) -> None:
         """Let callers who wait have what just became free. Everything that frees a seat, or mans one, is also an event."""

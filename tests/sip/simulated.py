@@ -81,6 +81,8 @@ class SimPhone:
         self.rings = True
         self.status: dict[Leg, int] = {}
         self.answers: list[Response] = []
+        self.notified: list[Request] = []
+        self.notify_status = 200
         self._cseq = 0
         net.add(self)
 
@@ -120,11 +122,48 @@ class SimPhone:
     def _invited(self, t: Transaction, source: Address, now: float) -> None:
         leg = Leg.incoming(self.core, self, Channel.AGENT, t, source, 30000)
         leg.session = parse_sdp(t.request.body) if t.request.body else None
+        leg.on_request = self._asked_in_dialog
         self.legs.append(leg)
         if self.rings:
             leg.ring(180, b"", now)
 
+    def _asked_in_dialog(self, leg: Leg, t: Transaction, now: float) -> bool:
+        if t.request.method != "NOTIFY":
+            return False
+        self.notified.append(t.request)
+        self.core.transactions.reply(t, self.notify_status, now)
+        return True
+
+    @property
+    def told(self) -> list[str]:
+        """The status lines of the NOTIFYs so far."""
+        return [r.body.decode().strip().removeprefix("SIP/2.0 ") for r in self.notified]
+
     # actions
+    def within(
+        self, leg: Leg, method: str, *fields: tuple[str, str | None], body: bytes = b"", content_type: str = ""
+    ) -> None:
+        """A request inside a dialog; its final answer comes into `answers`."""
+        request = leg.dialog.request(method, fields=fields, body=body, content_type=content_type)
+
+        def on_response(response: Response, source: Address, now: float) -> None:
+            self.answers.append(response)
+
+        hop = leg.dialog.next_hop
+        self.core.transactions.request(request, hop, self.address, self.net.now, on_response=on_response)
+        self.net.flush()
+
+    def refer(self, leg: Leg, number: str, *fields: tuple[str, str | None]) -> None:
+        """Ask for a blind transfer."""
+        self.within(leg, "REFER", ("Refer-To", f"<sip:{number}@{UA[0]}>"), *fields)
+
+    def refer_to_dialog(self, leg: Leg, other: Leg, number: str) -> None:
+        """Ask for the far ends of two calls to be joined."""
+        d = other.dialog
+        call_id = d.call_id.replace("@", "%40")
+        named = f"{call_id}%3Bto-tag%3D{d.remote_tag}%3Bfrom-tag%3D{d.local_tag}"
+        self.within(leg, "REFER", ("Refer-To", f"<sip:{number}@{UA[0]}?Replaces={named}>"))
+
     def answer(self, leg: Leg | None = None, codecs: Codecs | None = None) -> None:
         leg = leg or self.legs[-1]
         offer = leg.session
@@ -144,6 +183,7 @@ class SimPhone:
             caller=f"<sip:{self.user}@{self.address[0]}>", called=f"<sip:{number}@{UA[0]}>", fields=fields,
         )  # fmt: skip
         leg.codecs = codecs or self.codecs
+        leg.on_request = self._asked_in_dialog
         leg.authorise = lambda response, request: self.credentials(response, "INVITE", request.uri)
         self.legs.append(leg)
         leg.dial(leg.sdp(leg.codecs) if sdp is None else sdp, self.net.now)
