@@ -263,16 +263,6 @@ class CallLinked:
 
 
 @dataclass(frozen=True, slots=True)
-class PartyJoined:
-    """A third party is heard in a call: the seat's phone mixes its two calls. channel: which side he is heard on."""
-
-    call_id: str
-    now: float
-    channel: Channel
-    address: str  # extension or number
-
-
-@dataclass(frozen=True, slots=True)
 class DigitPressed:
     """A key that came as SIP INFO. Keys sent as RTP events are in the spool already and not told here."""
 
@@ -347,7 +337,6 @@ Event = (
     | CallTransferred
     | CallMarked
     | CallLinked
-    | PartyJoined
     | DigitPressed
     | PauseAsked
     | PromptStarted
