@@ -131,7 +131,7 @@ class BridgeCall(Talk):
         """A seat that may ring for us answered another call."""
         if self._seats is not None and self.ringing.of_seat(extension):
             self._seats.seat_taken(extension, now)
-        self.transfers.seat_taken(extension, now)
+        super().seat_taken(extension, now)
 
     def prompt_over(self, prompt: str, now: float) -> None:
         """What was played to the caller came to its end, or could not be played."""
@@ -183,21 +183,21 @@ class BridgeCall(Talk):
         if leg is self.caller and self.callee is None:
             self.side.media(now)
         else:
-            self.media(leg, now)
+            super().leg_media(leg, now)
 
     def leg_ended(self, leg: Leg, now: float) -> None:
         """BYE."""
         if leg is self.caller and self.callee is None:
             self._give_up(now, lost=False)
         else:
-            self.side_ended(leg, now)
+            super().leg_ended(leg, now)
 
     def leg_lost(self, leg: Leg, now: float) -> None:
         """One side is not there any more."""
         if leg is self.caller and self.callee is None:
             self._give_up(now, lost=True)
         else:
-            self.side_lost(leg, now)
+            super().leg_lost(leg, now)
 
     def turn_away(self, refusal: Refusal, now: float) -> None:
         """Refuse the caller who still hears it ring."""

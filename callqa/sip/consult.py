@@ -13,8 +13,8 @@ from callqa.sip.events import CallLinked
 from callqa.sip.leg import Leg
 
 if TYPE_CHECKING:
-    from callqa.sip.talk import Talk
     from callqa.sip.exchange import Exchange
+    from callqa.sip.talk import Talk
 
 # A phone that swaps its two calls may take one off hold a moment before it holds the other.
 SWAPPING_S = 2.0

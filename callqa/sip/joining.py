@@ -97,7 +97,7 @@ class Joining:
         self._second.transfers.end()
         self._on_over(self._leaving, self._port, now)
         if not self._other.talks:  # nobody is left there to talk with
-            self._second.side_ended(self._other, now)
+            self._second.leg_ended(self._other, now)
 
     def _move_back(self, now: float) -> None:
         """The far end stays where it was: its audio goes to its old port again."""
@@ -123,7 +123,7 @@ class Joining:
             return
         self._second.transfers.end()
         if not self._other.talks:  # nobody is left there to talk with
-            self._second.side_ended(self._other, now)
+            self._second.leg_ended(self._other, now)
 
     def seat_taken(self, extension: str, now: float) -> None:
         """Nobody is rung."""

@@ -13,8 +13,8 @@ from callqa.sip.routing import Target
 from callqa.sip.sdp import Codecs
 
 if TYPE_CHECKING:
-    from callqa.sip.talk import Talk
     from callqa.sip.exchange import Exchange
+    from callqa.sip.talk import Talk
 
 FIRST_RING_S = 20.0  # at the phone of whoever asked for the transfer, alone
 THEN_RING_S = 30.0
@@ -24,9 +24,7 @@ PAUSE_S = 3.0
 class Recall:
     """One recall. gone: the leg that is no more; port: for whoever takes the call; on_over: it is settled."""
 
-    def __init__(
-        self, call: "Talk", exchange: "Exchange", gone: Leg, port: int, on_over: Callable[[], None]
-    ) -> None:
+    def __init__(self, call: "Talk", exchange: "Exchange", gone: Leg, port: int, on_over: Callable[[], None]) -> None:
         self._call = call
         self._exchange = exchange
         self._gone = gone

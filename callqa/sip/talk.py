@@ -15,6 +15,7 @@ from callqa.sip.events import CallEnded, CallTransferred, HangupParty, PartyKnow
 from callqa.sip.headers import plain
 from callqa.sip.in_call import asked_in_call
 from callqa.sip.leg import Leg, LegState
+from callqa.sip.leg_owner import SilentOwner
 from callqa.sip.message import Request
 from callqa.sip.sdp import Codecs, Session, agreed_codecs
 from callqa.sip.transaction import Transaction
@@ -28,7 +29,7 @@ PARTIES = {Channel.CITIZEN: HangupParty.CITIZEN, Channel.AGENT: HangupParty.AGEN
 MUSIC = "music"
 
 
-class Talk(Call):
+class Talk(Call, SilentOwner):
     """caller: the leg of the INVITE that came in, or who took its place; callee: who answered, or who took his place."""
 
     caller: Leg
@@ -88,7 +89,7 @@ class Talk(Call):
 
     # -- what changes -----------------------------------------------------------------------------------------------
 
-    def media(self, leg: Leg, now: float) -> None:
+    def leg_media(self, leg: Leg, now: float) -> None:
         """Hold, refresh or a new address on one side."""
         if leg not in self._legs():
             return
@@ -152,9 +153,13 @@ class Talk(Call):
         """The other side is there again."""
         self.core.emit(PromptStopped(self.call_id, now, leg.channel))
 
+    def seat_taken(self, extension: str, now: float) -> None:
+        """A seat that may ring for us answered another call."""
+        self.transfers.seat_taken(extension, now)
+
     # -- how it ends ------------------------------------------------------------------------------------------------
 
-    def side_ended(self, leg: Leg, now: float) -> None:
+    def leg_ended(self, leg: Leg, now: float) -> None:
         """BYE from one side ends the other."""
         if leg in self._legs() and not self.transfers.survives(leg, now):
             self.hang_up_legs(now)
@@ -164,7 +169,7 @@ class Talk(Call):
         """The call is over on behalf of one side, its other side is elsewhere already."""
         self.finish(CallEnded(self.call_id, now, PARTIES[leg.channel]), now)
 
-    def side_lost(self, leg: Leg, now: float) -> None:
+    def leg_lost(self, leg: Leg, now: float) -> None:
         """One side is not there any more."""
         if leg in self._legs() and not self.transfers.survives(leg, now):
             self.hang_up_legs(now)

@@ -23,8 +23,8 @@ from callqa.sip.session_timer import Fields
 from callqa.sip.transaction import Transaction
 
 if TYPE_CHECKING:
-    from callqa.sip.talk import Talk
     from callqa.sip.exchange import Exchange
+    from callqa.sip.talk import Talk
 
 TRANSFERS_MOST = 30  # of one call; a phone that loops would ring the whole hall for hours
 # A phone that hangs up by habit after its REFER may do so when the transfer has just failed: that ends no call.
@@ -157,7 +157,7 @@ class Transfers:
         elif leaving.seat_extension is not None:
             self._call_back(leaving, port, now)
         else:
-            self._call.side_ended(leaving, now)
+            self._call.leg_ended(leaving, now)
 
     def _call_back(self, gone: Leg, port: int, now: float) -> None:
         recall = Recall(self._call, self._exchange, gone, port, self.end)
