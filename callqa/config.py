@@ -137,6 +137,10 @@ class Settings(_Section):
         return self.var_dir / "state"
 
     @property
+    def prompts_dir(self) -> Path:
+        return self.var_dir / "prompts"
+
+    @property
     def exports_dir(self) -> Path:
         return self.var_dir / "exports"
 

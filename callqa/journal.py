@@ -25,7 +25,8 @@ class JournalKind(StrEnum):
     CALL_COMPLETE = "call_complete"  # sidecar in place: facts {"sidecar": path relative to recordings/}
     CALL_UNANSWERED = "call_unanswered"  # rang out, busy, refused: facts {"reason": ..., "sip_status": ...}
     CALL_ABANDONED = "call_abandoned"  # 呼损: the citizen hung up before any answer
-    CALL_QUEUED = "call_queued"  # facts {"position"}
+    CALL_QUEUED = "call_queued"  # facts {"position"}, again when it changes
+    CALL_OVERFLOWED = "call_overflowed"  # put through to a number outside: facts {"overflow_to", "reason"}
     CALL_TRANSFERRED = "call_transferred"  # facts {"kind": blind|attended, "to", "seat_extension"}
     CALL_MARKED = "call_marked"  # *13 from a phone: facts {"code", "seat_extension"}
     RECORDING_PAUSED = "recording_paused"  # facts {"by", "reason"}
@@ -38,7 +39,8 @@ class JournalKind(StrEnum):
 
 class JournalEntry(BaseModel):
     """One event. facts: for CALL_* the fields of a call known by then (direction, from_number, to_number,
-    seat_extension, ticket_hint, started_at_ms, ring_ms, reason ...)."""
+    seat_extension, ticket_hint, started_at_ms, ring_ms, reason ...). ring_ms is without notice_ms; both, queued_ms, position
+    and overflow_to are of what came before the answer."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

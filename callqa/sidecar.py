@@ -121,6 +121,9 @@ class Sidecar(_Frozen):
     started_at_ms: int
     answered_at_ms: int
     ended_at_ms: int
+    notice_ms: int = 0  # of that, before the answer: listening to the recording notice, which is no ringing
+    queued_ms: int = 0  # in the queue
+    overflow_to: str = ""  # 溢出: the number outside that took the call, no seat
     hangup_party: Literal["agent", "citizen", "network"] | None  # None: an import that does not say
     recovered: bool = False  # finalised at start-up after a crash
     recording: Recording | None  # None: answered, but no media ever came

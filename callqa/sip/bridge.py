@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from callqa.sip.call import Call, CallFacts, CallView
 from callqa.sip.caller_side import CallerSide
 from callqa.sip.core import Core
-from callqa.sip.events import Address, CallAbandoned, CallRinging, CallUnanswered
+from callqa.sip.events import NOT_WAITED, Address, CallAbandoned, CallRinging, CallUnanswered, Waited
 from callqa.sip.inbound import SeatSearch
 from callqa.sip.leg import Leg
 from callqa.sip.outbound import TrunkSearch
@@ -155,6 +155,10 @@ class BridgeCall(Talk):
         self.connected(now, (self.sip_call_id, leg.dialog.call_id))
         self.talks(now)
 
+    def waited(self, now: float) -> Waited:
+        """What the caller went through until now."""
+        return self._seats.waited(now) if self._seats is not None else NOT_WAITED
+
     def _give_up(self, now: float, *, lost: bool) -> None:
         """The caller is gone before anybody answered: 呼损 when it was a citizen."""
         self._stop_search(now)
@@ -182,6 +186,8 @@ class BridgeCall(Talk):
         """Hold, refresh or a new address on one leg."""
         if leg is self.caller and self.callee is None:
             self.side.media(now)
+        elif self.ringing.is_heard(leg):
+            self.change_media(leg, now)
         else:
             super().leg_media(leg, now)
 

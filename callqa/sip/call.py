@@ -1,10 +1,11 @@
 """What every call has, whatever its role: its facts, its media events, its end. Ports go back when it is over."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from callqa.sip.core import Core
 from callqa.sip.events import (
+    NOT_WAITED,
     Address,
     CallAbandoned,
     CallAnswered,
@@ -17,6 +18,7 @@ from callqa.sip.events import (
     MediaClosed,
     MediaOpened,
     MediaTerms,
+    Waited,
 )
 from callqa.sip.headers import plain
 from callqa.sip.hop import Transport, transport_of
@@ -158,14 +160,18 @@ class Call:
     def connected(self, now: float, sip_call_ids: tuple[str, ...]) -> None:
         """Report the answer."""
         self.answered, self.since = True, now
-        self.core.emit(CallAnswered(self.call_id, now, self.seat_extension, sip_call_ids))
+        self.core.emit(CallAnswered(self.call_id, now, self.seat_extension, sip_call_ids, self.waited(now)))
+
+    def waited(self, now: float) -> Waited:
+        """What the caller went through until now; only in a role that lets callers wait."""
+        return NOT_WAITED
 
     def finish(self, event: CallEnded | CallUnanswered | CallAbandoned, now: float) -> None:
         """Report the end, give the ports back, let go; only the first time."""
         if self.over:
             return
         self.over, self.since = True, now
-        self.core.emit(event)
+        self.core.emit(event if isinstance(event, CallEnded) else replace(event, waited=self.waited(now)))
         self.core.emit(MediaClosed(self.call_id, now))
         for port in self._ports:
             self.core.ports.give_back(port)

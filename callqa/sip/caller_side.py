@@ -39,6 +39,7 @@ class CallerSide:
         self._rings = False  # 180 was sent
         self._playing: tuple[str, bool] | None = None
         self._started = False  # what is playing was reported
+        self._sounded = False  # a prompt was reported, and no end of all prompts since
         self._agreed = True  # False: his answer to our offer is awaited
         self._answers_options = False
         self._said: tuple[int, bytes] | None = None  # our last provisional response
@@ -89,7 +90,8 @@ class CallerSide:
         """Play nothing more."""
         if self._prompt_alarm is not None:
             self._prompt_alarm.cancel()
-        if self._playing is not None and self._started:
+        if self._sounded:
+            self._sounded = False
             self._core.emit(PromptStopped(self._call.call_id, now, self._leg.channel))
         self._playing = None
 
@@ -122,7 +124,7 @@ class CallerSide:
     def _start(self, now: float) -> None:
         if self._playing is None or self._started or not self._agreed:
             return
-        self._started = True
+        self._started = self._sounded = True
         prompt, loop = self._playing
         self._core.emit(PromptStarted(self._call.call_id, now, self._leg.channel, prompt, loop, self._file(prompt)))
         if not loop:
@@ -157,7 +159,7 @@ class CallerSide:
         """Somebody answered with these codecs: 200, unless he got it for the prompts."""
         self._stop(now)
         leg = self._leg
-        if not self._hears:
+        if not self._hears or leg.codecs[0] != agreed[0]:  # some networks answer otherwise than their early media was
             leg.codecs = agreed
         if leg.state is LegState.EARLY:
             leg.accept(leg.sdp(leg.codecs, leg.direction_for(self._offer), self._offer), now)

@@ -51,6 +51,22 @@ class CallRinging:
 
 
 @dataclass(frozen=True, slots=True)
+class Waited:
+    """What a caller went through before his answer, or his end without one. notice_ms: of listening to the recording notice
+    (录音告知), which counts as nobody's slowness; queued_ms: in the queue, position: where he was at last; overflow_to: the number
+    outside that the call was put through to, and why."""
+
+    notice_ms: int = 0
+    queued_ms: int = 0
+    position: int | None = None
+    overflow_to: str = ""
+    overflow_reason: str = ""
+
+
+NOT_WAITED = Waited()
+
+
+@dataclass(frozen=True, slots=True)
 class CallAnswered:
     """Both sides are connected (bridge), or the single leg is (answer). t = 0 of the recording."""
 
@@ -58,6 +74,7 @@ class CallAnswered:
     now: float
     seat_extension: str | None
     sip_call_ids: tuple[str, ...]
+    waited: Waited = NOT_WAITED
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +94,7 @@ class CallUnanswered:
     now: float
     reason: str
     sip_status: int
+    waited: Waited = NOT_WAITED
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +104,7 @@ class CallAbandoned:
     call_id: str
     now: float
     reason: str
+    waited: Waited = NOT_WAITED
 
 
 @dataclass(frozen=True, slots=True)

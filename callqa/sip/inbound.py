@@ -9,7 +9,7 @@ number outside, where there is one, dialled through the dial plan; the call stay
 from typing import TYPE_CHECKING
 
 from callqa.sip.caller_side import MUSIC, NOTICE
-from callqa.sip.events import CallOverflowed, CallQueued
+from callqa.sip.events import CallOverflowed, CallQueued, Waited
 from callqa.sip.leg import Leg
 from callqa.sip.outbound import TrunkSearch
 from callqa.sip.routing import ALL_BUSY, NO_ANSWER, NO_CODEC, NOBODY, WAITED_TOO_LONG, Refusal, Target, outbound_targets
@@ -39,17 +39,19 @@ class SeatSearch:
         self.unmanned_since: float | None = None
         self._queue = queue
         self._outside: TrunkSearch | None = None
-        self._noticed = False
+        self._noticed_at: float | None = None
+        self._queued_until: float | None = None
+        self._overflow = ("", "")
 
     def start(self, now: float) -> None:
         """Play the notice, then join those who seek a seat."""
         if self.call.core.desk.routing.notice:
             self.call.side.play(NOTICE, now)
         else:
-            self._seek()
+            self._seek(now)
 
-    def _seek(self) -> None:
-        self._noticed = True
+    def _seek(self, now: float) -> None:
+        self._noticed_at = now
         self._queue.join(self)
 
     def prompt_over(self, prompt: str, now: float) -> None:
@@ -57,7 +59,7 @@ class SeatSearch:
         if not self.call.side.over(prompt):
             return
         if prompt == NOTICE:
-            self._seek()
+            self._seek(now)
         else:
             self.call.side.play(MUSIC, now, loop=True)
 
@@ -108,7 +110,8 @@ class SeatSearch:
             self.call.core.fault(now, text, None, self.call.call_id)
             self.call.refuse(refusal, now)
             return
-        self.position, self.call.since = None, now
+        self.call.since = self._queued_until = now
+        self._overflow = (number, refusal.reason)
         self.call.core.emit(CallOverflowed(self.call.call_id, now, number, refusal.reason))
         ours = self.call.core.desk.routing.hotline_number
         self._outside = TrunkSearch(self.call, self._outside_failed, ours)
@@ -170,9 +173,16 @@ class SeatSearch:
         """Why there will be no answer, after the caller hung up or was lost."""
         if self._outside is None and self.queued_since is not None:
             return "排队中掉线" if lost else "排队中挂机"
-        if not self._noticed:
+        if self._noticed_at is None:
             return "录音告知中掉线" if lost else "录音告知中挂机"
         return "诉求人在接通前掉线" if lost else "诉求人在接通前挂断"
+
+    def waited(self, now: float) -> Waited:
+        """What he went through until now."""
+        noticed = now if self._noticed_at is None else self._noticed_at
+        until = now if self._queued_until is None else self._queued_until
+        queued_s = 0.0 if self.queued_since is None else until - self.queued_since
+        return Waited(round(1000 * (noticed - self.arrived)), round(1000 * queued_s), self.position, *self._overflow)
 
     @property
     def waits(self) -> bool:

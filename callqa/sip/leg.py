@@ -107,6 +107,12 @@ class Leg:
         return self.called is not None
 
     @property
+    def agreed_early(self) -> bool:
+        """Whether offer and answer of the INVITE are known to both sides before it is answered: by a reliable response."""
+        half = self.called or self.calling
+        return half is not None and half.agreed_early
+
+    @property
     def heard(self) -> bool:
         """Whether our INVITE got any answer."""
         return self.calling is not None and self.calling.heard

@@ -27,6 +27,7 @@ class Called:
         self._invite = invite
         self._finishing: ReliableSender | None = None  # its PRACK is what our 200 waits for
         self._reliable: ReliableSender | None = None
+        self.agreed_early = False  # the peer confirmed a response with our answer to its offer
         # With a late offer the first reliable response would have to carry ours: then only 100 and 200 are sent.
         if any(o.lower() == "100rel" for o in invite.request.headers.tokens("Require")):
             self.be_reliable(1 + zlib.crc32(leg.core.tokens().encode()) % 1_000_000)
@@ -89,7 +90,9 @@ class Called:
     def receive_prack(self, t: Transaction, now: float) -> None:
         """Take the PRACK of a reliable response."""
         sender = self._finishing or self._reliable
+        described = sender is not None and sender.describes
         known = sender is not None and sender.acknowledge(t.request, self._invite.request.cseq.number, now)
+        self.agreed_early |= known and described
         self._leg.core.transactions.reply(t, 200 if known else 481, now)
         if known and sender is not None:
             sender.go_on(now)

@@ -26,6 +26,7 @@ class Calling:
         self._leg = leg
         self._first = first
         self.heard = False
+        self.agreed_early = False  # the peer's answer to our offer came in a response that we confirmed
         self._asked_longer = False  # after a 422
         self._established = False  # it got a 2xx
         self._provisional = ReliableReceiver()
@@ -76,6 +77,7 @@ class Calling:
         number = self._provisional.is_new(response.to_tag, rseq.strip())
         if number is None:
             return False
+        self.agreed_early |= bool(response.body)
         leg, fork = self._leg, self._fork(response, source)
         leg.dialog.local_cseq += 1
         fields = (("RAck", f"{number} {response.cseq}"),)

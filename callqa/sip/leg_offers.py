@@ -1,16 +1,19 @@
 """What the peer asks inside a dialog about its media: re-INVITE and UPDATE, answered here and never passed to the other leg.
 
-One that crosses ours gets 491. An offer without the agreed codec goes to the other leg first (`recode`), else gets 488 and
+One that crosses ours gets 491. Before the INVITE is answered a second INVITE gets 500 (RFC 3261 §14.2), and so does an UPDATE with an
+offer as long as the peer's first offer has no answer it can rely on (RFC 3311 §5.2), or 491 where the first offer was ours; once
+both sides have it, through a reliable provisional response, the UPDATE is answered like any later offer. An offer without the agreed codec goes to the other leg first (`recode`), else gets 488 and
 changes nothing.
 """
 
+import zlib
 from typing import TYPE_CHECKING
 
 from callqa.errors import ProtocolError
 from callqa.sip.leg_owner import LegState
 from callqa.sip.message import Request, Response
 from callqa.sip.multipart import sdp_of
-from callqa.sip.sdp import EVENTS, Codecs, Session, common_codecs, parse_sdp
+from callqa.sip.sdp import EVENTS, Codecs, Session, agreed_codecs, common_codecs, parse_sdp
 from callqa.sip.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -28,9 +31,13 @@ class Offers:
     def receive(self, t: Transaction, now: float) -> None:
         """Handle a re-INVITE or UPDATE."""
         leg, request = self._leg, t.request
-        early = leg.state is LegState.EARLY and (request.method == "INVITE" or request.body)
+        if leg.state is LegState.EARLY and (request.method == "INVITE" or (request.body and not leg.agreed_early)):
+            later = (("Retry-After", str(zlib.crc32(leg.core.tokens().encode()) % 10)),)  # 0-10 s, by chance
+            ours = request.method == "UPDATE" and not leg.called_us
+            leg.core.transactions.reply(t, 491 if ours else 500, now, fields=() if ours else later)
+            return
         crossing = leg.reoffers.outstanding or self._recoding is not None or (self.wait_in_ack and request.body)
-        if early or (crossing and (request.method == "INVITE" or request.body)):
+        if crossing and (request.method == "INVITE" or request.body):
             leg.core.transactions.reply(t, 491, now)
             return
         leg.dialog.refresh_target(request)
@@ -45,6 +52,8 @@ class Offers:
         if session is not None and not leg.keyring.fits(session.crypto):
             session = None
         codecs = _still_agreed(leg.codecs, session)
+        if codecs and session is not None and leg.state is LegState.EARLY:  # what we offered may be more than one
+            codecs = agreed_codecs(leg.codecs, session)
         if session is not None and not codecs and self._ask_other_leg(t, session, now):
             return
         self._answer(t, session, codecs, now)

@@ -41,6 +41,11 @@ class ReliableSender:
         if len(self._waiting) == 1:
             self._start(now)
 
+    @property
+    def describes(self) -> bool:
+        """Whether the one that waits for its PRACK carries SDP."""
+        return bool(self._waiting and self._waiting[0][1])
+
     def when_free(self, action: Callable[[float], None], now: float) -> None:
         """Do something once no SDP of ours waits for its PRACK: now, or then."""
         if self._waiting and self._waiting[0][1]:

@@ -41,6 +41,11 @@ class Ringing:
         leg.dial(leg.sdp(leg.codecs), now)
         return leg
 
+    def is_heard(self, leg: Leg) -> bool:
+        """Whether it is one whose early media the caller hears."""
+        target = self.legs.get(leg)
+        return target is not None and target.seat_extension is None
+
     def of_seat(self, extension: str) -> list[Leg]:
         """The phones of a seat that ring."""
         return [leg for leg, t in self.legs.items() if t.seat_extension == extension]

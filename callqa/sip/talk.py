@@ -147,7 +147,7 @@ class Talk(Call, SilentOwner):
 
     def play_music(self, leg: Leg, now: float) -> None:
         """While the other side is away."""
-        self.core.emit(PromptStarted(self.call_id, now, leg.channel, MUSIC, True))
+        self.core.emit(PromptStarted(self.call_id, now, leg.channel, MUSIC, True, self.core.desk.routing.queue_music))
 
     def stop_music(self, leg: Leg, now: float) -> None:
         """The other side is there again."""

@@ -47,6 +47,7 @@ class CallNote(BaseModel):
     answered_at_ms: int | None = None
     ended_at_ms: int | None = None
     ring_ms: int | None = Field(default=None, ge=0)
+    notice_ms: int = Field(default=0, ge=0)
     reason: str = ""
     hangup_party: Literal["agent", "citizen", "network"] | None = None
 
@@ -106,7 +107,7 @@ def apply_sidecar(session: Session, sidecar: Sidecar, status: str, fault: str, *
     call.user_to_user = sidecar.user_to_user
     call.started_at_ms, call.answered_at_ms = sidecar.started_at_ms, sidecar.answered_at_ms
     call.ended_at_ms = sidecar.ended_at_ms
-    call.ring_ms = max(0, sidecar.answered_at_ms - sidecar.started_at_ms)
+    call.ring_ms = max(0, sidecar.answered_at_ms - sidecar.started_at_ms - sidecar.notice_ms)
     if sidecar.mode == "import" and not call.ring_ms:
         call.ring_ms = None  # nobody answers in no time: the facts do not tell how long it rang
     call.duration_ms = max(0, sidecar.ended_at_ms - sidecar.answered_at_ms)
@@ -157,9 +158,9 @@ def _apply_call(session: Session, entry: JournalEntry, *, demo: bool) -> None:
     _copy_known(call, note)
     match entry.kind:
         case JournalKind.CALL_ANSWERED:
-            _answered(call, note.answered_at_ms or entry.at_ms)
+            _answered(call, note.answered_at_ms or entry.at_ms, note.notice_ms)
         case JournalKind.CALL_ENDED:
-            _answered(call, note.answered_at_ms or call.answered_at_ms or entry.at_ms)
+            _answered(call, note.answered_at_ms or call.answered_at_ms or entry.at_ms, note.notice_ms)
             call.ended_at_ms = note.ended_at_ms or entry.at_ms
             call.duration_ms = max(0, call.ended_at_ms - (call.answered_at_ms or call.ended_at_ms))
             call.hangup_party = note.hangup_party or call.hangup_party
@@ -194,11 +195,11 @@ def _copy_known(call: Call, note: CallNote) -> None:
     call.citizen_number = citizen_number(Direction(call.direction), call.from_number, call.to_number)
 
 
-def _answered(call: Call, answered_at_ms: int) -> None:
+def _answered(call: Call, answered_at_ms: int, notice_ms: int) -> None:
     call.outcome = "answered"
     call.outcome_reason = ""
     call.answered_at_ms = answered_at_ms
-    call.ring_ms = max(0, answered_at_ms - call.started_at_ms)
+    call.ring_ms = max(0, answered_at_ms - call.started_at_ms - notice_ms)
     if call.recording_status == "none":
         call.recording_status = "pending"
 

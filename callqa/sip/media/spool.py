@@ -122,6 +122,9 @@ class AnsweredMark(_Mark):
     mark: Literal["answered"] = "answered"
     seat_extension: str | None = None
     sip_call_ids: tuple[str, ...] = ()
+    notice_ms: int = 0
+    queued_ms: int = 0
+    overflow_to: str = ""
 
 
 class EndedMark(_Mark):

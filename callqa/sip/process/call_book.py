@@ -12,9 +12,12 @@ from typing import Any, Literal
 
 from callqa.journal import JournalKind
 from callqa.sip.events import (
+    NOT_WAITED,
     CallAbandoned,
     CallAnswered,
     CallEnded,
+    CallOverflowed,
+    CallQueued,
     CallRinging,
     CallStarted,
     CallUnanswered,
@@ -24,8 +27,11 @@ from callqa.sip.events import (
     MediaClosed,
     MediaOpened,
     PartyKnown,
+    PromptStarted,
+    PromptStopped,
     SipFault,
     StreamSide,
+    Waited,
 )
 from callqa.sip.media.spool import (
     AnsweredMark,
@@ -44,8 +50,10 @@ from callqa.sip.process.disk import DiskWriter
 from callqa.sip.process.faults import FaultBook
 from callqa.sip.process.finalizer import Finalised, Finalizer
 from callqa.sip.process.journal_writer import JournalWriter
+from callqa.sip.process.player import Player
 from callqa.sip.process.ports import PortPool
 from callqa.sip.process.rtp_sockets import RtpSockets
+from callqa.sip.sdp import Codecs
 from callqa.units import Channel
 
 log = logging.getLogger(__name__)
@@ -67,6 +75,8 @@ class OpenCall:
     held: set[int] = field(default_factory=set)
     media_over: bool = False
     learnt: FactsLearnt | None = None  # all of them
+    waited: Waited = NOT_WAITED
+    codecs: dict[int, Codecs] = field(default_factory=dict)  # as last agreed on each leg
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -89,8 +99,8 @@ class OpenCall:
             known |= {name: value for name, value in later.items() if value is not None}
         if self.answered_ns is not None:
             known["answered_at_ms"] = s.wall_of(self.answered_ns)
-            known["ring_ms"] = known["answered_at_ms"] - s.wall_ms
-        return known
+            known["ring_ms"] = max(0, known["answered_at_ms"] - s.wall_ms - self.waited.notice_ms)
+        return known | _facts_of(self.waited)
 
 
 class CallBook:
@@ -109,6 +119,7 @@ class CallBook:
         self._clock = clock
         self._calls: dict[str, OpenCall] = {}
         self.finalizer: Finalizer | None = None  # set once the loop runs
+        self.player: Player | None = None  # likewise
 
     def take(self, event: Event) -> None:
         """Do what an event asks for. Events of unknown calls (cannot happen) are logged."""
@@ -138,6 +149,15 @@ class CallBook:
                 call.capture.mark(party)
             case FactsLearnt():
                 self._learn(call, event)
+            case PromptStarted():
+                self._play(call, event)
+            case PromptStopped():
+                self._stop_playing(call, event.channel)
+            case CallQueued():
+                self._note(JournalKind.CALL_QUEUED, call, call.started.wall_of(_ns(event.now)), position=event.position)
+            case CallOverflowed():
+                at_ms = call.started.wall_of(_ns(event.now))
+                self._note(JournalKind.CALL_OVERFLOWED, call, at_ms, overflow_to=event.number, reason=event.reason)
             case CallAnswered():
                 self._answer(call, event)
             case CallEnded():
@@ -235,6 +255,7 @@ class CallBook:
         stream = _stream(event)
         call.capture.open_leg(stream, event.local_port, bound, event.remote, event.signalling_host, event.terms)
         if event.codecs:
+            call.codecs[stream] = event.codecs
             call.capture.mark(_media_mark(event))
         if event.stream is not None and event.channel != event.stream % 2:
             call.capture.mark(SideMark(at_ns=_ns(event.now), channel=stream, side=_of(event.channel)))
@@ -243,6 +264,7 @@ class CallBook:
 
     def _change_media(self, call: OpenCall, event: MediaChanged) -> None:
         stream = _stream(event)
+        call.codecs[stream] = event.codecs
         call.capture.ask_for(stream, event.remote, event.signalling_host, event.terms)
         call.capture.mark(_media_mark(event))
         (call.held.add if event.held else call.held.discard)(stream)
@@ -266,8 +288,16 @@ class CallBook:
     def _answer(self, call: OpenCall, event: CallAnswered) -> None:
         call.answered_ns = _ns(event.now)
         call.seat_extension = event.seat_extension or call.seat_extension
+        call.waited = event.waited
         call.capture.mark(
-            AnsweredMark(at_ns=call.answered_ns, seat_extension=call.seat_extension, sip_call_ids=event.sip_call_ids)
+            AnsweredMark(
+                at_ns=call.answered_ns,
+                seat_extension=call.seat_extension,
+                sip_call_ids=event.sip_call_ids,
+                notice_ms=event.waited.notice_ms,
+                queued_ms=event.waited.queued_ms,
+                overflow_to=event.waited.overflow_to,
+            )
         )
         self._note(JournalKind.CALL_ANSWERED, call, call.started.wall_of(call.answered_ns))
         log.info("call %s answered at seat %s", event.call_id, call.seat_extension)
@@ -285,12 +315,25 @@ class CallBook:
         abandoned = isinstance(event, CallAbandoned)
         kind = JournalKind.CALL_ABANDONED if abandoned else JournalKind.CALL_UNANSWERED
         status = {} if isinstance(event, CallAbandoned) else {"sip_status": event.sip_status}
-        ring_ms = at_ms - call.started.wall_ms
+        call.waited = event.waited
+        ring_ms = max(0, at_ms - call.started.wall_ms - event.waited.notice_ms)
         self._note(kind, call, at_ms, ended_at_ms=at_ms, ring_ms=ring_ms, reason=event.reason, **status)
         log.info("call %s %s: %s", event.call_id, kind.value, event.reason)
 
+    def _play(self, call: OpenCall, event: PromptStarted) -> None:
+        send = call.capture.start_playing(event.channel)
+        if self.player is not None:
+            self.player.play(event, call.codecs.get(event.channel.value, ()), send)
+
+    def _stop_playing(self, call: OpenCall, channel: Channel) -> None:
+        if self.player is not None:
+            self.player.stop(call.started.call_id, channel)
+        call.capture.stop_playing(channel)
+
     def _close_media(self, call: OpenCall) -> None:
         call_id = call.started.call_id
+        if self.player is not None:
+            self.player.forget(call_id)
         if call.answered_ns is None:
             call.capture.discard()
             self.forget(call_id)
@@ -322,6 +365,12 @@ class CallBook:
         self.forget(result.call_id)
         log.info("call %s complete: %s%s", result.call_id, result.sidecar, " (recovered)" if recovered else "")
         return True
+
+
+def _facts_of(waited: Waited) -> dict[str, Any]:
+    """What a caller went through, as journal facts; nothing of what did not happen."""
+    known = {f.name: getattr(waited, f.name) for f in fields(waited)}
+    return {name: value for name, value in known.items() if value}
 
 
 def _stream(event: MediaOpened | MediaChanged) -> int:

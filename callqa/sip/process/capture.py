@@ -195,6 +195,7 @@ class CallCapture:
         self._sockets = sockets
         self._disk = disk
         self._legs: dict[int, LegMedia] = {}
+        self._played_to: set[Channel] = set()
         disk.append_mark(file, MAGIC)
         self.mark(started)
 
@@ -234,10 +235,28 @@ class CallCapture:
             self._legs[stream].agree(terms)
 
     def connect(self) -> None:
-        """Relay each leg's audio to the other."""
+        """Relay each leg's audio to the other, but not to one that is played something."""
         citizen, agent = self._legs.get(Channel.CITIZEN), self._legs.get(Channel.AGENT)
         if citizen is not None and agent is not None:
-            citizen.other, agent.other = agent, citizen
+            citizen.other = None if Channel.AGENT in self._played_to else agent
+            agent.other = None if Channel.CITIZEN in self._played_to else citizen
+
+    def start_playing(self, channel: Channel) -> Callable[[bytes], None]:
+        """What sends packets of ours to a leg's peer; they are neither recorded nor mixed with the other leg's."""
+        self._played_to.add(channel)
+        self.connect()
+
+        def send(data: bytes) -> None:
+            leg = self._legs.get(channel)  # another one after a transfer
+            if leg is not None:
+                leg.send(data)
+
+        return send
+
+    def stop_playing(self, channel: Channel) -> None:
+        """The other leg's audio is relayed again."""
+        self._played_to.discard(channel)
+        self.connect()
 
     @property
     def last_packet_ns(self) -> int:

@@ -35,6 +35,7 @@ from callqa.sip.process.faults import FaultBook
 from callqa.sip.process.finalizer import Finalised, Finalizer
 from callqa.sip.process.identity import call_ids, host_finder, node_name
 from callqa.sip.process.journal_writer import JournalWriter
+from callqa.sip.process.player import Player
 from callqa.sip.process.ports import PortPool
 from callqa.sip.process.recovery import Epilogue, LeftOver, find_left_over, list_spools, put_aside
 from callqa.sip.process.streams import SipStreams, client_context, server_context
@@ -152,6 +153,10 @@ class Recorder:
         self._book = CallBook(
             spool_dir, self._disk, self._ports, self._journal, self._faults, around.sockets(loop), self._clock
         )
+        self._player = self._book.player = Player(
+            self._settings.prompts_dir, loop, self._on_prompt_over, self._faults.tell, around.random, self._files,
+            around.workers,
+        )  # fmt: skip
         helper = around.helper(self._settings.recordings_dir)
         self._finalizer = self._book.finalizer = Finalizer(helper, self._on_finalised)
         sip = self._settings.sip
@@ -182,6 +187,7 @@ class Recorder:
         await self._wait_for(lambda: not self._book.finalizing, STOP_GRACE_S)
         self._sip.close()
         await self._streams.stop()
+        self._player.finish()
         self._book.stop()
         await self._save_registrations()
         await self._finalizer.stop(STOP_GRACE_S)
@@ -210,6 +216,10 @@ class Recorder:
         if self._book.finalised(spool, recovered, result):
             self._recorded_today = self._count_today()
         self._door.changed()
+
+    def _on_prompt_over(self, call_id: str, prompt: str) -> None:
+        self._agent.prompt_over(call_id, prompt, self._clock.monotonic())
+        self._sip.pump()
 
     def _tell_disk_fault(self, path: Path, reason: str) -> None:
         self._book.tell_disk_fault(path, reason)
@@ -336,6 +346,7 @@ class Recorder:
                 number=view.number,
                 seat_extension=view.seat_extension,
                 since_ms=now_ms - round((now - view.since) * 1000),
+                position=view.position,
             )
             for view in self._agent.calls()
         ]
