@@ -175,7 +175,7 @@ class BridgeCall(Talk):
 
     def view(self) -> CallView:
         """How the live board shows it."""
-        view = super().view()
+        view = replace(super().view(), rung=() if self.answered else self.ringing.seats)
         if self.answered or self._seats is None or not self._seats.waits:
             return view
         return replace(view, state="queued", position=self._seats.position)

@@ -58,6 +58,8 @@ class CallView:
     seat_extension: str | None
     since: float
     position: int | None = None  # in the queue, 1 = next
+    mode: CallMode = CallMode.BRIDGE
+    rung: tuple[str, ...] = ()  # extensions whose phones ring for it now
 
 
 def hint(request: Request, name: str) -> str | None:
@@ -200,4 +202,4 @@ class Call:
         f = self.facts
         state = ("held" if held else "talking") if self.answered else "ringing"
         number = f.from_number if f.direction is Direction.INBOUND else f.to_number
-        return CallView(self.call_id, f.direction, state, number, self.seat_extension, self.since)
+        return CallView(self.call_id, f.direction, state, number, self.seat_extension, self.since, mode=f.mode)

@@ -56,6 +56,7 @@ class SeatView:
     registered: bool
     contact: str
     busy: bool
+    ringing: bool
 
 
 class UserAgent:
@@ -197,6 +198,7 @@ class UserAgent:
     def seats(self) -> tuple[SeatView, ...]:
         """All seats of the desk."""
         contacts, busy = self._registrar.contacts(), self._exchange.busy()
+        rung = {extension for call in self.calls() for extension in call.rung}
         return tuple(
             SeatView(
                 s.extension,
@@ -204,6 +206,7 @@ class UserAgent:
                 s.extension in contacts,
                 plain(contacts[s.extension][0].uri) if s.extension in contacts else "",
                 s.extension in busy,
+                s.extension in rung,
             )
             for s in self._core.desk.seats
         )

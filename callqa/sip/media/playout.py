@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from callqa.errors import AudioError, ProtocolError
 from callqa.sip.media.codec import PackedCodec, codec_of_type, packed_of_type
 from callqa.sip.media.rtp import parse_rtp
-from callqa.sip.media.spool import MediaMark, PacketRecord, SpoolRecord
+from callqa.sip.media.spool import MediaMark, PacketRecord, SideMark, SpoolRecord
 
 RATE_HZ = 8000
 DELAY_S = 0.12  # six frames: what phones themselves hold back
@@ -26,17 +26,20 @@ _Decode = Callable[[bytes], Samples]
 
 
 class Playout:
-    """One call; of several streams even numbers are the citizen's, odd ones the agent's. start_s: the caller's clock when listening began."""
+    """One call; a stream's side is what its mark says, else even numbers are the citizen's. start_s: the caller's clock when listening began."""
 
     def __init__(self, start_s: float) -> None:
         self._start_s = start_s
         self._played = 0
         self._streams: dict[int, _Stream] = {}
+        self._sides: dict[int, int | None] = {}  # told otherwise than by the stream's number; None: both voices
 
     def receive(self, record: SpoolRecord, now_s: float) -> None:
         """Take one packet, or a mark that tells of a leg's codecs; other marks mean nothing here."""
         if isinstance(record, MediaMark):
             self._stream(record.channel).agree(record.codecs)
+        elif isinstance(record, SideMark):
+            self._sides[record.channel] = record.side
         elif isinstance(record, PacketRecord):
             self._stream(record.channel).receive(record.data, self._sample(now_s))
 
@@ -47,7 +50,10 @@ class Playout:
         self._played = until
         mixed = np.zeros((n, 2), np.int32)
         for number, stream in self._streams.items():
-            mixed[:, number & 1] += stream.take(until, n)
+            side = self._sides.get(number, number & 1)
+            samples = stream.take(until, n)
+            for each in (0, 1) if side is None else (side,):
+                mixed[:, each] += samples
         return np.clip(mixed, -32768, 32767).astype(np.int16)
 
     def _stream(self, number: int) -> "_Stream":

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from callqa.journal import JournalKind
+from callqa.live import LiveCommand, LiveReply
 from callqa.sip.events import (
     NOT_WAITED,
     CallAbandoned,
@@ -27,6 +28,7 @@ from callqa.sip.events import (
     MediaClosed,
     MediaOpened,
     PartyKnown,
+    PauseAsked,
     PromptStarted,
     PromptStopped,
     SipFault,
@@ -38,6 +40,7 @@ from callqa.sip.media.spool import (
     EndedMark,
     FactsMark,
     FaultMark,
+    Mark,
     MediaMark,
     PartyMark,
     Side,
@@ -50,6 +53,8 @@ from callqa.sip.process.disk import DiskWriter
 from callqa.sip.process.faults import FaultBook
 from callqa.sip.process.finalizer import Finalised, Finalizer
 from callqa.sip.process.journal_writer import JournalWriter
+from callqa.sip.process.listen import Listener
+from callqa.sip.process.pause import FROM_PHONE, Pauses
 from callqa.sip.process.player import Player
 from callqa.sip.process.ports import PortPool
 from callqa.sip.process.rtp_sockets import RtpSockets
@@ -74,9 +79,27 @@ class OpenCall:
     seat_extension: str | None = None
     held: set[int] = field(default_factory=set)
     media_over: bool = False
+    paused_ns: int | None = None  # since when packets are relayed but not kept
+    pause_reason: tuple[str, str] = ("", "")  # by, reason
     learnt: FactsLearnt | None = None  # all of them
     waited: Waited = NOT_WAITED
     codecs: dict[int, Codecs] = field(default_factory=dict)  # as last agreed on each leg
+
+    @property
+    def call_id(self) -> str:
+        return self.started.call_id
+
+    def keep(self, kept: bool) -> None:
+        """Packets are kept from now on, or only relayed."""
+        self.capture.keep(kept)
+
+    def mark(self, mark: Mark) -> None:
+        """Queue one mark for the spool."""
+        self.capture.mark(mark)
+
+    def at_ms(self, at_ns: int) -> int:
+        """UTC milliseconds of a monotonic instant."""
+        return self.started.wall_of(at_ns)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -120,6 +143,7 @@ class CallBook:
         self._calls: dict[str, OpenCall] = {}
         self.finalizer: Finalizer | None = None  # set once the loop runs
         self.player: Player | None = None  # likewise
+        self.pauses = Pauses(faults, clock, self._note)
 
     def take(self, event: Event) -> None:
         """Do what an event asks for. Events of unknown calls (cannot happen) are logged."""
@@ -164,8 +188,48 @@ class CallBook:
                 self._end(call, event)
             case CallUnanswered() | CallAbandoned():
                 self._miss(call, event)
+            case PauseAsked():
+                if event.pause:
+                    self.pauses.pause(call, event.by, FROM_PHONE)
+                else:
+                    self.pauses.resume(call, event.by)
             case MediaClosed():
                 self._close_media(call)
+
+    def set_paused(self, command: LiveCommand) -> LiveReply:
+        """Pause or resume a call's recording for somebody at the live door."""
+        call, pause = self._calls.get(command.call_id), command.op == "pause"
+        if call is None:
+            text = "这通电话已经结束"
+        elif pause:
+            text = self.pauses.pause(call, command.actor, command.reason)
+        else:
+            text = self.pauses.resume(call, command.actor)
+        return LiveReply(reply="pause" if pause else "resume", ok=not text, text=text)
+
+    def sweep_pauses(self) -> bool:
+        """Once a second; True when one ended."""
+        return self.pauses.sweep(self._calls.values())
+
+    def paused_ns(self, call_id: str) -> int | None:
+        """Since when a call's recording is paused."""
+        call = self._calls.get(call_id)
+        return call.paused_ns if call is not None and not call.media_over else None
+
+    def listen(self, call_id: str, listener: Listener) -> tuple[bytes, ...] | str:
+        """Send a listener what is recorded of a call: the records to begin with, or the Chinese reason why not."""
+        call = self._calls.get(call_id)
+        if call is None or call.media_over:
+            return "这通电话已经结束"
+        if call.answered_ns is None:
+            return "电话还没有接通"
+        return call.capture.listen(listener)
+
+    def unlisten(self, listener: Listener) -> None:
+        """A listener went."""
+        call = self._calls.get(listener.call_id)
+        if call is not None:
+            call.capture.unlisten(listener)
 
     def silent_calls(self, timeout_s: int) -> list[str]:
         """Answered calls on which nothing was heard from either side for timeout_s; on hold they may rest longer."""

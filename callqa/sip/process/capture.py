@@ -13,9 +13,19 @@ from collections.abc import Callable
 from enum import IntEnum
 
 from callqa.sip.events import PLAIN_MEDIA, Address, MediaTerms
-from callqa.sip.media.spool import MAGIC, ForeignMark, Mark, StartedMark, encode_mark, encode_packet
+from callqa.sip.media.spool import (
+    MAGIC,
+    ForeignMark,
+    Mark,
+    MediaMark,
+    SideMark,
+    StartedMark,
+    encode_mark,
+    encode_packet,
+)
 from callqa.sip.process.clock import CLOCK, Clock
 from callqa.sip.process.disk import DiskWriter, SpoolFile
+from callqa.sip.process.listen import Listener
 from callqa.sip.process.rtp_sockets import RtpSockets
 from callqa.sip.process.secrecy import Secrecy
 from callqa.units import Channel
@@ -196,12 +206,21 @@ class CallCapture:
         self._disk = disk
         self._legs: dict[int, LegMedia] = {}
         self._played_to: set[Channel] = set()
+        self._told: dict[tuple[str, int], bytes] = {}  # each leg's last media and side marks, for who begins to listen
+        self._listeners: list[Listener] = []
+        self._kept = True
+        self._watched = False  # paused or listened to: the only question asked a packet
         disk.append_mark(file, MAGIC)
         self.mark(started)
 
     def mark(self, mark: Mark) -> None:
         """Queue one mark for the spool."""
-        self._disk.append_mark(self.file, encode_mark(mark))
+        record = encode_mark(mark)
+        self._disk.append_mark(self.file, record)
+        if isinstance(mark, MediaMark | SideMark):
+            self._told[mark.mark, mark.channel] = record
+        for listener in self._listeners:
+            listener.push(record)
 
     def open_leg(
         self,
@@ -293,6 +312,8 @@ class CallCapture:
     def close(self, then: Callable[[], None]) -> None:
         """Close both ports and the spool, and call `then` when the spool is on disk."""
         self._close_legs()
+        for listener in self._listeners:
+            listener.end()
         self._disk.close(self.file, then)
 
     def discard(self) -> None:
@@ -300,7 +321,29 @@ class CallCapture:
         self._close_legs()
         self._disk.discard(self.file)
 
+    def keep(self, kept: bool) -> None:
+        """From now on packets are kept, or only relayed."""
+        self._kept = kept
+        self._watched = not kept or bool(self._listeners)
+
+    def listen(self, listener: Listener) -> tuple[bytes, ...]:
+        """From now on a listener is sent what is kept; returns the records to begin with."""
+        self._listeners.append(listener)
+        self.keep(self._kept)
+        return tuple(self._told.values())
+
+    def unlisten(self, listener: Listener) -> None:
+        """Not any more."""
+        if listener in self._listeners:
+            self._listeners.remove(listener)
+            self.keep(self._kept)
+
     def _keep(self, record: bytes) -> None:
+        if self._watched:
+            if not self._kept:
+                return
+            for listener in self._listeners:
+                listener.push(record)
         self._disk.append(self.file, record)
 
     def _close_legs(self) -> None:

@@ -8,7 +8,7 @@ import logging
 import os
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ class JournalWriter:
         self._descriptor = -1
         self._dirty = False
         self._named = True  # the name of the present file is on the disk
+        self.on_entry: Callable[[JournalEntry], None] = lambda _: None
         try:
             files.make_folder(folder)
             self._lock = files.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT)
@@ -64,6 +65,7 @@ class JournalWriter:
         self._number += 1
         clean = {name: _encodable(value) for name, value in facts.items()}
         entry = JournalEntry(number=self._number, at_ms=at_ms, kind=kind, call_id=call_id, facts=clean)
+        self.on_entry(entry)
         self._waiting.append((at_ms, encode_entry(entry)))  # encoded here: nothing in the queue can fail but the disk
         if len(self._waiting) > MAX_WAITING:
             self._waiting.popleft()

@@ -1,21 +1,23 @@
 """The recorder's Unix socket (0600): every client gets a board at once and another after each change.
 
-Boards are at most ten a second. A client that does not read is cut off rather than waited for.
+Boards are at most ten a second. A client that does not read is cut off rather than waited for. What it may ask for is in
+live.py; set_paused and listeners are given by the recorder once it runs.
 """
 
 import asyncio
-import json
 import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
 
-from callqa.live import Board
+from pydantic import ValidationError
+
+from callqa.live import COMMAND_MOST_BYTES, Board, LiveCommand, LiveReply
+from callqa.sip.process.listen import Listener, Listeners
 
 log = logging.getLogger(__name__)
 
 SHORTEST_S = 0.1
-_MAX_COMMAND_BYTES = 4096
 _MAX_UNREAD_BYTES = 1 << 20  # hundreds of boards: the reader is gone or stuck
 
 
@@ -28,6 +30,8 @@ class LiveDoor:
         self._clients: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self.set_paused: Callable[[LiveCommand], LiveReply] | None = None
+        self.listeners: Listeners | None = None
 
     async def open(self) -> None:
         """Listen; a socket file left by a recorder that died is replaced (the journal's lock keeps a living one out)."""
@@ -35,7 +39,7 @@ class LiveDoor:
         self._path.unlink(missing_ok=True)
         before = os.umask(0o177)
         try:
-            self._server = await asyncio.start_unix_server(self._serve, str(self._path), limit=_MAX_COMMAND_BYTES)
+            self._server = await asyncio.start_unix_server(self._serve, str(self._path), limit=COMMAND_MOST_BYTES)
         finally:
             os.umask(before)
 
@@ -67,12 +71,37 @@ class LiveDoor:
     def _line(self) -> bytes:
         return self._make_board().model_dump_json().encode() + b"\n"
 
+    def _obey(self, line: bytes, writer: asyncio.StreamWriter) -> Listener | None:
+        """Do what a line asks for and answer it; a listener when the connection is one from now on."""
+        try:
+            command = LiveCommand.model_validate_json(line)
+        except ValidationError:
+            _reply(writer, LiveReply(reply="?", ok=False, text="录音服务不认识这条命令"))
+            return None
+        match command.op:
+            case "board":
+                writer.write(self._line())
+            case "listen" if self.listeners is not None:
+                granted = self.listeners.admit(writer, command.call_id, command.actor)
+                if isinstance(granted, Listener):
+                    return granted
+                _reply(writer, granted)
+            case "pause" | "resume" if self.set_paused is not None:
+                _reply(writer, self.set_paused(command))
+            case _:
+                _reply(writer, LiveReply(reply="?", ok=False, text="录音服务正在启动，请稍后再试"))
+        return None
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._clients.add(writer)
         try:
             writer.write(self._line())
             while line := await reader.readline():
-                writer.write(self._line() if _asks_for_board(line) else b'{"error":"unknown op"}\n')
+                listener = self._obey(line, writer)
+                if listener is not None and self.listeners is not None:
+                    self._clients.discard(writer)
+                    await self.listeners.stay(listener, reader)
+                    return
                 await writer.drain()
         except (OSError, ValueError) as e:
             log.debug("live: client gone: %s", e)
@@ -81,9 +110,5 @@ class LiveDoor:
             writer.close()
 
 
-def _asks_for_board(line: bytes) -> bool:
-    try:
-        command = json.loads(line)
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(command, dict) and command.get("op") == "board"
+def _reply(writer: asyncio.StreamWriter, reply: LiveReply) -> None:
+    writer.write(reply.model_dump_json().encode() + b"\n")

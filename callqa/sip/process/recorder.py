@@ -25,21 +25,24 @@ from callqa.config import Settings
 from callqa.desk import Desk, load_desk
 from callqa.errors import ConfigError, SpoolError
 from callqa.journal import JournalKind
-from callqa.live import Board, LiveCall, LiveSeat
+from callqa.live import Board, LiveCommand, LiveReply
 from callqa.periods import from_ms
 from callqa.refusals import os_reason
 from callqa.sip.events import Event, SeatRegistered, SeatSignedIn, SeatSignedOut, SeatUnregistered
+from callqa.sip.process.board import live_calls, live_seats, live_trunks
 from callqa.sip.process.call_book import CallBook
 from callqa.sip.process.disk import DiskWriter
 from callqa.sip.process.faults import FaultBook
 from callqa.sip.process.finalizer import Finalised, Finalizer
 from callqa.sip.process.identity import call_ids, host_finder, node_name
-from callqa.sip.process.journal_writer import JournalWriter
+from callqa.sip.process.journal_writer import JournalWriter, day_files, entries_of
+from callqa.sip.process.listen import Listeners
 from callqa.sip.process.player import Player
 from callqa.sip.process.ports import PortPool
 from callqa.sip.process.recovery import Epilogue, LeftOver, find_left_over, list_spools, put_aside
 from callqa.sip.process.streams import SipStreams, client_context, server_context
 from callqa.sip.process.surroundings import SYSTEM, Surroundings
+from callqa.sip.process.today import Today
 from callqa.sip.process.transport import SipTransport, bind_sip, bind_sip_stream
 from callqa.sip.useragent import UserAgent, UserAgentSettings
 
@@ -139,6 +142,8 @@ class Recorder:
         self._left_over = LeftOver()
         self._board_number = 0
         self._recorded_today = 0
+        self._today = Today()
+        self._listeners = Listeners(journal, self._clock)
 
     async def run(
         self, sip_socket: socket.socket, ways: Sequence[tuple[socket.socket, ssl.SSLContext | None]] = ()
@@ -164,6 +169,7 @@ class Recorder:
         self._look_at_desk()
         self._restore_registrations()
         self._recorded_today = self._count_today()
+        self._open_to_orders()
         spools = list_spools(spool_dir, self._files)  # before the first call of this run adds its own
         await loop.create_datagram_endpoint(lambda: self._sip, sock=sip_socket)
         for sock, context in ways:
@@ -179,6 +185,19 @@ class Recorder:
             task.cancel()
         await asyncio.gather(ticking, recovering, return_exceptions=True)
         await self._stop()
+
+    def _open_to_orders(self) -> None:
+        """What people ask for at the live door, and what the day has had so far."""
+        for path in day_files(self._settings.journal_dir, self._files)[-2:]:  # Shanghai's day lies in two of UTC
+            self._today.take_all(entries_of(path, b'"call_', files=self._files))
+        self._journal.on_entry = self._today.take
+        self._listeners.attach, self._listeners.detach = self._book.listen, self._book.unlisten
+        self._door.set_paused, self._door.listeners = self._set_paused, self._listeners
+
+    def _set_paused(self, command: LiveCommand) -> LiveReply:
+        reply = self._book.set_paused(command)
+        self._door.changed()
+        return reply
 
     async def _stop(self) -> None:
         self._agent.shut_down(self._clock.monotonic())
@@ -242,6 +261,8 @@ class Recorder:
                 f"双方超过 {self._settings.sip.rtp_timeout_s} 秒没有媒体，通话已按掉线结束", call_id=call_id
             )
             self._agent.media_timeout(call_id, now)
+        if self._book.sweep_pauses():
+            self._door.changed()
         self._streams.sweep(now)
         self._sip.pump()
         self._book.note_foreign()
@@ -273,6 +294,7 @@ class Recorder:
             self._faults.tell(f"座席配置 desk.json 无法读取，继续使用第 {self._desk.number} 版；请重新发布")
             return
         self._agent.set_desk(self._desk, self._clock.monotonic())
+        self._book.pauses.policy = self._desk.routing
         log.info("desk %d: %d seats, %d trunks", self._desk.number, len(self._desk.seats), len(self._desk.trunks))
         self._door.changed()
 
@@ -338,46 +360,19 @@ class Recorder:
     def _board(self) -> Board:
         self._board_number += 1
         now_ms, now = self._clock.wall_ms(), self._clock.monotonic()
-        calls = [
-            LiveCall(
-                call_id=view.call_id,
-                direction=view.direction.value,
-                state=view.state,
-                number=view.number,
-                seat_extension=view.seat_extension,
-                since_ms=now_ms - round((now - view.since) * 1000),
-                position=view.position,
-            )
-            for view in self._agent.calls()
-        ]
-        for call in self._book.finalizing:
-            s = call.started
-            number = s.from_number if s.direction == "inbound" else s.to_number
-            calls.append(
-                LiveCall(
-                    call_id=s.call_id,
-                    direction=s.direction,
-                    state="finalizing",
-                    number=number,
-                    seat_extension=call.seat_extension,
-                    since_ms=s.wall_ms,
-                )
-            )
-        seats = tuple(
-            LiveSeat(extension=v.extension, agent_no=v.agent_no, registered=v.registered, contact=v.contact)
-            for v in self._agent.seats()
-        )
         return Board(
             number=self._board_number,
             at_ms=now_ms,
             started_at_ms=self._started_at_ms,
             desk_number=self._desk.number,
             listening=self._listening,
-            calls=tuple(calls),
-            seats=seats,
+            calls=live_calls(self._agent.calls(), self._book, now, now_ms),
+            seats=live_seats(self._agent.seats()),
+            trunks=live_trunks(self._agent.trunks()),
             recorded_today=self._recorded_today,
             faults=self._faults.shown(),
             disk_free_mb=self._disk_free_mb(),
+            today=self._today.at(now_ms),
         )
 
     def _count_today(self) -> int:

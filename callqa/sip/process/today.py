@@ -1,0 +1,50 @@
+"""今日: inbound calls of the Shanghai day, answered or not, counted from the journal's entries as they are written."""
+
+from collections.abc import Iterable
+
+from callqa.journal import JournalEntry, JournalKind
+from callqa.live import LiveToday
+from callqa.periods import from_ms
+
+_MISSED = (JournalKind.CALL_UNANSWERED, JournalKind.CALL_ABANDONED)
+
+
+class Today:
+    """The day of the last entry; a new day begins with its first."""
+
+    def __init__(self) -> None:
+        self._day = ""
+        self._answered: set[str] = set()
+        self._missed: set[str] = set()
+        self._longest_ms = 0
+
+    def take_all(self, entries: Iterable[JournalEntry]) -> None:
+        """Entries of earlier runs, in order."""
+        for entry in entries:
+            self.take(entry)
+
+    def take(self, entry: JournalEntry) -> None:
+        """Count one entry; each call once."""
+        answered, missed = entry.kind is JournalKind.CALL_ANSWERED, entry.kind in _MISSED
+        if not (answered or missed) or entry.facts.get("direction") != "inbound" or not entry.call_id:
+            return
+        day = _day(entry.at_ms)
+        if day < self._day:
+            return  # the clock was set back: what is counted stays
+        if day > self._day:
+            self._day, self._answered, self._missed, self._longest_ms = day, set(), set(), 0
+        (self._answered if answered else self._missed).add(entry.call_id)
+        wait_ms = entry.facts.get("ring_ms")
+        if isinstance(wait_ms, int):
+            self._longest_ms = max(self._longest_ms, wait_ms)
+
+    def at(self, now_ms: int) -> LiveToday:
+        """The day so far; nothing yet on a new day."""
+        if _day(now_ms) != self._day:
+            return LiveToday()
+        missed = len(self._missed - self._answered)
+        return LiveToday(answered=len(self._answered), missed=missed, longest_wait_ms=self._longest_ms)
+
+
+def _day(at_ms: int) -> str:
+    return f"{from_ms(at_ms):%Y-%m-%d}"
