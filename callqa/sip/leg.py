@@ -50,6 +50,7 @@ class Leg:
         self.authorise: Callable[[Response, Request], tuple[str, str] | None] | None = None
         self.recode: Recode | None = None  # asks the other leg for other codecs
         self.on_request: Asked | None = None
+        self.supported = SUPPORTED
         self.listen_only = False  # we take media and send none
         self.called: Called | None = None
         self.calling: Calling | None = None
@@ -250,7 +251,7 @@ class Leg:
 
     def respond(self, t: Transaction, status: int, now: float, body: bytes = b"") -> Response:
         """Answer a request of the dialog with our Contact and what we know; a 2xx agrees on the session timer."""
-        fields: Fields = (("Contact", self.dialog.contact), ("Allow", one_line(ALLOW)), ("Supported", SUPPORTED))
+        fields: Fields = (("Contact", self.dialog.contact), ("Allow", one_line(ALLOW)), ("Supported", self.supported))
         if 200 <= status < 300 and t.request.method in ("INVITE", "UPDATE"):
             timer, said = agree_as_server(t.request.headers)
             self.reoffers.set_timer(timer, now)

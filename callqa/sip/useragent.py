@@ -3,7 +3,7 @@
 It decides only what a request is for: a registration, a new call (from a trunk, from a seat, from a stranger), something
 inside a dialog. The rest is in registrar.py, bridge.py, answer.py and leg.py.
 
-Who an INVITE is from, in this order: the signalling address of a trunk; a seat (its registered address, or its
+A recording client's INVITE (siprec.py) is taken from the allow-list of a trunk only. Who any other is from, in this order: the signalling address of a trunk; a seat (its registered address, or its
 extension in From: digest is asked then); the allow-list of a trunk; a stranger, who gets 403.
 """
 
@@ -29,18 +29,21 @@ from callqa.sip.message import Request, Response, is_keepalive, parse_message
 from callqa.sip.multipart import content_type, sdp_of
 from callqa.sip.pickup import pick_up
 from callqa.sip.queue import Queue
+from callqa.sip.recording_parties import is_recording
 from callqa.sip.registrar import Registrar, SavedBinding
 from callqa.sip.routing import Refusal, encryption_at, find_trunk
 from callqa.sip.sdes import UNENCRYPTED
 from callqa.sip.sdp import Session, UnfitMedia, parse_sdp
+from callqa.sip.siprec import RecordingCall, take_recording
 from callqa.sip.transaction import Transaction
 from callqa.sip.trunks import Trunks, TrunkView
 from callqa.units import Direction
 
 __all__ = ["CallView", "PortPool", "SavedBinding", "SeatView", "UserAgent", "UserAgentSettings"]
 
-SUPPORTED = frozenset({"100rel", "norefersub", "replaces", "timer"})  # option tags we can be required to know
+SUPPORTED = frozenset({"100rel", "norefersub", "replaces", "siprec", "timer"})  # option tags we can be required to know
 _KNOWN_METHODS = frozenset({*ALLOW, "SUBSCRIBE", "NOTIFY", "REFER", "MESSAGE", "PRACK", "PUBLISH"})
+ACCEPTED = "application/sdp, application/rs-metadata+xml"
 _FORWARDS_MOST = 255
 _FORWARDS_USUAL = 70
 _SERVED_AT_ONCE = 3  # serving may turn somebody away, which may free something
@@ -85,7 +88,7 @@ class UserAgent:
             DigestServer(settings.nonce_secret or tokens().encode(), offered=settings.digest_algorithms),
             self._door,
         )
-        self._calls: dict[str, BridgeCall | AnswerCall] = {}
+        self._calls: dict[str, BridgeCall | AnswerCall | RecordingCall] = {}
         self._exchange = Exchange(self._core, self._registrar, self._trunks, self._calls)
         self._queue = Queue(self._core, self._registrar.contacts, self._exchange.busy, self._trunks.is_up)
         self._closing: Refusal | None = None
@@ -235,7 +238,7 @@ class UserAgent:
             status, fields = refusal
             self._core.transactions.reply(t, status, now, to_tag=self._core.tokens(), fields=fields)
         elif request.method == "OPTIONS":
-            fields = (("Allow", one_line(ALLOW)), ("Accept", "application/sdp"))
+            fields = (("Allow", one_line(ALLOW)), ("Accept", ACCEPTED))
             self._core.transactions.reply(t, 200, now, to_tag=self._core.tokens(), fields=fields)
         elif request.method == "CANCEL":
             self._receive_cancel(t, now)
@@ -278,6 +281,7 @@ class UserAgent:
             and request.method == "INVITE"
             and not request.to_tag
             and self._core.desk.routing.inbound_mode != "answer"
+            and not is_recording(request)
         ):
             return 483, ()  # it would go on from here (RFC 7332); everything else ends here, whatever its hops
         if self._core.transactions.is_merged(t):
@@ -329,6 +333,12 @@ class UserAgent:
         desk = self._core.desk
         trunk = find_trunk(desk, source[0])
         from_trunk = trunk is not None and any(_is_trunk(x, source) for x in desk.trunks)
+        if trunk is not None and is_recording(t.request):
+            call = take_recording(self._core, self._calls.values(), t, source, self._closing, self._let_go, now)
+            if call is not None:
+                self._calls[call.call_id] = call
+                call.start(self._closing, now)
+            return
         seats = {s.extension for s in desk.seats}
         registered = self._registrar.seat_at(source)
         if (registered and is_stream(source)) or ((registered or t.request.from_.uri.user in seats) and not from_trunk):

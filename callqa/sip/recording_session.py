@@ -1,0 +1,169 @@
+"""One session of a recording client as it stands: its dialog, its streams, and what it told; and what several of them say
+together of one call: whose each stream is, who called whom.
+
+A stream is on the side of whoever sends it by the metadata, else of its session's end of the fork, else as its label says
+(caller, callee, mixed), else by its place: the first of several is the caller's. One that both send, or a lone one that nobody
+says anything of, has both voices.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+
+from callqa.errors import ProtocolError
+from callqa.sip.call import CallFacts
+from callqa.sip.events import Address, CallMode
+from callqa.sip.leg import Leg
+from callqa.sip.message import Request
+from callqa.sip.recording_metadata import Participant, Picture, read_metadata
+from callqa.sip.recording_parties import (
+    Signs,
+    Who,
+    agents_of,
+    bodies_of,
+    direction_of,
+    number_of_party,
+    side_of,
+    user_of,
+)
+from callqa.sip.recording_sdp import OfferedStream, read_offer
+from callqa.sip.routing import Refusal
+from callqa.sip.sdp import Codecs
+from callqa.units import Channel, Direction
+
+_MIXED, _CALLER, _CALLEE = ("mix",), ("caller", "calling"), ("callee", "called")
+UNREADABLE = Refusal(488, "对方的媒体描述（SDP）无法读懂")
+NO_AUDIO = Refusal(488, "没有可以录音的音频流")
+
+
+@dataclass(slots=True, eq=False)
+class RecordedStream:
+    """One accepted m= line. told: what was last reported of it; side: None = both voices."""
+
+    number: int
+    port: int
+    offered: OfferedStream
+    side: Channel | None
+    told: tuple[Codecs, Address | None, bool] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one request brought. lines: None without SDP; problem: of the metadata, which never refuses; why: it cannot be taken."""
+
+    lines: tuple[OfferedStream, ...] | None
+    problem: str = ""
+    why: Refusal | None = None
+    call_keys: tuple[str, ...] = ()
+
+
+@dataclass(slots=True, eq=False)
+class RecordingSession:
+    """One session of a client: its dialog, what it told, its streams by place of their m= line."""
+
+    leg: Leg
+    signs: Signs
+    invited: Request
+    picture: Picture = field(default_factory=Picture)
+    streams: dict[int, RecordedStream] = field(default_factory=dict)
+    lines: tuple[OfferedStream, ...] = ()
+    sdp_id: int = 0
+    version: int = 0
+    last: bytes = b""
+
+    @property
+    def parties(self) -> tuple[Participant, ...]:
+        """Who is on the call by this session, in the order they are named; each under his address, where that is known."""
+        told = tuple(self.picture.participants.values()) or self.signs.parties
+        return tuple(replace(p, key=p.address or p.key) for p in told)
+
+    def senders(self, label: str) -> list[str]:
+        """Who sends the stream of a label, by the same keys."""
+        known = self.picture.participants
+        return [known[key].address or key for key in self.picture.senders(label)]
+
+    def direction(self, agents: Collection[str]) -> Direction:
+        """Outbound where the agent is named first and sends the first stream."""
+        first = next((who for line in self.lines for who in self.senders(line.label)), None)
+        return Direction.INBOUND if first is not None and first not in agents else direction_of(self.parties, agents)
+
+    def read(self, request: Request) -> Reading:
+        """Take in the metadata and the SDP of a request."""
+        sdp, metadata, problem = bodies_of(request)
+        keys: tuple[str, ...] = ()
+        if metadata is not None:
+            told = read_metadata(metadata)
+            self.picture.take(told)
+            keys, problem = told.call_keys, told.problem
+        if sdp is None:
+            return Reading(None, problem, UNREADABLE if request.body and metadata is None else None, keys)
+        try:
+            lines = read_offer(sdp)
+        except ProtocolError:
+            return Reading((), problem, UNREADABLE, keys)
+        if not self.streams and not any(line.session for line in lines):
+            return Reading(lines, problem, NO_AUDIO, keys)
+        self.lines = lines
+        return Reading(lines, problem, None, keys)
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """All sessions of one call together."""
+
+    sessions: Sequence[RecordingSession]
+    who: Who
+
+    @property
+    def parties(self) -> tuple[Participant, ...]:
+        """Everybody, each once by his address."""
+        found: dict[str, Participant] = {}
+        for session in self.sessions:
+            for party in session.parties:
+                found.setdefault(party.key, party)
+        return tuple(found.values())
+
+    @property
+    def agents(self) -> frozenset[str]:
+        """Keys of those on the agent's side."""
+        return agents_of(self.parties, self.who)
+
+    def side(self, session: RecordingSession, line: OfferedStream) -> Channel | None:
+        """The side of a stream by all that is known."""
+        agents = self.agents
+        senders = {side_of(key, agents) for key in session.senders(line.label)}
+        if senders:
+            return senders.pop() if len(senders) == 1 else None
+        if session.signs.near is not None:
+            return Channel.AGENT if session.signs.near else Channel.CITIZEN
+        outbound = session.direction(agents) is Direction.OUTBOUND
+        caller, callee = (Channel.AGENT, Channel.CITIZEN) if outbound else (Channel.CITIZEN, Channel.AGENT)
+        label = line.label.lower()
+        for words, side in ((_MIXED, None), (_CALLER, caller), (_CALLEE, callee)):
+            if any(word in label for word in words):
+                return side
+        taken = [x.index for x in session.lines if x.session is not None]
+        if len(taken) > 1:
+            place = taken.index(line.index) if line.index in taken else 0
+            return (caller, callee)[place] if place < 2 else None
+        return self._lone_side(session, agents)
+
+    def _lone_side(self, session: RecordingSession, agents: frozenset[str]) -> Channel | None:
+        """A single stream that nobody says anything of: one leg of several sessions, or both voices."""
+        if len(self.sessions) < 2:
+            return None
+        if len(session.parties) == 1:
+            return side_of(session.parties[0].key, agents)
+        return Channel.CITIZEN if session is self.sessions[0] else Channel.AGENT
+
+    def facts(self) -> CallFacts:
+        """The call as it looks now."""
+        agents, parties = self.agents, self.parties
+        outbound = any(session.direction(agents) is Direction.OUTBOUND for session in self.sessions)
+        agent = next((p for p in parties if p.key in agents), None)
+        citizen = next((p for p in parties if p.key not in agents), None)
+        citizens = number_of_party(citizen) if citizen else ""
+        extension = user_of(agent.address) if agent else ""
+        ours = self.who.hotline or (number_of_party(agent) if agent else "")
+        numbers = (ours, citizens) if outbound else (citizens, ours)
+        direction = Direction.OUTBOUND if outbound else Direction.INBOUND
+        return CallFacts(CallMode.SIPREC, direction, *numbers, extension if extension in self.who.seats else None)
