@@ -66,6 +66,7 @@ class TransferNote(_Frozen):
     kind: Literal["blind", "attended"]
     to: str
     seat_extension: str | None = None
+    by: str | None = None  # the seat that gave the call away
 
 
 class PauseNote(_Frozen):
@@ -137,6 +138,7 @@ class Sidecar(_Frozen):
     transfers: tuple[TransferNote, ...] = ()
     pauses: tuple[PauseNote, ...] = ()
     parties: tuple[Party, ...] = ()
+    related: tuple[str, ...] = ()  # call_ids of consult calls, and of the call that a consult call was made for
     joined_by: str | None = None  # UCID, GUID or x-refci that two recording sessions of one call share
     source: SourceFile | None = None
     recorder: str = "callqa"

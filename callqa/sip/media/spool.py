@@ -164,6 +164,41 @@ class ResumedMark(_Mark):
     by: str = ""
 
 
+class TransferredMark(_Mark):
+    """One side of the call is somebody else's from here on. by: the seat that gave it away; sip_call_id: of the new leg."""
+
+    mark: Literal["transferred"] = "transferred"
+    kind: Literal["blind", "attended"]
+    to: str = ""
+    seat_extension: str | None = None
+    by: str | None = None
+    sip_call_id: str = ""
+
+
+class MarkedMark(_Mark):
+    """`*13` from a seat's phone during the call."""
+
+    mark: Literal["marked"] = "marked"
+    code: str
+    seat_extension: str = ""
+
+
+class DigitMark(_Mark):
+    """A key that came as SIP INFO; those sent as RTP events are read from the packets."""
+
+    mark: Literal["digit"] = "digit"
+    channel: Literal[0, 1]
+    digit: str
+    duration_ms: int = Field(ge=0)
+
+
+class RelatedMark(_Mark):
+    """Another call of the same seat belongs to this one (咨询)."""
+
+    mark: Literal["related"] = "related"
+    call_id: str
+
+
 Mark = (
     PausedMark
     | ResumedMark
@@ -176,6 +211,10 @@ Mark = (
     | EndedMark
     | ForeignMark
     | FaultMark
+    | TransferredMark
+    | MarkedMark
+    | DigitMark
+    | RelatedMark
 )
 SpoolRecord = PacketRecord | Mark
 

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from callqa.errors import SpoolError
-from callqa.sidecar import DigitNote, GapNote, Party, PauseNote, Recording, Sidecar
+from callqa.sidecar import DigitNote, GapNote, MarkNote, Party, PauseNote, Recording, Sidecar, TransferNote
 from callqa.sip.media.align import Stereo
 from callqa.sip.media.columns import SpoolColumns, columns_of
+from callqa.sip.media.notes import Notes, notes_of
 from callqa.sip.media.pauses import Pause, pauses_of
 from callqa.sip.media.spool import (
     AnsweredMark,
@@ -21,6 +22,7 @@ from callqa.sip.media.spool import (
 from callqa.units import Channel
 
 PARTIES_MOST = 32  # of one call; a conference has eight
+_NO_NOTES = Notes()
 _NOTHING_LEARNT = FactsMark(at_ns=0)
 _SIDES = {Channel.CITIZEN: "诉求人", Channel.AGENT: "坐席"}
 
@@ -36,6 +38,7 @@ class CallStory:
     faults: tuple[str, ...]
     facts: FactsMark = _NOTHING_LEARNT
     parties: tuple[PartyMark, ...] = ()
+    notes: Notes = _NO_NOTES
     pauses: tuple[Pause, ...] = ()
 
     @property
@@ -72,8 +75,15 @@ class CallStory:
 
     @property
     def seat_extension(self) -> str | None:
+        """The seat that had the call last."""
         answered = self.answered.seat_extension if self.answered else None
-        return self.facts.seat_extension or answered or self.started.seat_extension
+        return self.notes.seat_extension or self.facts.seat_extension or answered or self.started.seat_extension
+
+    @property
+    def sip_call_ids(self) -> tuple[str, ...]:
+        """Of every leg."""
+        known = self.facts.sip_call_ids or (self.answered.sip_call_ids if self.answered else ())
+        return tuple(dict.fromkeys((*(known or (self.started.sip_call_id,)), *self.notes.sip_call_ids)))
 
 
 def tell(spool: SpoolColumns | Iterable[SpoolRecord]) -> CallStory:
@@ -103,7 +113,10 @@ def tell(spool: SpoolColumns | Iterable[SpoolRecord]) -> CallStory:
         raise SpoolError("spool has no started mark: whose call it is cannot be told")
     learnt = FactsMark.model_validate(facts) if facts else _NOTHING_LEARNT
     pauses = pauses_of(mark for _, mark in spool.marks)
-    return CallStory(started, answered, ended, spool.last_ns, tuple(faults), learnt, tuple(parties.values()), pauses)
+    return CallStory(
+        started, answered, ended, spool.last_ns, tuple(faults), learnt, tuple(parties.values()),
+        notes_of(mark for _, mark in spool.marks), pauses,
+    )  # fmt: skip
 
 
 def sidecar_of(
@@ -117,7 +130,7 @@ def sidecar_of(
         call_id=started.call_id,
         mode=started.mode,
         direction=story.direction,
-        sip_call_ids=story.facts.sip_call_ids or story.answered.sip_call_ids or (started.sip_call_id,),
+        sip_call_ids=story.sip_call_ids,
         from_number=story.from_number,
         to_number=story.to_number,
         seat_extension=story.seat_extension,
@@ -134,7 +147,12 @@ def sidecar_of(
         recording=recording,
         gaps=tuple(_gap_notes(stereo)),
         streams=stereo.streams,
-        digits=tuple(_digit_notes(stereo)),
+        digits=tuple(sorted(_digit_notes(story, stereo), key=lambda note: note.start_ms)),
+        withheld=started.withheld,
+        diverted_from=started.diverted_from,
+        marks=tuple(MarkNote(at_ms=started.wall_of(m.at_ns), code=m.code) for m in story.notes.marks),
+        transfers=tuple(_transfer_notes(story)),
+        related=story.notes.related,
         pauses=tuple(_pause_notes(story)),
         parties=tuple(Party(name=p.name, address=p.address, channel=p.side) for p in story.parties),
         joined_by=story.facts.joined_by,
@@ -155,8 +173,19 @@ def _pause_notes(story: CallStory) -> Iterable[PauseNote]:
         yield PauseNote(at_ms=story.started.wall_of(pause.from_ns), until_ms=until_ms, by=pause.by, reason=pause.reason)
 
 
-def _digit_notes(stereo: Stereo) -> Iterable[DigitNote]:
-    """The keys that were pressed during the recording."""
+def _transfer_notes(story: CallStory) -> Iterable[TransferNote]:
+    for t in story.notes.transfers:
+        at_ms = story.started.wall_of(t.at_ns)
+        yield TransferNote(at_ms=at_ms, kind=t.kind, to=t.to, seat_extension=t.seat_extension, by=t.by)
+
+
+def _digit_notes(story: CallStory, stereo: Stereo) -> Iterable[DigitNote]:
+    """The keys that were pressed during the recording, in the audio's packets or beside them."""
+    zero_ns = story.answered.at_ns - stereo.lead_ms * 1_000_000 if story.answered else 0
+    for press in story.notes.digits:
+        start_ms = (press.at_ns - zero_ns) // 1_000_000
+        if 0 <= start_ms <= stereo.duration_ms:
+            yield DigitNote(channel=press.channel, start_ms=start_ms, duration_ms=press.duration_ms, digit=press.digit)
     for key in stereo.digits:
         if 0 <= key.start_ms <= stereo.duration_ms:
             channel: Literal[0, 1] = 1 if key.channel is Channel.AGENT else 0

@@ -17,11 +17,15 @@ from callqa.sip.events import (
     CallAbandoned,
     CallAnswered,
     CallEnded,
+    CallLinked,
+    CallMarked,
     CallOverflowed,
     CallQueued,
     CallRinging,
     CallStarted,
+    CallTransferred,
     CallUnanswered,
+    DigitPressed,
     Event,
     FactsLearnt,
     MediaChanged,
@@ -47,6 +51,7 @@ from callqa.sip.media.spool import (
     SideMark,
     StartedMark,
 )
+from callqa.sip.process.call_notes import mark_of
 from callqa.sip.process.capture import CallCapture
 from callqa.sip.process.clock import CLOCK, Clock
 from callqa.sip.process.disk import DiskWriter
@@ -155,6 +160,9 @@ class CallBook:
                 source = f"{event.source[0]}:{event.source[1]}" if event.source else None
                 self._faults.tell(event.text, call_id=event.call_id, source=source)
                 return
+            case CallMarked():
+                self._take_mark(event)
+                return
         call = self._calls.get(getattr(event, "call_id", ""))
         if call is None:
             log.debug("event without an open call: %s", event)
@@ -171,6 +179,10 @@ class CallBook:
             case PartyKnown():
                 party = PartyMark(at_ns=_ns(event.now), name=event.name, address=event.address, side=_of(event.side))
                 call.capture.mark(party)
+            case CallTransferred():
+                self._transfer(call, event)
+            case DigitPressed() | CallLinked():
+                call.capture.mark(mark_of(event))
             case FactsLearnt():
                 self._learn(call, event)
             case PromptStarted():
@@ -317,6 +329,7 @@ class CallBook:
             self._faults.tell(f"媒体端口 {event.local_port} 没有绑定，这一侧录不到音", call_id=event.call_id)
             return
         stream = _stream(event)
+        call.held.discard(stream)
         call.capture.open_leg(stream, event.local_port, bound, event.remote, event.signalling_host, event.terms)
         if event.codecs:
             call.codecs[stream] = event.codecs
@@ -365,6 +378,27 @@ class CallBook:
         )
         self._note(JournalKind.CALL_ANSWERED, call, call.started.wall_of(call.answered_ns))
         log.info("call %s answered at seat %s", event.call_id, call.seat_extension)
+
+    def _transfer(self, call: OpenCall, event: CallTransferred) -> None:
+        mark = mark_of(event)
+        call.capture.mark(mark)
+        call.seat_extension = event.seat_extension or call.seat_extension
+        facts = {"kind": event.kind, "to": event.to, "by": event.by}
+        self._note(JournalKind.CALL_TRANSFERRED, call, call.started.wall_of(mark.at_ns), **facts)
+        log.info("call %s transferred (%s) to %s", event.call_id, event.kind, event.to)
+
+    def _take_mark(self, event: CallMarked) -> None:
+        """A mark may come after the call: then its sidecar has been or is being written, and only the journal has it."""
+        call = self._calls.get(event.call_id)
+        at_ms = self._clock.wall_ms() - (self._clock.monotonic_ns() - _ns(event.now)) // 1_000_000
+        if call is not None:
+            mark = mark_of(event)
+            at_ms = call.started.wall_of(mark.at_ns)
+            if not call.media_over:
+                call.capture.mark(mark)
+        facts = {"code": event.code, "seat_extension": event.seat_extension}
+        if not self._journal.append(JournalKind.CALL_MARKED, at_ms, event.call_id, **facts):
+            self._faults.tell("流水写盘失败，稍后会补写；请检查磁盘空间", call_id=event.call_id)
 
     def _end(self, call: OpenCall, event: CallEnded) -> None:
         at_ns = _ns(event.now)

@@ -102,6 +102,8 @@ def work_off(recordings: Path, job: dict[str, Any], files: Files = DISK) -> dict
             "seat_extension": story.seat_extension,
             "ticket_hint": started.ticket_hint,
             "user_to_user": started.user_to_user,
+            "withheld": started.withheld,
+            "diverted_from": started.diverted_from,
             "started_at_ms": story.started_at_ms,
             "answered_at_ms": story.answered_at_ms,
             "ended_at_ms": story.ended_at_ms,
