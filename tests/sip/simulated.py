@@ -161,7 +161,10 @@ class SimPhone:
         """Ask for the far ends of two calls to be joined."""
         d = other.dialog
         call_id = d.call_id.replace("@", "%40")
-        named = f"{call_id}%3Bto-tag%3D{d.remote_tag}%3Bfrom-tag%3D{d.local_tag}"
+        early = next(
+            (r.to_tag for r in reversed(self.responses("INVITE")) if r.headers.first("Call-ID") == d.call_id), ""
+        )
+        named = f"{call_id}%3Bto-tag%3D{d.remote_tag or early}%3Bfrom-tag%3D{d.local_tag}"
         self.within(leg, "REFER", ("Refer-To", f"<sip:{number}@{UA[0]}?Replaces={named}>"))
 
     def answer(self, leg: Leg | None = None, codecs: Codecs | None = None) -> None:
