@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +89,15 @@ def _parser() -> Parser:
     calls.add_argument(
         "--map", action="append", default=[], metavar="列名=我方列名", help="清单的列对应，如 录音流水=录音文件；会记住"
     )
+    cdr = add("reconcile", _reconcile, "核对交换机话单：每个接通的通话是否都有录音或说明了原因")
+    cdr.add_argument("--cdr", metavar="文件", type=Path, required=True, help="交换机导出的话单（CSV 或 XLSX）")
+    cdr.add_argument("--from", dest="first", metavar="日期", type=_day, help="从哪天起，如 2026-11-01；默认整个文件")
+    cdr.add_argument("--to", dest="last", metavar="日期", type=_day, help="到哪天止（含）")
+    cdr.add_argument("--tolerance", metavar="秒", type=int, default=60, help="两边时间相差多少秒以内算同一通，默认 60")
+    cdr.add_argument(
+        "--map", action="append", default=[], metavar="列名=我方列名", help="话单的列对应，如 呼叫起始=开始时间；会记住"
+    )
+    cdr.add_argument("--out", type=Path, metavar="文件", help="逐条结果写到 .csv 或 .xlsx 文件")
     export = add("export", _export, "导出一通电话：--pcap 原始媒体（供 Wireshark 打开）")
     export.add_argument("call_id", metavar="通话编号")
     export.add_argument("--pcap", action="store_true", required=True, help="导出为抓包文件")
@@ -178,17 +188,62 @@ def _import_roster(settings: Settings, args: argparse.Namespace) -> int:
     return _row_errors(result.errors)
 
 
+def _mapping(given: list[str], example: str) -> dict[str, str]:
+    """{header of the file: our column} of --map options."""
+    mapping = {}
+    for each in given:
+        header, equals, column = each.partition("=")
+        if not equals:
+            raise CallqaError(f"--map {each} 看不懂；应如 --map {example}")
+        mapping[header] = column
+    return mapping
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError as e:
+        raise argparse.ArgumentTypeError(f"看不懂日期“{text}”；应如 2026-11-01") from e
+
+
+def _reconcile(settings: Settings, args: argparse.Namespace) -> int:
+    """Exit status 1 where an answered call has neither a recording nor a reason, or a row could not be read."""
+    from callqa.usecases import reconcile
+
+    check = reconcile.check_cdr(
+        _with_database(settings),
+        file_name=args.cdr.name,
+        data=_read(args.cdr),
+        actor="system",
+        now_ms=_now_ms(),
+        first=args.first,
+        last=args.last,
+        tolerance_ms=max(1, args.tolerance) * 1000,
+        mapping=_mapping(args.map, "呼叫起始=开始时间"),
+    )
+    for verdict in reconcile.TO_LOOK_AT:
+        for cells in reconcile.table_of(check, only=(verdict,)):
+            say("　".join(cell for cell in cells if cell), error=verdict is reconcile.Verdict.MISSING)
+    for error in check.errors:
+        say(str(error), error=True)
+    for sentence in reconcile.say_summary(check):
+        say(sentence)
+    if args.out is not None:
+        write = reconcile.cdr_xlsx if args.out.suffix.lower() == ".xlsx" else reconcile.cdr_csv
+        try:
+            args.out.write_bytes(write(check))
+        except OSError as e:
+            raise CallqaError(f"文件 {args.out} 写不了：{os_reason(e)}") from e
+        say(f"逐条结果在 {args.out}")
+    return 0 if check.complete else 1
+
+
 def _import(settings: Settings, args: argparse.Namespace) -> int:
     from callqa.units import Direction
     from callqa.usecases.import_calls import import_calls, save_mapping
     from callqa.usecases.import_pcap import import_captures
 
-    mapping = {}
-    for each in args.map:
-        header, equals, column = each.partition("=")
-        if not equals:
-            raise CallqaError(f"--map {each} 看不懂；应如 --map 录音流水=录音文件")
-        mapping[header] = column
+    mapping = _mapping(args.map, "录音流水=录音文件")
     db = _with_database(settings)
     now_ms = _now_ms()
     if mapping:

@@ -31,21 +31,21 @@ def guard_formula(text: str) -> str:
     return "'" + text if _RUNS.match(text) else text
 
 
-def tickets_csv(tickets: Sequence[TicketInput]) -> bytes:
-    """CSV bytes, comma separated, CRLF, UTF-8 with mark."""
+def table_csv(rows: Sequence[Sequence[str]]) -> bytes:
+    """CSV bytes of a table, its header first: comma separated, CRLF, UTF-8 with mark."""
     out = io.StringIO(newline="")
     writer = csv.writer(out)
-    for row in _table(tickets):
+    for row in rows:
         writer.writerow([guard_formula(text) for text in row])
     return out.getvalue().encode("utf-8-sig")
 
 
-def tickets_xlsx(tickets: Sequence[TicketInput]) -> bytes:
-    """An XLSX workbook with one sheet 工单, all cells text."""
+def table_xlsx(title: str, rows: Sequence[Sequence[str]]) -> bytes:
+    """An XLSX workbook with one sheet, all cells text, the header line fixed."""
     book = openpyxl.Workbook(write_only=True)
-    sheet = book.create_sheet("工单")
+    sheet = book.create_sheet(title)
     sheet.freeze_panes = "B2"
-    for row in _table(tickets):
+    for row in rows:
         cells = []
         for text in row:
             cell = WriteOnlyCell(sheet, value=_NOT_IN_XML.sub("", text))
@@ -56,6 +56,16 @@ def tickets_xlsx(tickets: Sequence[TicketInput]) -> bytes:
     out = io.BytesIO()
     book.save(out)
     return out.getvalue()
+
+
+def tickets_csv(tickets: Sequence[TicketInput]) -> bytes:
+    """Tickets as CSV."""
+    return table_csv(_table(tickets))
+
+
+def tickets_xlsx(tickets: Sequence[TicketInput]) -> bytes:
+    """Tickets as a workbook with one sheet 工单."""
+    return table_xlsx("工单", _table(tickets))
 
 
 def _table(tickets: Sequence[TicketInput]) -> list[list[str]]:

@@ -28,6 +28,7 @@ ACTION_LABELS = {
     "sampling.reserve": "启用递补",
     "sampling.void": "作废抽样框",
     "call.import": "导入录音",
+    "cdr.reconcile": "核对交换机话单",
     "call.listen_in": "实时监听",
     "followup.reached": "回拨：记为已联系上",
     "followup.tried": "回拨：记一次未通",

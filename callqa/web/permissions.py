@@ -52,6 +52,7 @@ PERMISSIONS: dict[str, frozenset[Role]] = {
     "calls.export": _QUALITY,
     "calls.attribute": _LEADER,  # say by hand who took a call
     "calls.retry": _RUNNING,  # ask for another transcription or check
+    "calls.reconcile": _QUALITY | _ADMIN,  # compare with a PBX's call list
     # 未接来电回拨
     "followups.view": _LEADER | _SUPERVISOR | _AGENT,
     "followups.work": _LEADER | _AGENT,  # write down attempts, close, give up

@@ -54,6 +54,7 @@ PAGES = {
     "/live": {Role.SHIFT_LEADER, Role.CLIENT_SUPERVISOR, Role.ADMIN},
     "/calls": {Role.SHIFT_LEADER, Role.CLIENT_SUPERVISOR, Role.AGENT},
     "/calls.csv": {Role.SHIFT_LEADER, Role.CLIENT_SUPERVISOR},
+    "/reconcile": {Role.SHIFT_LEADER, Role.CLIENT_SUPERVISOR, Role.ADMIN},
     "/followups": {Role.SHIFT_LEADER, Role.CLIENT_SUPERVISOR, Role.AGENT},
     "/followups.csv": {Role.SHIFT_LEADER, Role.CLIENT_SUPERVISOR},
     "/links": {Role.SHIFT_LEADER, Role.AGENT},
