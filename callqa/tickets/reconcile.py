@@ -2,14 +2,14 @@
 that have neither.
 
 The PBX's clock may be off, by seconds or by a time zone: the offset is estimated from calls of equal numbers and taken
-off. Then calls are paired one to one, the closest in time first, where the numbers fit; a withheld number pairs only by
-seat or length of talk. A further answered row of a call already paired (a transfer, a second leg) is a part of it.
+off. Then calls are paired one to one, the closest in time first, where the numbers fit; a withheld number pairs by
+seat, length of talk, or the second. A further answered row of a call already paired (a transfer, a second leg) is a part of it.
 """
 
 import bisect
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from statistics import median
 
 from callqa.tickets.importers.cdr import CdrRow
@@ -22,6 +22,9 @@ LEAST_PAIRS = 3
 # A number that calls all day pairs with itself in every combination: only its nearest are looked at.
 NEAREST = 40
 LONGEST_RING_MS = 3_600_000  # the longest queue
+# Without a number: lengths of talk, or times, that are the same but for rounding.
+SAME_TALK_MS = 2_000
+SAME_SECOND_MS = 3_000
 LONGEST_CALL_MS = 4 * 3_600_000
 
 
@@ -155,7 +158,7 @@ def estimate_offset(rows: Sequence[CdrRow], calls: Sequence[OurCall], tolerance_
 
 def _pair(rows: Sequence[CdrRow], calls: Sequence[OurCall], offset_ms: int, tolerance_ms: int) -> dict[int, int]:
     """row index -> call index (calls in order of their start), one to one; what agrees on being answered and is closest in time first."""
-    candidates: list[tuple[bool, int, int, int]] = []
+    candidates: list[tuple[bool, Fit, int, int, int]] = []
     for index, row in enumerate(rows):
         times = [t - offset_ms for t in (row.started_at_ms, row.answered_at_ms) if t is not None]
         # A call may have rung long before it was answered: look further back than the tolerance.
@@ -163,12 +166,13 @@ def _pair(rows: Sequence[CdrRow], calls: Sequence[OurCall], offset_ms: int, tole
         high = bisect.bisect_right(calls, max(times) + tolerance_ms, key=_start)
         for i in range(low, high):
             off_ms = _off(row, calls[i], offset_ms)
-            if abs(off_ms) <= tolerance_ms and _same_parties(row, calls[i], tolerance_ms):
+            fit = _fit(row, calls[i], off_ms) if abs(off_ms) <= tolerance_ms else None
+            if fit is not None:
                 agrees = row.answered is None or row.answered == (calls[i].outcome == "answered")
-                candidates.append((not agrees, abs(off_ms), index, i))
+                candidates.append((not agrees, fit, abs(off_ms), index, i))
     paired: dict[int, int] = {}
     taken: set[int] = set()
-    for _, _, index, i in sorted(candidates):
+    for _, _, _, index, i in sorted(candidates):
         if index not in paired and i not in taken:
             paired[index] = i
             taken.add(i)
@@ -194,17 +198,28 @@ def same_number(a: str, b: str) -> bool:
     return len(short) >= 7 and len(long) - len(short) <= 4 and long.endswith(short)
 
 
-def _same_parties(row: CdrRow, call: OurCall, tolerance_ms: int) -> bool:
-    """Whether the row can be the call: the citizen's number is in it; where one side has none, seat or talk agree."""
+class Fit(IntEnum):
+    """How well a row and a call fit; the lower the better."""
+
+    NUMBER = 0
+    SEAT_OR_TALK = 1
+    TIME = 2
+
+
+def _fit(row: CdrRow, call: OurCall, off_ms: int) -> Fit | None:
+    """Whether the row can be the call: the citizen's number is in it; where one side has none, seat or talk agree, or
+    at least the second."""
     theirs = [n for n in (row.from_number, row.to_number) if n]
     if any(same_number(number, call.citizen_number) for number in theirs):
-        return True
+        return Fit.NUMBER
     if call.citizen_number and len(theirs) == 2:
-        return False
+        return None
     if call.seat_extension and call.seat_extension in (row.seat_extension, *theirs):
-        return True
+        return Fit.SEAT_OR_TALK
     talk_ms = None if call.answered_at_ms is None else (call.ended_at_ms or call.answered_at_ms) - call.answered_at_ms
-    return row.talk_ms is not None and talk_ms is not None and abs(row.talk_ms - talk_ms) <= min(2_000, tolerance_ms)
+    if row.talk_ms is not None and talk_ms is not None and abs(row.talk_ms - talk_ms) <= SAME_TALK_MS:
+        return Fit.SEAT_OR_TALK
+    return Fit.TIME if abs(off_ms) <= SAME_SECOND_MS and not row.seat_extension else None
 
 
 def _verdict(row: CdrRow, call: OurCall) -> Verdict:
@@ -229,8 +244,9 @@ def _unpaired(row: CdrRow, calls: Sequence[OurCall], offset_ms: int, tolerance_m
     low = bisect.bisect_left(calls, start_ms - LONGEST_CALL_MS, key=_start)
     for call in calls[low : bisect.bisect_right(calls, start_ms + tolerance_ms, key=_start)]:
         ended_ms = call.ended_at_ms or call.started_at_ms
-        if start_ms <= ended_ms and call.recording_status == "ok" and _same_parties(row, call, tolerance_ms):
-            return Line(Verdict.PART, row, call, start_ms - call.started_at_ms)
+        off_ms = start_ms - call.started_at_ms
+        if start_ms <= ended_ms and call.recording_status == "ok" and _fit(row, call, off_ms) is Fit.NUMBER:
+            return Line(Verdict.PART, row, call, off_ms)
     return Line(Verdict.MISSING, row, None)
 
 

@@ -91,6 +91,9 @@ def test_withheld_numbers_pair_by_seat_or_length_of_talk() -> None:
     calls = [ours(0, citizen_number="", seat_extension="8001"), ours(1, citizen_number="", seat_extension="")]
     rows = [theirs(0, from_number="", seat_extension="8001", talk_ms=None), theirs(1, from_number="")]
     assert reconcile(rows, calls).count(Verdict.RECORDED) == 2
+    on_time = [theirs(0, talk_ms=5000)]  # the PBX knows the number that we may not see
+    assert reconcile(on_time, calls[:1]).count(Verdict.RECORDED) == 1
+    assert reconcile([replace(on_time[0], started_at_ms=NOON_MS + 9000, answered_at_ms=None)], calls[:1]).missing
     wrong_seat = [theirs(0, from_number="", seat_extension="8009", talk_ms=5000)]
     assert reconcile(wrong_seat, calls[:1]).count(Verdict.MISSING) == 1
 
