@@ -112,8 +112,10 @@ class CallerSide:
     def media(self, now: float) -> None:
         """His media changed. The answer to our offer in a 200 comes with his ACK: only then can anything be played."""
         leg = self._leg
-        if not self._agreed and leg.session is not None:
-            leg.codecs, self._agreed = agreed_codecs(leg.codecs, leg.session), True
+        if not self._agreed and self._hears:
+            said = leg.session
+            leg.codecs = agreed_codecs(leg.codecs, said) if said is not None else _with_events(leg.codecs)
+            self._agreed = True
             if not leg.codecs:
                 self._core.fault(now, NO_CODEC.reason, leg.dialog.observed, self._call.call_id)
                 self._call.refuse(NO_CODEC, now)
@@ -145,7 +147,7 @@ class CallerSide:
             leg.accept(leg.sdp(leg.codecs), now)
             self._remind_later(now)
             return
-        leg.codecs = (leg.codecs[0], *(c for c in leg.codecs[1:] if c[1] == EVENTS))
+        leg.codecs = _with_events(leg.codecs)
         if self._core.desk.routing.early_prompts:
             self._say(183, leg.sdp(leg.codecs, leg.direction_for(offer), offer), now)
         else:
@@ -217,3 +219,8 @@ class CallerSide:
             leg.dialog.request("OPTIONS"), hop, self._core.local(hop), now,
             on_response=on_response, on_timeout=on_timeout,
         )  # fmt: skip
+
+
+def _with_events(codecs: Codecs) -> Codecs:
+    """The first voice codec, and telephone-event."""
+    return (codecs[0], *(c for c in codecs[1:] if c[1] == EVENTS))

@@ -52,10 +52,11 @@ class Called:
     def remind(self, status: int, body: bytes, now: float) -> None:
         """Say once more what was said, so that proxies keep the INVITE: reliably where the peer knows that, which also
         finds out whether it is still there."""
-        if self._reliable is None and self._invite.request.body and supports(self._invite.request.headers, "100rel"):
+        before = self._reliable
+        if before is None and self._invite.request.body and supports(self._invite.request.headers, "100rel"):
             self.be_reliable(1 + zlib.crc32(self._leg.core.tokens().encode()) % 1_000_000)
-        # A description that was given reliably, or comes again as if it were new, is not to be repeated (RFC 3262 §5).
-        self.ring(status, body if self._reliable is None else b"", now)
+        # Reliably it is the answer to his offer, and an answer is not given twice (RFC 3262 §5).
+        self.ring(status, body if before is None else b"", now)
 
     def accept(self, body: bytes, now: float) -> None:
         """Send the 200 and keep sending it until the ACK comes."""

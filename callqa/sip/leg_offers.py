@@ -59,11 +59,13 @@ class Offers:
         self._answer(t, session, codecs, now)
 
     def receive_ack(self, ack: Request, now: float) -> None:
-        """The answer to an offer of ours may be in it."""
-        session = session_of(ack) if self.wait_in_ack else None
-        self.wait_in_ack = False
+        """The answer to an offer of ours should be in it; some peers say nothing more there, and mean what we offered."""
+        waited, self.wait_in_ack = self.wait_in_ack, False
+        session = session_of(ack) if waited else None
         if session is not None:
             self._take(session, now)
+        elif waited:
+            self._leg.owner.leg_media(self._leg, now)
 
     def stop(self, now: float) -> None:
         """The leg is gone."""
