@@ -40,6 +40,7 @@ class _Transfer(_Facts):
     kind: Literal["blind", "attended"]
     to: str = ""
     seat_extension: str | None = None
+    by: str | None = None
 
 
 class _Mark(_Facts):
@@ -68,7 +69,9 @@ def add_note(call: Call, entry: JournalEntry) -> None:
             call.queued_at_ms = min(entry.at_ms, call.queued_at_ms or entry.at_ms)
         case JournalKind.CALL_TRANSFERRED:
             fact = _Transfer.model_validate(entry.facts)
-            note = TransferNote(at_ms=entry.at_ms, kind=fact.kind, to=fact.to, seat_extension=fact.seat_extension)
+            note = TransferNote(
+                at_ms=entry.at_ms, kind=fact.kind, to=fact.to, seat_extension=fact.seat_extension, by=fact.by
+            )
             call.transfers = _together(call.transfers, [note.model_dump()], ("at_ms", "to"))
         case JournalKind.CALL_MARKED:
             mark = MarkNote(at_ms=entry.at_ms, code=_Mark.model_validate(entry.facts).code)

@@ -46,7 +46,7 @@ NOTES = {
     "withheld": True,
     "diverted_from": "02784770000",
     "marks": (MarkNote(at_ms=BASE_MS + 4000, code="7"),),
-    "transfers": (TransferNote(at_ms=BASE_MS + 5000, kind="blind", to="8002", seat_extension="8002"),),
+    "transfers": (TransferNote(at_ms=BASE_MS + 5000, kind="blind", to="8002", seat_extension="8002", by="8001"),),
     "parties": (Party(name="王先生", address="sip:1@x", channel=0),),
     "joined_by": "ucid-1",
     "mode": "siprec",
@@ -60,7 +60,8 @@ def test_a_sidecar_fills_every_field(db: Database, recorder: Recorder) -> None:
     assert (call.mode, call.withheld, call.diverted_from, call.joined_by) == ("siprec", True, "02784770000", "ucid-1")
     assert call.digits == [{"channel": 0, "start_ms": 100, "duration_ms": 80, "digit": "1"}]
     assert call.marks == [{"at_ms": BASE_MS + 4000, "code": "7"}]
-    assert call.transfers == [{"at_ms": BASE_MS + 5000, "kind": "blind", "to": "8002", "seat_extension": "8002"}]
+    told = {"at_ms": BASE_MS + 5000, "kind": "blind", "to": "8002", "seat_extension": "8002", "by": "8001"}
+    assert call.transfers == [told]
     assert call.parties == [{"name": "王先生", "address": "sip:1@x", "channel": 0}]
     assert call.disposition is None
 
