@@ -40,6 +40,9 @@ class StreamFigures(_Frozen):
     foreign: int = 0
     jitter_ms: float = 0.0
     ssrcs: int = 0
+    peer_lost_pct: float | None = None  # what the peer hears of us, by its RTCP: mean share of packets it missed
+    peer_jitter_ms: float | None = None
+    rtt_ms: float | None = None  # to the peer and back, median
     mos: float | None = None  # estimated listening quality 1.0..4.5 (ITU-T G.107), None without audio
 
 

@@ -199,8 +199,33 @@ class RelatedMark(_Mark):
     call_id: str
 
 
+class TroubleMark(_Mark):
+    """One-way audio or no media at all began, or is over; at_ns is when it began. side: who is not heard, None = nobody is."""
+
+    mark: Literal["trouble"] = "trouble"
+    kind: Literal["one_way", "no_media"]
+    side: Literal[0, 1] | None = None
+    until_ns: int | None = Field(default=None, ge=0)
+
+
+class RtcpMark(_Mark):
+    """What one RTCP report of a stream's peer said; the ranges are those of the fields on the wire. ntp, rtp: the same instant by
+    the peer's wall clock (32.32 s) and its RTP clock."""
+
+    mark: Literal["rtcp"] = "rtcp"
+    channel: StreamNumber
+    packets: int | None = None
+    ntp: int | None = None
+    rtp: int | None = None
+    peer_lost_pct: float | None = None
+    peer_jitter_ms: float | None = None
+    rtt_ms: float | None = None
+
+
 Mark = (
-    PausedMark
+    TroubleMark
+    | RtcpMark
+    | PausedMark
     | ResumedMark
     | StartedMark
     | MediaMark

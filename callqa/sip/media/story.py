@@ -10,14 +10,17 @@ from callqa.sip.media.align import Stereo
 from callqa.sip.media.columns import SpoolColumns, columns_of
 from callqa.sip.media.notes import Notes, notes_of
 from callqa.sip.media.pauses import Pause, pauses_of
+from callqa.sip.media.peer_view import describe_trouble, troubles_of, with_peer_view
 from callqa.sip.media.spool import (
     AnsweredMark,
     EndedMark,
     FactsMark,
     FaultMark,
     PartyMark,
+    RtcpMark,
     SpoolRecord,
     StartedMark,
+    TroubleMark,
 )
 from callqa.units import Channel
 
@@ -40,6 +43,8 @@ class CallStory:
     parties: tuple[PartyMark, ...] = ()
     notes: Notes = _NO_NOTES
     pauses: tuple[Pause, ...] = ()
+    troubles: tuple[TroubleMark, ...] = ()
+    reports: tuple[RtcpMark, ...] = ()
 
     @property
     def direction(self) -> Literal["inbound", "outbound"]:
@@ -113,9 +118,10 @@ def tell(spool: SpoolColumns | Iterable[SpoolRecord]) -> CallStory:
         raise SpoolError("spool has no started mark: whose call it is cannot be told")
     learnt = FactsMark.model_validate(facts) if facts else _NOTHING_LEARNT
     pauses = pauses_of(mark for _, mark in spool.marks)
+    reports = tuple(mark for _, mark in spool.marks if isinstance(mark, RtcpMark))
     return CallStory(
         started, answered, ended, spool.last_ns, tuple(faults), learnt, tuple(parties.values()),
-        notes_of(mark for _, mark in spool.marks), pauses,
+        notes_of(mark for _, mark in spool.marks), pauses, troubles_of(spool), reports,
     )  # fmt: skip
 
 
@@ -146,7 +152,7 @@ def sidecar_of(
         recovered=recovered,
         recording=recording,
         gaps=tuple(_gap_notes(stereo)),
-        streams=stereo.streams,
+        streams=with_peer_view(stereo.streams, story.reports),
         digits=tuple(sorted(_digit_notes(story, stereo), key=lambda note: note.start_ms)),
         withheld=started.withheld,
         diverted_from=started.diverted_from,
@@ -156,9 +162,14 @@ def sidecar_of(
         pauses=tuple(_pause_notes(story)),
         parties=tuple(Party(name=p.name, address=p.address, channel=p.side) for p in story.parties),
         joined_by=story.facts.joined_by,
-        faults=(*story.faults, *stereo.faults, *_silent_sides(story, stereo)),
+        faults=(*story.faults, *stereo.faults, *_troubles(story, stereo), *_silent_sides(story, stereo)),
         recorder=recorder,
     )
+
+
+def _troubles(story: CallStory, stereo: Stereo) -> Iterable[str]:
+    zero_ns = (story.answered.at_ns if story.answered else story.started.at_ns) - stereo.lead_ms * 1_000_000
+    return [describe_trouble(mark, zero_ns) for mark in story.troubles]
 
 
 def _gap_notes(stereo: Stereo) -> Iterable[GapNote]:

@@ -6,6 +6,7 @@ handed to the finalizer. A call nobody answered leaves a journal line and no spo
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -50,7 +51,9 @@ from callqa.sip.media.spool import (
     Side,
     SideMark,
     StartedMark,
+    TroubleMark,
 )
+from callqa.sip.media.trouble import ADVICE, Trouble, TroubleWatch, minutes
 from callqa.sip.process.call_notes import mark_of
 from callqa.sip.process.capture import CallCapture
 from callqa.sip.process.clock import CLOCK, Clock
@@ -86,6 +89,7 @@ class OpenCall:
     media_over: bool = False
     paused_ns: int | None = None  # since when packets are relayed but not kept
     pause_reason: tuple[str, str] = ("", "")  # by, reason
+    watch: TroubleWatch | None = None  # from the answer on
     learnt: FactsLearnt | None = None  # all of them
     waited: Waited = NOT_WAITED
     codecs: dict[int, Codecs] = field(default_factory=dict)  # as last agreed on each leg
@@ -136,8 +140,10 @@ class CallBook:
 
     def __init__(
         self, spool_dir: Path, disk: DiskWriter, ports: PortPool, journal: JournalWriter, faults: FaultBook,
-        sockets: RtpSockets | None = None, clock: Clock = CLOCK,
+        sockets: RtpSockets | None = None, clock: Clock = CLOCK, tokens: Callable[[], str] | None = None,
     ) -> None:  # fmt: skip
+        """tokens: unguessable text for RTCP; without it there is none."""
+        self._tokens = tokens
         self._spool_dir = spool_dir
         self._disk = disk
         self._ports = ports
@@ -271,6 +277,41 @@ class CallBook:
                 text = "有通话的媒体地址发不过去（IPv4 与 IPv6 不符），对方听不到声音，录音照常；请检查话机或中继的地址设置"
                 self._faults.tell(text, call_id=call_id)
 
+    def watch_media(self) -> bool:
+        """Once a second: send the RTCP that is due, tell of one-way audio and calls without media. True when any of that
+        began or is over."""
+        changed = False
+        now_ns, wall_ms = self._clock.monotonic_ns(), self._clock.wall_ms()
+        for call in self._calls.values():
+            if call.media_over:
+                continue
+            call.capture.report(now_ns, wall_ms)
+            if call.watch is not None:
+                changed = self._look_for_trouble(call, call.watch, now_ns) or changed
+        return changed
+
+    def _look_for_trouble(self, call: OpenCall, watch: TroubleWatch, now_ns: int) -> bool:
+        legs = {Channel(n): leg for n, leg in call.capture.legs_now().items() if n in _SIDES}
+        if call.started.mode == "siprec" or not legs:
+            return False  # a recording client may send nothing on purpose
+        ended, began = watch.look(legs, bool(call.held), now_ns)
+        if ended is not None:
+            call.capture.mark(_trouble_mark(ended, now_ns))
+            lasted = minutes((now_ns - ended.since_ns) // 1_000_000)
+            log.info("call %s: %s is over after %s", call.started.call_id, ended.kind.value, lasted)
+        if began is not None:
+            call.capture.mark(_trouble_mark(began))
+            seat = f"（坐席 {call.seat_extension}）" if call.seat_extension else ""
+            text = f"通话中{began.text}{seat}：{ADVICE[began.side]}"
+            self._faults.tell(text, call_id=call.started.call_id)
+        return ended is not None or began is not None
+
+    def trouble(self, call_id: str) -> str:
+        """What is wrong with a call's media now, in a few words; "" when nothing is."""
+        call = self._calls.get(call_id)
+        trouble = call.watch.trouble if call is not None and call.watch is not None else None
+        return trouble.text if trouble is not None else ""
+
     def tell_disk_fault(self, path: Path, reason: str) -> None:
         """A spool could not be written: the call goes on, its sidecar will say so."""
         text = f"录音写盘失败（{reason}）：通话 {path.stem} 继续，但录音会有缺口；请检查磁盘"
@@ -317,7 +358,7 @@ class CallBook:
             diverted_from=event.diverted_from,
         )
         file = self._disk.open(self._spool_dir / f"{event.call_id}{SPOOL_SUFFIX}")
-        capture = CallCapture(self._sockets, self._disk, file, started, self._clock)
+        capture = CallCapture(self._sockets, self._disk, file, started, self._clock, self._tokens)
         call = OpenCall(started, capture, seat_extension=event.seat_extension)
         self._calls[event.call_id] = call
         self._note(JournalKind.CALL_STARTED, call, wall_ms)
@@ -330,7 +371,8 @@ class CallBook:
             return
         stream = _stream(event)
         call.held.discard(stream)
-        call.capture.open_leg(stream, event.local_port, bound, event.remote, event.signalling_host, event.terms)
+        rtcp = self._ports.adopt_rtcp(event.local_port) if self._tokens is not None else None
+        call.capture.open_leg(stream, event.local_port, bound, event.remote, event.signalling_host, event.terms, rtcp)
         if event.codecs:
             call.codecs[stream] = event.codecs
             call.capture.mark(_media_mark(event))
@@ -364,6 +406,7 @@ class CallBook:
 
     def _answer(self, call: OpenCall, event: CallAnswered) -> None:
         call.answered_ns = _ns(event.now)
+        call.watch = TroubleWatch(call.answered_ns)
         call.seat_extension = event.seat_extension or call.seat_extension
         call.waited = event.waited
         call.capture.mark(
@@ -481,6 +524,14 @@ def _of(channel: Channel) -> Literal[0, 1]:
 
 def _side(channel: Channel | None) -> Side:
     return None if channel is None else _of(channel)
+
+
+_SIDES = frozenset(Channel)
+
+
+def _trouble_mark(trouble: Trouble, until_ns: int | None = None) -> TroubleMark:
+    side: Any = None if trouble.side is None else int(trouble.side)
+    return TroubleMark(at_ns=trouble.since_ns, kind=trouble.kind.value, side=side, until_ns=until_ns)
 
 
 def _media_mark(event: MediaOpened | MediaChanged) -> MediaMark:

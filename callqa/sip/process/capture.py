@@ -13,6 +13,7 @@ from collections.abc import Callable
 from enum import IntEnum
 
 from callqa.sip.events import PLAIN_MEDIA, Address, MediaTerms
+from callqa.sip.media.rtcp import is_rtcp
 from callqa.sip.media.spool import (
     MAGIC,
     ForeignMark,
@@ -23,8 +24,10 @@ from callqa.sip.media.spool import (
     encode_mark,
     encode_packet,
 )
+from callqa.sip.media.trouble import LegNow
 from callqa.sip.process.clock import CLOCK, Clock
 from callqa.sip.process.disk import DiskWriter, SpoolFile
+from callqa.sip.process.leg_reports import LegReports
 from callqa.sip.process.listen import Listener
 from callqa.sip.process.rtp_sockets import RtpSockets
 from callqa.sip.process.secrecy import Secrecy
@@ -53,8 +56,28 @@ class LegMedia:
     """One leg's RTP port. stream: its number; source: where its audio comes from; remote: where its SDP asks for audio."""
 
     __slots__ = (
-        "_closed", "_is_ipv6", "_keep", "_monotonic_ns", "_target", "_unreachable", "bound", "foreign", "last_ns", "other",
-        "packets", "port", "remote", "secrecy", "signalling_host", "source", "stream", "unsent",
+        "_closed",
+        "_is_ipv6",
+        "_keep",
+        "_monotonic_ns",
+        "_special",
+        "_target",
+        "_unreachable",
+        "bound",
+        "foreign",
+        "last_ns",
+        "latest",
+        "other",
+        "packets",
+        "port",
+        "remote",
+        "reports",
+        "secrecy",
+        "sends",
+        "signalling_host",
+        "source",
+        "stream",
+        "unsent",
     )  # fmt: skip
 
     def __init__(
@@ -71,7 +94,11 @@ class LegMedia:
         self._unreachable = False
         self.other: LegMedia | None = None
         self.last_ns = 0
+        self.latest = b""  # the newest packet, from which rare readers take what they need
         self.packets = 0
+        self.sends = True  # its SDP means to
+        self.reports: LegReports | None = None
+        self._special = False  # packets take the way round by `_receive_specially`
         self.foreign = 0
         self.secrecy: Secrecy | None = None  # None: plain RTP, as ever
         self.unsent = 0  # datagrams that could not be sent to its peer
@@ -85,30 +112,57 @@ class LegMedia:
             data, address = self.bound.recvfrom(_LARGEST_DATAGRAM_BYTES)
         except OSError:  # nothing there, or the socket is closed
             return False
-        if self._is_ipv6:
-            address = (address[0].removeprefix(_MAPPED), address[1])
-        self.datagram_received(data, address)
+        self.datagram_received(data, self.shown(address) if self._is_ipv6 else address)
         return True
+
+    def shown(self, address: Address) -> Address:
+        """A sender's address as the signalling writes it."""
+        return (address[0].removeprefix(_MAPPED), address[1]) if self._is_ipv6 else address
 
     def datagram_received(self, data: bytes, addr: Address) -> None:
         """Relay and keep one datagram."""
         now_ns = self._monotonic_ns()
+        if self._special:
+            plain = self._receive_specially(data, addr, now_ns)
+            if plain is None:
+                return
+            data = plain
+        elif addr != self.source and not self._believe(addr, now_ns):
+            self.foreign += 1
+            return
+        self.last_ns = now_ns
+        self.packets += 1
+        self.latest = data
+        if self.other is not None:
+            self.other.send(data)
+        self._keep(encode_packet(self.stream, now_ns, data))
+
+    def _receive_specially(self, data: bytes, addr: Address, now_ns: int) -> bytes | None:
+        """What is encrypted, shares its port with RTCP or is being measured. None: no RTP packet of the peer."""
+        reports = self.reports
+        if reports is not None and reports.shared and is_rtcp(data):
+            reports.received(data, addr)
+            return None
         if self.secrecy is not None:
             plain = self.secrecy.unlock(data, addr)
             if plain is None:
-                return
+                return None
             data = plain
             if addr != self.source:  # the key says that it is the peer
                 self.source = addr
                 self._aim()
         elif addr != self.source and not self._believe(addr, now_ns):
             self.foreign += 1
-            return
-        self.last_ns = now_ns
-        self.packets += 1
-        if self.other is not None:
-            self.other.send(data)
-        self._keep(encode_packet(self.stream, now_ns, data))
+            return None
+        if reports is not None:
+            reports.measure(now_ns, data)
+        return data
+
+    def look_again(self) -> None:
+        """Whether packets must take the way round may have changed."""
+        reports = self.reports
+        measured = reports is not None and (reports.shared or reports.arrivals is not None)
+        self._special = measured or self.secrecy is not None
 
     def send(self, data: bytes) -> None:
         """Send one datagram of the other leg to this one's peer, as far as we know where that is."""
@@ -127,10 +181,14 @@ class LegMedia:
             log.debug("RTP port %d: to %s: %s", self.port, self._target, e)
 
     def agree(self, terms: MediaTerms) -> None:
-        """The leg's SDP says this of encryption now."""
+        """The leg's SDP says this of encryption, RTCP and whether it sends now."""
+        self.sends = terms.sends
+        if self.reports is not None:
+            self.reports.agree(terms)
         secrecy = self.secrecy or Secrecy()
         waited = secrecy.agree(terms)
         self.secrecy = secrecy if secrecy.needed else None
+        self.look_again()
         for data, source in waited:
             self.datagram_received(data, source)
         held = [] if secrecy.due else list(secrecy.held)
@@ -154,6 +212,8 @@ class LegMedia:
         for _ in range(MAX_WAITING_AT_END):  # BYE may overtake the last frames
             if not self.read():
                 break
+        if self.reports is not None:
+            self.reports.close()
         self.other = None
         self.bound.close()
 
@@ -174,10 +234,10 @@ class LegMedia:
         source, remote = self.source, self.remote
         known = source is None or remote is None or self._nearness(source) is not Nearness.ELSEWHERE
         target = (source or remote) if known else remote
-        self._target = None if target is None else self._sendable(target)
+        self._target = None if target is None else self.sendable(target)
         self._unreachable = target is not None and self._target is None
 
-    def _sendable(self, address: Address) -> Address | None:
+    def sendable(self, address: Address) -> Address | None:
         """An address as our socket takes it; None for a host name (which would be looked up) and the other IP version."""
         host = _MAPPED + address[0] if self._is_ipv6 and ":" not in address[0] else address[0]
         try:
@@ -185,6 +245,11 @@ class LegMedia:
         except OSError:
             return None
         return host, address[1]
+
+    def is_near(self, address: Address) -> bool:
+        """Whether the signalling, or the leg's own audio, speaks of that host."""
+        near = self._nearness(address) is not Nearness.ELSEWHERE
+        return near or (self.source is not None and address[0] == self.source[0])
 
     def _nearness(self, address: Address) -> Nearness:
         if address == self.remote:
@@ -198,8 +263,11 @@ class CallCapture:
     """All legs of one call, by the number of their stream, and its spool."""
 
     def __init__(
-        self, sockets: RtpSockets, disk: DiskWriter, file: SpoolFile, started: StartedMark, clock: Clock = CLOCK
-    ) -> None:
+        self, sockets: RtpSockets, disk: DiskWriter, file: SpoolFile, started: StartedMark, clock: Clock = CLOCK,
+        tokens: Callable[[], str] | None = None,
+    ) -> None:  # fmt: skip
+        """tokens: unguessable text; without it there is no RTCP."""
+        self._tokens = tokens
         self.file = file
         self._clock = clock
         self._sockets = sockets
@@ -230,13 +298,18 @@ class CallCapture:
         remote: Address | None,
         signalling_host: str = "",
         terms: MediaTerms = PLAIN_MEDIA,
+        rtcp: socket.socket | None = None,
     ) -> None:
-        """Receive on an RTP port. A leg that has one already (another seat took the call) moves to the new port."""
+        """Receive on an RTP port and its RTCP port. A leg that has one already (another seat took the call) moves to the new port."""
         before = self._legs.pop(stream, None)
         if before is not None:
             self._close_leg(before)
         leg = LegMedia(stream, port, bound, self._keep, self._clock)
         leg.ask_for(remote, signalling_host)
+        if self._tokens is not None:
+            leg.reports = LegReports(leg, rtcp, self._clock, self._tokens, self.mark)
+            if rtcp is not None:
+                self._sockets.add(rtcp, leg.reports.read)
         leg.agree(terms)
         self._legs[stream] = leg
         self._sockets.add(bound, leg.read)
@@ -291,6 +364,28 @@ class CallCapture:
                 total += leg.foreign
                 leg.foreign = 0
         return total
+
+    def report(self, now_ns: int, wall_ms: int) -> None:
+        """Send what RTCP is due."""
+        for leg in self._legs.values():
+            if leg.reports is not None:
+                leg.reports.tick(now_ns, wall_ms)
+
+    def legs_now(self) -> dict[int, LegNow]:
+        """Every leg whose peer's address is known, for the watch over the media."""
+        return {
+            stream: LegNow(
+                leg.port,
+                leg.packets,
+                leg.last_ns,
+                leg.latest,
+                leg.sends,
+                leg.reports.report_ns if leg.reports is not None else 0,
+                leg.reports.reported if leg.reports is not None else None,
+            )
+            for stream, leg in self._legs.items()
+            if leg.remote is not None or leg.packets
+        }
 
     def note_locked_out(self, at_ns: int) -> int:
         """Write down as foreign how many datagrams could not be unlocked since the last time; return their number."""
@@ -351,5 +446,7 @@ class CallCapture:
             self._close_leg(leg)
 
     def _close_leg(self, leg: LegMedia) -> None:
+        if leg.reports is not None and leg.reports.bound is not None:
+            self._sockets.remove(leg.reports.bound)
         self._sockets.remove(leg.bound)
         leg.close()

@@ -1,4 +1,4 @@
-"""RTP ports, each really bound when it is taken, so that two calls or two programs can never share one."""
+"""RTP ports and the RTCP ports above them, each really bound when it is taken, so that two calls or two programs can never share one."""
 
 import logging
 import socket
@@ -23,35 +23,46 @@ class PortPool:
         self._ports = range(first + first % 2, last, 2)  # `last` even would leave no room for RTCP beside it
         self._next = start % max(1, len(self._ports))
         self._bound: dict[int, socket.socket] = {}
+        self._rtcp: dict[int, socket.socket] = {}
 
     def take(self) -> int | None:
         """Bind the next free even port; None when the whole range is in use."""
         for _ in self._ports:
             port = self._ports[self._next]
             self._next = (self._next + 1) % len(self._ports)
-            if port in self._bound:
+            if port in self._bound or port in self._rtcp:
                 continue
             bound = self._bind(self._host, port)
-            if bound is not None:
-                self._bound[port] = bound
-                return port
+            if bound is None:
+                continue
+            rtcp = self._bind(self._host, port + 1)
+            if rtcp is None:
+                bound.close()
+                continue
+            self._bound[port], self._rtcp[port] = bound, rtcp
+            return port
         return None
 
     def adopt(self, port: int) -> socket.socket | None:
         """The socket of a taken port, now the caller's to close; None when it was adopted before or never taken."""
         return self._bound.pop(port, None)
 
+    def adopt_rtcp(self, port: int) -> socket.socket | None:
+        """The same for the socket of the RTCP port beside it."""
+        return self._rtcp.pop(port, None)
+
     def give_back(self, port: int) -> None:
         """Free a port; one that was adopted becomes free when its new owner closes it."""
-        bound = self._bound.pop(port, None)
-        if bound is not None:
-            bound.close()
+        for bound in (self._bound.pop(port, None), self._rtcp.pop(port, None)):
+            if bound is not None:
+                bound.close()
 
     def close(self) -> None:
         """Free everything not adopted."""
-        for bound in self._bound.values():
+        for bound in (*self._bound.values(), *self._rtcp.values()):
             bound.close()
         self._bound.clear()
+        self._rtcp.clear()
 
 
 def bind_rtp(host: str, port: int) -> socket.socket | None:

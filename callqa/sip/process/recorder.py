@@ -156,7 +156,14 @@ class Recorder:
         around, spool_dir = self._around, self._settings.spool_dir
         self._disk = DiskWriter(loop, self._tell_disk_fault, self._files, around.workers)
         self._book = CallBook(
-            spool_dir, self._disk, self._ports, self._journal, self._faults, around.sockets(loop), self._clock
+            spool_dir,
+            self._disk,
+            self._ports,
+            self._journal,
+            self._faults,
+            around.sockets(loop),
+            self._clock,
+            around.token,
         )
         self._player = self._book.player = Player(
             self._settings.prompts_dir, loop, self._on_prompt_over, self._faults.tell, around.random, self._files,
@@ -266,6 +273,8 @@ class Recorder:
         self._streams.sweep(now)
         self._sip.pump()
         self._book.note_foreign()
+        if self._book.watch_media():
+            self._door.changed()
         self._journal.write_waiting()
         free_mb = self._disk_free_mb()
         if free_mb < self._settings.retention.disk_alarm_mb:

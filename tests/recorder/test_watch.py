@@ -1,0 +1,280 @@
+"""RTCP beside the legs of a call, and its media watched second by second, on a virtual clock."""
+
+import socket
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from callqa.sip.events import (
+    CallAnswered,
+    CallEnded,
+    CallMode,
+    CallStarted,
+    HangupParty,
+    MediaChanged,
+    MediaOpened,
+    MediaTerms,
+)
+from callqa.sip.media.align import to_stereo
+from callqa.sip.media.columns import read_columns
+from callqa.sip.media.rtcp import RtcpSession, Sent, is_rtcp, parse_rtcp
+from callqa.sip.media.rtp import RtpPacket, build_rtp
+from callqa.sip.media.srtp import Locker, Unlocker
+from callqa.sip.media.story import sidecar_of, tell
+from callqa.sip.process.call_book import CallBook
+from callqa.sip.process.ports import PortPool, bind_rtp
+from callqa.sip.sdes import AES_80, MediaKeys
+from callqa.units import Channel, Direction
+
+S = 1_000_000_000
+CITIZEN, AGENT = ("10.0.1.1", 40000), ("10.0.2.1", 30000)
+CODECS = ((8, "PCMA/8000"),)
+KEYS = MediaKeys(AES_80, bytes(30), bytes(range(30)))
+
+
+class Wire:
+    """A socket: what waits in it, what was sent from it."""
+
+    family = socket.AF_INET
+
+    def __init__(self):
+        self.waiting, self.sent, self.closed = [], [], False
+
+    def recvfrom(self, _):
+        if not self.waiting:
+            raise BlockingIOError
+        return self.waiting.pop(0)
+
+    def sendto(self, data, address):
+        self.sent.append((data, address))
+
+    def close(self):
+        self.closed = True
+
+
+class Sockets:
+    def __init__(self):
+        self.readers = {}
+
+    def add(self, bound, read):
+        self.readers[bound] = read
+
+    def remove(self, bound):
+        del self.readers[bound]
+
+
+class Disk:
+    """Keeps the spool in memory."""
+
+    def __init__(self):
+        self.data = b""
+
+    def open(self, path):
+        return self
+
+    path = None
+
+    def append(self, file, record):
+        self.data += record
+
+    append_mark = append
+
+    def close(self, file, then):
+        then()
+
+
+class Faults:
+    def __init__(self):
+        self.told = []
+
+    def tell(self, text, *, call_id=None, source=None):
+        self.told.append(text)
+
+
+class Journal:
+    def append(self, *args, **facts):
+        return True
+
+
+class World:
+    """One call book on a virtual clock. terms: of each side."""
+
+    def __init__(self, **terms):
+        self.now_ns = 1000 * S
+        self.wires = {}
+        tokens = count()
+        self.faults, self.disk, self.sockets = Faults(), Disk(), Sockets()
+        pool = PortPool("127.0.0.1", 20000, 20010, bind=self._bind)
+        self.book = CallBook(
+            Path("."), self.disk, pool, Journal(), self.faults, self.sockets, self, lambda: f"t{next(tokens)}",
+        )  # fmt: skip
+        self.sequence = {0: 0, 1: 0}
+        self.take(CallStarted("C1", self.now, CallMode.BRIDGE, Direction.INBOUND, "13871206358", "96510", "sip"))
+        for channel, remote in ((Channel.CITIZEN, CITIZEN), (Channel.AGENT, AGENT)):
+            port = pool.take()
+            told = terms.get(channel.name.lower(), {})
+            t = MediaTerms(rtcp=(remote[0], remote[1] + (0 if told.get("rtcp_mux") else 1)), **told)
+            self.take(MediaOpened("C1", self.now, channel, port, CODECS, remote, remote[0], terms=t))
+        self.take(CallAnswered("C1", self.now, "8001", ("a", "b")))
+
+    def _bind(self, host, port):
+        return self.wires.setdefault(port, Wire())
+
+    # as a clock
+    def monotonic_ns(self):
+        return self.now_ns
+
+    def monotonic(self):
+        return self.now_ns / S
+
+    def wall_ms(self):
+        return 1_795_291_200_000 + self.now_ns // 1_000_000
+
+    @property
+    def now(self):
+        return self.now_ns / S
+
+    def take(self, event):
+        self.book.take(event)
+
+    def hear(self, port, data, source):
+        """A datagram comes to one of our ports."""
+        wire = self.wires[port]
+        wire.waiting.append((data, source))
+        while self.sockets.readers[wire]():
+            pass
+
+    def packet(self, side):
+        self.sequence[side] += 1
+        n = self.sequence[side]
+        return build_rtp(RtpPacket(8, False, n, n * 160, 100 + side, bytes([n & 0xFF]) * 160))
+
+    def run(self, seconds, *speaking):
+        """speaking: 0, 1 or both; a callable locks what it says."""
+        for _ in range(seconds):
+            for _ in range(50):
+                self.now_ns += S // 50
+                for side in speaking:
+                    self.hear(20000 + 2 * side, self.packet(side), (CITIZEN, AGENT)[side])
+            self.book.watch_media()
+
+    def end(self):
+        self.take(CallEnded("C1", self.now, HangupParty.AGENT))
+        columns = read_columns(self.disk.data)
+        story, stereo = tell(columns), to_stereo(columns)
+        return sidecar_of(story, stereo, None, recovered=False, recorder="test")
+
+
+def test_one_way_audio_is_on_the_board_in_the_faults_and_in_the_sidecar():
+    world = World()
+    world.run(20, 0, 1)
+    assert world.book.trouble("C1") == "" and not world.faults.told
+    world.run(10, 0)
+    assert world.book.trouble("C1") == "听不到坐席"
+    (told,) = world.faults.told
+    assert "坐席 8001" in told and "请检查话机" in told
+    world.run(70, 0)
+    world.run(3, 0, 1)
+    assert world.book.trouble("C1") == "" and len(world.faults.told) == 1
+    assert world.end().faults == ("从20秒起听不到坐席，持续1分21秒",)
+
+
+def test_an_answer_without_media_is_told_and_stays_in_the_sidecar():
+    world = World()
+    world.run(8)
+    assert world.book.trouble("C1") == "双方都没有声音"
+    faults = world.end().faults
+    assert faults[0] == "从0秒起双方都没有声音，直到通话结束"
+
+
+def test_hold_is_no_trouble():
+    world = World()
+    world.run(5, 0, 1)
+    world.take(MediaChanged("C1", world.now, Channel.AGENT, CODECS, AGENT, True, AGENT[0]))
+    world.run(60, 0)
+    world.take(MediaChanged("C1", world.now, Channel.AGENT, CODECS, AGENT, False, AGENT[0]))
+    world.run(20, 0, 1)
+    assert not world.faults.told
+    assert world.end().faults == ()
+
+
+def test_both_peers_get_reports_and_theirs_are_kept():
+    world = World()
+    peer = RtcpSession(lambda: "peer", world.now_ns)
+    heard = []
+    for _ in range(60):
+        world.run(1, 0, 1)
+        sent, world.wires[20003].sent = world.wires[20003].sent, []
+        for data, to in sent:
+            assert to == (AGENT[0], AGENT[1] + 1)
+            heard.append(parse_rtcp(data))
+            peer.heard.look(build_rtp(RtpPacket(8, False, 10 * len(heard), 0, 100, b"")), 9 * len(heard))
+            peer.receive(data, world.now_ns)
+            answer = peer.report(world.now_ns, world.wall_ms(), Sent(101, 0, world.now_ns, world.sequence[1], 0))
+            world.now_ns += 30_000_000  # the way back
+            world.hear(20003, answer, (AGENT[0], AGENT[1] + 1))
+    assert len(heard) >= 8 and all(r.sender is not None and r.sender.ssrc == 100 for r in heard)
+    assert {r.blocks[0].ssrc for r in heard} == {101}
+    assert heard[-1].blocks[0].lost == 0 and heard[-1].sender.packets == pytest.approx(world.sequence[0], abs=300)
+    figures = world.end().streams[1]
+    assert figures.rtt_ms == pytest.approx(30, abs=1) and 5 < figures.peer_lost_pct < 15
+    assert world.wires[20001].sent, "the citizen's side gets reports too"
+
+
+def test_a_stranger_cannot_report():
+    world = World()
+    world.run(3, 0, 1)
+    world.hear(20003, RtcpSession(lambda: "x", 0).report(0, 0, None), ("203.0.113.9", 5))
+    assert world.end().streams[1].rtt_ms is None and b'"rtcp"' not in world.disk.data
+
+
+def test_rtcp_on_the_rtp_port_is_no_audio():
+    world = World(agent={"rtcp_mux": True})
+    world.run(3, 0, 1)
+    world.hear(20002, RtcpSession(lambda: "x", 0).report(0, 0, Sent(101, 0, 0, 150, 0)), AGENT)
+    world.run(10, 0, 1)
+    mine = [data for data, _ in world.wires[20002].sent]
+    assert any(is_rtcp(data) for data in mine) and not world.wires[20003].sent
+    assert all(not is_rtcp(data) for data, _ in world.wires[20000].sent)
+    sidecar = world.end()
+    assert b'"rtcp"' in world.disk.data and (sidecar.faults, sidecar.streams[1].packets) == ((), 650)
+
+
+def test_reports_of_an_encrypted_leg_are_encrypted():
+    world = World(agent={"keys": KEYS})
+    phone, at_phone = Locker(AES_80, KEYS.receive), Unlocker(AES_80, KEYS.send)
+    for _ in range(10):
+        for _ in range(50):
+            world.now_ns += S // 50
+            world.hear(20000, world.packet(0), CITIZEN)
+            world.hear(20002, phone.lock(world.packet(1)), AGENT)
+        world.book.watch_media()
+    (first, *_) = [data for data, _ in world.wires[20003].sent]
+    plain = at_phone.unlock_rtcp(first)
+    assert plain is not None and parse_rtcp(plain).sender is not None
+    report = RtcpSession(lambda: "x", 0).report(0, 0, Sent(101, 0, 0, 150, 0))
+    world.hear(20003, report, (AGENT[0], AGENT[1] + 1))
+    assert b'"rtcp"' not in world.disk.data
+    world.hear(20003, phone.lock_rtcp(report), (AGENT[0], AGENT[1] + 1))
+    assert b'"rtcp"' in world.disk.data and not world.faults.told
+
+
+def test_the_pool_binds_both_ports_and_frees_both():
+    taken = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    taken.bind(("127.0.0.1", 0))
+    odd = taken.getsockname()[1] | 1
+    taken.close()
+    blocker = bind_rtp("127.0.0.1", odd)
+    if blocker is None:
+        pytest.skip("somebody has that port")
+    pool = PortPool("127.0.0.1", odd - 1, odd)
+    assert pool.take() is None
+    blocker.close()
+    port = pool.take()
+    assert port == odd - 1 and bind_rtp("127.0.0.1", odd) is None
+    pool.adopt(port).close()
+    assert pool.take() is None, "its RTCP port is still held"
+    pool.give_back(port)
+    assert pool.take() == port
+    pool.close()
