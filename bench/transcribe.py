@@ -133,7 +133,7 @@ def _segments(transcript: Transcript) -> list[dict[str, Any]]:
             "text": u.text,
             "confidence": u.confidence,
             "reliable": u.reliable,
-            "repairs": u.repairs,
+            "repairs": [[r.start, r.end, r.was] for r in u.repairs],
         }
         for u in transcript.utterances
     ]

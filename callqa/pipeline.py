@@ -25,6 +25,8 @@ from callqa.store.db import Database, driver_url, sqlite_path
 from callqa.store.migrate import migrate
 from callqa.store.queries.calls_for_work import calls_whose_ticket_changed, calls_with_wanted_stages
 from callqa.transcribe.engine import Engine
+from callqa.transcribe.repair import Repairer, load_repairer
+from callqa.transcribe.vocabulary import NO_VOCABULARY, parse_vocabulary
 from callqa.usecases import link, progress
 from callqa.usecases.archive import archive, free_spools
 from callqa.usecases.desk import publish_desk
@@ -32,7 +34,7 @@ from callqa.usecases.ingest import JournalTail, give_up_overdue, ingest, ingest_
 from callqa.usecases.load_rubric import load_rubric
 from callqa.usecases.progress import STAGES, Stage
 from callqa.usecases.watch_folder import WatchedFolder, WatchRules
-from callqa.usecases.work import EngineFactory, EngineSlot, Work
+from callqa.usecases.work import EngineFactory, EngineSlot, RepairSlot, Work
 
 log = logging.getLogger("callqa.work")
 
@@ -289,6 +291,7 @@ def _run(settings: Settings, db: Database, stop: threading.Event, engine_factory
         clock=clock,
         parallel_calls=settings.speech.parallel_calls,
         stop=stop,
+        repair=RepairSlot(settings.scorecards_dir / "vocabulary.yaml", _repairer),
     )
     jobs_url = settings.jobs_url if sqlite_path(settings.jobs_url) else driver_url(settings.jobs_url)
     runner = Runner(work, jobs_url, executor_id=f"{platform.node()}:{settings.var_dir}")
@@ -346,6 +349,10 @@ def _whisper(settings: Settings) -> Engine:
     return load_engine(
         settings.model_dir, device=speech.device, compute_type=speech.compute_type, threads=speech.threads
     )
+
+
+def _repairer(vocabulary: str) -> Repairer | None:
+    return load_repairer(parse_vocabulary(vocabulary) if vocabulary else NO_VOCABULARY)
 
 
 def _now_ms() -> int:

@@ -3,7 +3,7 @@
 All times are integer milliseconds from the start of the recording.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from callqa.units import Channel
@@ -65,12 +65,21 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
+class Repair:
+    """同音修正: [start, end) of an utterance's text was written by the repair; `was` is what the engine wrote there."""
+
+    start: int
+    end: int
+    was: str
+
+
+@dataclass(frozen=True, slots=True)
 class Utterance:
     """语句: one turn of one speaker.
 
     text: simplified Chinese with punctuation; raw_text: as the engine wrote it.
     confidence: mean word probability in [0, 1]; reliable: False where a guard doubts the text.
-    repairs: [start, end) in `text` of what homophone repair wrote; no finding may rest on such characters alone.
+    repairs: what homophone repair wrote, in order; no finding may rest on such characters alone.
     """
 
     index: int
@@ -80,7 +89,17 @@ class Utterance:
     raw_text: str
     confidence: float
     reliable: bool = True
-    repairs: tuple[tuple[int, int], ...] = ()
+    repairs: tuple[Repair, ...] = ()
+
+    @property
+    def as_heard(self) -> "Utterance":
+        """The same before repair: the engine's own characters, with the punctuation of `text`."""
+        if not self.repairs:
+            return self
+        text, at = "", 0
+        for repair in self.repairs:
+            text, at = text + self.text[at : repair.start] + repair.was, repair.end
+        return replace(self, text=text + self.text[at:], repairs=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +126,13 @@ class Transcript:
     made: Made
     separated: bool = True
     notes: tuple[str, ...] = field(default=())
+
+    @property
+    def as_heard(self) -> "Transcript":
+        """The same before homophone repair; itself where nothing was repaired."""
+        if not any(utterance.repairs for utterance in self.utterances):
+            return self
+        return replace(self, utterances=tuple(utterance.as_heard for utterance in self.utterances))
 
     def speech_of(self, channel: Channel) -> tuple[Span, ...]:
         """Speech spans of one channel, in order, not overlapping."""

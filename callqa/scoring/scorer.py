@@ -7,6 +7,8 @@ Rules:
   are the occurrences (first silence announced, second one not: one occurrence).
 - A suggestion that rests on words that only sound alike is a hint. So is one whose item already has a preselected
   exclusive option.
+- No suggestion rests on homophone repair alone: where words were repaired, the check must come out the same on what the
+  engine itself wrote, else it is unsure; and where it does so only by sound, it is a hint.
 - `na_when` takes words as they were read, exactly; only a certain hit makes an item 不适用: where 井盖 may have been said,
   the item about hazards stays.
 """
@@ -119,7 +121,7 @@ def _run(
     """Evaluate checks in order: their results are appended, their suggestions returned."""
     suggestions = []
     for check in checks:
-        finding = _check(check, scene, operators)
+        finding = _without_repair(check, _check(check, scene, operators), scene, operators)
         results.append(CheckResult(check.check_id, check.item_id, finding.state, finding.explanation))
         suggestion = _suggestion(check, item, finding)
         if suggestion is not None:
@@ -138,6 +140,23 @@ def _check(check: Check, scene: Scene, operators: Operators) -> Finding:
     return finding
 
 
+def _without_repair(check: Check, finding: Finding, scene: Scene, operators: Operators) -> Finding:
+    """The finding, no surer than without the repair: `unsure` where only repaired words would lead to a suggestion."""
+    transcript = scene.facts.transcript
+    if transcript is None or _outcome(check, finding) is None or transcript.as_heard is transcript:
+        return finding
+    heard = replace(scene, facts=replace(scene.facts, transcript=transcript.as_heard))
+    unrepaired = _check(check, heard, operators)
+    if unrepaired.state is finding.state:
+        by_sound = unrepaired.hits and not any(hit.exact for hit in unrepaired.hits)
+        return replace(finding, hits=tuple(replace(h, exact=False) for h in finding.hits)) if by_sound else finding
+    return replace(finding, state=State.UNSURE, explanation=f"{finding.explanation}（只见于同音修正过的字，请核听）")
+
+
+def _outcome(check: Check, finding: Finding) -> Outcome | None:
+    return {State.HIT: check.on_hit, State.MISS: check.on_miss}.get(finding.state)
+
+
 def _occurrences(finding: Finding) -> int:
     """Hits that are separate events: two words in one sentence are one."""
     places = {
@@ -148,7 +167,7 @@ def _occurrences(finding: Finding) -> int:
 
 
 def _suggestion(check: Check, item: Item | None, finding: Finding) -> Suggestion | None:
-    outcome: Outcome | None = {State.HIT: check.on_hit, State.MISS: check.on_miss}.get(finding.state)
+    outcome = _outcome(check, finding)
     if outcome is None:
         return None
     times, points = 1, Decimal(0)

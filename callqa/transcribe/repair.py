@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from pypinyin import Style, pinyin
 
+from callqa.speech import Repair
 from callqa.text import syllables
 from callqa.transcribe.homophones import MAX_WORD_CHARS, Homophones, index_words, loosely_near, near
 from callqa.transcribe.language import WordModel, find_word_model
@@ -35,7 +36,7 @@ class Costs:
 
 @dataclass(frozen=True, slots=True)
 class Repaired:
-    """A text of the same length, and the stretches of it that are not as the engine wrote them.
+    """A text of the same length, and the stretches of it that are not as the engine wrote them (`heard`).
 
     likelihood: log10 of the word model for its Han characters, less the costs of the changes.
     """
@@ -43,6 +44,7 @@ class Repaired:
     text: str
     changed: tuple[tuple[int, int], ...] = ()
     likelihood: float = field(default=0.0, compare=False)
+    heard: str = field(default="", compare=False)
 
     @property
     def share(self) -> float:
@@ -84,7 +86,7 @@ class Repairer:
             out[first:last] = "".join(best.words)
             likelihood += best.score
         repaired = "".join(out)
-        return Repaired(repaired, _differing(text, repaired), likelihood)
+        return Repaired(repaired, _differing(text, repaired), likelihood, text)
 
     def _likeliest(self, run: str, probabilities: Sequence[float]) -> _Path:
         sounds = syllables(run)
@@ -151,14 +153,23 @@ def load_repairer(vocabulary: Vocabulary = NO_VOCABULARY) -> Repairer | None:
     return None if model is None else build_repairer(model, vocabulary)
 
 
-def placed(repaired: Repaired, final: str) -> tuple[tuple[int, int], ...]:
-    """Where the repaired stretches are in `final`, the same text with other punctuation; [start, end) each."""
+def placed(repaired: Repaired, final: str) -> tuple[Repair, ...]:
+    """The repaired stretches in `final`, the same text with other punctuation."""
     letters = [n for n, char in enumerate(repaired.text) if char.isalnum()]
     places = [n for n, char in enumerate(final) if char.isalnum()]
-    if len(letters) != len(places):
-        return ((0, len(final)),) if repaired.changed else ()
+    if len(letters) != len(places):  # cannot be told: all of it counts as repaired
+        return (Repair(0, len(final), repaired.heard),) if repaired.changed else ()
     there = dict(zip(letters, places, strict=True))
-    return tuple((there[first], there[last - 1] + 1) for first, last in repaired.changed)
+    found: list[Repair] = []
+    for first, last in repaired.changed:
+        # Punctuation may have come between the characters of one stretch.
+        for n in range(first, last):
+            at = there[n]
+            if found and found[-1].end == at:
+                found[-1] = Repair(found[-1].start, at + 1, found[-1].was + repaired.heard[n])
+            else:
+                found.append(Repair(at, at + 1, repaired.heard[n]))
+    return tuple(found)
 
 
 def _pruned(paths: list[_Path], beam: int) -> list[_Path]:

@@ -13,11 +13,12 @@ from sqlmodel import Session, col, func, select
 
 from callqa.audiofile import read_audio
 from callqa.errors import AudioError, CallqaError, EngineError, StoreError
-from callqa.speech import Made, Span, Speaker, Transcript, Utterance
+from callqa.speech import Made, Repair, Span, Speaker, Transcript, Utterance
 from callqa.store.db import Database
 from callqa.store.tables import Call, TranscriptRow, UtteranceRow
 from callqa.transcribe.assemble import transcribe_call
 from callqa.transcribe.engine import Engine
+from callqa.transcribe.repair import Repairer
 from callqa.usecases.progress import Claim, StageResult, StageState, beat, finish
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ def transcribe(
     claimed: Claim,
     *,
     engine: Engine | None,
+    repairer: Repairer | None = None,
     recordings: Path,
     clock: Clock,
     engine_problem: str = "",
@@ -69,6 +71,7 @@ def transcribe(
             audio,
             engine,
             recording_sha256=call.recording_sha256,
+            repairer=repairer,
             progress=_reporter(db, claimed, clock, stopping),
         )
     except (AudioError, EngineError) as e:
@@ -142,6 +145,7 @@ def save_transcript(
                 raw_text=utterance.raw_text,
                 confidence=utterance.confidence,
                 reliable=utterance.reliable,
+                repairs=[[repair.start, repair.end, repair.was] for repair in utterance.repairs],
             )
         )
     session.flush()
@@ -164,6 +168,7 @@ def load_transcript(session: Session, row: TranscriptRow) -> Transcript:
                 raw_text=each.raw_text,
                 confidence=each.confidence,
                 reliable=each.reliable,
+                repairs=tuple(Repair(start, end, was) for start, end, was in each.repairs),
             )
             for each in utterances
         ),

@@ -13,6 +13,7 @@ from pathlib import Path
 from callqa.errors import CallqaError, ConflictError, EngineError
 from callqa.store.db import Database
 from callqa.transcribe.engine import Engine
+from callqa.transcribe.repair import Repairer
 from callqa.usecases import attribute, check, link, progress
 from callqa.usecases.progress import Claim, Stage, StageResult, StageState
 from callqa.usecases.transcribe import Clock, Interrupted, transcribe
@@ -66,6 +67,32 @@ class EngineSlot:
 
 
 @dataclass(slots=True)
+class RepairSlot:
+    """The homophone repair, loaded once when the first call needs it, and again when the vocabulary file has changed.
+
+    load: from the vocabulary's text; None where this machine has no word model.
+    """
+
+    vocabulary: Path
+    load: Callable[[str], Repairer | None]
+    _repairer: Repairer | None = None
+    _seen_ns: int = -1
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def get(self) -> Repairer | None:
+        """The repairer, or None. A vocabulary that cannot be read is logged and left out: transcription goes on."""
+        with self._lock:
+            changed_ns = self.vocabulary.stat().st_mtime_ns if self.vocabulary.exists() else 0
+            if changed_ns != self._seen_ns:
+                self._seen_ns = changed_ns
+                try:
+                    self._repairer = self.load(self.vocabulary.read_text("utf-8") if changed_ns else "")
+                except (CallqaError, OSError, UnicodeDecodeError) as e:
+                    log.error("词表 %s 读不了，继续用原来的：%s", self.vocabulary, e)
+            return self._repairer
+
+
+@dataclass(slots=True)
 class Work:
     """What the stages of all calls share."""
 
@@ -75,6 +102,7 @@ class Work:
     clock: Clock
     parallel_calls: int = 1
     stop: threading.Event = field(default_factory=threading.Event)
+    repair: RepairSlot | None = None
     _claims: set[Claim] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _speech_room: threading.Semaphore = field(init=False)
@@ -152,6 +180,7 @@ class Work:
                         self.db,
                         claimed,
                         engine=engine,
+                        repairer=self.repair.get() if self.repair is not None and engine is not None else None,
                         engine_problem=self.engine.problem,
                         recordings=self.recordings,
                         clock=self.clock,

@@ -9,6 +9,7 @@ from callqa.scoring.criteria import Level
 from callqa.scoring.facts import CallFacts, TicketFacts
 from callqa.scoring.operators.base import State
 from callqa.scoring.scorer import CheckOutcome, score
+from callqa.speech import Repair
 from callqa.units import CallType, Channel, Direction
 from tests.scoring.scenes import call, rubric_with
 
@@ -227,6 +228,35 @@ def test_a_suspected_fatal_item_is_no_deduction() -> None:
 def test_a_fatal_item_by_sound_alone_is_only_a_hint() -> None:
     outcome = one("", call(GREETING, "a 6-9 不规我们管。"), fatal_checks=FATAL)
     assert outcome.suggestions[0].level is Level.HINT and not outcome.suspected_fatal
+
+
+def repaired(facts: CallFacts, n: int, word: str, was: str) -> CallFacts:
+    """The call with `word` in its n-th utterance written by the repair."""
+    assert facts.transcript is not None
+    utterances = list(facts.transcript.utterances)
+    at = utterances[n].text.index(word)
+    utterances[n] = replace(utterances[n], repairs=(Repair(at, at + len(word), was),))
+    return replace(facts, transcript=replace(facts.transcript, utterances=tuple(utterances)))
+
+
+def test_no_suggestion_rests_on_repaired_words_alone() -> None:
+    check = "{id: F1-1, op: keyword_any, role: agent, params: {words: [不归我们管]}, on_hit: {suggest_fatal: F1}}"
+    said = call(GREETING, CITIZEN, "a 13-18 这个不归我们管。")
+    rubric = rubric_with("", fatal_checks=check)
+    assert score(rubric, said).suspected_fatal
+    outcome = score(rubric, repaired(said, 2, "不归", "部规"))
+    assert not outcome.suspected_fatal and outcome.suggestions[0].level is Level.HINT, "it sounds like it"
+    outcome = score(rubric, repaired(said, 2, "不归", "多跟"))
+    assert not outcome.suspected_fatal and not outcome.suggestions
+    assert outcome.results[-1].state is State.UNSURE and "同音修正" in outcome.results[-1].explanation
+    assert score(rubric, repaired(said, 2, "这个", "遮个")).suspected_fatal, "a repair beside it does not matter"
+
+
+def test_a_repaired_word_counts_for_the_agent() -> None:
+    check = "{id: S1.1-1, op: keyword_any, role: agent, params: {words: [工号]}, on_miss: {suggest: a}}"
+    facts = repaired(BASE, 0, "工号", "公号")
+    outcome = score(rubric_with(check), facts)
+    assert outcome.results[0].state is State.HIT and not outcome.suggestions
 
 
 def test_a_fatal_item_of_another_call_type_is_not_suggested() -> None:

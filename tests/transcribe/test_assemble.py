@@ -171,7 +171,8 @@ def test_repairs_are_marked_where_the_text_differs() -> None:
     assert "水污" in plain.text and not plain.repairs
     assert "水务" in repaired.text and "水污" in repaired.raw_text
     changed = {n for n, (old, new) in enumerate(zip(plain.text, repaired.text, strict=True)) if old != new}
-    assert changed == {n for first, last in repaired.repairs for n in range(first, last)}
+    assert changed == {n for repair in repaired.repairs for n in range(repair.start, repair.end)}
+    assert repaired.as_heard.text == plain.text and transcript.as_heard.utterances[0].repairs == ()
     assert ("repair", "unigrams") in transcript.made.options
 
 

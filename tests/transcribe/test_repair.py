@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from callqa.speech import Repair
 from callqa.transcribe import language
 from callqa.transcribe.homophones import index_words, near, readings
 from callqa.transcribe.repair import NUMBER_CHARS, Repaired, build_repairer, load_repairer, placed
@@ -58,12 +59,14 @@ def test_length_numbers_and_everything_but_han_stay(text: str, probability: floa
 
 
 def test_repairs_are_placed_in_the_punctuated_text() -> None:
-    assert placed(Repaired("您好 水务热线", ((4, 5),)), "您好，水务热线。") == ((4, 5),)
-    assert placed(Repaired("您好水务", ((3, 4),)), "您好，水务。") == ((4, 5),)
+    assert placed(Repaired("您好 水务热线", ((4, 5),), 0, "您好 水污热线"), "您好，水务热线。") == (Repair(4, 5, "污"),)
+    assert placed(Repaired("您好水务", ((3, 4),), 0, "您好水污"), "您好，水务。") == (Repair(4, 5, "污"),)
+    broken = placed(Repaired("你好水务", ((0, 3),), 0, "泥号税务"), "你好，水务。")
+    assert broken == (Repair(0, 2, "泥号"), Repair(3, 4, "税")), "a stretch may be cut by punctuation"
 
 
 def test_repairs_that_cannot_be_placed_mark_the_whole_text() -> None:
-    assert placed(Repaired("水务热线", ((1, 2),)), "水务。") == ((0, 3),)
+    assert placed(Repaired("水务热线", ((1, 2),), 0, "水污热线"), "水务。") == (Repair(0, 3, "水污热线"),)
 
 
 def test_a_character_has_its_readings_and_others_none() -> None:

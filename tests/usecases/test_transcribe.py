@@ -10,11 +10,14 @@ from callqa.errors import EngineError, StoreError
 from callqa.store.db import Database
 from callqa.store.tables import Call, TranscriptRow, UtteranceRow
 from callqa.transcribe.engine import Float
+from callqa.transcribe.repair import build_repairer
 from callqa.usecases import progress
 from callqa.usecases.ingest import ingest
 from callqa.usecases.progress import Claim, Stage, StageState
 from callqa.usecases.transcribe import Interrupted, load_transcript, newest_transcript, transcribe
+from tests.fakes_engine import FakeEngine as SpeakingEngine
 from tests.store_fixture import make_database
+from tests.transcribe.word_models import Unigrams
 from tests.usecases.recorded import BASE_MS, DAY_FOLDER, FakeEngine, Recorder
 
 
@@ -72,6 +75,18 @@ def test_transcript_is_saved_with_what_made_it(db: Database, recorder: Recorder)
     assert value.duration_ms == 4000
     assert value.speech_of(value.utterances[0].speaker.channel)  # type: ignore[arg-type]
     assert _view(db).percent == 100
+
+
+def test_repairs_are_kept_with_what_was_there(db: Database, recorder: Recorder) -> None:
+    engine = SpeakingEngine(lambda k: "水污热线"[k % 4])
+    repairer = build_repairer(Unigrams())
+    transcribe(db, _claim(db), engine=engine, repairer=repairer, recordings=recorder.recordings, clock=Clock())
+    with db.read() as session:
+        row = newest_transcript(session, "C1")
+        assert row is not None and row.options["repair"] == "unigrams"
+        transcript = load_transcript(session, row)
+    found = [u for u in transcript.utterances if u.repairs]
+    assert found and all("污" in u.as_heard.text and "务" in u.text for u in found)
 
 
 def test_a_second_run_adds_a_version(db: Database, recorder: Recorder) -> None:

@@ -1,19 +1,22 @@
 """One stage at a time, one engine a call, and what the reconciler finds to do when tickets come later."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from callqa.errors import ConflictError, EngineError
+from callqa.errors import ConflictError, EngineError, RubricError
 from callqa.store.db import Database
 from callqa.store.queries.calls_for_work import calls_whose_ticket_changed
 from callqa.store.tables import Ticket, TicketImport, TicketLink
+from callqa.transcribe.repair import Repairer, build_repairer
 from callqa.usecases import link, progress
 from callqa.usecases.ingest import ingest
 from callqa.usecases.load_rubric import load_rubric
 from callqa.usecases.progress import STAGES, Stage
-from callqa.usecases.work import ENGINE_RETRY_MS, EngineSlot, Work
+from callqa.usecases.work import ENGINE_RETRY_MS, EngineSlot, RepairSlot, Work
 from tests.store_fixture import make_database
+from tests.transcribe.word_models import Unigrams
 from tests.usecases.recorded import BASE_MS, FakeEngine, Recorder
 from tests.usecases.test_load_rubric import DEFAULT
 
@@ -124,6 +127,26 @@ def test_a_waiting_call_says_what_is_in_the_way_now(db: Database, work: Work) ->
     problems.clear()
     work.look_at_waiting(NOW_MS + 3 * ENGINE_RETRY_MS)
     assert (transcription().message, transcription().state) == ("", progress.StageState.WANTED)
+
+
+def test_the_repair_is_loaded_once_and_again_when_the_vocabulary_changed(tmp_path: Path) -> None:
+    loaded: list[str] = []
+    path = tmp_path / "vocabulary.yaml"
+    repairer = build_repairer(Unigrams())
+
+    def load(text: str) -> Repairer:
+        loaded.append(text)
+        if text == "bad":
+            raise RubricError(1, "词表有误")
+        return repairer
+
+    slot = RepairSlot(path, load)
+    assert slot.get() is repairer and slot.get() is repairer and loaded == [""]
+    for n, text in enumerate(("good", "bad")):
+        path.write_text(text)
+        os.utime(path, ns=(n + 1, n + 1))
+        assert slot.get() is repairer and slot.get() is repairer, "a bad vocabulary leaves the last good one"
+    assert loaded == ["", "good", "bad"]
 
 
 def test_engine_is_made_once_for_calls_one_after_the_other_and_twice_side_by_side() -> None:

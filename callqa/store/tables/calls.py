@@ -129,4 +129,4 @@ class UtteranceRow(SQLModel, table=True):  # 语句
     raw_text: str
     confidence: float
     reliable: bool = True
-    repairs: list = Field(default_factory=list, sa_column=_later_list())  # what the repair changed, and from what
+    repairs: list = Field(default_factory=list, sa_column=_later_list())  # [start, end, was]
