@@ -36,6 +36,8 @@ from callqa.scoring.scorer import CheckOutcome, Suggestion, score  # noqa: E402
 from callqa.speech import Transcript  # noqa: E402
 from callqa.transcribe.assemble import transcribe_call  # noqa: E402
 from callqa.transcribe.model import inspect_model, install_packaged_model  # noqa: E402
+from callqa.transcribe.repair import load_repairer  # noqa: E402
+from callqa.transcribe.vocabulary import parse_vocabulary  # noqa: E402
 from callqa.transcribe.whisper import WhisperEngine, load_engine  # noqa: E402
 from tests.scoring.reference_calls import ReferenceCall, load_base_transcript, load_call, transcript_json  # noqa: E402
 
@@ -184,7 +186,10 @@ class _Transcripts:
         self._folder, self._fresh = folder, fresh
         self._model = model or install_packaged_model(MODEL, lambda line: print(line, file=sys.stderr))
         sources = sorted((ROOT / "callqa" / "transcribe").glob("*.py"))
-        parts = [inspect_model(self._model).sha256.encode(), *(source.read_bytes() for source in sources)]
+        vocabulary = (ROOT / "scorecards" / "vocabulary.yaml").read_text(encoding="utf-8")
+        self._repairer = load_repairer(parse_vocabulary(vocabulary))
+        made_by = f"{inspect_model(self._model).sha256} {self._repairer.options if self._repairer else 'no repair'}"
+        parts = [made_by.encode(), *(source.read_bytes() for source in sources)]
         self._made_by = b"".join(hashlib.sha256(part).digest() for part in parts)
         self._engine: WhisperEngine | None = None
 
@@ -196,7 +201,7 @@ class _Transcripts:
         self._engine = self._engine or load_engine(self._model)
         recording_sha256 = hashlib.sha256(recording).hexdigest()
         audio = read_audio(self._folder / f"{name}.wav")
-        transcript = transcribe_call(audio, self._engine, recording_sha256=recording_sha256)
+        transcript = transcribe_call(audio, self._engine, recording_sha256=recording_sha256, repairer=self._repairer)
         kept.parent.mkdir(parents=True, exist_ok=True)
         kept.write_text(transcript_json(transcript), encoding="utf-8")
         return transcript

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from callqa.periods import SHANGHAI, to_ms
 from callqa.scoring.facts import CallFacts, ProcessTimes, TicketFacts
-from callqa.speech import Made, Span, Speaker, Transcript, Utterance
+from callqa.speech import Made, Repair, Span, Speaker, Transcript, Utterance
 from callqa.units import CallType, Direction
 
 DATA = Path(__file__).parents[1] / "data" / "calls"
@@ -63,7 +63,14 @@ def load_base_transcript(path: Path) -> Transcript:
     made = data["made"]
     return Transcript(
         tuple(
-            Utterance(**{**each, "speaker": Speaker(each["speaker"]), "span": Span(*each["span"])})
+            Utterance(
+                **{
+                    **each,
+                    "speaker": Speaker(each["speaker"]),
+                    "span": Span(*each["span"]),
+                    "repairs": tuple(Repair(*repair) for repair in each.get("repairs", ())),
+                }
+            )
             for each in data["utterances"]
         ),
         (citizen, agent),
@@ -84,6 +91,7 @@ def transcript_json(transcript: Transcript) -> str:
                 "raw_text": each.raw_text,
                 "confidence": each.confidence,
                 "reliable": each.reliable,
+                "repairs": [[repair.start, repair.end, repair.was] for repair in each.repairs],
             },
             ensure_ascii=False,
         )
