@@ -1,7 +1,9 @@
 """How values read on a page: labels instead of codes, masked numbers, points, sizes. Pure; registered as filters."""
 
 import re
+from collections.abc import Sequence
 from decimal import Decimal
+from typing import Any
 
 from callqa.live import LiveFault
 from callqa.periods import say_short
@@ -175,6 +177,15 @@ def mask_number(number: str) -> str:
     if len(number) < 7:
         return number
     return f"{number[:3]}****{number[-4:]}"
+
+
+def pieces(text: str, repairs: Sequence[Sequence[Any]]) -> list[tuple[str, str]]:
+    """A text in (stretch, what the engine had written there), "" where homophone repair changed nothing."""
+    out, at = [], 0
+    for start, end, was in repairs:
+        out += [(text[at:start], ""), (text[start:end], was)]
+        at = end
+    return [(piece, was) for piece, was in (*out, (text[at:], "")) if piece]
 
 
 def mask_numbers_in(text: str) -> str:

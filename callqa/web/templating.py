@@ -34,6 +34,7 @@ def build_templates() -> Environment:
         thousands=fmt.thousands,
         mask=fmt.mask_number,
         mask_in=fmt.mask_numbers_in,
+        pieces=fmt.pieces,
     )
     environment.globals.update(
         agent_label=fmt.agent_label,
