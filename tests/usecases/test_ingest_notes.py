@@ -121,14 +121,15 @@ def test_facts_that_do_not_fit_are_a_fault_and_the_rest_goes_on(db: Database, re
     assert row(db).transfers == []
 
 
+TOLD = {"kind": "blind", "to": "8002", "seat_extension": "8002", "by": "8001"}
+
+
 def test_any_order_gives_the_same_row(tmp_path: Path) -> None:
     steps = {
         "queued": lambda r: r.journal(JournalKind.CALL_QUEUED, "C1", at_ms=BASE_MS + 500, position=1),
         "sidecar": lambda r: r.call("C1", **NOTES),
         "mark": lambda r: r.journal(JournalKind.CALL_MARKED, "C1", at_ms=BASE_MS + 9000, code="2"),
-        "transfer": lambda r: r.journal(
-            JournalKind.CALL_TRANSFERRED, "C1", at_ms=BASE_MS + 5000, kind="blind", to="8002", seat_extension="8002"
-        ),
+        "transfer": lambda r: r.journal(JournalKind.CALL_TRANSFERRED, "C1", at_ms=BASE_MS + 5000, **TOLD),
     }
     seen = []
     for n, order in enumerate(itertools.permutations(steps)):
