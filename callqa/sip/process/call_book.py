@@ -488,7 +488,7 @@ class CallBook:
         if self.finalizer is not None:
             self.finalizer.submit(path)
 
-    def _note(self, kind: JournalKind, call: OpenCall, at_ms: int, **more: Any) -> None:
+    def _note(self, kind: JournalKind, call: OpenCall, at_ms: int, /, **more: Any) -> None:
         if not self._journal.append(kind, at_ms, call.started.call_id, **{**call.facts, **more}):
             self._faults.tell("流水写盘失败，稍后会补写；请检查磁盘空间", call_id=call.started.call_id)
 

@@ -60,7 +60,7 @@ class JournalWriter:
                 f"流水文件 {e.filename} 不能读写：{os_reason(e)}；请检查权限或设置 paths.recordings"
             ) from e
 
-    def append(self, kind: JournalKind, at_ms: int, call_id: str | None = None, **facts: Any) -> bool:
+    def append(self, kind: JournalKind, at_ms: int, call_id: str | None = None, /, **facts: Any) -> bool:
         """Append one entry. False when the disk refuses; it is then tried again with the next."""
         self._number += 1
         clean = {name: _encodable(value) for name, value in facts.items()}
