@@ -150,6 +150,7 @@ class CallBook:
         self._journal = journal
         self._faults = faults
         self._sockets = RtpSockets(asyncio.get_running_loop()) if sockets is None else sockets
+        self._sockets.flush_with(disk.flush)
         self._clock = clock
         self._calls: dict[str, OpenCall] = {}
         self.finalizer: Finalizer | None = None  # set once the loop runs
@@ -372,7 +373,10 @@ class CallBook:
         stream = _stream(event)
         call.held.discard(stream)
         rtcp = self._ports.adopt_rtcp(event.local_port) if self._tokens is not None else None
-        call.capture.open_leg(stream, event.local_port, bound, event.remote, event.signalling_host, event.terms, rtcp)
+        host, listening = event.signalling_host, call.started.mode != "bridge"
+        call.capture.open_leg(
+            stream, event.local_port, bound, event.remote, host, event.terms, rtcp, listening=listening
+        )
         if event.codecs:
             call.codecs[stream] = event.codecs
             call.capture.mark(_media_mark(event))

@@ -73,6 +73,7 @@ class LegMedia:
         "remote",
         "reports",
         "secrecy",
+        "sender",
         "sends",
         "signalling_host",
         "source",
@@ -101,6 +102,7 @@ class LegMedia:
         self._special = False  # packets take the way round by `_receive_specially`
         self.foreign = 0
         self.secrecy: Secrecy | None = None  # None: plain RTP, as ever
+        self.sender: bytes | None = None  # `source` as the kernel writes it: what comes from there needs no second look
         self.unsent = 0  # datagrams that could not be sent to its peer
         self._keep = keep
         self._closed = False
@@ -115,13 +117,27 @@ class LegMedia:
         self.datagram_received(data, self.shown(address) if self._is_ipv6 else address)
         return True
 
+    def take_batch(self, records: bytes, count: int, last_ns: int, last: bytes) -> None:
+        """Keep records of packets that all came from `sender`. last: the newest of them."""
+        self.last_ns = last_ns
+        self.packets += count
+        self.latest = last
+        self._keep(records)
+
+    def take_one(self, data: bytes, address: Address, raw: bytes, now_ns: int) -> None:
+        """Look at one packet of a batch. raw: its address as the kernel writes it."""
+        address = self.shown(address)
+        self.datagram_received(data, address, now_ns)
+        if address == self.source and not self._special:
+            self.sender = raw
+
     def shown(self, address: Address) -> Address:
         """A sender's address as the signalling writes it."""
         return (address[0].removeprefix(_MAPPED), address[1]) if self._is_ipv6 else address
 
-    def datagram_received(self, data: bytes, addr: Address) -> None:
-        """Relay and keep one datagram."""
-        now_ns = self._monotonic_ns()
+    def datagram_received(self, data: bytes, addr: Address, now_ns: int = 0) -> None:
+        """Relay and keep one datagram. now_ns: when it came, 0 = now."""
+        now_ns = now_ns or self._monotonic_ns()
         if self._special:
             plain = self._receive_specially(data, addr, now_ns)
             if plain is None:
@@ -163,6 +179,7 @@ class LegMedia:
         reports = self.reports
         measured = reports is not None and (reports.shared or reports.arrivals is not None)
         self._special = measured or self.secrecy is not None
+        self.sender = None
 
     def send(self, data: bytes) -> None:
         """Send one datagram of the other leg to this one's peer, as far as we know where that is."""
@@ -201,7 +218,7 @@ class LegMedia:
         """The leg's SDP names this address now; a change makes us learn its source anew."""
         if (remote, signalling_host) != (self.remote, self.signalling_host):
             self.remote, self.signalling_host = remote, signalling_host
-            self.source = None
+            self.source = self.sender = None
             self._aim()
 
     def close(self) -> None:
@@ -312,7 +329,10 @@ class CallCapture:
                 self._sockets.add(rtcp, leg.reports.read)
         leg.agree(terms)
         self._legs[stream] = leg
-        self._sockets.add(bound, leg.read)
+        if listening:
+            self._sockets.listen(leg)
+        else:
+            self._sockets.add(bound, leg.read)
 
     def ask_for(
         self,
