@@ -316,8 +316,12 @@ class CallCapture:
         signalling_host: str = "",
         terms: MediaTerms = PLAIN_MEDIA,
         rtcp: socket.socket | None = None,
+        *,
+        listening: bool = False,
     ) -> None:
-        """Receive on an RTP port and its RTCP port. A leg that has one already (another seat took the call) moves to the new port."""
+        """Receive on an RTP port and its RTCP port. A leg that has one already (another seat took the call) moves to the new port.
+
+        listening: nothing is ever relayed, so packets may be read in batches."""
         before = self._legs.pop(stream, None)
         if before is not None:
             self._close_leg(before)
