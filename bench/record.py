@@ -1,6 +1,6 @@
 """How well and how cheaply calls are recorded: real calls over loopback, judged frame by frame.
 
-    python bench/record.py --calls 100 --seconds 15 [--mode bridge|answer] [--reorder 2 --duplicate 1 --loss 1]
+    python bench/record.py --calls 100 --seconds 15 [--mode bridge|answer|siprec] [--reorder 2 --duplicate 1 --loss 1]
                            [--ssrc-change] [--timestamp-jump] [--kill-at 10] [--busy-worker] [--finalise-minutes 30]
 
 Starts a recorder in a temporary home, places the calls one after another (bench/signalling.py), lets all of them talk at once
@@ -30,6 +30,7 @@ import numpy as np
 from burden import Burden
 from judge import FRAME_MS, CallVerdict, Judge, Sent
 from load import FRAMES_PER_S, Flow, Heard, Impairments, Load
+from recording import RecordingClient
 from signalling import Agent, Dialog
 
 REALM, HOTLINE = "callqa", "96510"
@@ -73,7 +74,7 @@ class Recorder:
             "realm": REALM,
             "seats": [_seat(i) for i in range(self.calls)],
             "trunks": [{"name": "bench", "addresses": [TRUNK_HOST]}],
-            "routing": {"inbound_mode": self.mode},
+            "routing": {"inbound_mode": "answer" if self.mode == "answer" else "bridge"},
         }
         (state / "desk.json").write_text(json.dumps(desk), encoding="utf-8")
 
@@ -161,7 +162,7 @@ class Bench:
     def run(self) -> None:
         """From the first registration to the last sidecar."""
         server = (SEAT_HOST, self.recorder.port)
-        self.trunk, self.phones = Agent(TRUNK_HOST, server), Agent(SEAT_HOST, server)
+        self.trunk, self.phones = RecordingClient(TRUNK_HOST, server), Agent(SEAT_HOST, server)
         begun = time.monotonic()
         for call in range(self.args.calls):
             self._place(call)
@@ -182,6 +183,12 @@ class Bench:
         number, kind = _number(call), PAYLOAD_TYPES[self.args.law]
         frames = self.args.seconds * FRAMES_PER_S
         citizens, agents = self.load.addresses
+        if self.args.mode == "siprec":
+            dialog, wanted = self.trunk.record(number, _extension(call), (citizens, agents), kind)
+            self.dialogs.append(dialog)
+            for leg in (0, 1):
+                self.load.add(Flow(call, leg, frames, kind, wanted[leg]))
+            return
         if self.args.mode == "bridge":
             self.phones.register(_extension(call), _password(call))
         self.trunk.invite(number, HOTLINE, citizens, kind)
@@ -308,7 +315,9 @@ def _seat(call: int) -> dict[str, str]:
 def arguments() -> argparse.Namespace:
     """What to run."""
     parser = argparse.ArgumentParser(description="录音逐帧核对：回环上打真实电话，逐帧检查录音文件")
-    parser.add_argument("--mode", choices=("bridge", "answer"), default="bridge", help="两侧桥接，或单侧录音分机")
+    parser.add_argument(
+        "--mode", choices=("bridge", "answer", "siprec"), default="bridge", help="两侧桥接、单侧录音分机、录音会话"
+    )
     parser.add_argument("--calls", type=int, default=20, help="同时通话数")
     parser.add_argument("--seconds", type=int, default=10, help="每通时长，秒")
     parser.add_argument("--law", choices=sorted(PAYLOAD_TYPES), default="alaw", help="G.711 编码")

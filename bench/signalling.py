@@ -64,14 +64,16 @@ class Agent:
         self.address: Address = self.socket.getsockname()
         self._count = 0
 
-    def request(self, method: str, uri: str, fields: list[str], body: str = "") -> None:
-        """Send one request with a Via of its own."""
+    def request(
+        self, method: str, uri: str, fields: list[str], body: str = "", *, kind: str = "application/sdp"
+    ) -> None:
+        """Send one request with a Via of its own. kind: Content-Type of a body; "": it stands in the fields."""
         self._count += 1
         via = (
             f"Via: SIP/2.0/UDP {self.address[0]}:{self.address[1]};branch=z9hG4bKb{self.address[1]}x{self._count};rport"
         )
-        kind = ["Content-Type: application/sdp"] if body else []
-        head = [f"{method} {uri} SIP/2.0", via, "Max-Forwards: 70", *fields, *kind, f"Content-Length: {len(body)}"]
+        said = [f"Content-Type: {kind}"] if body and kind else []
+        head = [f"{method} {uri} SIP/2.0", via, "Max-Forwards: 70", *fields, *said, f"Content-Length: {len(body)}"]
         self.socket.sendto(("\r\n".join(head) + "\r\n\r\n" + body).encode(), self.server)
 
     def reply(self, request: str, status: str, *, tag: str = "", contact: str = "", body: str = "") -> None:
@@ -169,6 +171,10 @@ class Agent:
         """BYE and its 200."""
         self._in_dialog("BYE", 2, dialog)
         self.wait("SIP/2.0 200", "BYE")
+
+    def acknowledge(self, dialog: Dialog) -> None:
+        """ACK of the 200 to our INVITE."""
+        self._in_dialog("ACK", 1, dialog)
 
     def _in_dialog(self, method: str, number: int, d: Dialog) -> None:
         fields = [f"From: {d.local}", f"To: {d.remote}", f"Call-ID: {d.call_id}", f"CSeq: {number} {method}"]
