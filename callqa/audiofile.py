@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from callqa.errors import AudioError
+from callqa.files import read_file
 from callqa.refusals import os_reason
 
 log = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ def read_audio(path: Path) -> Audio:
     A WAV whose last bytes are missing (power cut, copy broken off) gives the whole samples that are there.
     """
     try:
-        data = path.read_bytes()
+        data = read_file(path)
     except OSError as e:
         raise AudioError(f"打不开音频文件 {path}：{os_reason(e)}。请确认文件存在且有读取权限。") from e
     return decode_audio(data, str(path))

@@ -5,9 +5,27 @@ synced, and a new name, a rename or a deletion once its folder was.
 """
 
 import fcntl
+import io
 import os
 import shutil
 from pathlib import Path
+
+# The kernel may copy as much as one call asks for without letting anybody else have the processor, real time or not (measured on
+# Linux 6.18 without preemption: 15 ms for the spool of half an hour, in which no packet was relayed).
+_MOST_AT_ONCE = 1 << 18
+
+
+def read_file(path: Path, most: int = -1) -> bytes:
+    """A whole file, or its first `most` bytes, however long, without holding up other programs."""
+    held = io.BytesIO()
+    with open(path, "rb", buffering=0) as f:
+        while held.tell() != most:
+            left = _MOST_AT_ONCE if most < 0 else min(_MOST_AT_ONCE, most - held.tell())
+            piece = f.read(left)
+            if not piece:
+                break
+            held.write(piece)
+    return held.getvalue()
 
 
 class Files:
@@ -45,8 +63,7 @@ class Files:
 
     def read(self, path: Path, most: int = -1) -> bytes:
         """A whole file, or its first `most` bytes."""
-        with open(path, "rb") as f:
-            return f.read(most)
+        return read_file(path, most)
 
     def exists(self, path: Path) -> bool:
         return path.exists()
@@ -117,5 +134,4 @@ class Files:
         self.sync_folder(path.parent)
 
 
-_MOST_AT_ONCE = 1 << 24
 DISK = Files()

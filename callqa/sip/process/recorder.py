@@ -10,11 +10,11 @@ import contextlib
 import gc
 import json
 import logging
-import os
 import signal
 import socket
 import ssl
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,8 @@ from callqa.sip.process.journal_writer import JournalWriter, day_files, entries_
 from callqa.sip.process.listen import Listeners
 from callqa.sip.process.player import Player
 from callqa.sip.process.ports import PortPool
+from callqa.sip.process.priority import describe as priority
+from callqa.sip.process.priority import raise_priority
 from callqa.sip.process.recovery import Epilogue, LeftOver, find_left_over, list_spools, put_aside
 from callqa.sip.process.streams import SipStreams, client_context, server_context
 from callqa.sip.process.surroundings import SYSTEM, Surroundings
@@ -48,8 +50,8 @@ from callqa.sip.useragent import UserAgent, UserAgentSettings
 
 log = logging.getLogger(__name__)
 
-NICE = -10  # p99 of the relay's delay on a loaded machine: 34 ms at 0, 0.2 ms at -10
 TICK_S = 1.0
+HELPER_THREADS = 4
 # A call's legs, dialogs and transactions know each other and outlive it by 32 s (RFC 3261, 64·T1): only a full collection frees
 # them. By default that comes after some 500 calls (15 KB each), and looks at every object of every module each time.
 GC_THRESHOLDS = (700, 10, 2)
@@ -79,20 +81,21 @@ def run(settings: Settings) -> int:
         client = client_context(sip, settings.home) if sip.tls_port else None
         journal = JournalWriter(settings.journal_dir)
         try:
-            _raise_priority()
+            raise_priority()
+            log.info("priority: %s", priority())
             _settle_memory()
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            with asyncio.Runner(loop_factory=_new_loop) as runner:
                 runner.run(Recorder(settings, journal, client).run(sip_socket, ways))
         finally:
             journal.close()
     return 0
 
 
-def _raise_priority() -> None:
-    try:
-        os.setpriority(os.PRIO_PROCESS, 0, NICE)
-    except PermissionError:
-        log.warning("priority stays at %d: not permitted to raise it to %d", os.getpriority(os.PRIO_PROCESS, 0), NICE)
+def _new_loop() -> asyncio.AbstractEventLoop:
+    """A loop whose helper threads are as quick as it is: one that waits for its turn while it holds the interpreter holds up all."""
+    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
+    loop.set_default_executor(ThreadPoolExecutor(HELPER_THREADS, "helper", initializer=raise_priority))
+    return loop
 
 
 def _settle_memory() -> None:

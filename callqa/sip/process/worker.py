@@ -7,6 +7,8 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
+from callqa.sip.process.priority import raise_priority
+
 log = logging.getLogger(__name__)
 
 Job = Callable[[], None]
@@ -41,6 +43,7 @@ class WorkerThread:
         self._thread.join()
 
     def _work_forever(self) -> None:
+        raise_priority()
         due = time.monotonic() + self._every_s
         while True:
             try:
