@@ -182,3 +182,38 @@ async def seat_story(folder: Path) -> None:
 
 def test_sipp_phone_registers_and_answers_though_messages_are_lost(tmp_path: Path):
     asyncio.run(seat_story(tmp_path))
+
+
+async def transfer_story(folder: Path) -> None:
+    home = Home(folder, make_desk(["8001", "8002"]))
+    await home.start()
+    tap = await Tap("127.0.0.1", home.server).open()
+    port = free_udp_port()
+    caller = await citizen()
+    try:
+        account = ("-s", "8001", "-au", "8001", "-ap", password("8001"))
+        await (await Sipp("register", tap.address, folder, "127.0.0.1", port, *account).start()).succeed()
+        seat = await Sipp("seat_transfers", tap.address, folder, "127.0.0.1", port).start()
+        call = await caller.call(home.server, "96510", frames(1, 200), caller="13871206358")
+        assert await asyncio.wait_for(call.answered, 10)
+        colleague = await phone(home, "8002", AutoAnswer(0.4, frames(2, 40), "PCMU"))
+        await seat.succeed()
+        theirs = await colleague.incoming.get()
+        await theirs.played
+        call.hang_up()
+        (sidecar,) = await until("the sidecar", home.sidecars)
+        await colleague.close()
+    finally:
+        await caller.close()
+        tap.close()
+        home.stop()
+    assert in_order(
+        tap.story(), "< INVITE", "> 200 INVITE", "< ACK", "> REFER", "< 202 REFER", "< NOTIFY", "> 200 NOTIFY", "< BYE", "> 200 BYE"
+    )  # fmt: skip
+    assert [(t.kind, t.to, t.by) for t in sidecar.transfers] == [("blind", "8002", "8001")]
+    master = (home.settings.recordings_dir / sidecar.recording.path).read_bytes()
+    assert frames(2, 40) in master[master.index(b"data") + 8 :][1::2] and sidecar.hangup_party == "citizen"
+
+
+def test_sipp_phone_transfers_its_citizen(tmp_path: Path):
+    asyncio.run(transfer_story(tmp_path))
