@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from callqa.demo.endpoint import AutoAnswer
 from callqa.sip.sdp import MediaDirection, parse_sdp
 from tests.conftest import need_tool
 from tests.recorder.harness import Home, citizen, frames, free_udp_port, make_desk, password, until
+from tests.recorder.harness import phone as seat_phone
 from tests.sip.test_sipp_stories import in_order
 from tests.sip.wire import Passed, baresip_trace
 
@@ -52,29 +54,34 @@ def free_tcp_port() -> int:
         return int(s.getsockname()[1])
 
 
-async def command(port: int, name: str) -> None:
+async def command(port: int, name: str, params: str = "") -> None:
     """Type a command at the phone (a netstring with JSON)."""
     _, writer = await asyncio.open_connection("127.0.0.1", port)
-    text = f'{{"command":"{name}","params":"","token":"t"}}'
+    text = f'{{"command":"{name}","params":"{params}","token":"t"}}'
     writer.write(f"{len(text)}:{text},".encode())
     await writer.drain()
     writer.close()
     await writer.wait_closed()
 
 
-async def story(folder: Path) -> None:
-    baresip = need_tool("baresip")  # before anything is started that a skip would leave behind
-    home = Home(folder, make_desk(["8001"]))
-    await home.start()
-    caller = await citizen()
+async def start_baresip(folder: Path, home: Home) -> tuple[asyncio.subprocess.Process, Path, int]:
+    """The phone of 8001, what it says, and the port it takes commands at."""
     phone_folder, log_path = folder / "baresip", folder / "baresip.log"
     phone_folder.mkdir()
     control = free_tcp_port()
     write_config(phone_folder, home.server, free_udp_port(), control)
     with log_path.open("wb") as log:
         phone = await asyncio.create_subprocess_exec(
-            baresip, "-4", "-s", "-f", str(phone_folder), stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
+            need_tool("baresip"), "-4", "-s", "-f", str(phone_folder), stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
         )  # fmt: skip
+    return phone, log_path, control
+
+
+async def story(folder: Path) -> None:
+    home = Home(folder, make_desk(["8001"]))
+    await home.start()
+    caller = await citizen()
+    phone, log_path, control = await start_baresip(folder, home)
 
     def passed() -> list[Passed]:
         return baresip_trace(log_path.read_bytes(), home.server)
@@ -118,3 +125,41 @@ async def story(folder: Path) -> None:
 
 def test_baresip_seat_answers_holds_and_is_recorded(tmp_path: Path):
     asyncio.run(story(tmp_path))
+
+
+async def transfer_story(folder: Path) -> None:
+    home = Home(folder, make_desk(["8001", "8002"]))
+    await home.start()
+    caller = await citizen()
+    phone, log_path, control = await start_baresip(folder, home)
+    try:
+        await until("baresip to register", lambda: home.board().seats[0].registered)  # type: ignore[union-attr]
+        call = await caller.call(home.server, "96510", frames(1, 300), caller="13871206358")
+        assert await asyncio.wait_for(call.answered, 10)
+        colleague = await seat_phone(home, "8002", AutoAnswer(0.3, frames(2, 50), "PCMU"))
+        await until("speech of the phone", lambda: call.heard_count > 20)
+        await command(control, "transfer", f"sip:8002@{home.server[0]}:{home.server[1]}")
+        theirs = await asyncio.wait_for(colleague.incoming.get(), 10)
+        await theirs.played
+        call.hang_up()
+        (sidecar,) = await until("the sidecar", home.sidecars)
+        await until(
+            "its own end", lambda: "BYE" in " ".join(str(p) for p in baresip_trace(log_path.read_bytes(), home.server))
+        )
+        await colleague.close()
+    finally:
+        if phone.returncode is None:
+            phone.terminate()
+        await phone.wait()
+        await caller.close()
+        home.stop()
+    wire = [str(p) for p in baresip_trace(log_path.read_bytes(), home.server)]
+    assert in_order(wire, "< INVITE", "> 200 INVITE", "> REFER", "< 202 REFER", "< NOTIFY", "> 200 NOTIFY"), wire
+    assert [(t.kind, t.to, t.by) for t in sidecar.transfers] == [("blind", "8002", "8001")]
+    master = (home.settings.recordings_dir / sidecar.recording.path).read_bytes()
+    right = master[master.index(b"data") + 8 :][1::2]
+    assert frames(2, 50) in right and len(right[: right.index(frames(2, 50))].replace(b"\xff", b"")) > 160 * 20
+
+
+def test_baresip_seat_transfers_its_citizen(tmp_path: Path):
+    asyncio.run(transfer_story(tmp_path))
