@@ -81,13 +81,15 @@ def read_audio(path: Path) -> Audio:
     return decode_audio(data, str(path))
 
 
-def decode_audio(data: bytes, name: str) -> Audio:
-    """Decode the bytes of one audio file; `name` is only for the error message."""
+def decode_audio(data: bytes, name: str, *, most_s: int = MAX_DURATION_S) -> Audio:
+    """Decode the bytes of one audio file; `name` is only for the error message. Longer than most_s is an error."""
     if not data:
         raise AudioError(f"音频文件 {name} 是空的（0 字节）。请重新导出或重新复制该文件。")
     audio = _decode_wav(data, name)
     if audio is None:
-        audio = _decode_any(data, name)
+        audio = _decode_any(data, name, most_s)
+    elif audio.duration_ms > most_s * 1000:
+        raise _too_long(name, most_s)
     if not len(audio.samples):
         raise AudioError(f"音频文件 {name} 里没有任何声音数据。请重新导出或重新复制该文件。")
     return audio
@@ -178,7 +180,13 @@ def _wav_samples(body: memoryview, layout: _WavFormat) -> Samples:
     return flat.reshape(-1, layout.n_channels)
 
 
-def _decode_any(data: bytes, name: str) -> Audio:
+def _too_long(name: str, most_s: int) -> AudioError:
+    if most_s < 3600:
+        return AudioError(f"音频文件 {name} 超过 {most_s // 60} 分钟。请剪短后再上传。")
+    return AudioError(f"音频文件 {name} 超过 {most_s // 3600} 小时，不像一通电话。请先分段。")
+
+
+def _decode_any(data: bytes, name: str, most_s: int) -> Audio:
     try:
         with av.open(io.BytesIO(data), mode="r", metadata_errors="ignore") as container:
             if not container.streams.audio:
@@ -194,8 +202,8 @@ def _decode_any(data: bytes, name: str) -> Audio:
                 for part in resampler.resample(frame):
                     blocks.append(part.to_ndarray().astype(np.int16, copy=False).reshape(-1, n_channels))
                     n_samples += part.samples
-                if n_samples > MAX_DURATION_S * rate:
-                    raise AudioError(f"音频文件 {name} 超过 {MAX_DURATION_S // 3600} 小时，不像一通电话。请先分段。")
+                if n_samples > most_s * rate:
+                    raise _too_long(name, most_s)
     except (av.error.FFmpegError, ValueError, EOFError) as e:
         raise AudioError(f"文件 {name} 不是能识别的音频，或者已经损坏。请提供 WAV、MP3、Opus、M4A 等录音文件。") from e
     samples = np.concatenate(blocks) if blocks else np.zeros((0, n_channels), np.int16)

@@ -28,7 +28,7 @@ from callqa.periods import SHANGHAI, Month, say_duration
 from callqa.store.db import Database
 from callqa.store.migrate import migrate
 from callqa.store.tables import Call, CallProgress, CheckRun, Evaluation, SampleEntry, TicketLink, TranscriptRow
-from callqa.usecases import accounts, desk, people
+from callqa.usecases import accounts, desk, people, routing
 from callqa.usecases.draw import commit, reveal
 from callqa.usecases.freeze import freeze
 from callqa.usecases.import_roster import import_roster
@@ -237,7 +237,7 @@ class Show:
         desk.set_dial_plan(
             self.db, [{"pattern": r"1[3-9]\d{9}", "trunk": "演示中继"}], actor="system", now_ms=self._now_ms()
         )
-        desk.set_routing(
+        routing.set_routing(
             self.db,
             {"inbound_mode": "bridge", "ring_timeout_s": 30, "hotline_number": data.HOTLINE_NUMBER},
             actor="system",

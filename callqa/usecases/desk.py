@@ -16,9 +16,11 @@ from sqlmodel import Session, col, select
 from callqa.desk import Desk, DeskRouting, DeskSeat, DeskTrunk, DialRule, load_desk, save_desk
 from callqa.errors import ConfigError, SpoolError, StateError
 from callqa.refusals import invalid_reason
+from callqa.sip.routing import Refusal, outbound_targets
 from callqa.store import audit
 from callqa.store.db import Database
 from callqa.store.tables import DeskSetting, Seat, SeatLogin
+from callqa.usecases.desk_words import say_field
 
 DEFAULT_REALM = "callqa"
 _NUMBER = "snapshot_number"
@@ -45,9 +47,9 @@ def publish_desk(db: Database, path: Path, now_ms: int) -> Desk:
             number=number,
             realm=realm(session),
             seats=_seats(session),
-            trunks=tuple(DeskTrunk.model_validate(t) for t in _setting(session, "trunks", [])),
-            dial_plan=tuple(DialRule.model_validate(r) for r in _setting(session, "dial_plan", [])),
-            routing=DeskRouting.model_validate(_setting(session, "routing", {})),
+            trunks=load_trunks(session),
+            dial_plan=load_dial_plan(session),
+            routing=load_routing(session),
         )
         session.flush()
         save_desk(path, desk)
@@ -73,7 +75,7 @@ def set_trunks(
     db: Database, trunks: Sequence[DeskTrunk | Mapping[str, Any]], *, actor: str, now_ms: int
 ) -> tuple[DeskTrunk, ...]:
     """Replace the trunks. Raise ConfigError for a bad address, a repeated name, or a trunk the dial plan still uses."""
-    checked = tuple(_checked(DeskTrunk, t, "中继") for t in trunks)
+    checked = tuple(checked_model(DeskTrunk, t, "中继") for t in trunks)
     names = [t.name for t in checked]
     for trunk in checked:
         if not trunk.name.strip() or names.count(trunk.name) > 1:
@@ -87,10 +89,10 @@ def set_trunks(
         if not 1 <= trunk.port <= 65535:
             raise ConfigError(f"中继“{trunk.name}”的端口 {trunk.port} 不在 1 至 65535 之间")
     with db.write() as session:
-        rules = [DialRule.model_validate(r) for r in _setting(session, "dial_plan", [])]
-        lost = sorted({n for r in rules for n in (r.trunk, *r.then)} - set(names))
+        lost = sorted({n for r in load_dial_plan(session) for n in (r.trunk, *r.then)} - set(names))
         if lost:
             raise ConfigError(f"拨号方案还在用中继“{'”“'.join(lost)}”；请先改拨号方案")
+        _check_overflow_stays(session, checked, load_dial_plan(session))
         _change(session, "trunks", [t.model_dump(mode="json") for t in checked], actor, now_ms)
     return checked
 
@@ -99,7 +101,7 @@ def set_dial_plan(
     db: Database, rules: Sequence[DialRule | Mapping[str, Any]], *, actor: str, now_ms: int
 ) -> tuple[DialRule, ...]:
     """Replace the dial plan; the first rule that matches wins. Raise ConfigError for a bad pattern or trunk."""
-    checked = tuple(_checked(DialRule, r, "拨号规则") for r in rules)
+    checked = tuple(checked_model(DialRule, r, "拨号规则") for r in rules)
     for rule in checked:
         try:
             re.compile(rule.pattern)
@@ -109,25 +111,42 @@ def set_dial_plan(
                 f"拨号规则“{rule.pattern}”不是合法的正则表达式{place}；手机号码可写 1[3-9]\\d{{9}}"
             ) from e
     with db.write() as session:
-        trunks = {t.name: t for t in (DeskTrunk.model_validate(t) for t in _setting(session, "trunks", []))}
+        trunks = {t.name: t for t in load_trunks(session)}
         for rule in checked:
             for name in (rule.trunk, *rule.then):
                 if name not in trunks:
                     raise ConfigError(f"拨号规则“{rule.pattern}”指向不存在的中继“{name}”；请先添加中继")
                 if not trunks[name].host:
                     raise ConfigError(f"中继“{name}”只进不出（没有填主机），不能用于拨号规则“{rule.pattern}”")
+        _check_overflow_stays(session, tuple(trunks.values()), checked)
         _change(session, "dial_plan", [r.model_dump(mode="json") for r in checked], actor, now_ms)
     return checked
 
 
-def set_routing(db: Database, routing: DeskRouting | Mapping[str, Any], *, actor: str, now_ms: int) -> DeskRouting:
-    """Replace the routing of inbound calls."""
-    checked = _checked(DeskRouting, routing, "来电路由")
-    if not re.fullmatch(r"\+?[0-9*#]{0,24}", checked.hotline_number):
-        raise ConfigError(f"热线号码“{checked.hotline_number}”不合法；只能有数字，如 02712345678")
-    with db.write() as session:
-        _change(session, "routing", checked.model_dump(mode="json"), actor, now_ms)
-    return checked
+def _check_overflow_stays(session: Session, trunks: tuple[DeskTrunk, ...], rules: tuple[DialRule, ...]) -> None:
+    """A change must not cut off the number that callers overflow to, where it could be called before."""
+    number = load_routing(session).overflow_number
+    if not number:
+        return
+    before = outbound_targets(Desk(number=0, trunks=load_trunks(session), dial_plan=load_dial_plan(session)), number)
+    after = outbound_targets(Desk(number=0, trunks=trunks, dial_plan=rules), number)
+    if isinstance(after, Refusal) and not isinstance(before, Refusal):
+        raise ConfigError(f"这样改后溢出号码 {number} 拨不出去：{after.reason}；请先改来电路由里的溢出号码")
+
+
+def store_routing(session: Session, routing: DeskRouting, actor: str, now_ms: int) -> None:
+    """Write a routing that was checked (usecases/routing.py), with its line in the audit chain."""
+    _change(session, "routing", routing.model_dump(mode="json"), actor, now_ms)
+
+
+def load_trunks(session: Session) -> tuple[DeskTrunk, ...]:
+    """The trunks as they are stored."""
+    return tuple(DeskTrunk.model_validate(t) for t in _setting(session, "trunks", []))
+
+
+def load_dial_plan(session: Session) -> tuple[DialRule, ...]:
+    """The dial plan as it is stored."""
+    return tuple(DialRule.model_validate(r) for r in _setting(session, "dial_plan", []))
 
 
 def load_routing(session: Session) -> DeskRouting:
@@ -136,12 +155,13 @@ def load_routing(session: Session) -> DeskRouting:
     return DeskRouting.model_validate(stored if isinstance(stored, dict) else {})
 
 
-def _checked(model: type[M], given: M | Mapping[str, Any], what: str) -> M:
+def checked_model(model: type[M], given: M | Mapping[str, Any], what: str) -> M:
+    """What was given as its model. Raise ConfigError that names the fields as the page does."""
     try:
         return model.model_validate(given.model_dump() if isinstance(given, BaseModel) else dict(given))
     except ValidationError as e:
         problems = "；".join(
-            f"{'.'.join(map(str, p['loc']))} {invalid_reason(dict(p))}（收到 {p['input']!r}）" for p in e.errors()
+            f"{say_field(p['loc'])} {invalid_reason(dict(p))}（收到 {p['input']!r}）" for p in e.errors()
         )
         raise ConfigError(f"{what}填写有误：{problems}") from e
 

@@ -17,7 +17,8 @@ from callqa.errors import CallqaError, StateError
 from callqa.store import audit
 from callqa.store.db import Database
 from callqa.store.tables import Agent, Seat, SeatLogin
-from callqa.usecases.desk import publish_desk, realm, set_dial_plan, set_realm, set_routing, set_trunks
+from callqa.usecases.desk import publish_desk, realm, set_dial_plan, set_realm, set_trunks
+from callqa.usecases.routing import set_routing
 
 __all__ = [
     "SeatView",

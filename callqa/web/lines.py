@@ -1,4 +1,4 @@
-"""线路, a tab of 人员与席位: trunks, dial plan, routing."""
+"""线路, a tab of 人员与席位: trunks, dial plan. What happens to an inbound call is in `routing`."""
 
 import re
 from collections.abc import Callable
@@ -7,35 +7,52 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import Response
 
-from callqa.desk import DeskTrunk, DialRule
+from callqa.desk import DeskRouting
 from callqa.errors import CallqaError
 from callqa.store.queries import people as queries
 from callqa.usecases import desk, trunks
+from callqa.usecases.prompts import list_prompts
+from callqa.web.call_path import call_path
 from callqa.web.deps import DbDep, NowDep, PersonDep, SettingsDep, page, redirect, require
 
 router = APIRouter()
 
-_TRUNK_TEXTS = ("host", "transport", "prefix", "username", "domain", "realm")
-_TRUNK_NUMBERS = ("port", "keepalive_s")
+_TRUNK_TEXTS = ("host", "transport", "prefix", "username", "domain", "realm", "media_encryption")
+_TRUNK_NUMBERS = ("port", "keepalive_s", "expires_s")
+_TRUNK_CHOICES = ("register_here", "refer_allowed")
 
 
 @router.get("/people/lines", dependencies=[require("people.view")])
-def lines_page(request: Request, db: DbDep, trunk: str = "", rule: str = "") -> Response:
+def lines_page(request: Request, db: DbDep, settings: SettingsDep, trunk: str = "", rule: str = "") -> Response:
     """Trunks, dial plan and routing; trunk and rule name what the forms are filled with."""
+    return show_lines(request, db, settings, trunk=trunk, rule=rule)
+
+
+def show_lines(
+    request: Request, db: DbDep, settings: SettingsDep, *, trunk: str = "", rule: str = "",
+    entered: dict[str, Any] | None = None, problem: str = "",
+) -> Response:  # fmt: skip
+    """The page. entered: a routing that was refused, with the problem, so that nobody types it again."""
     with db.read() as session:
-        stored = [queries.desk_setting(session, key) for key in ("trunks", "dial_plan")]
-        routing = queries.desk_setting(session, "routing") or {}
-    # Through the desk's own models: what an earlier version stored has the defaults of fields it did not know.
-    trunks_stored, rules_stored = (v if isinstance(v, list) else [] for v in stored)
-    found = [DeskTrunk.model_validate(row).model_dump(mode="json") for row in trunks_stored]
-    rules = [DialRule.model_validate(row).model_dump(mode="json") for row in rules_stored]
+        # Through the desk's own models: what an earlier version stored has the defaults of fields it did not know.
+        found = [t.model_dump(mode="json") for t in desk.load_trunks(session)]
+        rules = [r.model_dump(mode="json") for r in desk.load_dial_plan(session)]
+        routing: DeskRouting = desk.load_routing(session)
+        seats = [line.seat for line in queries.list_seats(session) if line.seat.active]
+    prompts = list_prompts(settings.prompts_dir)
     return page(
         request,
         "people/lines.html",
+        status_code=422 if problem else 200,
         tab="lines",
         trunks=found,
         rules=rules,
-        routing=routing,
+        routing={**routing.model_dump(mode="json"), **(entered or {})},
+        problem=problem,
+        steps=call_path(routing, {prompt.name: prompt.duration_ms for prompt in prompts}),
+        prompts=prompts,
+        in_use=(routing.notice, routing.queue_music),
+        seats=seats,
         trunk=next((t for t in found if t["name"] == trunk), {}),
         rule=next((r for r in rules if r["pattern"] == rule), {}),
     )
@@ -46,10 +63,9 @@ async def _shown_of_trunk(request: Request) -> dict[str, Any]:
     sent = {key: value.strip() for key, value in (await request.form()).items() if isinstance(value, str)}
     shown: dict[str, Any] = {key: sent[key] for key in _TRUNK_TEXTS if key in sent}
     shown |= {key: sent[key] for key in _TRUNK_NUMBERS if sent.get(key)}
+    shown |= {key: sent[key] == "true" for key in _TRUNK_CHOICES if key in sent}
     if "addresses" in sent:
         shown["addresses"] = [part for part in re.split(r"[\s,;，、；]+", sent["addresses"]) if part]
-    if "register_here" in sent:
-        shown["register_here"] = sent["register_here"] == "true"
     return shown
 
 
@@ -104,30 +120,6 @@ def rule_save(
             trunks.save_dial_rule(db, pattern, {"trunk": trunk, **further}, actor=actor, now_ms=now_ms)
 
     return _apply(change, db, settings, now_ms, "拨号方案")
-
-
-@router.post("/people/lines/routing", dependencies=[require("lines.edit")])
-def routing_save(
-    person: PersonDep,
-    db: DbDep,
-    settings: SettingsDep,
-    now_ms: NowDep,
-    inbound_mode: Annotated[str, Form()],
-    ring_timeout_s: Annotated[int, Form()],
-    hotline_number: Annotated[str, Form(max_length=32)] = "",
-) -> Response:
-    """How inbound calls are handled."""
-    with db.read() as session:
-        stored = queries.desk_setting(session, "routing")
-    routing = {
-        **(stored if isinstance(stored, dict) else {}),
-        "inbound_mode": inbound_mode,
-        "ring_timeout_s": ring_timeout_s,
-        "hotline_number": hotline_number.strip(),
-    }
-    return _apply(
-        lambda: desk.set_routing(db, routing, actor=person.username, now_ms=now_ms), db, settings, now_ms, "来电路由"
-    )
 
 
 def _apply(change: Callable[[], object], db: DbDep, settings: SettingsDep, now_ms: NowDep, what: str) -> Response:

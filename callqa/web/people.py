@@ -10,7 +10,7 @@ from callqa.periods import from_ms
 from callqa.store.queries import people as queries
 from callqa.usecases import accounts, desk, people
 from callqa.usecases.import_roster import import_roster
-from callqa.web import lines
+from callqa.web import lines, routing
 from callqa.web.deps import DbDep, NavItem, NowDep, PersonDep, SettingsDep, page, redirect, require
 from callqa.web.listing import read_day
 from callqa.web.permissions import ROLE_LABELS
@@ -18,6 +18,7 @@ from callqa.web.uploads import read_upload
 
 router = APIRouter()
 router.include_router(lines.router)
+router.include_router(routing.router)
 NAV = (NavItem("人员与席位", "/people", "people.view", "people"),)
 
 

@@ -5,7 +5,8 @@ import pytest
 from callqa.desk import Desk, load_desk, save_desk
 from callqa.errors import ConfigError, StateError
 from callqa.usecases import people
-from callqa.usecases.desk import publish_desk, set_dial_plan, set_realm, set_routing, set_trunks
+from callqa.usecases.desk import publish_desk, set_dial_plan, set_realm, set_trunks
+from callqa.usecases.routing import set_routing
 from tests.store_fixture import make_database
 from tests.usecases.ticket_office import T0, make_office
 

@@ -54,7 +54,7 @@ def test_what_is_not_shown_stays_and_the_order_too(db, tmp_path):
         (ACCOUNT, "", "密码"),
         (ACCOUNT | {"realm": ""}, "provider-secret", "还须填账号和认证域"),
         (ACCOUNT | {"host": "", "addresses": ["10.0.8.2"]}, "provider-secret", "须填外呼主机"),
-        (ACCOUNT | {"transport": "sctp"}, "provider-secret", "transport"),
+        (ACCOUNT | {"transport": "sctp"}, "provider-secret", "传输"),
     ],
 )
 def test_an_account_that_could_not_register_is_refused(db, shown, password, part):
