@@ -38,24 +38,23 @@ def share_all(free: Sequence[str], seekers: Sequence[Seeker], *, queued: bool) -
         wanted = seeker.rings
         if wanted or not queued or served < len(free):
             wanted += tuple(e for e in free if e not in wanted and e not in seeker.declined)
-        served += bool(wanted)
+        served += any(e in free for e in wanted)
         shared.append(wanted)
     return shared
 
 
 def share_singly(free: Sequence[str], seekers: Sequence[Seeker]) -> list[tuple[str, ...]]:
     """One seat for every caller, each for one only; free: in the order in which they are rung."""
-    taken = {e for seeker in seekers for e in seeker.rings}
-    shared = []
-    for seeker in seekers:
-        wanted = seeker.rings
-        if not wanted or seeker.time_over:
+    shared = [seeker.rings for seeker in seekers]
+    for _ in range(2):  # the second time round for the seats that later callers left
+        for i, seeker in enumerate(seekers):
+            if shared[i] and (shared[i] != seeker.rings or not seeker.time_over):
+                continue
+            taken = {e for seats in shared for e in seats}
             possible = [e for e in free if e not in taken and e not in seeker.declined]
             untried = [e for e in possible if e not in seeker.tried]
             if possible:
-                wanted = ((untried or possible)[0],)
-                taken = (taken - set(seeker.rings)) | set(wanted)
-        shared.append(wanted)
+                shared[i] = ((untried or possible)[0],)
     return shared
 
 

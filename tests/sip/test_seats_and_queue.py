@@ -90,6 +90,8 @@ def test_shares_of_all():
     assert share_all(("1", "2"), [Seeker(declined=frozenset({"1"})), Seeker()], queued=True) == [("2",), ("1", "2")]
     assert share_all(("2",), [Seeker(rings=("1",))], queued=True) == [("1", "2")], "one that became free joins in"
     assert share_all((), [Seeker()], queued=False) == [()]
+    refused = Seeker(rings=("1",), declined=frozenset({"2"}))  # 1 has another call by now and 2 did not want him
+    assert share_all(("2",), [refused, Seeker()], queued=True) == [("1",), ("2",)]
 
 
 def test_single_shares():
@@ -103,6 +105,10 @@ def test_single_shares():
     both = [Seeker(rings=("1",), tried=frozenset("1"), time_over=True), Seeker()]
     assert share_singly(free, both) == [("2",), ("1",)], "the seat it leaves is the next caller's"
     assert share_singly(free, [Seeker(declined=frozenset("1"))]) == [("2",)]
+    first = Seeker(declined=frozenset("2"))
+    assert share_singly(free, [first, Seeker(rings=("1",), time_over=True)]) == [("1",), ("2",)], (
+        "and the other way round"
+    )
 
 
 def test_order_of_seats():

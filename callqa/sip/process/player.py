@@ -8,7 +8,7 @@ they changed. A file that is missing or no audio is told once, and the call goes
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from callqa.errors import AudioError
@@ -16,7 +16,7 @@ from callqa.files import DISK, Files
 from callqa.refusals import os_reason
 from callqa.sip.events import PromptStarted
 from callqa.sip.media import prompt
-from callqa.sip.media.codec import Codec, codec_named
+from callqa.sip.media.codec import CODECS, Codec, codec_named
 from callqa.sip.media.prompt import FRAME_MS, SAMPLE_RATE_HZ, RtpVoice, Samples, payloads
 from callqa.sip.process.disk import Workers
 from callqa.sip.process.worker import Worker, WorkerThread
@@ -36,16 +36,15 @@ Version = tuple[int, int, int]
 
 @dataclass(slots=True)
 class _Sound:
-    """A prompt that is there. frames: of each codec that was asked for."""
+    """A prompt that is there. frames: by the name of each codec."""
 
-    samples: Samples
+    frames: dict[str, tuple[bytes, ...]]
     version: Version | None = None
-    frames: dict[str, tuple[bytes, ...]] = field(default_factory=dict)
 
-    def of(self, codec: Codec) -> tuple[bytes, ...]:
-        if codec.name not in self.frames:
-            self.frames[codec.name] = payloads(self.samples, codec)
-        return self.frames[codec.name]
+
+def _sound(samples: Samples, version: Version | None = None) -> _Sound:
+    """int16 (n,) at 8 kHz, ready to be sent: milliseconds of work, so not while calls wait for their packets."""
+    return _Sound({codec.name: payloads(samples, codec) for codec in CODECS}, version)
 
 
 @dataclass(slots=True)
@@ -78,7 +77,8 @@ class Player:
         self._worker: Worker | None = None  # made with the first file
         self._playing: dict[_Key, _Playing] = {}
         self._voices: dict[_Key, RtpVoice] = {}
-        self._sounds: dict[str, _Sound] = {}
+        self._made = {"music": _sound(prompt.music()), "ringback": _sound(prompt.ringback())}  # 15 ms
+        self._sounds: dict[str, _Sound] = {}  # by file
         self._bad: dict[str, Version | None] = {}  # files that were told of, as they were then
         self._loading: set[str] = set()
         self._base = loop.time()
@@ -141,20 +141,16 @@ class Player:
         if sound is None:
             self._end(key, event)
             return
-        playing.frames = sound.of(playing.codec)
+        playing.frames = sound.frames[playing.codec.name]
         if self._timer is None:
             self._frame = self._now_frame()
             self._set_timer()
 
     def _own(self, name: str) -> _Sound | None:
-        if name not in self._sounds:
-            kind, _, number = name.partition(":")
-            made = {"music": prompt.music, "ringback": prompt.ringback}.get(kind)
-            if kind == "position":
-                self._sounds[name] = _Sound(prompt.position(int(number)))
-            elif made is not None:
-                self._sounds[name] = _Sound(made())
-        return self._sounds.get(name)
+        kind, _, number = name.partition(":")
+        if kind == "position" and name not in self._made:
+            self._made[name] = _sound(prompt.position(int(number)))
+        return self._made.get(name)
 
     def _end(self, key: _Key, event: PromptStarted) -> None:
         playing = self._playing.pop(key, None)
@@ -191,8 +187,8 @@ class Player:
             self._worker = self._workers("prompts", None, 0.0)
         self._worker.put(job)
 
-    def _read(self, name: str, most_s: int) -> tuple[Version | None, Samples | str]:
-        """In the worker: int16 (n,) at 8 kHz of a file, or the reason why there is none."""
+    def _read(self, name: str, most_s: int) -> tuple[Version | None, _Sound | str]:
+        """In the worker: what is in a file, or the reason why that is nothing."""
         from callqa.audiofile import decode_audio, resample  # PyAV: only where there are such files
 
         path, version = self._folder / name, None
@@ -206,9 +202,9 @@ class Player:
         except AudioError as e:
             return version, str(e).rstrip("。")
         mono = audio.samples[: most_s * audio.sample_rate_hz].astype("float32").mean(axis=1).astype("int16")
-        return version, resample(mono, audio.sample_rate_hz, SAMPLE_RATE_HZ)
+        return version, _sound(resample(mono, audio.sample_rate_hz, SAMPLE_RATE_HZ), version)
 
-    def _loaded(self, event: PromptStarted, version: Version | None, found: Samples | str) -> None:
+    def _loaded(self, event: PromptStarted, version: Version | None, found: _Sound | str) -> None:
         name = event.file
         self._loading.discard(name)
         if isinstance(found, str):
@@ -219,7 +215,7 @@ class Player:
             self._bad[name] = version
         else:
             self._bad.pop(name, None)
-            self._sounds[name] = _Sound(found, version)
+            self._sounds[name] = found
         for key, playing in list(self._playing.items()):
             if playing.event.file == name and not playing.frames:
                 self._begin(key)
