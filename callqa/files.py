@@ -31,6 +31,18 @@ def read_file(path: Path, most: int = -1) -> bytes:
 class Files:
     """The system's files. Every method may raise OSError."""
 
+    @property
+    def process(self) -> int:
+        """A number that no other process has just now."""
+        return os.getpid()
+
+    def boot(self) -> bytes:
+        """What tells this run of the machine from the one before; b"" where it does not say."""
+        try:
+            return self.read(_BOOT_ID).strip()
+        except OSError:
+            return b""
+
     def open(self, path: Path, flags: int, mode: int = 0o640) -> int:
         """A descriptor, not passed on to child processes."""
         return os.open(path, flags | os.O_CLOEXEC, mode)
@@ -117,7 +129,7 @@ class Files:
 
     def put(self, path: Path, data: bytes) -> None:
         """Write beside `path`, sync, rename over it, sync the folder. Leaves nothing behind when it fails."""
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        temporary = path.with_name(f".{path.name}.{self.process}.tmp")
         try:
             descriptor = self.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
             try:
@@ -134,4 +146,5 @@ class Files:
         self.sync_folder(path.parent)
 
 
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 DISK = Files()

@@ -318,6 +318,10 @@ class Leg:
         if self.state is LegState.EARLY and self.called_us:
             self.receive_cancel(now)
             return
+        if self.state is LegState.EARLY:  # none of its 200s came through, and it gave up (RFC 3261 §13.3.1.4)
+            self.end(now)
+            self.owner.leg_refused(self, 480, now)
+            return
         told = not self._bye_wanted
         self.gone()
         if told:

@@ -407,3 +407,20 @@ def test_a_recorder_that_stops_ends_every_call_and_refuses_the_next():
     assert ends(net) == [("CallEnded", HangupParty.NETWORK)] + [("CallUnanswered", None)] * 3
     assert {e.reason for e in net.of(CallUnanswered)} == {"录音服务停止"}
     net.settle()
+
+
+def test_a_phone_whose_answers_get_lost_and_that_hangs_up_leaves_nothing_open():
+    """It gave up waiting for our ACK: its BYE finds us still ringing it."""
+    net = Network()
+    trunk, (one, _) = ringing_hotline(net)
+    trunk.call("02784770000")
+    net.run(0.5)
+    net.lose = lambda data, a, b: a == one.address and data.startswith(b"SIP/2.0 200") and b"INVITE" in data
+    one.answer()
+    net.run(0.2)
+    leg = one.legs[-1]
+    one.core.transactions.request(leg.dialog.request("BYE"), one.server, one.address, net.now)
+    net.run(0.2)
+    trunk.hang_up()
+    net.settle()
+    assert net.names()[-2:] == ["CallAbandoned", "MediaClosed"]

@@ -41,8 +41,7 @@ def finalise(recordings: Path, spool: Path, *, recovered: bool, files: Files = D
         return story
     stereo = to_stereo(columns)
     files.make_folder(target.parent)
-    if recovered:
-        _clear(target, files)
+    _clear(target, files)
     recording = _save_master(recordings, relative.with_suffix(".wav"), stereo, files) if stereo.heard else None
     sidecar = sidecar_of(story, stereo, recording, recovered=recovered, recorder=f"callqa {__version__}")
     save_sidecar(target, sidecar, files)
@@ -50,7 +49,7 @@ def finalise(recordings: Path, spool: Path, *, recovered: bool, files: Files = D
 
 
 def _clear(target: Path, files: Files) -> None:
-    """Delete what a finalizer that was killed had half written."""
+    """Delete what a finalizer that died over this call had half written."""
     for left in files.list(target.parent, f".{target.stem}.*.tmp"):
         files.unlink(left)
 

@@ -1,5 +1,8 @@
 """Appends to the journal: numbers that run on across restarts, a line at once on the file, a new file each UTC day.
 
+After a power cut numbers go on from far above the last: the worker may have read, and noted for good, entries that the disk
+never got, and would take new entries of the same numbers for those.
+
 A torn last line (crash in mid-write) is no entry and is cut off before the next is appended. An entry that the disk
 refuses is kept and tried again with the next one, so numbers stay in order and nothing is passed over.
 """
@@ -21,9 +24,12 @@ from callqa.refusals import os_reason
 log = logging.getLogger(__name__)
 
 LOCK_NAME = ".lock"
+BOOT_NAME = ".boot"
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 # Entries kept while the disk refuses: days of them; more would be a broken machine filling its memory.
 MAX_WAITING = 10_000
+# More than can lie between two syncs.
+SKIPPED_AT_BOOT = 2 * MAX_WAITING
 
 
 class JournalWriter:
@@ -52,7 +58,7 @@ class JournalWriter:
                 f"另一个录音服务正在使用 {folder}；请先停掉它，或在 callqa.toml 里改 paths.recordings"
             ) from e
         try:
-            self._number = self._last_number()
+            self._number = self._last_number() + self._skipped()
             self._reopen()
         except OSError as e:
             files.close(self._lock)
@@ -137,8 +143,18 @@ class JournalWriter:
                 damaged += 1  # it had a number, and the worker may have read it before it was damaged
         return damaged
 
+    def _skipped(self) -> int:
+        """How many numbers to pass over: none while the machine has not been started anew."""
+        boot, path = self._files.boot(), self._folder / BOOT_NAME
+        before = self._files.read(path) if self._files.exists(path) else b""
+        if before == boot:
+            return 0
+        self._files.put(path, boot)
+        return SKIPPED_AT_BOOT if before else 0
+
     def _reopen(self) -> None:
         if self._day:
+            self._dirty = True  # a run that was killed may have left lines to be synced
             self._descriptor = self._open_whole(self._folder / f"{self._day}.jsonl")
 
     def _open_whole(self, path: Path) -> int:

@@ -34,7 +34,7 @@ from callqa.sip.process.call_book import CallBook
 from callqa.sip.process.disk import DiskWriter
 from callqa.sip.process.faults import FaultBook
 from callqa.sip.process.finalizer import Finalised, Finalizer
-from callqa.sip.process.identity import call_ids, host_finder, node_name
+from callqa.sip.process.identity import call_ids, host_finder
 from callqa.sip.process.journal_writer import JournalWriter, day_files, entries_of
 from callqa.sip.process.listen import Listeners
 from callqa.sip.process.player import Player
@@ -136,7 +136,7 @@ class Recorder:
         )
         self._desk = Desk(number=0)
         self._desk_seen: tuple[int, int, int] | None = None
-        new_call_id = call_ids(node_name(), self._clock.wall_ms, around.random)
+        new_call_id = call_ids(around.node(), self._clock.wall_ms, around.random)
         self._agent = UserAgent(agent_settings, self._desk, self._ports, new_call_id, around.token)
         self._sip = SipTransport(self._agent, self._on_event, mapped=sip.listen_host == "::", clock=self._clock)
         self._streams = SipStreams(self._sip.receive, self._sip.stream_opened, self._sip.stream_closed, tls)
@@ -354,8 +354,6 @@ class Recorder:
         kept = [path.name for path in left.damaged if put_aside(path, self._files)]
         if kept:
             self._faults.tell(f"有 {len(kept)} 个暂存文件损坏，读不出是哪通电话：{'、'.join(kept)}；已改名保留")
-        for call_id, sidecar in left.unannounced:
-            self._journal.append(JournalKind.CALL_COMPLETE, self._clock.wall_ms(), call_id, sidecar=sidecar)
         for path in left.unfinished:
             self._finalizer.submit(path, recovered=True)
         if left.unfinished:

@@ -21,7 +21,8 @@ from callqa.sip.process.journal_writer import JournalWriter, day_files, entries_
 log = logging.getLogger(__name__)
 
 _MISSED = (JournalKind.CALL_UNANSWERED, JournalKind.CALL_ABANDONED)
-_OVER = (*_MISSED, JournalKind.CALL_ENDED, JournalKind.CALL_COMPLETE)
+_OVER = (*_MISSED, JournalKind.CALL_COMPLETE)
+_OPEN = (JournalKind.CALL_STARTED, JournalKind.CALL_ANSWERED, JournalKind.CALL_ENDED)
 RESTARTED = "录音服务重新启动"
 NOT_WRITTEN = "录音服务在这通电话中突然中断，录音一点也没有来得及写下"
 # Days of the journal in which calls without an end are looked for; one that is older was told at an earlier start.
@@ -32,13 +33,12 @@ _FIRST_BYTES = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class LeftOver:
-    """What the last run left. unfinished: spools for the finalizer; unannounced: (call_id, sidecar) without a line in
-    the journal; damaged: spools that do not say whose they are; ended: calls whose end, answered or not, is in the
+    """What the last run left. unfinished: spools for the finalizer, also those whose sidecar is there but not in the
+    journal; damaged: spools that do not say whose they are; ended: calls whose end, answered or not, is in the
     journal; cut_off: last entries of calls that have neither an end in the journal nor a spool; answered: CALL_ANSWERED
     of calls without an end, whose spool may not have come so far."""
 
     unfinished: tuple[Path, ...] = ()
-    unannounced: tuple[tuple[str, str], ...] = ()
     damaged: tuple[Path, ...] = ()
     ended: frozenset[str] = frozenset()
     cut_off: tuple[JournalEntry, ...] = ()
@@ -53,7 +53,7 @@ def list_spools(spool_dir: Path, files: Files = DISK) -> tuple[Path, ...]:
 def find_left_over(spools: Sequence[Path], recordings: Path, journal_dir: Path, files: Files = DISK) -> LeftOver:
     """Look at the spools of earlier runs; meant for a thread, it reads a little of every file."""
     unfinished: list[Path] = []
-    finished: list[StartedMark] = []
+    finished: list[tuple[StartedMark, Path]] = []
     damaged: list[Path] = []
     days: list[str] = []
     for path in spools:
@@ -67,19 +67,19 @@ def find_left_over(spools: Sequence[Path], recordings: Path, journal_dir: Path, 
             continue
         days.append(datetime.fromtimestamp(started.wall_ms / 1000, UTC).date().isoformat())
         if files.exists(recordings / sidecar_path(started)):
-            finished.append(started)
+            finished.append((started, path))
         else:
             unfinished.append(path)
     readable = {path.stem for path in spools} - {path.stem for path in damaged}
     open_calls = _cut_off(journal_dir, files)
     cut_off = tuple(e for e in open_calls if e.call_id not in readable)
-    answered = tuple(e for e in open_calls if e.call_id in readable and e.kind is JournalKind.CALL_ANSWERED)
+    answered = tuple(e for e in open_calls if e.call_id in readable and e.kind is not JournalKind.CALL_STARTED)
     if not days:
         return LeftOver(damaged=tuple(damaged), cut_off=cut_off)
     announced = noted_calls(journal_dir, min(days), JournalKind.CALL_COMPLETE, files=files)
     ended = noted_calls(journal_dir, min(days), JournalKind.CALL_ENDED, *_MISSED, files=files)
-    unannounced = tuple((s.call_id, sidecar_path(s).as_posix()) for s in finished if s.call_id not in announced)
-    return LeftOver(tuple(unfinished), unannounced, tuple(damaged), frozenset(ended), cut_off, answered)
+    unfinished += [path for s, path in finished if s.call_id not in announced]
+    return LeftOver(tuple(sorted(unfinished)), tuple(damaged), frozenset(ended), cut_off, answered)
 
 
 def _cut_off(journal_dir: Path, files: Files) -> list[JournalEntry]:
@@ -92,7 +92,7 @@ def _cut_off(journal_dir: Path, files: Files) -> list[JournalEntry]:
                 earlier = set(last)
             elif entry.kind in _OVER:
                 last.pop(entry.call_id or "", None)
-            elif entry.kind in (JournalKind.CALL_STARTED, JournalKind.CALL_ANSWERED) and entry.call_id:
+            elif entry.kind in _OPEN and entry.call_id:
                 last[entry.call_id] = entry
     return [entry for call_id, entry in last.items() if call_id in earlier]
 
@@ -123,12 +123,13 @@ class Epilogue:
         """The end of a call of which nothing is left but its beginning in the journal. Answered, it gets a sidecar that
         says why there is no recording."""
         at_ms = self.clock.wall_ms()
-        if entry.kind is not JournalKind.CALL_ANSWERED:
+        if entry.kind is JournalKind.CALL_STARTED:
             facts = {**entry.facts, "ended_at_ms": entry.at_ms, "reason": RESTARTED, "sip_status": 503}
             self.journal.append(JournalKind.CALL_UNANSWERED, at_ms, entry.call_id, **facts)
             return
-        facts = {**entry.facts, "ended_at_ms": entry.at_ms, "hangup_party": "network"}
-        self.journal.append(JournalKind.CALL_ENDED, at_ms, entry.call_id, **facts)
+        facts = {"ended_at_ms": entry.at_ms, "hangup_party": "network", **entry.facts}
+        if entry.kind is JournalKind.CALL_ANSWERED:
+            self.journal.append(JournalKind.CALL_ENDED, at_ms, entry.call_id, **facts)
         known = {name: value for name, value in facts.items() if name in Sidecar.model_fields}
         known |= {"call_id": entry.call_id, "recording": None, "recovered": True, "faults": (NOT_WRITTEN,)}
         try:

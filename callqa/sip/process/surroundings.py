@@ -14,6 +14,7 @@ from callqa.live import Board
 from callqa.sip.process.clock import CLOCK, Clock
 from callqa.sip.process.disk import Workers
 from callqa.sip.process.finalizer import Child, Helper
+from callqa.sip.process.identity import node_name
 from callqa.sip.process.live_door import LiveDoor
 from callqa.sip.process.ports import Bind, bind_rtp
 from callqa.sip.process.rtp_sockets import RtpSockets
@@ -27,6 +28,7 @@ class Surroundings:
     clock: Clock = CLOCK
     files: Files = DISK
     random: Callable[[int], bytes] = secrets.token_bytes
+    node: Callable[[], str] = node_name
     bind: Bind = bind_rtp
     sockets: Callable[[asyncio.AbstractEventLoop], RtpSockets] = RtpSockets
     workers: Workers = WorkerThread

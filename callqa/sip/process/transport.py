@@ -103,14 +103,17 @@ class SipTransport(asyncio.DatagramProtocol):
         log.debug("SIP socket: %s", exc)
 
     def pump(self) -> None:
-        """Send what the user agent wants sent, report its events, and set the timer for its next deadline."""
-        for data, address in self._agent.datagrams():
-            self._send(data, address)
+        """Report the user agent's events, send what it wants sent, and set the timer for its next deadline.
+
+        In this order: what a peer is told, the journal knows already, should we be killed in between.
+        """
         for event in self._agent.events():
             try:
                 self._on_event(event)
             except Exception:  # one call's trouble must not keep the others' events back
                 log.exception("event %s", event)
+        for data, address in self._agent.datagrams():
+            self._send(data, address)
         self._set_timer()
 
     def _send(self, data: bytes, address: Address) -> None:

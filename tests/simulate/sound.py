@@ -1,0 +1,165 @@
+"""Is a master what was said: each millisecond where it belongs, on its side, and every missing piece named?"""
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from callqa.sidecar import Sidecar
+from tests.simulate.loop import SECOND_NS
+from tests.simulate.voice import FRAME_BYTES, Units, Voice, read_units
+
+if TYPE_CHECKING:
+    from tests.simulate.world import Attempt, World
+
+KILL_LOSES_NS = SECOND_NS // 5
+POWER_LOSES_NS = int(1.3 * SECOND_NS)
+LEAST_GAP_MS = 60  # nothing sent for less is not worth a note
+NEAR_MS = 45
+SIDES = ("citizen", "agent")
+
+
+def check_audio(world: "World", attempt: "Attempt", sidecar: Sidecar, samples: np.ndarray) -> None:
+    """samples: uint8 (n, 2) of the master."""
+    if attempt.hostile:
+        return
+    for channel in (0, 1):
+        units = read_units(samples[:, channel])
+        _check_sides(world, attempt, channel, units)
+        _check_places(world, attempt, channel, units, sidecar)
+        _check_missing(world, attempt, channel, units, sidecar)
+        _check_gaps(world, attempt, channel, units, sidecar, samples[:, channel])
+
+
+def _who(attempt: "Attempt", channel: int) -> str:
+    return f"call {attempt.number}, {SIDES[channel]}"
+
+
+def _voices(attempt: "Attempt", channel: int) -> list[Voice]:
+    return [v for v in attempt.voices if v.side % 2 == channel]
+
+
+def _check_sides(world: "World", attempt: "Attempt", channel: int, units: Units) -> None:
+    strange = (units.call != attempt.number) | (units.side % 2 != channel)
+    if strange.any():
+        i = int(np.flatnonzero(strange)[0])
+        world.wrong(
+            "sides are kept",
+            f"{_who(attempt, channel)} has call {units.call[i]} side {units.side[i]} frame {units.number[i]}",
+        )
+
+
+def _zero_ns(attempt: "Attempt", sidecar: Sidecar) -> int:
+    """World time of t = 0."""
+    return sidecar.answered_at_ms * 1_000_000 - attempt.wall_offset_ns
+
+
+def _check_places(world: "World", attempt: "Attempt", channel: int, units: Units, sidecar: Sidecar) -> None:
+    """A frame lies where it was said, but for the weather; and once only."""
+    zero_ns = _zero_ns(attempt, sidecar)
+    w = world.plan.weather
+    slack_ms = NEAR_MS + (w.jitter_ns + (w.late_ns if w.late else 0)) / 1e6
+    for voice in _voices(attempt, channel):
+        mine = units.side == voice.side
+        numbers, starts = units.number[mine], units.start[mine]
+        if not numbers.size:
+            continue
+        sent = np.array([voice.sent_ns.get(int(n), -1) for n in numbers])
+        if (sent < 0).any():
+            world.wrong(
+                "audio is what was sent", f"{_who(attempt, channel)}: frame {numbers[sent < 0][0]} was never sent"
+            )
+            continue
+        due_ms = (sent + w.delay_ns - zero_ns) / 1e6
+        off_ms = starts / 8 - due_ms
+        far = np.abs(off_ms) > slack_ms
+        if far.any():
+            i = int(np.flatnonzero(far)[0])
+            world.wrong(
+                "audio lies where it was said",
+                f"{_who(attempt, channel)}: frame {numbers[i]} is {off_ms[i]:.1f} ms off, at {starts[i] / 8:.1f} ms",
+            )
+        pairs = np.unique(np.stack([numbers, starts]), axis=1)
+        if len(np.unique(pairs[0])) != pairs.shape[1]:
+            world.wrong(
+                "a frame is there once",
+                f"{_who(attempt, channel)}: {pairs.shape[1]} places of {len(np.unique(pairs[0]))}",
+            )
+
+
+def _check_missing(world: "World", attempt: "Attempt", channel: int, units: Units, sidecar: Sidecar) -> None:
+    """What reached the recorder between answer and end is in the master, but for what a crash may take."""
+    begin_ns = _zero_ns(attempt, sidecar)
+    end_ns = sidecar.ended_at_ms * 1_000_000 - attempt.wall_offset_ns
+    for blow in world.blows:
+        if blow.at_ns >= begin_ns:
+            end_ns = min(end_ns if not sidecar.recovered else blow.at_ns, blow.at_ns) - (
+                POWER_LOSES_NS if blow.power else KILL_LOSES_NS
+            )
+            break
+    if world.troubled_ns and sidecar.faults:
+        return  # it says itself that there are gaps
+    voices = _voices(attempt, channel)
+    if len(voices) > 1:  # two phones took the call: whose audio counts is the recorder's choice
+        return
+    for voice in voices:
+        there = set(units.number[units.side == voice.side].tolist())
+        came = Counter(voice.stream_of(n) for n in {n for n, _ in voice.heard})
+        lacking = [
+            n
+            for n, at in voice.heard
+            if n not in there
+            and came[voice.stream_of(n)] > 2  # RFC 3550 A.1: a source is believed once two packets came
+            and begin_ns + 1_000_000 < at - 1_000_000
+            and at < end_ns - 2_000_000
+        ]
+        if lacking:
+            world.wrong(
+                "audio that came is recorded",
+                f"{_who(attempt, channel)}: frames {lacking[:5]} of {len(voice.heard)} are missing",
+            )
+
+
+def _check_gaps(
+    world: "World", attempt: "Attempt", channel: int, units: Units, sidecar: Sidecar, column: np.ndarray
+) -> None:
+    """The gap map names every stretch without audio, and nothing where there is audio."""
+    covered = np.zeros(column.size, bool)
+    for offset in range(8):
+        covered[units.at + offset] = True
+    named, surely = np.zeros(column.size, bool), np.zeros(column.size, bool)
+    for gap in sidecar.gaps:
+        if gap.channel == channel:
+            named[gap.start_ms * 8 : gap.end_ms * 8] = True
+            surely[gap.start_ms * 8 + 8 : gap.end_ms * 8 - 8] = True  # whole milliseconds, rounded outwards
+    both = surely & covered
+    if both.any():
+        at = int(np.flatnonzero(both)[0]) // 8
+        world.wrong(
+            "a gap has no audio in it", f"{_who(attempt, channel)}: at {at} ms, {int(both.sum()) // 8} ms in all"
+        )
+    bare = ~covered & ~named
+    edges = np.flatnonzero(np.diff(np.concatenate(([False], bare, [False])).astype(np.int8))).reshape(-1, 2)
+    longest = max(((int(b) - int(a)) // 8 for a, b in edges), default=0)
+    if longest > LEAST_GAP_MS:
+        world.wrong("the gap map names every missing piece", f"{_who(attempt, channel)}: {longest} ms without a word")
+    _check_lost_frames(world, attempt, channel, units, named)
+
+
+def _check_lost_frames(world: "World", attempt: "Attempt", channel: int, units: Units, named: np.ndarray) -> None:
+    """A frame that is missing between two neighbours of one stream lies in a gap."""
+    for voice in _voices(attempt, channel):
+        mine = units.side == voice.side
+        numbers, first = np.unique(units.number[mine], return_index=True)
+        starts = units.start[mine][first]
+        for i in np.flatnonzero(np.diff(numbers) > 1).tolist():
+            apart = int(starts[i + 1] - starts[i])
+            if apart != (int(numbers[i + 1]) - int(numbers[i])) * FRAME_BYTES:
+                continue  # placed anew in between
+            at = int(starts[i]) + FRAME_BYTES + FRAME_BYTES // 2
+            if 0 <= at < named.size and not named[at]:
+                world.wrong(
+                    "the gap map names every missing piece",
+                    f"{_who(attempt, channel)}: frame {int(numbers[i]) + 1} is lost, unsaid",
+                )
+                return

@@ -1,0 +1,130 @@
+"""Stories in every test run: clean, the same twice, and able to fail."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from callqa.sip.process import finalize, recorder
+from callqa.sip.process.capture import CallCapture
+from callqa.sip.process.disk import DiskWriter
+from callqa.sip.process.journal_writer import JournalWriter
+from callqa.sip.process.recovery import Epilogue
+from callqa.sip.process.transport import SipTransport
+from tests.simulate.files import MemoryFiles
+from tests.simulate.plan import draw
+from tests.simulate.story import tell
+
+STORIES = 200
+
+
+def test_some_hundred_stories_are_clean():
+    told = [tell(seed) for seed in range(STORIES)]
+    assert {t.seed: t.violations for t in told if t.violations} == {}
+    assert sum(t.answered for t in told) > STORIES
+    assert sum(t.crashes for t in told) > STORIES // 10
+    assert sum(t.power_cuts for t in told) > STORIES // 10
+
+
+def test_a_story_is_the_same_whenever_and_wherever_it_is_told():
+    """Two runs here and one in a process whose sets and dicts of strings are ordered otherwise."""
+    seeds = (3, 9, 56, 97, 231)
+    here = [tell(seed).hash for seed in seeds]
+    assert [tell(seed).hash for seed in seeds] == here
+    code = f"from tests.simulate.story import tell\nprint(*(tell(s).hash for s in {seeds!r}))"
+    there = subprocess.run([sys.executable, "-c", code], env={"PYTHONHASHSEED": "77"}, capture_output=True, check=True)
+    assert there.stdout.decode().split() == here
+
+
+# -- the simulator can fail -------------------------------------------------------------------------------------------
+
+Patch = Callable[[pytest.MonkeyPatch], None]
+
+
+def _never_syncs(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(DiskWriter, "_sync", lambda self, file: None)
+
+
+def _skips_spools(patch: pytest.MonkeyPatch) -> None:
+    real = recorder.find_left_over
+    patch.setattr(recorder, "find_left_over", lambda *a: replace(real(*a), unfinished=()))
+
+
+def _swaps_sides(patch: pytest.MonkeyPatch) -> None:
+    real = finalize.to_stereo
+
+    def swapped(columns):
+        stereo = real(columns)
+        return replace(stereo, samples=np.ascontiguousarray(stereo.samples[:, ::-1]))
+
+    patch.setattr(finalize, "to_stereo", swapped)
+
+
+def _names_no_gap(patch: pytest.MonkeyPatch) -> None:
+    real = finalize.to_stereo
+    patch.setattr(finalize, "to_stereo", lambda columns: replace(real(columns), gaps=()))
+
+
+def _repeats_a_number(patch: pytest.MonkeyPatch) -> None:
+    real = JournalWriter.append
+
+    def append(self, kind, at_ms, call_id=None, **facts):
+        if self._number == 4:
+            self._number -= 1
+        return real(self, kind, at_ms, call_id, **facts)
+
+    patch.setattr(JournalWriter, "append", append)
+
+
+def _goes_on_after_a_power_cut(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(JournalWriter, "_skipped", lambda self: 0)
+
+
+def _keeps_ports(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(CallCapture, "_close_leg", lambda self, leg: None)
+
+
+def _never_names_files(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(MemoryFiles, "sync_folder", lambda self, folder: None)
+
+
+def _answers_before_the_journal(patch: pytest.MonkeyPatch) -> None:
+    def pump(self):
+        for data, address in self._agent.datagrams():
+            self._send(data, address)
+        for event in self._agent.events():
+            self._on_event(event)
+        self._set_timer()
+
+    patch.setattr(SipTransport, "pump", pump)
+
+
+def _forgets_the_cut_off(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Epilogue, "cut_off", lambda self, entry: None)
+
+
+MUTANTS: dict[str, tuple[Patch, int]] = {
+    "disk writer never syncs": (_never_syncs, 150),
+    "recovery skips spools": (_skips_spools, 60),
+    "align swaps sides": (_swaps_sides, 10),
+    "no gap is named": (_names_no_gap, 40),
+    "journal repeats a number": (_repeats_a_number, 20),
+    "numbers go on after a power cut": (_goes_on_after_a_power_cut, 300),
+    "ports are kept": (_keeps_ports, 10),
+    "names are never durable": (_never_names_files, 80),
+    "cut off calls are forgotten": (_forgets_the_cut_off, 250),
+}
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_broken_recorder_is_found_out(name, monkeypatch):
+    patch, within = MUTANTS[name]
+    patch(monkeypatch)
+    assert any(tell(seed).violations for seed in range(within)), f"{name}: nobody noticed in {within} stories"
+
+
+def test_plans_are_drawn_from_their_seed_alone():
+    assert draw(41) == draw(41) != draw(42)
