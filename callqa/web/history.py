@@ -44,6 +44,7 @@ ACTION_LABELS = {
     "roster.import": "导入排班",
     "agent.add": "登记坐席人员",
     "seat.add": "登记座席",
+    "seat.provision": "换发话机密码并下载配置",
     "seat.sign_in": "签入",
     "seat.sign_out": "签出",
     "account.create": "建立账号",

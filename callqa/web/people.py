@@ -8,17 +8,19 @@ from fastapi.responses import Response
 from callqa.errors import CallqaError, ImportFileError
 from callqa.periods import from_ms
 from callqa.store.queries import people as queries
-from callqa.usecases import accounts, desk, people
+from callqa.usecases import accounts, people
 from callqa.usecases.import_roster import import_roster
-from callqa.web import lines, routing
+from callqa.web import lines, phones, routing
 from callqa.web.deps import DbDep, NavItem, NowDep, PersonDep, SettingsDep, page, redirect, require
 from callqa.web.listing import read_day
 from callqa.web.permissions import ROLE_LABELS
+from callqa.web.phones import show_sheet
 from callqa.web.uploads import read_upload
 
 router = APIRouter()
 router.include_router(lines.router)
 router.include_router(routing.router)
+router.include_router(phones.router)
 NAV = (NavItem("人员与席位", "/people", "people.view", "people"),)
 
 
@@ -94,18 +96,7 @@ def seat_add(
         )
     except CallqaError as e:
         return redirect("/people", str(e), "danger")
-    with db.read() as session:
-        realm = queries.desk_setting(session, "realm") or desk.DEFAULT_REALM
-    return page(
-        request,
-        "people/seat_sheet.html",
-        status_code=201,
-        tab="people",
-        extension=extension,
-        label=label,
-        password=password,
-        realm=realm,
-    )
+    return show_sheet(request, db, settings, extension=extension, label=label.strip(), password=password)
 
 
 @router.post("/people/seats/{extension}/active", dependencies=[require("people.edit")])

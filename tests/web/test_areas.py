@@ -118,7 +118,7 @@ def test_a_new_seat_gets_a_set_up_sheet_and_the_recorder_hears_of_it(browser, ac
     client = browser("shift_leader")
     sheet = client.post("/people/seats", data={"extension": "8009", "label": "九号席"})
     assert sheet.status_code == 201
-    password = re.search(r"<code>([^<]+)</code>", sheet.text)[1]
+    password = re.search(r"<dt>密码</dt><dd><code>([^<]+)</code>", sheet.text)[1]
     assert len(password) == 19 and password not in client.get("/people").text
     assert [seat.extension for seat in load_desk(settings.desk_path).seats] == ["8009"]
     with database.read() as session:

@@ -38,3 +38,7 @@ function tickAges() {
   });
 }
 if (document.querySelector("[data-live], [data-since]")) setInterval(tickAges, 1000);
+
+document.addEventListener("click", (event) => {
+  if (event.target.closest("[data-print]")) window.print();
+});
