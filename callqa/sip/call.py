@@ -155,6 +155,15 @@ class Call:
             text = f"{host} 的媒体已加密，但密钥随没有加密的信令传来，能抓包的人就能听；请把它的信令传输改成 TLS"
             self.core.fault(now, text, leg.dialog.observed, self.call_id)
 
+    def side_away(self, leg: Leg, now: float) -> None:
+        """Report that nobody is at one side until somebody takes its place: the other is as if on hold."""
+        told = (leg.codecs, None, True, leg.terms)
+        if self._told.get(leg.channel) != told:
+            self._told[leg.channel] = told
+            self.since = now
+            host = leg.dialog.observed[0]
+            self.core.emit(MediaChanged(self.call_id, now, leg.channel, *told[:3], host, terms=leg.terms))
+
     def is_held_by(self, channel: Channel) -> bool:
         """Whether that side put the call on hold."""
         return channel in self._told and self._told[channel][2]

@@ -161,9 +161,16 @@ class Talk(Call, SilentOwner):
 
     def leg_ended(self, leg: Leg, now: float) -> None:
         """BYE from one side ends the other."""
-        if leg in self._legs() and not self.transfers.survives(leg, now):
+        if leg in self._legs() and not self._goes_on_without(leg, now):
             self.hang_up_legs(now)
             self.closed_by(leg, now)
+
+    def _goes_on_without(self, leg: Leg, now: float) -> bool:
+        """Whether somebody is about to take the place of a side that is gone."""
+        if not self.transfers.survives(leg, now):
+            return False
+        self.side_away(leg, now)
+        return True
 
     def closed_by(self, leg: Leg, now: float) -> None:
         """The call is over on behalf of one side, its other side is elsewhere already."""
@@ -171,7 +178,7 @@ class Talk(Call, SilentOwner):
 
     def leg_lost(self, leg: Leg, now: float) -> None:
         """One side is not there any more."""
-        if leg in self._legs() and not self.transfers.survives(leg, now):
+        if leg in self._legs() and not self._goes_on_without(leg, now):
             self.hang_up_legs(now)
             self.finish(CallEnded(self.call_id, now, HangupParty.NETWORK), now)
 

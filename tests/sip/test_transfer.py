@@ -1,11 +1,14 @@
 """转接: what becomes of the call, of the phone that asked and of the one that is rung, whatever happens in between."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from callqa.errors import ProtocolError
 from callqa.sip.events import (
     CallAnswered,
     CallEnded,
+    CallQueued,
     CallStarted,
     CallTransferred,
     CallUnanswered,
@@ -150,9 +153,12 @@ def test_a_phone_may_hang_up_after_its_refer():
     net.run(2)
     assert not net.of(CallEnded) and trunk.legs[-1].talks
     assert not {s.extension: s.busy for s in net.ua.seats()}["8001"], "he can take the next call"
+    gone = net.of(MediaChanged)[-1]
+    assert (gone.channel, gone.held, gone.remote) == (Channel.AGENT, True, None), "the citizen waits"
+    assert net.ua.calls()[0].state == "held"
     two.answer()
     net.run(1)
-    assert net.of(CallTransferred)[0].seat_extension == "8002"
+    assert net.of(CallTransferred)[0].seat_extension == "8002" and net.ua.calls()[0].state == "talking"
     two.hang_up()
     net.run(1)
     assert outcome(net) == [("CallEnded", HangupParty.AGENT)]
@@ -554,3 +560,51 @@ def test_a_citizen_who_cannot_change_his_law_stays_where_he_is():
     assert not net.of(CallTransferred) and len(net.ports.out) == 2
     trunk.hang_up()
     net.settle()
+
+
+def test_a_seat_that_left_by_transfer_serves_the_queue():
+    routing = desk().routing.model_copy(update={"queue_most": 3})
+    net = Network(desk().model_copy(update={"routing": routing}))
+    trunk, (one, two) = ringing_hotline(net)
+    for phone in (one, two):
+        trunk.call("12345")
+        net.run(1)
+        phone.answer()
+        net.run(1)
+    trunk.call("12345")
+    net.run(1)
+    assert net.of(CallQueued) and len(net.ua.calls()) == 3
+    leg, rung = one.legs[-1], len(one.requests("INVITE"))
+    one.refer(leg, "13900001111")
+    net.run(0.5)
+    one.hang_up(leg)
+    net.run(0.5)
+    assert len(one.requests("INVITE")) == rung + 1, "while the number still rings"
+    one.answer()
+    net.run(1)
+    trunk.refuse(486)
+    net.run(25)
+    assert not net.of(CallEnded), (
+        "he talks again and cannot be called back; the citizen waits for whoever is free first"
+    )
+    two.hang_up(next(x for x in two.legs if x.talks))
+    net.run(10)
+    two.answer()
+    net.run(1)
+    assert net.of(CallTransferred)[-1].seat_extension == "8002"
+    trunk.hang_up(trunk.legs[0])
+    one.hang_up()
+    net.settle()
+    assert len(net.of(CallEnded)) == 3
+
+
+@given(
+    st.text(max_size=200)
+    | st.from_regex(r"<sip:[0-9*#%a-z]{0,9}@h(;method=[A-Z]+)?(\?[A-Za-z]+=[%0-9A-Za-z;=]{0,40})?>")
+)
+def test_any_refer_to_is_read_or_refused(value: str):
+    try:
+        asked = parse_refer(Request("REFER", "sip:x", Headers.of(("Refer-To", value))))
+    except ProtocolError:
+        return
+    assert len(asked.number) <= 40
