@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from callqa.app import check_ports
+from callqa.audiofile import read_audio
 from callqa.config import Settings
 from callqa.desk import Desk, load_desk
-from callqa.errors import CallqaError, ConfigError, SpoolError
+from callqa.errors import AudioError, CallqaError, ConfigError, SpoolError
+from callqa.sip.routing import Refusal, outbound_targets
 
 MARKS = {"well": "✓", "warn": "！", "missing": "✗"}
 MIN_FREE_MB = 2048
@@ -137,6 +139,33 @@ def _desk(settings: Settings, _: Path) -> Iterator[Finding]:
     )
 
 
+def _inbound(settings: Settings, _: Path) -> Iterator[Finding]:
+    """来电提示音与溢出"""
+    try:
+        desk: Desk = load_desk(settings.desk_path)
+    except SpoolError:
+        return  # said above
+    routing = desk.routing
+    for subject, name in (("录音告知", routing.notice), ("排队音乐", routing.queue_music)):
+        if not name:
+            continue
+        path = settings.prompts_dir / name
+        try:
+            audio = read_audio(path)
+        except AudioError as e:
+            yield Finding("missing", subject, str(e), f"把录好的 WAV 放到 {path}，通话不必中断")
+        else:
+            yield Finding("well", subject, f"{name}，{audio.duration_ms / 1000:.1f} 秒")
+    if routing.overflow_number:
+        reached = outbound_targets(desk, routing.overflow_number)
+        if isinstance(reached, Refusal):
+            yield Finding(
+                "missing", "溢出号码", f"{routing.overflow_number} 拨不出去：{reached.reason}", "改号码或拨号方案"
+            )
+        else:
+            yield Finding("well", "溢出号码", routing.overflow_number)
+
+
 def _services(settings: Settings, _: Path) -> Iterator[Finding]:
     """服务"""
     recording = _recorder_answers(settings)
@@ -179,6 +208,7 @@ CHECKS: tuple[Callable[[Settings, Path], Iterator[Finding]], ...] = (
     _model,
     _scorecards,
     _desk,
+    _inbound,
     _services,
     _account,
 )

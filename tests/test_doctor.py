@@ -1,0 +1,39 @@
+"""What `callqa doctor` says of the desk's inbound settings."""
+
+from pathlib import Path
+
+import numpy as np
+
+from callqa.audiofile import wav_bytes
+from callqa.config import load_settings
+from callqa.desk import save_desk
+from callqa.doctor import Finding, examine
+from tests.recorder.harness import make_desk
+
+
+def found(folder: Path, **routing: object) -> dict[str, Finding]:
+    settings = load_settings(folder / "callqa.toml", {})
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    made = make_desk(["8001"])
+    save_desk(settings.desk_path, made.model_copy(update={"routing": made.routing.model_copy(update=routing)}))
+    return {f.subject: f for f in examine(settings, folder / "callqa.toml")}
+
+
+def test_prompts_that_are_missing_bad_or_there(tmp_path: Path):
+    (tmp_path / "callqa.toml").write_text("")
+    said = found(tmp_path, notice="notice.wav")["录音告知"]
+    assert said.level == "missing" and "notice.wav" in said.text and "var/prompts" in said.remedy
+    folder = tmp_path / "var" / "prompts"
+    folder.mkdir()
+    (folder / "notice.wav").write_bytes(wav_bytes(np.ones((12_000, 1), np.int16), 8000))
+    (folder / "music.mp3").write_bytes(b"no audio")
+    both = found(tmp_path, notice="notice.wav", queue_music="music.mp3")
+    assert (both["录音告知"].level, both["录音告知"].text) == ("well", "notice.wav，1.5 秒")
+    assert both["排队音乐"].level == "missing"
+    assert "录音告知" not in found(tmp_path), "none is configured"
+
+
+def test_a_number_outside_the_dial_plan_is_no_overflow(tmp_path: Path):
+    (tmp_path / "callqa.toml").write_text("")
+    assert found(tmp_path, overflow_number="13900001111")["溢出号码"].level == "well"
+    assert "拨号方案" in found(tmp_path, overflow_number="00180055")["溢出号码"].text
