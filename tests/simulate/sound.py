@@ -156,6 +156,8 @@ def _check_lost_frames(world: "World", attempt: "Attempt", channel: int, units: 
             apart = int(starts[i + 1] - starts[i])
             if apart != (int(numbers[i + 1]) - int(numbers[i])) * FRAME_BYTES:
                 continue  # placed anew in between
+            if voice.stream_of(int(numbers[i])) != voice.stream_of(int(numbers[i + 1])):
+                continue  # whatever got lost between two streams bears no number
             at = int(starts[i]) + FRAME_BYTES + FRAME_BYTES // 2
             if 0 <= at < named.size and not named[at]:
                 world.wrong(

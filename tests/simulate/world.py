@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from callqa.config import PathSettings, RetentionSettings, Settings, SipSettings
 from callqa.desk import Desk, DeskRouting, DeskSeat, DeskTrunk, DialRule
@@ -34,7 +35,20 @@ HOME = Path("/home")
 SERVER: Address = ("10.0.0.1", 5060)
 TRUNK: Address = ("10.0.1.1", 5060)
 EPOCH_NS = 1_795_305_600 * SECOND_NS  # 2026-11-22 00:00:00 UTC
-SETTINGS = Settings(
+
+
+class SimSettings(Settings):
+    """Paths said once: they are asked for every second."""
+
+    recordings_dir: ClassVar[Path] = HOME / "recordings"  # type: ignore[assignment]
+    spool_dir: ClassVar[Path] = HOME / "recordings/spool"  # type: ignore[assignment]
+    journal_dir: ClassVar[Path] = HOME / "recordings/journal"  # type: ignore[assignment]
+    state_dir: ClassVar[Path] = HOME / "var/state"  # type: ignore[assignment]
+    desk_path: ClassVar[Path] = HOME / "var/state/desk.json"  # type: ignore[assignment]
+    registrations_path: ClassVar[Path] = HOME / "var/state/registrations.json"  # type: ignore[assignment]
+
+
+SETTINGS = SimSettings(
     paths=PathSettings(recordings=HOME / "recordings", var=HOME / "var", scorecards=HOME / "scorecards"),
     sip=SipSettings(
         listen_host=SERVER[0], listen_port=SERVER[1], rtp_port_min=20000, rtp_port_max=20063, rtp_timeout_s=5

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from callqa.errors import AudioError
@@ -47,6 +48,12 @@ def _sound(samples: Samples, version: Version | None = None) -> _Sound:
     return _Sound({codec.name: payloads(samples, codec) for codec in CODECS}, version)
 
 
+@cache
+def _built_in() -> dict[str, _Sound]:
+    """What is played where nobody gave a file: 15 ms of work, once."""
+    return {"music": _sound(prompt.music()), "ringback": _sound(prompt.ringback())}
+
+
 @dataclass(slots=True)
 class _Playing:
     """One prompt at one leg. frames: () while its file is being read."""
@@ -77,7 +84,7 @@ class Player:
         self._worker: Worker | None = None  # made with the first file
         self._playing: dict[_Key, _Playing] = {}
         self._voices: dict[_Key, RtpVoice] = {}
-        self._made = {"music": _sound(prompt.music()), "ringback": _sound(prompt.ringback())}  # 15 ms
+        self._made = dict(_built_in())
         self._sounds: dict[str, _Sound] = {}  # by file
         self._bad: dict[str, Version | None] = {}  # files that were told of, as they were then
         self._loading: set[str] = set()
