@@ -148,7 +148,7 @@ def test_a_codec_changes_in_mid_call() -> None:
     assert tone_error_db(stereo.samples[1600:6400, 0], 8000) > 10
 
 
-def test_comfort_noise_and_keys_are_no_audio() -> None:
+def test_comfort_noise_is_soft_at_its_level_and_keys_are_no_audio() -> None:
     packets = records("g722.stream")[:10]
     noise = PacketRecord(
         0, ZERO_NS + 210 * MS, build_rtp(RtpPacket(13, False, 4, (4_294_960_000 + 1600) & 0xFFFF_FFFF, 7, b"\x40"))
@@ -159,7 +159,9 @@ def test_comfort_noise_and_keys_are_no_audio() -> None:
         build_rtp(RtpPacket(101, True, 5, (4_294_960_000 + 1760) & 0xFFFF_FFFF, 7, b"\x05\x0a\x01\x40")),
     )
     stereo = aligned([*packets, noise, key], "g722.stream", 400)
-    assert not stereo.samples[3300:, 0].any()
+    level = np.sqrt(np.mean(stereo.samples[3400:6000, 0].astype(float) ** 2))
+    assert level == pytest.approx(32768 * 10 ** (-64 / 20), rel=0.1)
+    assert np.abs(stereo.samples[3300:, 0]).max() < 100
     assert stereo.faults == ()
     assert [digit.digit for digit in stereo.digits] == ["5"]
 

@@ -22,6 +22,9 @@ from callqa.errors import SpoolError
 from callqa.sidecar import StreamFigures
 from callqa.sip.media.codec import CODECS, Codec, Encoding, codec_of_encoding, codec_of_type
 from callqa.sip.media.columns import RtpColumns, SpoolColumns, columns_of, rtp_columns
+from callqa.sip.media.comfort import TYPES as COMFORT_TYPES
+from callqa.sip.media.comfort import Comfort, write_noise
+from callqa.sip.media.drift import STEP
 from callqa.sip.media.dtmf import Digit, read_digits
 from callqa.sip.media.gapmap import (
     Silence,
@@ -53,8 +56,6 @@ MAX_CALL_MS = 6 * 3600 * 1000
 MAX_LEAD_MS = 1000
 # Half a frame: less is jitter, more may be a frame that was lost where the sender started anew.
 SEAM_MS = 10
-# Payload types that carry no audio of ours: comfort noise (RFC 3389) and its old number.
-_COMFORT_NOISE = (13, 19)
 _PLACE_AT_ONCE = 4096  # packets whose sample indices are made in one go: 5 MB at 20 ms
 
 
@@ -103,6 +104,7 @@ class _Leg:
     foreign: int
     unknown: dict[int, int]  # payload type → packets
     cell_bytes: int = 1  # of one tick of the timeline; more than 1 for audio that was decoded before (wide.py)
+    comfort: NDArray[np.bool_] | None = None  # which packets are comfort noise, None: none is
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,12 @@ def to_stereo(spool: SpoolColumns | Iterable[SpoolRecord]) -> Stereo:
     zero_ns -= lead_ms * 1_000_000
     length_ms += lead_ms
     streams = [
-        _Stream(leg, replace(placed, position=placed.position + lead_ms * SAMPLE_RATE_HZ // 1000), figures)
+        _Stream(
+            leg,
+            replace(placed, position=placed.position + lead_ms * SAMPLE_RATE_HZ // 1000),
+            figures,
+            _comfort_of(leg, zero_ns),
+        )
         for leg, placed, figures in arranged
     ]
     columns_heard = _columns(streams)
@@ -170,6 +177,7 @@ class _Stream:
     leg: _Leg
     placed: Placed
     figures: LegFigures
+    comfort: Comfort | None = None
 
 
 def _columns(streams: list[_Stream]) -> list[list[_Stream]]:
@@ -205,12 +213,37 @@ def _fill(
             came = _write(column, stream.leg, stream.placed, raw)
         if i:
             add_voice(out, column, covered, came, raw)
+        _fill_silence(column, stream, came, raw)
         missed = [s for s in silences_of(came, stream.placed) if s.missing]
         for silence in missed:
             lost[silence.start : silence.end] = True
         unkept += not_kept(missed, pauses)
         covered |= came
     return [*stretches_without(~lost, 1), *stretches_without(covered | lost, 0)], unkept
+
+
+def _fill_silence(column: NDArray[np.generic], stream: _Stream, came: NDArray[np.bool_], raw: Codec | None) -> None:
+    """Comfort noise where the sender asked for it, and a step of drift closed with what was before it; `came` says so then."""
+    for silence in list(silences_of(came, stream.placed)):
+        start, end = silence.start, silence.end
+        if silence.missing:
+            continue
+        if end - start <= STEP <= start and came[start - STEP : start].all():
+            column[start:end] = column[start - (end - start) : start]
+            came[start:end] = True
+        elif stream.comfort is not None:
+            for begin, until, level in stream.comfort.within(silence):
+                write_noise(column, begin, until, level, raw)
+                came[begin:until] = True
+
+
+def _comfort_of(leg: _Leg, zero_ns: int) -> Comfort | None:
+    """The comfort noise packets of a stream on the timeline that begins at zero_ns."""
+    if leg.comfort is None:
+        return None
+    rows = np.flatnonzero(leg.comfort)
+    at = (leg.at_ns[rows] - zero_ns) * CLOCK_RATE_HZ // 1_000_000_000
+    return Comfort(np.maximum.accumulate(at), leg.data[leg.rtp.start[rows]].astype(np.int64) & 0x7F)
 
 
 def _seamless_leg(leg: _Leg, zero_ns: int) -> tuple[Placed, LegFigures]:
@@ -287,7 +320,11 @@ def _leg(spool: SpoolColumns, channel: int, side: Side, cell_bytes: int) -> _Leg
             if not known:
                 unknown[payload_type] += count
     codec[(rtp.size == 0) | (rtp.size > MAX_PAYLOAD_BYTES)] = -1
-    return _Leg(channel, side, spool.data, spool.arrival_ns[rtp.row], rtp, codec, foreign, unknown, cell_bytes)
+    comfort = (codec < 0) & (rtp.size > 0) & np.isin(rtp.payload_type, COMFORT_TYPES)
+    return _Leg(
+        channel, side, spool.data, spool.arrival_ns[rtp.row], rtp, codec, foreign, unknown, cell_bytes,
+        comfort if comfort.any() else None,
+    )  # fmt: skip
 
 
 def _meaning(payload_type: int, codecs: tuple[tuple[int, str], ...]) -> tuple[int, bool]:
@@ -298,7 +335,7 @@ def _meaning(payload_type: int, codecs: tuple[tuple[int, str], ...]) -> tuple[in
 
 def _is_silent_type(payload_type: int, codecs: tuple[tuple[int, str], ...]) -> bool:
     name = dict(codecs).get(payload_type, "").lower()
-    return payload_type in _COMFORT_NOISE or name.startswith(("telephone-event", "cn/"))
+    return payload_type in COMFORT_TYPES or name.startswith(("telephone-event", "cn/"))
 
 
 def _arrivals(leg: _Leg, zero_ns: int) -> Arrivals:

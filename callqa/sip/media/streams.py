@@ -7,16 +7,16 @@ from the answer. The steps, each blind to reordering and duplicates:
    they are the same peer, however short.
 2. `order_packets`: sequence numbers unwrapped, restarts found, duplicates dropped (RFC 3550 A.1).
 3. `place_packets`: position = unwrapped timestamp + anchor. The anchor of a stretch is its smallest transit time, which
-   jitter and stalls do not move; a jump of the timestamp that the clock does not confirm starts a new stretch.
-
-Does not do: correct the drift between a phone's clock and ours (at 100 ppm 0.5 s are reached after 83 minutes, then
-the stretch is anchored anew).
+   jitter and stalls do not move; a jump of the timestamp that the clock does not confirm starts a new stretch. In a
+   stretch of minutes the drift between the sender's clock and ours is taken out in small steps (drift.py).
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from callqa.sip.media.drift import drift_of
 
 CLOCK_RATE_HZ = 8000
 # RFC 3550 A.1: a larger step of the sequence number is a restart of the sender, not a loss.
@@ -193,6 +193,11 @@ def place_packets(stream: Arrivals, ordered: _Ordered) -> Placed:
     row, at, transit, rank = row[believed], at[believed], transit[believed], rank[believed]
     stretch = anchor.stretch[believed]
     position = at - transit + anchor.value[stretch]
+    for name in range(anchor.value.size):
+        mine = np.flatnonzero(stretch == name)
+        drift = drift_of(at[mine], transit[mine])
+        if drift is not None:
+            position[mine] += drift
     # A restarted sender counts anew, so losses cannot be read across a restart either.
     _, section = np.unique(stretch * (int(ordered.run.max()) + 1) + ordered.run[rank], return_inverse=True)
     by_position = np.argsort(position, kind="stable")

@@ -21,7 +21,8 @@ from callqa.sip.media.streams import order_packets
 
 TICK_RATE_HZ = 8000
 LINEAR_TYPE = 0  # decoded audio goes under a number that needs no map
-_OTHER_TYPE = 13  # comfort noise: what we know and that carries no audio
+_COMFORT_TYPES = (13, 19)  # comfort noise keeps its packets
+_EVENT_TYPE = 13  # without a byte in it: what we know and that carries no audio
 
 Samples = NDArray[np.int16]
 
@@ -122,8 +123,10 @@ def _decode_leg(spool: SpoolColumns, leg: _Heard, rate_hz: int, faults: list[str
     made: dict[int, bytes] = {}
     for i, row in enumerate(rtp.row.tolist()):
         samples = audio.get(i)
-        number = LINEAR_TYPE if leg.codec[i] else _OTHER_TYPE if leg.silent[i] else int(rtp.payload_type[i])
+        number = LINEAR_TYPE if leg.codec[i] else _EVENT_TYPE if leg.silent[i] else int(rtp.payload_type[i])
         payload = b"" if samples is None else samples.astype("<i2").tobytes()
+        if leg.silent[i] and int(rtp.payload_type[i]) in _COMFORT_TYPES and rtp.size[i]:
+            payload = spool.data[int(rtp.start[i]) : int(rtp.start[i]) + 1].tobytes()
         made[row] = build_rtp(RtpPacket(number, False, int(rtp.sequence[i]), ticks[i], int(rtp.ssrc[i]), payload))
     return made
 
