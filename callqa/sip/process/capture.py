@@ -63,6 +63,7 @@ class LegMedia:
         "_special",
         "_target",
         "_unreachable",
+        "batched",
         "bound",
         "foreign",
         "last_ns",
@@ -99,6 +100,7 @@ class LegMedia:
         self.packets = 0
         self.sends = True  # its SDP means to
         self.reports: LegReports | None = None
+        self.batched = False  # nothing is relayed, so its packets are read several at a time
         self._special = False  # packets take the way round by `_receive_specially`
         self.foreign = 0
         self.secrecy: Secrecy | None = None  # None: plain RTP, as ever
@@ -122,6 +124,8 @@ class LegMedia:
         self.last_ns = last_ns
         self.packets += count
         self.latest = last
+        if self.reports is not None:
+            self.reports.measure(last_ns, last)
         self._keep(records)
 
     def take_one(self, data: bytes, address: Address, raw: bytes, now_ns: int) -> None:
@@ -177,7 +181,7 @@ class LegMedia:
     def look_again(self) -> None:
         """Whether packets must take the way round may have changed."""
         reports = self.reports
-        measured = reports is not None and (reports.shared or reports.arrivals is not None)
+        measured = reports is not None and (reports.shared or (reports.arrivals is not None and not self.batched))
         self._special = measured or self.secrecy is not None
         self.sender = None
 
@@ -326,6 +330,7 @@ class CallCapture:
         if before is not None:
             self._close_leg(before)
         leg = LegMedia(stream, port, bound, self._keep, self._clock)
+        leg.batched = listening
         leg.ask_for(remote, signalling_host)
         if self._tokens is not None:
             leg.reports = LegReports(leg, rtcp, self._clock, self._tokens, self.mark)

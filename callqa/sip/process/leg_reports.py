@@ -96,7 +96,8 @@ class LegReports:
         leg = self._leg
         self._session.heard.look(leg.latest, leg.packets)
         if now_ns < self._session.due_ns:
-            if self.arrivals is None and now_ns > self._session.due_ns - MEASURED_BEFORE_NS:
+            wanted = (self._source or self._remote) is not None  # else nobody is told
+            if wanted and self.arrivals is None and now_ns > self._session.due_ns - MEASURED_BEFORE_NS:
                 self.arrivals = []
                 leg.look_again()
             return
