@@ -14,7 +14,7 @@ from callqa.sip.call import CallFacts
 from callqa.sip.events import Address, CallMode
 from callqa.sip.leg import Leg
 from callqa.sip.message import Request
-from callqa.sip.recording_metadata import Participant, Picture, read_metadata
+from callqa.sip.recording_metadata import Metadata, Participant, Picture, read_metadata
 from callqa.sip.recording_parties import (
     Signs,
     Who,
@@ -51,9 +51,31 @@ class Reading:
     """What one request brought. lines: None without SDP; problem: of the metadata, which never refuses; why: it cannot be taken."""
 
     lines: tuple[OfferedStream, ...] | None
+    told: Metadata | None = None
     problem: str = ""
     why: Refusal | None = None
-    call_keys: tuple[str, ...] = ()
+
+    @property
+    def call_keys(self) -> tuple[str, ...]:
+        return self.told.call_keys if self.told else ()
+
+    @property
+    def streams(self) -> int:
+        """How many lines we could take."""
+        return sum(line.session is not None for line in self.lines or ())
+
+
+def read_request(request: Request) -> Reading:
+    """Read the SDP and the metadata of a request."""
+    sdp, metadata, problem = bodies_of(request)
+    told = read_metadata(metadata) if metadata is not None else None
+    problem = told.problem if told else problem
+    if sdp is None:
+        return Reading(None, told, problem, UNREADABLE if request.body and told is None else None)
+    try:
+        return Reading(read_offer(sdp), told, problem)
+    except ProtocolError:
+        return Reading((), told, problem, UNREADABLE)
 
 
 @dataclass(slots=True, eq=False)
@@ -62,7 +84,6 @@ class RecordingSession:
 
     leg: Leg
     signs: Signs
-    invited: Request
     picture: Picture = field(default_factory=Picture)
     streams: dict[int, RecordedStream] = field(default_factory=dict)
     lines: tuple[OfferedStream, ...] = ()
@@ -86,24 +107,16 @@ class RecordingSession:
         first = next((who for line in self.lines for who in self.senders(line.label)), None)
         return Direction.INBOUND if first is not None and first not in agents else direction_of(self.parties, agents)
 
-    def read(self, request: Request) -> Reading:
-        """Take in the metadata and the SDP of a request."""
-        sdp, metadata, problem = bodies_of(request)
-        keys: tuple[str, ...] = ()
-        if metadata is not None:
-            told = read_metadata(metadata)
-            self.picture.take(told)
-            keys, problem = told.call_keys, told.problem
-        if sdp is None:
-            return Reading(None, problem, UNREADABLE if request.body and metadata is None else None, keys)
-        try:
-            lines = read_offer(sdp)
-        except ProtocolError:
-            return Reading((), problem, UNREADABLE, keys)
-        if not self.streams and not any(line.session for line in lines):
-            return Reading(lines, problem, NO_AUDIO, keys)
-        self.lines = lines
-        return Reading(lines, problem, None, keys)
+    def take(self, read: Reading) -> Refusal | None:
+        """Take in what a request brought; why it cannot be taken, if so. What it told of the call counts in any case."""
+        if read.told is not None:
+            self.picture.take(read.told)
+        if read.why is not None or read.lines is None:
+            return read.why
+        if not self.streams and not read.streams:
+            return NO_AUDIO
+        self.lines = read.lines
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ on may be told late or change: it is reported again whenever the picture changes
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from callqa.errors import ProtocolError
 from callqa.sip.call import Call, CallFacts
@@ -28,12 +28,10 @@ from callqa.sip.headers import plain
 from callqa.sip.leg import SUPPORTED, Leg
 from callqa.sip.leg_owner import LegState
 from callqa.sip.media.spool import STREAMS_MOST
-from callqa.sip.message import Request
-from callqa.sip.recording_metadata import read_metadata
 from callqa.sip.recording_offers import RecordingOffers
-from callqa.sip.recording_parties import Who, bodies_of, side_of, signs_of
+from callqa.sip.recording_parties import Signs, Who, side_of, signs_of
 from callqa.sip.recording_sdp import AnsweredStream, OfferedStream, build_answer, build_offer, read_offer
-from callqa.sip.recording_session import NO_AUDIO, Reading, RecordedStream, RecordingSession, Whole
+from callqa.sip.recording_session import NO_AUDIO, Reading, RecordedStream, RecordingSession, Whole, read_request
 from callqa.sip.routing import Refusal
 from callqa.sip.sdp import Session
 from callqa.sip.transaction import Transaction
@@ -45,10 +43,24 @@ PARTIES_MOST = 64
 NO_PORT = Refusal(503, "没有空闲的媒体端口")
 
 
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """All that the INVITE of a session says."""
+
+    signs: Signs
+    read: Reading
+
+    @property
+    def call_keys(self) -> tuple[str, ...]:
+        return *self.signs.call_keys, *self.read.call_keys
+
+
 class RecordingCall(Call):
     """One recorded call."""
 
-    def __init__(self, core: Core, invite: Transaction, source: Address, on_over: Callable[[Call], None]) -> None:
+    def __init__(
+        self, core: Core, invite: Transaction, source: Address, brought: Brought, on_over: Callable[[Call], None]
+    ) -> None:
         facts = CallFacts(CallMode.SIPREC, Direction.INBOUND, "", "")
         super().__init__(core, facts, invite.request, on_over)
         self.sessions: list[RecordingSession] = []
@@ -62,7 +74,8 @@ class RecordingCall(Call):
         self._told_join: str | None = None
         self._told_ids = 1  # Call-IDs
         self._offered_ports: list[int] = []  # of an offer of ours
-        self._open(invite, source)
+        self._brought = brought
+        self._open(invite, source, brought)
 
     # -- sessions ---------------------------------------------------------------------------------------------------
 
@@ -70,12 +83,13 @@ class RecordingCall(Call):
         """Answer the first session. refusal: we are closing."""
         session = self.sessions[0]
         self.began = now
-        read = self._read(session, session.invited, now)
+        read = self._brought.read
+        not_taken = self._take(session, read, now)
         self.facts = self._whole.facts()
         self.seat_extension = self.facts.seat_extension
         self.begin(now)
         self._tell_problem(read.problem, session, now)
-        why = refusal or read.why
+        why = refusal or not_taken
         body = None if why else self._answer(session, read.lines, now)
         if body is None:
             why = why or NO_PORT
@@ -87,23 +101,23 @@ class RecordingCall(Call):
         self.connected(now, (self.sip_call_id,))
         self._settle(now)
 
-    def admits(self, keys: tuple[str, ...], streams: int, now: float) -> str:
+    def admits(self, brought: Brought, now: float) -> str:
         """The key by which another session belongs to this call, or ""."""
         if self.over or not self.answered or now - self.began > JOIN_WINDOW_S or len(self.sessions) >= SESSIONS_MOST:
             return ""
-        if streams > 1 or any(len(s.streams) > 1 for s in self.sessions):
+        if brought.read.streams > 1 or any(len(s.streams) > 1 for s in self.sessions):
             return ""  # each has both sides by itself: joined, every voice would be there twice
-        return next((key for key in keys if key in self.keys), "")
+        return next((key for key in brought.call_keys if key in self.keys), "")
 
-    def join(self, invite: Transaction, source: Address, key: str, now: float) -> None:
+    def join(self, invite: Transaction, source: Address, brought: Brought, key: str, now: float) -> None:
         """Take one more session."""
-        session = self._open(invite, source)
+        session = self._open(invite, source, brought)
         self._joined_by = self._joined_by or key
-        read = self._read(session, invite.request, now)
-        self._tell_problem(read.problem, session, now)
-        body = None if read.why else self._answer(session, read.lines, now)
+        why = self._take(session, brought.read, now)
+        self._tell_problem(brought.read.problem, session, now)
+        body = None if why else self._answer(session, brought.read.lines, now)
         if body is None:
-            why = read.why or NO_PORT
+            why = why or NO_PORT
             self.core.fault(now, why.reason, source, self.call_id)
             self.sessions.remove(session)
             session.leg.refuse(why.status, now)
@@ -111,28 +125,24 @@ class RecordingCall(Call):
         session.leg.accept(body, now)
         self._settle(now)
 
-    def _open(self, invite: Transaction, source: Address) -> RecordingSession:
+    def _open(self, invite: Transaction, source: Address, brought: Brought) -> RecordingSession:
         leg = Leg.incoming(self.core, self, Channel.CITIZEN, invite, source, 0)
         leg.dialog.contact += ";+sip.srs"
         leg.supported = f"{SUPPORTED}, siprec"
         leg.listen_only = True
-        signs = signs_of(invite.request)
-        session = RecordingSession(
-            leg, signs, invite.request, sdp_id=int.from_bytes(self.core.tokens().encode()[:6], "big")
-        )
+        session = RecordingSession(leg, brought.signs, sdp_id=int.from_bytes(self.core.tokens().encode()[:6], "big"))
         leg.offers = RecordingOffers(
             leg, lambda t, now: self._reoffer(session, t, now), lambda body, now: self._late(session, body, now)
         )
         leg.on_request = lambda _, t, now: self._info(session, t, now)
         self.sessions.append(session)
-        self.keys |= set(signs.call_keys)
+        self.keys |= set(brought.signs.call_keys)
         self._sip_call_ids.append(plain(invite.request.call_id))
         return session
 
-    def _read(self, session: RecordingSession, request: Request, now: float) -> Reading:
-        read = session.read(request)
+    def _take(self, session: RecordingSession, read: Reading, now: float) -> Refusal | None:
         self.keys |= set(read.call_keys)
-        return read
+        return session.take(read)
 
     def _tell_problem(self, problem: str, session: RecordingSession, now: float) -> None:
         if problem:
@@ -219,10 +229,11 @@ class RecordingCall(Call):
 
     def _reoffer(self, session: RecordingSession, t: Transaction, now: float) -> bytes | Refusal | None:
         """The answer to a re-INVITE or UPDATE; None where it has no SDP."""
-        read = self._read(session, t.request, now)
+        read = read_request(t.request)
+        why = self._take(session, read, now)
         self._tell_problem(read.problem, session, now)
-        if read.why is not None:
-            return read.why
+        if why is not None:
+            return why
         if read.lines is None:
             self._settle(now)
             return session.last if t.request.method == "INVITE" else None
@@ -247,9 +258,11 @@ class RecordingCall(Call):
 
     def _info(self, session: RecordingSession, t: Transaction, now: float) -> bool:
         """Metadata in an INFO, as some clients send it."""
-        if t.request.method != "INFO" or bodies_of(t.request)[1] is None:
+        read = read_request(t.request) if t.request.method == "INFO" else None
+        if read is None or read.told is None:
             return False
-        self._tell_problem(self._read(session, t.request, now).problem, session, now)
+        self._take(session, read, now)
+        self._tell_problem(read.problem, session, now)
         session.leg.respond(t, 200, now)
         self._settle(now)
         return True
@@ -348,22 +361,11 @@ def take_recording(
     now: float,
 ) -> RecordingCall | None:
     """Take a recording client's INVITE: into a call that is there already (None), or as a new one."""
+    brought = Brought(signs_of(invite.request), read_request(invite.request))
     if refusal is None:
-        keys, streams = _at_a_glance(invite.request)
         for call in list(calls):
-            key = call.admits(keys, streams, now) if isinstance(call, RecordingCall) else ""
+            key = call.admits(brought, now) if isinstance(call, RecordingCall) else ""
             if key and isinstance(call, RecordingCall):
-                call.join(invite, source, key, now)
+                call.join(invite, source, brought, key, now)
                 return None
-    return RecordingCall(core, invite, source, on_over)
-
-
-def _at_a_glance(request: Request) -> tuple[tuple[str, ...], int]:
-    """(what names the call, how many streams are offered)."""
-    sdp, metadata, _ = bodies_of(request)
-    told = read_metadata(metadata).call_keys if metadata is not None else ()
-    try:
-        streams = sum(line.session is not None for line in read_offer(sdp)) if sdp else 0
-    except ProtocolError:
-        streams = 0
-    return (*signs_of(request).call_keys, *told), streams
+    return RecordingCall(core, invite, source, brought, on_over)
