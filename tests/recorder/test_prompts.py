@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from callqa.audiofile import wav_bytes
-from callqa.demo.endpoint import AutoAnswer, EndpointCall, HeardFrame
+from callqa.demo.endpoint import AutoAnswer, Endpoint, EndpointCall, HeardFrame
 from callqa.desk import Desk, DeskRouting, save_desk
 from callqa.journal import JournalEntry, JournalKind
 from callqa.sidecar import Sidecar
 from callqa.sip.media.codec import PCMA
-from tests.recorder.harness import Home, citizen, frames, make_desk, phone, until
+from callqa.sip.sdes import Encryption
+from tests.recorder.harness import TRUNK_HOST, Home, citizen, frames, make_desk, phone, until
 
 NOTICE_S = 0.6
 
@@ -138,7 +139,10 @@ def test_who_gives_up_in_the_queue_is_in_the_journal_with_his_place(home: Home):
     asyncio.run(story())
 
 
-def test_the_notice_is_heard_wholly_first_and_what_was_said_meanwhile_is_not_recorded(home: Home):
+@pytest.mark.parametrize("encryption", ["off", "required"])
+def test_the_notice_is_heard_wholly_first_and_what_was_said_meanwhile_is_not_recorded(
+    home: Home, encryption: Encryption
+):
     """With prompts after a 200: the caller's phone sends from then on, long before anybody is there to listen."""
 
     async def story() -> None:
@@ -146,9 +150,9 @@ def test_the_notice_is_heard_wholly_first_and_what_was_said_meanwhile_is_not_rec
         await start(home, notice="notice.wav", early_prompts=False)
         said, answered = frames(21, 150), frames(22, 40)
         seat = await phone(home, "8001", AutoAnswer(1.0, answered, "PCMA"))
-        caller = await citizen()
+        caller = await Endpoint(TRUNK_HOST, encryption=encryption).start()
         call = await caller.call(home.server, "96510", said, "PCMA", caller="13800000004")
-        assert await call.answered
+        assert await call.answered and call.encrypted == (encryption != "off")
         await call.played
         await until("all of the agent", lambda: answered[-160:] in call.heard_payload())
         heard = call.heard_payload()
