@@ -124,8 +124,8 @@ class BridgeCall(Talk):
             self._search.refused(leg, status, now)
 
     def leg_cancelled(self, leg: Leg, now: float) -> None:
-        """The caller gave up."""
-        self._give_up(now, lost=False)
+        """The caller gave up; where our 200 still waited for his PRACK, the agent has answered him already."""
+        self.leg_ended(leg, now)
 
     def seat_taken(self, extension: str, now: float) -> None:
         """A seat that may ring for us answered another call."""

@@ -391,6 +391,37 @@ def test_reliable_prompts_are_confirmed_once_and_never_repeat_their_description(
     net.settle()
 
 
+def test_cancel_after_the_agent_answered_and_before_the_200_could_be_sent_ends_both():
+    """The 200 waits for the PRACK of the description before it (RFC 3262 §3); the agent is on the phone already."""
+    net, citizen, one = hotline(notice="notice.wav")
+    leg = citizen.call("12345", ("Require", "100rel"))
+    net.lose = lambda data, a, b: data.startswith(b"PRACK")
+    net.run(1)
+    over(net, "notice")
+    net.run(1)
+    one.answer()
+    net.run(0.5)
+    assert net.of(CallAnswered) and 200 not in statuses(citizen)
+    citizen.hang_up(leg)
+    net.run(1)
+    assert statuses(citizen)[-1] == 487 and one.log[-1] == "ended"
+    assert [type(e).__name__ for e in net.events if type(e) in (CallEnded, CallAbandoned)] == ["CallEnded"]
+    net.settle()
+
+
+def test_a_caller_who_dies_between_the_agents_answer_and_his_200_ends_it_as_network():
+    net, citizen, one = hotline(notice="notice.wav")
+    citizen.call("12345", ("Require", "100rel"))
+    net.lose = lambda data, a, b: citizen.address in (a, b)
+    net.run(1)
+    over(net, "notice")
+    net.run(1)
+    one.answer()
+    net.run(40)
+    assert one.log[-1] == "ended" and [e.hangup_party for e in net.of(CallEnded)] == ["network"]
+    net.settle()
+
+
 @pytest.mark.parametrize("early", [True, False])
 @pytest.mark.parametrize("after_s", [0.0, 0.004, 0.011, 0.5, 3.0, 5.2, 9.9, 10.004, 10.3])
 def test_the_caller_may_leave_at_any_moment(after_s: float, early: bool):
