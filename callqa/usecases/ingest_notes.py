@@ -88,6 +88,7 @@ def merge_sidecar_notes(call: Call, sidecar: Sidecar) -> None:
     """Write what the sidecar knows; marks and transfers are added to those of the journal."""
     call.withheld, call.diverted_from, call.joined_by = sidecar.withheld, sidecar.diverted_from, sidecar.joined_by
     call.digits = [note.model_dump() for note in sidecar.digits]
+    call.related = list(sidecar.related)
     call.parties = [party.model_dump() for party in sidecar.parties]
     call.marks = _together(call.marks, (m.model_dump() for m in sidecar.marks), ("at_ms", "code"))
     call.transfers = _together(call.transfers, (t.model_dump() for t in sidecar.transfers), ("at_ms", "to"))

@@ -122,6 +122,7 @@ def apply_sidecar(session: Session, sidecar: Sidecar, status: str, fault: str, *
         call.recording_encoding, call.sample_rate_hz = recording.encoding, recording.sample_rate_hz
         call.n_samples = recording.n_samples
     merge_sidecar_notes(call, sidecar)
+    _leave_out_inside(session, call)
     settle_queue(call)
     session.add(call)
     follow_up(session, call)
@@ -156,6 +157,7 @@ def _apply_call(session: Session, entry: JournalEntry, *, demo: bool) -> None:
     if is_note(entry.kind):
         note = note.model_copy(update={"seat_extension": None})  # who marked it, or has it now; not who answered
     _copy_known(call, note)
+    _leave_out_inside(session, call)
     match entry.kind:
         case JournalKind.CALL_ANSWERED:
             _answered(call, note.answered_at_ms or entry.at_ms, note.notice_ms)
@@ -172,6 +174,14 @@ def _apply_call(session: Session, entry: JournalEntry, *, demo: bool) -> None:
     settle_queue(call)
     session.add(call)
     follow_up(session, call)
+
+
+def _leave_out_inside(session: Session, call: Call) -> None:
+    """A call from seat to seat (咨询) is nobody's hotline call: no sample, no rate counts it."""
+    if call.direction != Direction.OUTBOUND.value or call.excluded_as is not None:
+        return
+    if all(number and session.get(Seat, number) for number in (call.from_number, call.to_number)):
+        call.excluded_as = "internal_call"
 
 
 def _copy_known(call: Call, note: CallNote) -> None:

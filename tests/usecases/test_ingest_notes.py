@@ -10,7 +10,7 @@ from callqa.journal import JournalKind
 from callqa.sidecar import DigitNote, MarkNote, Party, TransferNote
 from callqa.store import audit
 from callqa.store.db import Database
-from callqa.store.tables import AuditEntry, Call, JournalPosition
+from callqa.store.tables import AuditEntry, Call, JournalPosition, Seat
 from callqa.usecases.ingest import ingest
 from tests.store_fixture import make_database
 from tests.usecases.recorded import BASE_MS, Recorder
@@ -146,3 +146,20 @@ def test_any_order_gives_the_same_row(tmp_path: Path) -> None:
         seen.append(found)
     assert seen[0]["queued_ms"] == 2500 and len(seen[0]["marks"]) == 2
     assert all(each == seen[0] for each in seen)
+
+
+def test_a_consult_call_is_named_and_left_out_of_what_counts(db: Database, recorder: Recorder) -> None:
+    with db.write() as session:
+        for extension in ("8001", "8002"):
+            if session.get(Seat, extension) is None:
+                session.add(Seat(extension=extension, ha1_md5="0" * 32, ha1_sha256="0" * 64))
+    inside = {"direction": "outbound", "from_number": "8001", "to_number": "8002", "seat_extension": "8001"}
+    recorder.journal(JournalKind.CALL_STARTED, "C3", at_ms=BASE_MS, **inside)
+    recorder.call("C1", related=("C2",))
+    recorder.call("C2", related=("C1",), **inside)
+    recorder.call("C4", **{**inside, "to_number": "8009"})
+    assert take_in(db, recorder) == ()
+    assert (row(db).related, row(db).excluded_as) == (["C2"], None)
+    assert (row(db, "C2").related, row(db, "C2").excluded_as) == (["C1"], "internal_call")
+    assert row(db, "C3").excluded_as == "internal_call", "also when nobody answers"
+    assert row(db, "C4").excluded_as is None, "8009 is no seat"

@@ -48,6 +48,9 @@ class Call(SQLModel, table=True):  # 通话
     marks: list = Field(default_factory=list, sa_column=_later_list())  # MarkNote
     transfers: list = Field(default_factory=list, sa_column=_later_list())  # TransferNote
     parties: list = Field(default_factory=list, sa_column=_later_list())  # Party
+    related: list = Field(
+        default_factory=list, sa_column=_later_list()
+    )  # call_ids: consult calls, and whom they were for
     pauses: list = Field(default_factory=list, sa_column=_later_list())  # {at_ms, kind: paused|resumed, by, reason}
     # recording
     recording_status: str = "none"
@@ -63,7 +66,9 @@ class Call(SQLModel, table=True):  # 通话
     agent_no: str | None = Field(default=None, foreign_key="agent.agent_no", index=True)
     attribution_source: str = "pending"
     attribution_reason: str = ""
-    excluded_as: str | None = None  # test_call | internal_call | wrong_number, set by a person or an importer
+    excluded_as: str | None = (
+        None  # test_call | internal_call | wrong_number, set by a person or an importer; a call from seat to seat by ingest
+    )
     demo: bool = False
     version: int = 1
 
