@@ -36,6 +36,7 @@ def test_every_verb_is_in_the_readme() -> None:
         "CHANGELOG.md",
         "LICENSE",
         "docs/transcription.md",
+        "docs/recorder-down.md",
     ],
 )
 def test_a_document_is_there_and_not_empty(path: str) -> None:
