@@ -100,6 +100,8 @@ def apply_sidecar(session: Session, sidecar: Sidecar, status: str, fault: str, *
         )
     else:
         call.version += 1
+    if call.direction != direction.value:  # a recording client told late who called whom
+        call.call_type = call_type_of(direction).value
     call.mode, call.direction, call.outcome = sidecar.mode, direction.value, "answered"
     call.from_number, call.to_number = sidecar.from_number, sidecar.to_number
     call.citizen_number = citizen_number(direction, sidecar.from_number, sidecar.to_number)
@@ -108,8 +110,10 @@ def apply_sidecar(session: Session, sidecar: Sidecar, status: str, fault: str, *
     call.started_at_ms, call.answered_at_ms = sidecar.started_at_ms, sidecar.answered_at_ms
     call.ended_at_ms = sidecar.ended_at_ms
     call.ring_ms = max(0, sidecar.answered_at_ms - sidecar.started_at_ms - sidecar.notice_ms)
-    if sidecar.mode == "import" and not call.ring_ms:
-        call.ring_ms = None  # nobody answers in no time: the facts do not tell how long it rang
+    if sidecar.mode == "siprec" or (sidecar.mode == "import" and not call.ring_ms):
+        call.ring_ms = (
+            None  # a session begins at the answer, and nobody answers in no time: how long it rang is not told
+        )
     call.duration_ms = max(0, sidecar.ended_at_ms - sidecar.answered_at_ms)
     call.hangup_party, call.recovered = sidecar.hangup_party, sidecar.recovered
     call.gaps = [gap.model_dump() for gap in sidecar.gaps]
@@ -209,7 +213,7 @@ def _answered(call: Call, answered_at_ms: int, notice_ms: int) -> None:
     call.outcome = "answered"
     call.outcome_reason = ""
     call.answered_at_ms = answered_at_ms
-    call.ring_ms = max(0, answered_at_ms - call.started_at_ms - notice_ms)
+    call.ring_ms = None if call.mode == "siprec" else max(0, answered_at_ms - call.started_at_ms - notice_ms)
     if call.recording_status == "none":
         call.recording_status = "pending"
 

@@ -207,6 +207,7 @@ def _silent_sides(story: CallStory, stereo: Stereo) -> Iterable[str]:
     """A side that should speak and never sent audio. An `answer` call has one leg only, the citizen's."""
     expected = (Channel.CITIZEN,) if story.started.mode == "answer" else (Channel.CITIZEN, Channel.AGENT)
     if stereo.heard and stereo.mono:
+        yield "对端把双方声音混在一路里送来，转写不区分说话人；请在录音客户端上改成双方各一路"
         return
     silent = [channel for channel in expected if not stereo.streams[channel].codec]
     if len(silent) == len(expected):

@@ -131,7 +131,8 @@ class OpenCall:
             known |= {name: value for name, value in later.items() if value is not None}
         if self.answered_ns is not None:
             known["answered_at_ms"] = s.wall_of(self.answered_ns)
-            known["ring_ms"] = max(0, known["answered_at_ms"] - s.wall_ms - self.waited.notice_ms)
+            if s.mode != "siprec":  # a session begins when the call is answered
+                known["ring_ms"] = max(0, known["answered_at_ms"] - s.wall_ms - self.waited.notice_ms)
         return known | _facts_of(self.waited)
 
 
