@@ -422,3 +422,59 @@ def test_a_newcomer_who_speaks_another_law_is_refused():
     assert two.log[-1] == "refused 488" and leg.talks and len(net.ports.out) == 2
     trunk.hang_up()
     net.settle()
+
+
+# -- encrypted phones ----------------------------------------------------------------------------------------------------
+
+
+def keys_of(net: Network, channel: Channel) -> list[bool]:
+    """Of each port that was opened on that side of the citizen's call: whether it has keys now."""
+    citizens = net.of(CallStarted)[0].call_id
+    state: dict[int, bool] = {}
+    port = 0
+    for e in net.events:
+        if isinstance(e, MediaOpened | MediaChanged) and e.call_id == citizens and e.channel is channel:
+            port = e.local_port if isinstance(e, MediaOpened) else port
+            state[port] = e.terms.keys is not None
+    return list(state.values())
+
+
+def encrypted_hall() -> tuple[Network, SimPhone, list[SimPhone], Leg]:
+    plain = desk(*(seat(e, e) for e in NUMBERS))
+    routing = plain.routing.model_copy(update={"seat_encryption": "optional"})
+    net = Network(plain.model_copy(update={"routing": routing}))
+    trunk, phones = ringing_hotline(net, *NUMBERS)
+    trunk.call("12345")
+    net.run(1)
+    phones[0].answer()
+    net.run(1)
+    return net, trunk, phones, phones[0].legs[-1]
+
+
+def test_each_phone_has_keys_of_its_own_in_a_blind_transfer():
+    net, trunk, (one, two, _), leg = encrypted_hall()
+    one.refer(leg, "8002")
+    net.run(1)
+    two.answer()
+    net.run(1)
+    assert keys_of(net, Channel.AGENT) == [True, True] and keys_of(net, Channel.CITIZEN) == [False]
+    lines = [e.terms.keys for e in net.events if isinstance(e, MediaOpened | MediaChanged) and e.terms.keys]
+    assert lines[0] != lines[-1]
+    trunk.hang_up()
+    net.settle()
+
+
+def test_a_colleagues_phone_stays_encrypted_when_it_joins_the_citizen():
+    net, trunk, (one, two, _), first = encrypted_hall()
+    one.reinvite(MediaDirection.SENDONLY, first)
+    net.run(1)
+    second = one.call("8002")
+    net.run(1)
+    two.answer()
+    net.run(1)
+    one.refer_to_dialog(first, second, "8002")
+    net.run(1)
+    assert net.of(CallTransferred) and b"a=crypto:" in two.requests("INVITE")[-1].body
+    assert keys_of(net, Channel.AGENT) == [True, True]
+    trunk.hang_up()
+    net.settle()
