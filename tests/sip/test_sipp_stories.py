@@ -1,11 +1,16 @@
 """Call stories with SIPp on loopback: a real recorder process in the middle, a tap on the wire that sees every message."""
 
 import asyncio
+import contextlib
+import socket
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from callqa.demo.endpoint import AutoAnswer, RingForever
+from callqa.sip.media.codec import PCMA
+from callqa.sip.media.rtp import parse_rtp
 from callqa.sip.sdp import MediaDirection, parse_sdp
 from tests.conftest import need_tool
 from tests.recorder.harness import TRUNK_HOST, Home, citizen, frames, free_udp_port, make_desk, password, phone, until
@@ -127,6 +132,62 @@ async def give_up_story(folder: Path) -> None:
 
 def test_sipp_citizen_gives_up_while_it_rings(tmp_path: Path):
     asyncio.run(give_up_story(tmp_path))
+
+
+async def waiting_story(folder: Path) -> None:
+    made = make_desk(["8001"])
+    home = Home(folder, made.model_copy(update={"routing": made.routing.model_copy(update={"queue_most": 3})}))
+    await home.start()
+    tap = await Tap(TRUNK_HOST, home.server).open()
+    seat = await phone(home, "8001", AutoAnswer(0.0, frames(3, 100), "PCMA"))
+    first = await citizen()
+    heard = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    heard.setblocking(False)
+    heard.bind((TRUNK_HOST, 0))
+    try:
+        talking = await first.call(home.server, "96510", b"", "PCMA")
+        assert await talking.answered
+        sipp = await Sipp(
+            "citizen_waits", tap.address, folder, TRUNK_HOST, free_udp_port(TRUNK_HOST), "-s", "96510",
+            "-key", "heard_at", str(heard.getsockname()[1]),
+        ).start()  # fmt: skip
+        packets: list[bytes] = []
+        await until("two seconds of music", lambda: packets.extend(waiting(heard)) or len(packets) > 200)
+        talking.hang_up()
+        await sipp.succeed()
+        sidecar = await until(
+            "the sidecar", lambda: next((s for s in home.sidecars() if s.from_number == "13871206359"), None)
+        )
+    finally:
+        heard.close()
+        for endpoint in (seat, first):
+            await endpoint.close()
+        tap.close()
+        home.stop()
+    story = tap.story()
+    assert in_order(
+        story, "> INVITE", "< 183 INVITE", "> PRACK", "< 200 PRACK", "< 200 INVITE", "> ACK", "> BYE", "< 200 BYE"
+    )
+    assert story.count("< 183 INVITE") == 1 and "< 180 INVITE" not in story
+    early, final = (parse_sdp(tap.sdp(m)) for m in ("< 183 INVITE", "< 200 INVITE"))
+    assert early == final and early.voice == ((8, "PCMA/8000"),)
+    played = [parse_rtp(p) for p in packets]
+    assert {p.payload_type for p in played} == {8} and {len(p.payload) for p in played} == {160}
+    loud = np.abs(PCMA.decode(b"".join(p.payload for p in played)).astype(int))
+    assert loud.mean() > 100 and sidecar.queued_ms > 3000 and sidecar.hangup_party == "citizen"
+
+
+def waiting(heard: socket.socket) -> list[bytes]:
+    """Datagrams that wait at a socket."""
+    found = []
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            found.append(heard.recv(2048))
+    return found
+
+
+def test_sipp_citizen_waits_with_music_and_is_put_through(tmp_path: Path):
+    asyncio.run(waiting_story(tmp_path))
 
 
 async def seat_story(folder: Path) -> None:
