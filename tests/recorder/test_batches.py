@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import struct
 import time
 
 import pytest
@@ -13,6 +14,7 @@ from callqa.sip.process.clock import Clock
 from callqa.sip.process.disk import DiskWriter
 from callqa.sip.process.ports import bind_rtp
 from callqa.sip.process.rtp_sockets import RECVMMSG, RtpSockets
+from tests.recorder.harness import until
 
 STARTED = StartedMark(at_ns=1, wall_ms=1, call_id="C1", mode="siprec", direction="inbound")
 
@@ -57,6 +59,18 @@ class Stage:
         for sender in self.senders:
             sender.close()
         return list(read_records(self.path.read_bytes()))
+
+
+def stamped() -> bool:
+    """Whether a packet that lay for 20 ms says so."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.setsockopt(socket.SOL_SOCKET, 35, 1)
+        s.bind(("127.0.0.1", 0))
+        s.sendto(b"x", s.getsockname())
+        time.sleep(0.02)
+        _, control, _, _ = s.recvmsg(1, 64)
+        seconds, nanoseconds = struct.unpack("qq", control[0][2])
+    return time.time() - (seconds + nanoseconds / 1e9) > 0.015
 
 
 def play(folder, act, **more):
@@ -109,6 +123,7 @@ def test_arrival_is_when_it_came_not_when_it_was_read(tmp_path):
     sent_ns = []
 
     async def act(stage):
+        await until("the kernel to stamp what arrives", stamped)
         sender, to = stage.open(0)
         for _ in range(4):
             before_ns = time.monotonic_ns()

@@ -129,6 +129,9 @@ class BatchReader:
         self._streams: dict[int, Stream] = {}
         self._room: _Room | None = None
         self._timer: asyncio.TimerHandle | None = None
+        # The kernel begins to stamp a moment after the first socket asks for it, so one asks for as long as we run.
+        self._asking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._asking.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         self._before_ns = 0  # when the last round began
         self.flush: Callable[[], None] = lambda: None
 
@@ -156,6 +159,7 @@ class BatchReader:
         if self._timer is not None:
             self._timer.cancel()
         self._streams.clear()
+        self._asking.close()
 
     def _tick(self) -> None:
         self._timer = self._loop.call_later(DRAIN_S, self._tick) if self._streams else None
