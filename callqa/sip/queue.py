@@ -8,7 +8,7 @@ settings. Idle is a seat since its last call ended, or since somebody signed in 
 Who waits keeps his place when everybody signs out for a moment (交接班), and when a seat that rang for him does not take the call.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from callqa.desk import Desk, DeskRouting
@@ -65,7 +65,7 @@ class Queue:
     def __init__(
         self,
         core: Core,
-        contacts: Callable[[], dict[str, tuple[Target, ...]]],
+        contacts: Callable[[], Mapping[str, tuple[Target, ...]]],
         busy: Callable[[], frozenset[str]],
         is_up: Callable[[str], bool],
     ) -> None:

@@ -5,7 +5,7 @@ answered 403, later each time, and told as a fault; nothing is ever locked. Bind
 again right after a restart.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import NotRequired, TypedDict
 
@@ -64,6 +64,7 @@ class Registrar:
         self._door = door
         self._sources: dict[Address, str] = {}
         self._bindings: dict[str, tuple[Binding, ...]] = {}
+        self._targets: dict[str, tuple[Target, ...]] | None = None  # of the bindings as they stand
         self._alarm: Alarm | None = None
 
     # -- the digest door --------------------------------------------------------------------------------------------
@@ -187,6 +188,7 @@ class Registrar:
         elif had:
             self._core.emit(SeatUnregistered(extension, now))
         self._sources = {b.source: e for e, bs in self._bindings.items() for b in bs}
+        self._targets = None
         if self._alarm is not None:
             self._alarm.cancel()
         soonest = min((b.expires_at for bs in self._bindings.values() for b in bs), default=None)
@@ -201,9 +203,11 @@ class Registrar:
 
     # -- for the others ---------------------------------------------------------------------------------------------
 
-    def contacts(self) -> dict[str, tuple[Target, ...]]:
+    def contacts(self) -> Mapping[str, tuple[Target, ...]]:
         """Where each registered seat can be rung."""
-        return {e: tuple(Target(b.contact, b.source, e) for b in bs) for e, bs in self._bindings.items()}
+        if self._targets is None:
+            self._targets = {e: tuple(Target(b.contact, b.source, e) for b in bs) for e, bs in self._bindings.items()}
+        return self._targets
 
     def seat_at(self, source: Address) -> str | None:
         """The seat registered from exactly this address."""
@@ -220,6 +224,7 @@ class Registrar:
                 replace(b, source=_address_of(b.contact) or b.source) if b.source == address else b for b in bindings
             )
         self._sources = {b.source: e for e, bs in self._bindings.items() for b in bs}
+        self._targets = None
 
     def keep_only(self, extensions: frozenset[str], now: float) -> None:
         """Drop the bindings of seats that no longer exist."""

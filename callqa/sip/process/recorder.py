@@ -145,6 +145,7 @@ class Recorder:
         self._left_over = LeftOver()
         self._board_number = 0
         self._recorded_today = 0
+        self._counted_day = ""
         self._today = Today()
         self._listeners = Listeners(journal, self._clock)
 
@@ -243,7 +244,7 @@ class Recorder:
             if not result.answered:
                 return
         if self._book.finalised(spool, recovered, result):
-            self._recorded_today = self._count_today()
+            self._count_one_more(result.sidecar)
         self._door.changed()
 
     def _on_prompt_over(self, call_id: str, prompt: str) -> None:
@@ -385,9 +386,20 @@ class Recorder:
             today=self._today.at(now_ms),
         )
 
+    def _count_one_more(self, sidecar: str) -> None:
+        """Looking through the folder after every call would cost more with every call of the day."""
+        if self._counted_day != self._day():
+            self._recorded_today = self._count_today()
+        elif sidecar.startswith(self._counted_day):
+            self._recorded_today += 1
+
     def _count_today(self) -> int:
-        day = self._settings.recordings_dir / f"{from_ms(self._clock.wall_ms()):%Y/%m/%d}"
-        return len(self._files.list(day, "[0-9]*.json"))
+        self._counted_day = self._day()
+        return len(self._files.list(self._settings.recordings_dir / self._counted_day, "[0-9]*.json"))
+
+    def _day(self) -> str:
+        """Today's folder below the recordings."""
+        return f"{from_ms(self._clock.wall_ms()):%Y/%m/%d}"
 
     def _disk_free_mb(self) -> int:
         """0 when the folder is away (a mount): that is an alarm too."""
