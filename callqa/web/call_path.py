@@ -22,11 +22,11 @@ def call_path(routing: DeskRouting, prompt_ms: Mapping[str, int]) -> tuple[Step,
     number = routing.hotline_number or "热线"
     if routing.inbound_mode == "answer":
         return (
-            Step("来电", f"从中继打进{number}"),
+            Step("来电", f"从中继打进 {number}"),
             Step("应答", "本系统直接应答，只录来电一侧；不振席位、不排队、不溢出"),
         )
     return (
-        Step("来电", f"从中继打进{number}"),
+        Step("来电", f"从中继打进 {number}"),
         _notice(routing, prompt_ms),
         _ringing(routing),
         _queue(routing, prompt_ms),

@@ -10,9 +10,12 @@ from callqa.demo.endpoint import AutoAnswer
 from callqa.desk import DeskRouting
 from callqa.journal import JournalKind
 from callqa.live import LiveReply, parse_reply
-from callqa.sip.media.spool import PacketRecord, PausedMark, ResumedMark, read_records
+from callqa.sip.events import DigitPressed, PauseAsked
+from callqa.sip.media.spool import DigitMark, PacketRecord, PausedMark, ResumedMark, read_records
 from callqa.sip.process.pause import BY_TIME, Pauses
+from callqa.units import Channel
 from tests.recorder.harness import Home, citizen, frames, make_desk, phone, until
+from tests.recorder.test_watch import World
 
 
 @pytest.fixture(scope="module")
@@ -152,6 +155,46 @@ def test_hanging_up_in_a_pause_still_gives_a_whole_recording(home):
             assert "recording_resumed" not in [e.kind for e in home.journal() if e.call_id == sidecar.call_id]
 
     asyncio.run(story())
+
+
+async def inform(call, *fields: tuple[str, str]) -> int:
+    """INFO from one of the phones; the status of its answer."""
+    endpoint, done = call._endpoint, asyncio.get_running_loop().create_future()
+    request = call.leg.dialog.request("INFO", fields=fields)
+    hop = call.leg.dialog.next_hop
+    endpoint.core.transactions.request(
+        request, hop, endpoint.core.local(hop), endpoint.now,
+        on_response=lambda response, *_: done.done() or done.set_result(response.status),
+        on_timeout=lambda _: done.set_result(408),
+    )  # fmt: skip
+    endpoint.flush()
+    return await asyncio.wait_for(done, 5)
+
+
+def test_a_phone_pauses_and_resumes_by_info(home):
+    async def story():
+        async with Talk(home, "13800000005", 50, 60) as talk:
+            await talk.heard(10)
+            assert await inform(talk.agent, ("Record", "off")) == 200
+            await until("the pause", lambda: home.board().calls[0].paused)
+            assert await inform(talk.agent, ("Record", "on")) == 200
+            await until("its end", lambda: not home.board().calls[0].paused)
+            await asyncio.gather(talk.call.played, talk.agent.played)
+            talk.call.hang_up()
+            sidecar = await talk.sidecar()
+            assert [(p.by, p.reason) for p in sidecar.pauses] == [("8001", "话机按键")]
+
+    asyncio.run(story())
+
+
+def test_keys_sent_beside_the_audio_are_not_kept_in_a_pause():
+    world = World()
+    world.book.pauses.policy = DeskRouting(pause_allowed=True)
+    for key, pause in (("5", True), ("7", False), ("9", None)):
+        world.take(DigitPressed("C1", world.now, Channel.CITIZEN, key, 100))
+        if pause is not None:
+            world.take(PauseAsked("C1", world.now, pause, "8001"))
+    assert [m.digit for m in read_records(world.disk.data) if isinstance(m, DigitMark)] == ["5", "9"]
 
 
 def test_who_asks_for_a_call_that_is_not_there_or_not_answered_is_told(home):

@@ -189,6 +189,8 @@ class CallBook:
                 call.capture.mark(party)
             case CallTransferred():
                 self._transfer(call, event)
+            case DigitPressed() if call.paused_ns is not None:
+                pass  # a key typed in a pause is as private as a word
             case DigitPressed() | CallLinked():
                 call.capture.mark(mark_of(event))
             case FactsLearnt():
