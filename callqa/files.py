@@ -61,6 +61,15 @@ class Files:
         """Bring a file's bytes and size to the disk."""
         os.fdatasync(descriptor)
 
+    def sync_file(self, path: Path) -> None:
+        """Bring a file that somebody else wrote, and its name, to the disk."""
+        descriptor = self.open(path, os.O_RDONLY)
+        try:
+            self.sync(descriptor)
+        finally:
+            self.close(descriptor)
+        self.sync_folder(path.parent)
+
     def lock(self, descriptor: int) -> None:
         """Lock a file for this process, or raise BlockingIOError; a process that dies lets go."""
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -104,8 +113,11 @@ class Files:
         os.replace(old, new)
 
     def make_folder(self, path: Path) -> None:
-        """Make a folder and those above it, each durable in the one above; nothing when it is there."""
-        if self.is_folder(path):
+        """Make a folder and those above it, each durable in the one above; nothing when it is there.
+
+        One that is there and empty was perhaps made by somebody who died before its name was on the disk.
+        """
+        if self.is_folder(path) and (path == path.parent or self.list(path, "[!.]*")):
             return
         self.make_folder(path.parent)
         self.new_folder(path)

@@ -75,6 +75,7 @@ class Disk:
         self.in_order = in_order
         self.folders: dict[str, dict[str, Inode]] = {"/": {}}
         self.safe_folders: dict[str, dict[str, Inode]] = {"/": {}}
+        self.inside: dict[str, set[str]] = {}  # folders in folders, as programs see them
         self.ops: dict[str, list[tuple[str, str, str, Inode | None]]] = {}
         self.trouble: Callable[[str, str], None] = lambda operation, path: None
         self.full = False
@@ -126,6 +127,10 @@ class Disk:
                 self._apply(folder, op)
         self.ops.clear()
         self.folders = {folder: dict(names) for folder, names in self.safe_folders.items()}
+        self.inside.clear()
+        for path in self.folders:
+            folder, _, name = path.rpartition("/")
+            self.inside.setdefault(folder or "/", set()).add(name)
         seen: dict[int, Inode] = {}
         for folder in sorted(self.folders):
             for _name, inode in sorted(self.folders[folder].items()):
@@ -285,7 +290,8 @@ class MemoryFiles(Files):
 
     def list(self, folder: Path, pattern: str) -> list[Path]:
         self._step("look", str(folder))
-        return [folder / name for name in sorted(fnmatch.filter(self.disk.folders.get(str(folder), ()), pattern))]
+        inside = {*self.disk.folders.get(str(folder), ()), *self.disk.inside.get(str(folder), ())}
+        return [folder / name for name in sorted(fnmatch.filter(inside, pattern))]
 
     def unlink(self, path: Path) -> None:
         folder, name, there = self._place(path)
@@ -316,6 +322,7 @@ class MemoryFiles(Files):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
         if str(path) not in self.disk.folders:
             self.disk.folders[str(path)] = {}
+            self.disk.inside.setdefault(folder, set()).add(name)
             self.disk.note(folder, "folder", name)
 
     def sync_folder(self, folder: Path) -> None:

@@ -244,7 +244,9 @@ def _numbers(entry: JournalEntry) -> tuple[str, str]:
 
 def _check_recording(world: World, attempt: Attempt, path: str, sidecar: Sidecar) -> None:
     who = f"call {attempt.number}"
-    heard = any(v.heard for v in attempt.voices)
+    heard = any(
+        n > 2 for v in attempt.voices for n in Counter(v.stream_of(number) for number, _ in v.heard).values()
+    )  # RFC 3550 A.1: a source is believed once two packets came
     if sidecar.recording is None:
         ok = not heard or sidecar.faults or _may_be_silent(world, attempt)
         if not ok:

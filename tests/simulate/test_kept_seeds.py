@@ -12,6 +12,11 @@ KEPT = {
     297: "killed between the 200 to the caller and the journal's line: an answered call was told as unanswered",
     316: "as 236, the clock set forward before",
     364: "a callee that hung up because its answers got lost left the INVITE to it open for ever",
+    1529: "a disk that failed in a call's last moment: frames were lost and nothing said so",
+    1788: "killed, recovered, then a power cut: journal and spool of the killed run had never been synced",
+    1900: "as 1529, with the disk full",
+    3215: "a finalizer died between making the day's folder and making its name durable: a power cut took the recording",
+    3432: "a recording made from a spool that was not on the disk yet: the power cut left the recording without its spool",
     422: "a finalizer that died left half a master beside the whole one",
 }
 

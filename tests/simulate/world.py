@@ -164,6 +164,10 @@ class World:
         if side == 31:
             return
         attempt = self.attempts.get(talk.attempt)
+        if call in self.attempts and self.attempts[call].life < len(self.lives):
+            if attempt is not None:  # a phone still speaks to a port that the recorder had before it was killed
+                attempt.hostile = True
+            return
         agent = attempt is not None and talk.caller != attempt.inbound
         if call != talk.attempt or bool(side & 1) == agent:
             self.wrong("nobody hears another call, or himself", f"call {talk.attempt} was sent call {call} side {side}")

@@ -321,7 +321,7 @@ class CallBook:
         text = f"录音写盘失败（{reason}）：通话 {path.stem} 继续，但录音会有缺口；请检查磁盘"
         self._faults.tell(text, call_id=path.stem)
         call = self._calls.get(path.stem)
-        if call is not None and not call.media_over:
+        if call is not None:  # also in its last moments: its spool waits for the mark
             call.capture.mark(FaultMark(at_ns=self._clock.monotonic_ns(), text=f"录音写盘失败（{reason}），录音有缺口"))
 
     @property

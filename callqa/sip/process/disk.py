@@ -30,7 +30,9 @@ MAX_WAITING_BYTES = 128 << 20
 class SpoolFile:
     """One open spool. The loop owns `records` and `marks`; the writing thread the rest until it passes the file on."""
 
-    __slots__ = ("carry", "descriptor", "dirty", "failed", "marks", "named", "path", "records", "whole_bytes")
+    __slots__ = (
+        "carry", "descriptor", "dirty", "failed", "marks", "named", "path", "records", "sealed", "told", "torn", "whole_bytes",
+    )  # fmt: skip
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -42,6 +44,9 @@ class SpoolFile:
         self.dirty = False
         self.named = False  # its name is on the disk
         self.failed = False
+        self.told = False  # of a trouble, since the last look: a mark that says so may be on its way
+        self.torn = False  # half a record stands at its end
+        self.sealed = False  # nothing is written any more
 
 
 Workers = Callable[[str, Callable[[], None] | None, float], Worker]
@@ -162,16 +167,21 @@ class DiskWriter:
 
     def _write(self, file: SpoolFile, data: bytes, marks: list[bytes]) -> None:
         self._taken_bytes += len(data)
+        if file.sealed:
+            return
         try:
+            if file.torn:
+                self._cut_back(file)
             self._append(file, b"".join(file.carry) + data)
             file.carry = []
             file.failed = False
         except OSError as e:
             reason = os_reason(e)
             file.carry += marks
-            if file.descriptor >= 0:
-                self._cut_back(file)
+            if file.descriptor >= 0 and not file.torn:
+                self._cut_back_if_possible(file)
             if not file.failed:
+                file.told = True
                 self._in_loop(lambda: self._trouble(file, reason))
             file.failed = True
 
@@ -188,9 +198,11 @@ class DiskWriter:
         """The last write of a file, in the writing thread; the syncing thread ends it."""
         if file.carry:
             self._write(file, b"", [])
-        if file.carry and not self._stopping:
+        if (file.carry or file.told) and not self._stopping:
+            file.told = False
             self._in_loop(lambda: self._close_later(file, ending))
             return
+        file.sealed = True
         self._syncing.put(ending)
 
     def _close(self, file: SpoolFile, then: Callable[[], None]) -> None:
@@ -234,7 +246,12 @@ class DiskWriter:
 
     def _cut_back(self, file: SpoolFile) -> None:
         """Take half a batch off the end again, so that later records can be read."""
+        self._files.truncate(file.descriptor, file.whole_bytes)
+        file.torn = False
+
+    def _cut_back_if_possible(self, file: SpoolFile) -> None:
+        file.torn = True  # until it is cut back, before the next write at the latest
         try:
-            self._files.truncate(file.descriptor, file.whole_bytes)
-        except OSError:
-            log.exception("spool %s cannot be cut back to %d bytes", file.path.name, file.whole_bytes)
+            self._cut_back(file)
+        except OSError as e:
+            log.error("spool %s cannot be cut back to %d bytes: %s", file.path.name, file.whole_bytes, e)

@@ -33,6 +33,8 @@ def finalise(recordings: Path, spool: Path, *, recovered: bool, files: Files = D
 
     Does nothing when the sidecar exists. Raise SpoolError when the spool tells too little, OSError from the disk.
     """
+    if recovered:
+        files.sync_file(spool)  # whoever wrote it may have been killed before
     columns = read_columns(files.read(spool))
     story = tell(columns)
     relative = sidecar_path(story.started)

@@ -154,8 +154,9 @@ class JournalWriter:
 
     def _reopen(self) -> None:
         if self._day:
-            self._dirty = True  # a run that was killed may have left lines to be synced
             self._descriptor = self._open_whole(self._folder / f"{self._day}.jsonl")
+            self._dirty = True
+            self.sync()  # a run that was killed may have left lines that are not on the disk
 
     def _open_whole(self, path: Path) -> int:
         """Open for appending, with a torn last line cut off."""
