@@ -5,13 +5,13 @@ first that is offered, since raw packets are better than nothing. Lines of anoth
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from callqa.errors import ProtocolError
 from callqa.sip.headers import plain
 from callqa.sip.media.codec import codec_of_type, packed_of_type
 from callqa.sip.media.spool import STREAMS_MOST
-from callqa.sip.sdp import EVENTS, MEDIA_MOST, SDP_MOST_BYTES, Codecs, MediaDirection, Session, parse_sdp
+from callqa.sip.sdp import EVENTS, MEDIA_MOST, SDP_MOST_BYTES, Codecs, MediaDirection, Session, UnfitMedia, parse_sdp
 
 LABEL_MOST_CHARS = 64
 # RFC 3551 §6: what a number means without a=rtpmap, of those that we can decode.
@@ -31,6 +31,7 @@ class OfferedStream:
     label: str = ""
     codecs: Codecs = ()
     fmtp: tuple[str, ...] = ()
+    unfit: str = ""  # why it cannot be taken, where that is the client's settings (Chinese)
 
     @property
     def paused(self) -> bool:
@@ -77,6 +78,8 @@ def _stream(index: int, head: list[str], section: list[str]) -> OfferedStream:
     ]
     try:
         session = parse_sdp("\r\n".join([*head, *section, *missing, ""]).encode())
+    except UnfitMedia as e:
+        return replace(bare, unfit=e.reason)
     except ProtocolError:
         return bare
     codecs = _taken(session.codecs)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from callqa.errors import ProtocolError
 from callqa.sip.call import CallFacts
-from callqa.sip.events import Address, CallMode
+from callqa.sip.events import Address, CallMode, MediaTerms
 from callqa.sip.leg import Leg
 from callqa.sip.message import Request
 from callqa.sip.recording_metadata import Metadata, Participant, Picture, read_metadata
@@ -27,6 +27,7 @@ from callqa.sip.recording_parties import (
 )
 from callqa.sip.recording_sdp import OfferedStream, read_offer
 from callqa.sip.routing import Refusal
+from callqa.sip.sdes import Keyring
 from callqa.sip.sdp import Codecs
 from callqa.units import Channel, Direction
 
@@ -43,7 +44,15 @@ class RecordedStream:
     port: int
     offered: OfferedStream
     side: Channel | None
-    told: tuple[Codecs, Address | None, bool] | None = None
+    keyring: Keyring
+    told: tuple[Codecs, Address | None, bool, MediaTerms] | None = None
+
+    @property
+    def terms(self) -> MediaTerms:
+        """What was agreed of its encryption."""
+        session = self.offered.session
+        keys = self.keyring.agreed(session.crypto) if session else None
+        return MediaTerms(keys, sends=not self.offered.paused)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +123,8 @@ class RecordingSession:
         if read.why is not None or read.lines is None:
             return read.why
         if not self.streams and not read.streams:
-            return NO_AUDIO
+            unfit = next((line.unfit for line in read.lines if line.unfit), "")
+            return Refusal(488, unfit) if unfit else NO_AUDIO
         self.lines = read.lines
         return None
 

@@ -32,7 +32,8 @@ from callqa.sip.recording_offers import RecordingOffers
 from callqa.sip.recording_parties import Signs, Who, side_of, signs_of
 from callqa.sip.recording_sdp import AnsweredStream, OfferedStream, build_answer, build_offer, read_offer
 from callqa.sip.recording_session import NO_AUDIO, Reading, RecordedStream, RecordingSession, Whole, read_request
-from callqa.sip.routing import Refusal
+from callqa.sip.routing import Refusal, encryption_at
+from callqa.sip.sdes import UNENCRYPTED, Keyring
 from callqa.sip.sdp import Session
 from callqa.sip.transaction import Transaction
 from callqa.units import Channel, Direction
@@ -185,17 +186,25 @@ class RecordingCall(Call):
                 self._report(session, stream, now)
             return AnsweredStream(line, 0)
         if stream is None:
-            port = self._port()
+            keyring = self._keyring(session)
+            port = self._port() if keyring.fits(line.session.crypto) else None
+            if not keyring.fits(line.session.crypto):
+                self.core.fault(now, UNENCRYPTED, session.leg.dialog.observed, self.call_id)
+                return AnsweredStream(line, 0)
             if port is None:
                 self.core.fault(
                     now, "录音会话的媒体端口不够，有一路声音录不到", session.leg.dialog.observed, self.call_id
                 )
                 return AnsweredStream(line, 0)
             side = self._whole.side(session, line)
-            stream = session.streams[line.index] = RecordedStream(self._number(side), port, line, side)
+            stream = session.streams[line.index] = RecordedStream(self._number(side), port, line, side, keyring)
         stream.offered = line
+        crypto = stream.keyring.answer(line.session.crypto)
         self._report(session, stream, now)
-        return AnsweredStream(line, stream.port)
+        return AnsweredStream(line, stream.port, tuple(str(c) for c in crypto))
+
+    def _keyring(self, session: RecordingSession) -> Keyring:
+        return Keyring(self.core.tokens, encryption_at(self.core.desk, session.leg.dialog.observed[0]))
 
     def _number(self, side: Channel | None) -> int:
         """The number of a new stream: its side's own where that is free."""
@@ -207,23 +216,19 @@ class RecordingCall(Call):
         """Tell what is new of a stream's port, codecs, address and pause."""
         offered = stream.offered
         remote = offered.session.remote if offered.session else None
-        told = (offered.codecs, remote, offered.paused)
+        told = (offered.codecs, remote, offered.paused, stream.terms)
         if told == stream.told:
             return
         host = session.leg.dialog.observed[0]
         channel = stream.side if stream.side is not None else Channel.CITIZEN
         if stream.told is None:
             self.core.emit(
-                MediaOpened(self.call_id, now, channel, stream.port, told[0], remote, host, stream=stream.number)
+                MediaOpened(self.call_id, now, channel, stream.port, told[0], remote, host, stream.number, told[3])
             )
             if stream.side is None:
                 self.core.emit(StreamSide(self.call_id, now, stream.number, None))
         if stream.told is not None or offered.paused:
-            self.core.emit(
-                MediaChanged(
-                    self.call_id, now, channel, told[0], remote, told[2], host, stream=stream.number, paused=told[2]
-                )
-            )
+            self.core.emit(MediaChanged(self.call_id, now, channel, *told[:3], host, stream.number, told[2], told[3]))
             self.since = now
         stream.told = told
 
@@ -251,7 +256,9 @@ class RecordingCall(Call):
         for line, port in zip(lines, self._offered_ports, strict=False):
             if line.session is not None and line.index not in session.streams:
                 side = self._whole.side(session, line)
-                session.streams[line.index] = RecordedStream(self._number(side), port, line, side)
+                session.streams[line.index] = RecordedStream(
+                    self._number(side), port, line, side, self._keyring(session)
+                )
             if line.index in session.streams:
                 self._report(session, session.streams[line.index], now)
         self._settle(now)

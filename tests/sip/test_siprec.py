@@ -324,6 +324,29 @@ def test_a_refresh_without_body_is_answered_with_what_is_agreed():
     assert client.answer.body == before
 
 
+KEY = "WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz"
+
+
+def test_an_encrypted_stream_is_answered_with_a_key_of_ours():
+    net = Network()
+    data = invite_of("rfc7865").replace(b"RTP/AVP", b"RTP/SAVP")
+    data = data.replace(b"a=sendonly", b"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:" + KEY.encode() + b"\na=sendonly")
+    client = RecordingClient(net, "", data)
+    assert client.answer.body.count(b"m=audio") == client.answer.body.count(b"a=crypto:1 AES_CM_128_HMAC_SHA1_80") == 2
+    assert b"RTP/SAVP" in client.answer.body
+    opened = net.of(MediaOpened)
+    assert all(e.terms.keys is not None for e in opened)
+    assert KEY not in client.answer.body.decode()
+    client.bye()
+    net.settle()
+
+
+def test_encryption_without_a_usable_key_is_refused_with_the_reason():
+    net = Network()
+    assert RecordingClient(net, "", invite_of("rfc7865").replace(b"RTP/AVP", b"RTP/SAVP")).answer.status == 488
+    assert "SDES" in net.of(SipFault)[0].text
+
+
 def test_stopping_ends_every_session():
     net = Network()
     trunk = SimPhone(net, TRUNK, "sbc")

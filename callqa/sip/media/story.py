@@ -213,5 +213,9 @@ def _silent_sides(story: CallStory, stereo: Stereo) -> Iterable[str]:
     if len(silent) == len(expected):
         yield "通话已接通，但没有收到任何媒体；请检查防火墙是否放行 RTP 端口"
         return
+    if story.started.mode == "siprec":
+        for channel in silent:
+            yield f"录音客户端没有送来{_SIDES[channel]}一侧的声音；请检查它的录音设置，看是否双方都在送"
+        return
     for channel in silent:
         yield f"没有收到{_SIDES[channel]}一侧的媒体；请检查防火墙是否放行 RTP 端口"
