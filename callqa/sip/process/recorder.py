@@ -44,7 +44,7 @@ from callqa.sip.process.priority import raise_priority
 from callqa.sip.process.recovery import Epilogue, LeftOver, find_left_over, list_spools, put_aside
 from callqa.sip.process.streams import SipStreams, client_context, server_context
 from callqa.sip.process.surroundings import SYSTEM, Surroundings
-from callqa.sip.process.today import Today
+from callqa.sip.process.today import COUNTED_MARKS, Today
 from callqa.sip.process.transport import SipTransport, bind_sip, bind_sip_stream
 from callqa.sip.useragent import UserAgent, UserAgentSettings
 
@@ -199,8 +199,11 @@ class Recorder:
 
     def _open_to_orders(self) -> None:
         """What people ask for at the live door, and what the day has had so far."""
-        for path in day_files(self._settings.journal_dir, self._files)[-2:]:  # Shanghai's day lies in two of UTC
-            self._today.take_all(entries_of(path, b'"call_', files=self._files))
+        try:
+            for path in day_files(self._settings.journal_dir, self._files)[-2:]:  # Shanghai's day lies in two of UTC
+                self._today.take_all(entries_of(path, *COUNTED_MARKS, files=self._files))
+        except OSError as e:  # the day's figures begin at nothing; calls go on
+            log.error("journal: %s", e)
         self._journal.on_entry = self._today.take
         self._listeners.attach, self._listeners.detach = self._book.listen, self._book.unlisten
         self._door.set_paused, self._door.listeners = self._set_paused, self._listeners
