@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from callqa.sip.bridge import BridgeCall
 
 REMIND_EVERY_S = 60.0
+REPEAT_AFTER_S = 1.5
 PROMPT_MOST_S = 120.0  # a prompt whose end is never told is over then
 RINGBACK, MUSIC, NOTICE = "ringback", "music", "notice"
 _GONE = frozenset({408, 481})
@@ -150,6 +151,8 @@ class CallerSide:
         leg.codecs = _with_events(leg.codecs)
         if self._core.desk.routing.early_prompts:
             self._say(183, leg.sdp(leg.codecs, leg.direction_for(offer), offer), now)
+            # Were it lost, he would hear nothing until the first reminder.
+            self._core.timers.at(now + REPEAT_AFTER_S, self._repeat)
         else:
             leg.accept(leg.sdp(leg.codecs, leg.direction_for(offer), offer), now)
             self._remind_later(now)
@@ -187,6 +190,10 @@ class CallerSide:
         self._said = (status, body)
         self._leg.ring(status, body, now)
         self._remind_later(now)
+
+    def _repeat(self, now: float) -> None:
+        if self._leg.state is LegState.EARLY and self._said is not None and self._leg.called is not None:
+            self._leg.called.repeat(*self._said, now)
 
     def _remind_later(self, now: float) -> None:
         if self._alarm is not None:

