@@ -85,6 +85,9 @@ def _parser() -> Parser:
     calls.add_argument(
         "--seat", action="append", default=[], metavar="分机", help="抓包里的座席分机，可写多次；已登记的不用写"
     )
+    calls.add_argument(
+        "--bare-rtp", action="store_true", help="抓包里没有 SIP 信令时，把两个地址之间的 RTP 当作一通电话导入"
+    )
     calls.add_argument("--direction", choices=["inbound", "outbound"], help="抓包里的通话都是呼入或都是呼出")
     calls.add_argument(
         "--map", action="append", default=[], metavar="列名=我方列名", help="清单的列对应，如 录音流水=录音文件；会记住"
@@ -252,7 +255,7 @@ def _import(settings: Settings, args: argparse.Namespace) -> int:
     where["demo"] = settings.demo
     result = import_calls(db, args.paths, left=args.left, **where)
     direction = Direction(args.direction) if args.direction else None
-    import_captures(db, result.captures, result, seats=args.seat, direction=direction, **where)
+    import_captures(db, result.captures, result, seats=args.seat, direction=direction, bare_rtp=args.bare_rtp, **where)
     for note in result.notes:
         say(note)
     for error in result.errors:

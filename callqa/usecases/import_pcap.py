@@ -1,7 +1,8 @@
 """Import the calls of a capture file (pcap, pcapng): SIP dialogs and their RTP become masters and sidecars.
 
 The RTP goes through the same alignment as the recorder's spool. Idempotent by dialog (Call-ID and tags), so overlapping
-captures bring each call once. What is not imported is said: unanswered calls, encrypted media, calls without media.
+captures bring each call once. Unanswered calls become rows with their reason. What is not imported is said: encrypted media
+without its keys, calls without media.
 """
 
 import hashlib
@@ -12,9 +13,12 @@ from sqlmodel import select
 
 from callqa import __version__
 from callqa.errors import CallqaError, ImportFileError
+from callqa.journal import JournalEntry, JournalKind
 from callqa.sidecar import SourceFile
+from callqa.sip.identity import called_number, caller_number
 from callqa.sip.media.align import to_stereo
 from callqa.sip.media.captured import CapturedCall, Party, read_calls, sides_of, to_records, without_twins
+from callqa.sip.media.captured_media import calls_without_signalling, unlock_call
 from callqa.sip.media.layers import read_datagrams
 from callqa.sip.media.pcap import read_frames
 from callqa.sip.media.story import sidecar_of, tell
@@ -30,7 +34,12 @@ from callqa.usecases.import_master import (
     save_call,
     save_master,
 )
+from callqa.usecases.ingest_rows import apply_entry
 
+_REASONS = {
+    404: "空号", 408: "无人接听", 480: "无人接听", 486: "对方占线", 487: "主叫取消", 488: "没有共同的语音编码", 600: "对方占线",
+    603: "对方拒接",
+}  # fmt: skip
 MAX_CAPTURE_BYTES = 2 << 30  # read as a whole; a day of nine seats at G.711 is 1.5 GB
 
 
@@ -45,8 +54,10 @@ def import_captures(
     seats: Collection[str] = (),
     direction: Direction | None = None,
     demo: bool = False,
+    bare_rtp: bool = False,
 ) -> None:
-    """Import every answered call of the captures, adding to `result`. seats: extensions besides the registered ones."""
+    """Import every call of the captures, adding to `result`. seats: extensions besides the registered ones; bare_rtp: where
+    there is no SIP, take RTP between two addresses as a call of unknown parties, inbound unless told otherwise."""
     known = imported_keys(db)
     with db.read() as session:
         ours = {*session.exec(select(Seat.extension)), *seats}
@@ -55,6 +66,9 @@ def import_captures(
         try:
             data = _read(path)
             calls = without_twins(read_calls(read_datagrams(read_frames(data))))
+            bare = not calls and bare_rtp
+            if bare:
+                calls = calls_without_signalling(read_datagrams(read_frames(data)))
         except OSError as e:
             result.errors.append(describe_os_error(path, e))
             continue
@@ -63,13 +77,15 @@ def import_captures(
             continue
         source = SourceFile(name=path.name, sha256=hashlib.sha256(data).hexdigest())
         _summarise(path, calls, result)
+        side = direction or (Direction.INBOUND if bare else None)
         for call in calls:
-            if call.answered_ns is None:
-                continue
             try:
+                if call.answered_ns is None:
+                    _note_unanswered(db, call, path, known, result, seats=ours, direction=side, demo=demo)
+                    continue
                 _import_call(
                     db, call, source, known, result,
-                    recordings=recordings, now_ms=now_ms, seats=ours, direction=direction, demo=demo,
+                    recordings=recordings, now_ms=now_ms, seats=ours, direction=side, demo=demo,
                 )  # fmt: skip
             except OSError as e:
                 result.errors.append(describe_os_error(path, e))
@@ -89,11 +105,59 @@ def _read(path: Path) -> bytes:
 def _summarise(path: Path, calls: Sequence[CapturedCall], result: ImportResult) -> None:
     if not calls:
         result.errors.append(
-            f"{path}：没有找到 SIP 通话；抓包时请把信令端口（5060）和媒体端口一起抓下，加密的信令无法读取"
+            f"{path}：没有找到 SIP 通话；抓包时请把信令端口（5060）和媒体端口一起抓下，加密的信令无法读取。只有媒体时可加 --bare-rtp 导入"
         )
-    unanswered = sum(call.answered_ns is None for call in calls)
-    if unanswered:
-        result.notes.append(f"{path.name}：{unanswered} 个呼叫没有接通，没有录音可导入")
+
+
+def _key_of(call: CapturedCall) -> str:
+    identity = "\n".join((call.sip_call_id, call.from_tag, call.to_tag))
+    return content_key(hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest())
+
+
+def _note_unanswered(
+    db: Database,
+    call: CapturedCall,
+    path: Path,
+    known: dict[str, str],
+    result: ImportResult,
+    *,
+    seats: Collection[str],
+    direction: Direction | None,
+    demo: bool,
+) -> None:
+    """The row of a call that nobody answered."""
+    key = _key_of(call)
+    if key in known:
+        result.known.append(known[key])
+        return
+    sides = sides_of(call, seats, direction)
+    if call.refused_ns is None or sides is None:
+        why = (
+            "抓包结束时还没有结果" if call.refused_ns is None else "不知道哪一方是坐席，请用 --seat 或 --direction 指明"
+        )
+        result.notes.append(f"{path.name}：有一个呼叫没有接通，{why}，没有导入")
+        return
+    started_ms, ended_ms = call.started_ns // 1_000_000, call.refused_ns // 1_000_000
+    call_id = import_call_id(started_ms, key)
+    gave_up = call.refused == 487 and sides.direction is Direction.INBOUND
+    facts = {
+        "mode": "import",
+        "direction": sides.direction.value,
+        "from_number": caller_number(call.invite),
+        "to_number": call.to_number or called_number(call.invite),
+        "seat_extension": sides.seat_extension,
+        "started_at_ms": started_ms,
+        "ended_at_ms": ended_ms,
+        "ring_ms": max(0, ended_ms - started_ms),
+        "reason": "诉求人在接通前挂断" if gave_up else _REASONS.get(call.refused, f"没有接通（{call.refused}）"),
+        "sip_status": call.refused,
+    }
+    kind = JournalKind.CALL_ABANDONED if gave_up else JournalKind.CALL_UNANSWERED
+    entry = JournalEntry(number=1, at_ms=ended_ms, kind=kind, call_id=call_id, facts=facts)
+    with db.write() as session:
+        apply_entry(session, entry, demo=demo)
+    known[key] = call_id
+    result.new.append(call_id)
 
 
 def _import_call(
@@ -109,13 +173,17 @@ def _import_call(
     direction: Direction | None,
     demo: bool,
 ) -> None:
-    identity = "\n".join((call.sip_call_id, call.from_tag, call.to_tag))
-    key = content_key(hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest())
+    key = _key_of(call)
     if key in known:
         result.known.append(known[key])
         return
     if call.encrypted and not call.packets:
-        raise ImportFileError("媒体是加密的（SRTP），抓包里没有密钥，无法还原声音")
+        raise ImportFileError("媒体已加密（SRTP），抓包里没有可用的密钥，无法还原声音")
+    locked = unlock_call(call)
+    if locked and not call.packets:
+        raise ImportFileError("媒体已加密（SRTP），抓包里的密钥都对不上，无法还原声音")
+    if locked:
+        result.notes.append(f"{source.name}：通话 {call.sip_call_id} 有 {locked} 个加密的媒体包解不开，已略去")
     if not call.packets:
         raise ImportFileError("已接通，但抓包里没有它的 RTP 媒体；请确认抓包位置能看到媒体")
     sides = sides_of(call, seats, direction)

@@ -1,5 +1,6 @@
 """Captures become calls in the database; a call's spool goes back to Wireshark while it is there."""
 
+import base64
 import shutil
 from pathlib import Path
 
@@ -11,8 +12,11 @@ from callqa.audiofile import read_audio
 from callqa.cli import main
 from callqa.errors import StoreError
 from callqa.sidecar import load_sidecar
+from callqa.sip.media.layers import read_datagrams, udp_frame
 from callqa.sip.media.pcap import is_capture, write_pcap
+from callqa.sip.media.srtp import Locker
 from callqa.sip.process.finalize import finalise
+from callqa.sip.sdes import AES_80
 from callqa.store.db import Database
 from callqa.store.migrate import migrate
 from callqa.store.tables import AuditEntry, Call
@@ -21,8 +25,8 @@ from callqa.usecases.export_pcap import export_pcap
 from callqa.usecases.import_calls import ImportResult
 from callqa.usecases.import_pcap import import_captures
 from callqa.usecases.ingest import ingest_lost
-from tests.media.builders import Sender, call, spool_bytes
-from tests.media.captures import Talk, in_time, pcapng
+from tests.media.builders import MS, Sender, call, spool_bytes
+from tests.media.captures import T0_NS, Talk, in_time, pcapng
 from tests.store_fixture import make_database
 
 NOW_MS = 1_793_670_000_000
@@ -95,10 +99,87 @@ def test_what_cannot_be_imported_is_said(db: Database, tmp_path: Path) -> None:
     (tmp_path / "rtp.pcap").write_bytes(write_pcap(TALK.media()))
     assert "没有找到 SIP 通话" in run(db, tmp_path / "rtp.pcap").errors[0]
     (tmp_path / "busy.pcap").write_bytes(write_pcap(TALK.signalling("INVITE", "486", "ACK")))
-    assert run(db, tmp_path / "busy.pcap").notes == ["busy.pcap：1 个呼叫没有接通，没有录音可导入"]
+    assert "不知道哪一方是坐席" in run(db, tmp_path / "busy.pcap").notes[0]
+    (tmp_path / "rings.pcap").write_bytes(write_pcap(TALK.signalling("INVITE", "180")))
+    assert "抓包结束时还没有结果" in run(db, tmp_path / "rings.pcap", seats=["8001"]).notes[0]
     secret = save(tmp_path, Talk(profile="RTP/SAVP"), name="secret.pcapng")
-    assert "媒体是加密的" in run(db, secret, seats=["8001"]).errors[0]
+    assert "媒体已加密" in run(db, secret, seats=["8001"]).errors[0]
     assert "没有这个文件" in run(db, tmp_path / "gone.pcap").errors[0]
+
+
+def test_calls_that_nobody_answered_are_rows_with_their_reason(db: Database, tmp_path: Path) -> None:
+    path = tmp_path / "busy.pcap"
+    path.write_bytes(write_pcap(TALK.signalling("INVITE", "180", "486", "ACK")))
+    first = run(db, path, seats=["8001"])
+    row = call_of(db, first.new[0])
+    assert (row.outcome, row.outcome_reason, row.direction, row.mode) == ("unanswered", "对方占线", "inbound", "import")
+    assert (row.citizen_number, row.seat_extension, row.ring_ms, row.recording_status) == (
+        "13871206358",
+        "8001",
+        3000,
+        "none",
+    )
+    again = run(db, path, seats=["8001"])
+    assert (again.new, again.known) == ([], first.new)
+
+
+SUITE = "AES_CM_128_HMAC_SHA1_80"
+KEYS = (bytes(range(30)), bytes(range(60, 90)))
+
+
+def encrypted(tmp_path: Path, *, keys: tuple[bytes, bytes] = KEYS, told: tuple[bytes, bytes] = KEYS) -> Path:
+    """A capture of an encrypted call. keys: what media is locked with; told: what stands in the SDP."""
+    frames = list(TALK.signalling("180", "ACK", "BYE"))
+    for kind, key in (("INVITE", told[0]), ("200", told[1])):
+        at_ms, source, destination, message = TALK.message(kind)
+        head, _, body = message.partition(b"\r\n\r\n")
+        line = f"a=crypto:1 {SUITE} inline:{base64.b64encode(key).decode()}\r\n".encode()
+        body = body.replace(b"RTP/AVP", b"RTP/SAVP") + line
+        head = b"\r\n".join(x for x in head.split(b"\r\n") if not x.startswith(b"Content-Length"))
+        whole = head + f"\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+        frames.append(udp_frame(T0_NS + at_ms * MS, source, destination, whole))
+    lockers = {TALK.caller_rtp: Locker(AES_80, keys[0]), TALK.callee_rtp: Locker(AES_80, keys[1])}
+    for datagram in read_datagrams(TALK.media()):
+        data = lockers[datagram.source].lock(datagram.data)
+        frames.append(udp_frame(datagram.at_ns, datagram.source, datagram.destination, data))
+    path = tmp_path / "srtp.pcapng"
+    path.write_bytes(pcapng(in_time(frames)))
+    return path
+
+
+def audio_of(db: Database, tmp_path: Path, call_id: str) -> np.ndarray:
+    body = (tmp_path / "recordings" / str(call_of(db, call_id).recording_path)).read_bytes()[-32_000:]
+    return np.frombuffer(body, np.uint8).reshape(-1, 2)
+
+
+def test_an_encrypted_call_is_read_with_the_keys_in_its_signalling(db: Database, tmp_path: Path) -> None:
+    result = run(db, encrypted(tmp_path), seats=["8001"])
+    assert (result.errors, result.notes) == ([], [])
+    stereo = audio_of(db, tmp_path, result.new[0])
+    for channel, sender in enumerate(TALK.senders()):
+        assert sender.audio()[:-320] in stereo[:, channel].tobytes()
+    sidecars = b"".join(p.read_bytes() for p in (tmp_path / "recordings").rglob("*") if p.is_file())
+    assert not any(base64.b64encode(key) in sidecars or key in sidecars for key in KEYS)
+
+
+def test_keys_that_do_not_fit_are_said(db: Database, tmp_path: Path) -> None:
+    other = (bytes(30), bytes(range(30, 60)))
+    assert "密钥都对不上" in run(db, encrypted(tmp_path, keys=other), seats=["8001"]).errors[0]
+    result = run(db, encrypted(tmp_path, keys=(KEYS[0], other[1])), seats=["8001"])
+    assert "100 个加密的媒体包解不开" in result.notes[0] and len(result.new) == 1
+
+
+def test_media_without_signalling_is_taken_when_asked_for(db: Database, tmp_path: Path) -> None:
+    path = tmp_path / "rtp.pcap"
+    path.write_bytes(write_pcap(TALK.media()))
+    assert "--bare-rtp" in run(db, path).errors[0]
+    result = run(db, path, bare_rtp=True)
+    row = call_of(db, result.new[0])
+    assert (row.direction, row.citizen_number, row.seat_extension, row.outcome) == ("inbound", "", None, "answered")
+    stereo = audio_of(db, tmp_path, result.new[0])
+    for channel, sender in enumerate(TALK.senders()):
+        assert sender.audio()[:-320] in stereo[:, channel].tobytes()
+    assert run(db, path, bare_rtp=True).known == result.new
 
 
 def recorded(tmp_path: Path, db: Database) -> str:

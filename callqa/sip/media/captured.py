@@ -4,7 +4,7 @@ Any port may carry SIP; UDP and TCP are read. A datagram belongs to the party th
 party's SDP asked for it, or comes from where its own SDP said it would listen (behind a NAT). Capture points that see
 both legs of a B2BUA see each call twice; `without_twins` keeps the leg nearer to the seat.
 
-Total and bounded on hostile input. Does not read TLS, SRTP, or media without signalling.
+Total and bounded on hostile input. Does not read TLS; SRTP and media without signalling are in captured_media.py.
 """
 
 from collections import deque
@@ -18,6 +18,7 @@ from callqa.sip.identity import called_number, caller_number, dialled, number_of
 from callqa.sip.media.layers import Address, Datagram
 from callqa.sip.media.spool import AnsweredMark, EndedMark, MediaMark, PacketRecord, SpoolRecord, StartedMark
 from callqa.sip.message import Message, Request, Response, parse_message
+from callqa.sip.sdes import CryptoLine
 from callqa.sip.sdp import Codecs, Session, parse_sdp
 from callqa.units import Direction
 
@@ -25,6 +26,7 @@ MAX_CALLS = 20_000  # a day of a large desk; a capture beyond is cut into files 
 MAX_STREAMS = 1024  # TCP directions that carry SIP
 MAX_UNCLAIMED = 2000  # packets that may come before the SDP that explains them: some seconds of a busy line
 MAX_SHARING = 8  # calls that name one address at a time; two are a retry, more are an attack
+MAX_KEYS = 32  # of one party: two or three lines in each description
 TWIN_WITHIN_NS = 3_000_000_000  # a B2BUA passes an answer on within this
 _METHODS = (b"INVITE ", b"ACK ", b"BYE ", b"CANCEL ", b"UPDATE ", b"PRACK ", b"SIP/2.0 ")
 
@@ -57,7 +59,9 @@ class CapturedCall:
     ended_ns: int | None = None
     hung_up: Party | None = None
     refused: int = 0  # final status of a call that was not answered
+    refused_ns: int | None = None
     encrypted: bool = False
+    crypto: dict[Party, list[CryptoLine]] = field(default_factory=lambda: {party: [] for party in Party})
     sessions: dict[Party, Session] = field(default_factory=dict)
     media: list[tuple[int, Party, Codecs, bool]] = field(default_factory=list)
     packets: list[tuple[int, Party, bytes]] = field(default_factory=list)
@@ -86,7 +90,7 @@ class _Reader:
                 self._take_message(message, datagram)
         elif datagram.data.startswith(_METHODS):
             self._take_message(datagram.data, datagram)
-        elif _may_be_rtp(datagram.data) and not self._take_rtp(datagram):
+        elif may_be_rtp(datagram.data) and not self._take_rtp(datagram):
             self.unclaimed.append(datagram)
 
     def _framed(self, datagram: Datagram) -> Iterable[bytes]:
@@ -154,6 +158,8 @@ class _Reader:
             call.encrypted = call.encrypted or b"RTP/SAVP" in message.body
             return
         call.sessions[sender] = session
+        keys = call.crypto[sender]
+        keys += [line for line in session.crypto if line not in keys][: MAX_KEYS - len(keys)]
         for party in Party:
             own, other = call.sessions.get(party), call.sessions.get(party.other)
             # A party sends the numbers that the other one asked for; both lists agree almost always.
@@ -182,7 +188,7 @@ def read_calls(datagrams: Iterable[Datagram]) -> list[CapturedCall]:
     return list(reader.calls.values())
 
 
-def _may_be_rtp(data: bytes) -> bool:
+def may_be_rtp(data: bytes) -> bool:
     """RTP version 2 and no RTCP (RFC 5761 §4)."""
     return len(data) >= 12 and data[0] & 0xC0 == 0x80 and not 72 <= data[1] & 0x7F <= 76
 
@@ -213,9 +219,9 @@ def _follow(call: CapturedCall, message: Message, at_ns: int) -> None:
     if message.cseq.method != "INVITE" or message.cseq.number != call.invite.cseq.number:
         return
     if 200 <= message.status < 300 and call.answered_ns is None:
-        call.answered_ns, call.to_tag, call.refused = at_ns, message.to_tag, 0
+        call.answered_ns, call.to_tag, call.refused, call.refused_ns = at_ns, message.to_tag, 0, None
     elif message.status >= 300 and call.answered_ns is None and message.status not in (401, 407):
-        call.refused = message.status
+        call.refused, call.refused_ns = message.status, at_ns
 
 
 def without_twins(calls: Sequence[CapturedCall]) -> list[CapturedCall]:
