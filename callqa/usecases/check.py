@@ -80,7 +80,7 @@ def call_facts(session: Session, call: Call) -> CallFacts:
         ring_ms=call.ring_ms,
         hangup_party=call.hangup_party,
         disposition=call.disposition,
-        transferred=call.disposition == "transferred",
+        transferred=call.disposition == "transferred" or bool(call.transfers),
         gaps=tuple(
             Gap(Channel(gap["channel"]), Span(gap["start_ms"], gap["end_ms"]), GapKind(gap["kind"]))
             for gap in call.gaps

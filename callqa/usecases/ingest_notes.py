@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlmodel import Session, select
 
 from callqa.journal import JournalEntry, JournalKind
-from callqa.sidecar import MarkNote, Sidecar, TransferNote
+from callqa.sidecar import MarkNote, PauseNote, Sidecar, TransferNote
 from callqa.store import audit
 from callqa.store.tables import AuditEntry, Call
 
@@ -89,16 +89,32 @@ def merge_sidecar_notes(call: Call, sidecar: Sidecar) -> None:
     call.withheld, call.diverted_from, call.joined_by = sidecar.withheld, sidecar.diverted_from, sidecar.joined_by
     call.digits = [note.model_dump() for note in sidecar.digits]
     call.related = list(sidecar.related)
+    note_wait(call, notice_ms=sidecar.notice_ms, queued_ms=sidecar.queued_ms, overflow_to=sidecar.overflow_to)
+    call.pauses = _together(call.pauses, (told for note in sidecar.pauses for told in _both(note)), ("at_ms", "kind"))
     call.parties = [party.model_dump() for party in sidecar.parties]
     call.marks = _together(call.marks, (m.model_dump() for m in sidecar.marks), ("at_ms", "code"))
     call.transfers = _together(call.transfers, (t.model_dump() for t in sidecar.transfers), ("at_ms", "to"))
     _settle_disposition(call)
 
 
+def _both(note: PauseNote) -> Iterable[dict[str, Any]]:
+    """A pause as the journal tells it: its beginning and, where it ended before the call, its end."""
+    yield {"at_ms": note.at_ms, "kind": "paused", "by": note.by, "reason": note.reason}
+    if note.until_ms is not None:
+        yield {"at_ms": note.until_ms, "kind": "resumed", "by": "", "reason": ""}
+
+
+def note_wait(call: Call, *, notice_ms: int, queued_ms: int, overflow_to: str) -> None:
+    """What the recorder itself measured of the time before the answer; nothing told changes nothing."""
+    call.notice_ms = notice_ms or call.notice_ms
+    call.queued_ms = queued_ms or call.queued_ms
+    call.overflow_to = overflow_to or call.overflow_to
+
+
 def settle_queue(call: Call) -> None:
-    """How long the caller waited, once it is known when that ended."""
+    """How long the caller waited, where the recorder did not measure it (an earlier version's journal)."""
     until_ms = call.answered_at_ms or call.ended_at_ms
-    if call.queued_at_ms is not None and until_ms is not None:
+    if call.queued_ms is None and call.queued_at_ms is not None and until_ms is not None:
         call.queued_ms = max(0, until_ms - call.queued_at_ms)
 
 
@@ -118,8 +134,13 @@ def add_listened(session: Session, call_id: str, entry: JournalEntry) -> None:
 
 
 def _together(stored: Iterable[dict[str, Any]], more: Iterable[dict[str, Any]], key: tuple[str, ...]) -> list[Any]:
-    """Both, each once by `key`, in order of it. A new list: the database sees a change only so."""
-    by_key = {tuple(note[k] for k in key): note for note in (*stored, *more)}
+    """Both, each once by `key`, in order of it; what only one of two tellings knows is kept. A new list: the database
+    sees a change only so."""
+    by_key: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for note in (*stored, *more):
+        known = by_key.setdefault(tuple(note[k] for k in key), dict(note))
+        for name, value in note.items():
+            known[name] = max((known.get(name), value), key=lambda v: (bool(v), str(v)))  # the same in either order
     return [by_key[k] for k in sorted(by_key)]
 
 

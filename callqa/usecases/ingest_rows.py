@@ -15,7 +15,7 @@ from callqa.sidecar import Sidecar
 from callqa.store.tables import Agent, Call, Seat, SeatLogin
 from callqa.units import CallType, Direction
 from callqa.usecases.followup_rows import follow_up
-from callqa.usecases.ingest_notes import add_listened, add_note, is_note, merge_sidecar_notes, settle_queue
+from callqa.usecases.ingest_notes import add_listened, add_note, is_note, merge_sidecar_notes, note_wait, settle_queue
 
 _COMPLETE = ("ok", "missing", "corrupt")
 
@@ -48,6 +48,8 @@ class CallNote(BaseModel):
     ended_at_ms: int | None = None
     ring_ms: int | None = Field(default=None, ge=0)
     notice_ms: int = Field(default=0, ge=0)
+    queued_ms: int = Field(default=0, ge=0)
+    overflow_to: str = ""
     reason: str = ""
     hangup_party: Literal["agent", "citizen", "network"] | None = None
 
@@ -161,6 +163,7 @@ def _apply_call(session: Session, entry: JournalEntry, *, demo: bool) -> None:
     if is_note(entry.kind):
         note = note.model_copy(update={"seat_extension": None})  # who marked it, or has it now; not who answered
     _copy_known(call, note)
+    note_wait(call, notice_ms=note.notice_ms, queued_ms=note.queued_ms, overflow_to=note.overflow_to)
     _leave_out_inside(session, call)
     match entry.kind:
         case JournalKind.CALL_ANSWERED:

@@ -222,6 +222,7 @@ def _our_calls(session: Session, rows: Sequence[CdrRow]) -> list[OurCall]:
             reason=_reason(call),
         )
         for call in found
+        if call.excluded_as != "internal_call"  # from seat to seat: no PBX in front of us knows of it
     ]
 
 

@@ -84,6 +84,7 @@ CALL_FEATURE_LABELS = {
     "withheld": "号码不显示",
     "diverted": "呼叫转移而来",
     "queued": "排过队",
+    "overflowed": "溢出到外线",
     "transferred": "转接过",
     "marked": "有话机标记",
     "paused": "暂停过录音",

@@ -7,7 +7,7 @@ import pytest
 from sqlmodel import select
 
 from callqa.journal import JournalKind
-from callqa.sidecar import DigitNote, MarkNote, Party, TransferNote
+from callqa.sidecar import DigitNote, MarkNote, Party, PauseNote, TransferNote
 from callqa.store import audit
 from callqa.store.db import Database
 from callqa.store.tables import AuditEntry, Call, JournalPosition, Seat
@@ -163,3 +163,40 @@ def test_a_consult_call_is_named_and_left_out_of_what_counts(db: Database, recor
     assert (row(db, "C2").related, row(db, "C2").excluded_as) == (["C1"], "internal_call")
     assert row(db, "C3").excluded_as == "internal_call", "also when nobody answers"
     assert row(db, "C4").excluded_as is None, "8009 is no seat"
+
+
+def test_what_the_recorder_measured_before_the_answer_counts_in_any_order(tmp_path: Path) -> None:
+    def call(r: Recorder) -> None:
+        r.call("C1", notice_ms=1000, queued_ms=1500, overflow_to="13900001111")
+
+    def queued(r: Recorder) -> None:
+        r.journal(JournalKind.CALL_QUEUED, "C1", at_ms=BASE_MS + 1200, position=1)
+
+    for n, order in enumerate(((call, queued), (queued, call))):
+        folder = tmp_path / str(n)
+        folder.mkdir()
+        db, recorder = make_database(folder), Recorder(folder / "recordings")
+        for step in order:
+            step(recorder)
+            take_in(db, recorder)
+        found = row(db)
+        db.dispose()
+        assert (found.notice_ms, found.queued_ms, found.overflow_to, found.ring_ms) == (1000, 1500, "13900001111", 2000)
+
+
+def test_a_caller_who_gave_up_in_the_queue_waited_as_the_journal_says(db: Database, recorder: Recorder) -> None:
+    recorder.journal(JournalKind.CALL_STARTED, "Q1", from_number="13871206358")
+    recorder.journal(JournalKind.CALL_ABANDONED, "Q1", at_ms=BASE_MS + 40_000, notice_ms=5000, queued_ms=31_000)
+    take_in(db, recorder)
+    assert (row(db, "Q1").queued_ms, row(db, "Q1").notice_ms) == (31_000, 5000)
+
+
+def test_pauses_of_journal_and_sidecar_are_one(db: Database, recorder: Recorder) -> None:
+    pause = PauseNote(at_ms=BASE_MS + 4000, until_ms=BASE_MS + 5000, by="8001", reason="银行卡号")
+    recorder.journal(JournalKind.RECORDING_RESUMED, "C1", at_ms=BASE_MS + 5000, by="8001")
+    recorder.call("C1", pauses=(pause,))
+    recorder.journal(JournalKind.RECORDING_PAUSED, "C1", at_ms=BASE_MS + 4000, by="8001", reason="银行卡号")
+    take_in(db, recorder)
+    assert [(p["at_ms"] - BASE_MS, p["kind"], p["by"], p["reason"]) for p in row(db).pauses] == [
+        (4000, "paused", "8001", "银行卡号"), (5000, "resumed", "8001", ""),
+    ]  # fmt: skip

@@ -36,7 +36,8 @@ def _some(column: Any) -> ColumnElement[bool]:
 FEATURES: dict[str, ColumnElement[bool]] = {
     "withheld": col(Call.withheld).is_(True),
     "diverted": col(Call.diverted_from) != "",
-    "queued": col(Call.queued_at_ms).is_not(None),
+    "queued": col(Call.queued_ms) > 0,
+    "overflowed": col(Call.overflow_to) != "",
     "transferred": _some(col(Call.transfers)),
     "marked": _some(col(Call.marks)),
     "paused": _some(col(Call.pauses)),

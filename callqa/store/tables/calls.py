@@ -43,6 +43,10 @@ class Call(SQLModel, table=True):  # 通话
     diverted_from: str = Field(default="", sa_column=Column(String, nullable=False, server_default=""))
     queued_at_ms: int | None = None  # when the caller entered the queue
     queued_ms: int | None = None  # from there until answered or over
+    notice_ms: int | None = None  # listening to the recording notice, which is no ringing
+    overflow_to: str = Field(
+        default="", sa_column=Column(String, nullable=False, server_default="")
+    )  # 溢出: a number outside
     joined_by: str | None = Field(default=None, index=True)  # sessions of one call share it
     digits: list = Field(default_factory=list, sa_column=_later_list())  # DigitNote
     marks: list = Field(default_factory=list, sa_column=_later_list())  # MarkNote
