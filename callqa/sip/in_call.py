@@ -2,7 +2,7 @@
 `Record` header, as Yealink and Snom phones send it), a key (INFO with a DTMF body, where it is not sent as RTP).
 
 A pause is only passed on here; the process keeps the packets out and limits its length. Keys typed as `*13` + code + `#`
-mark the call like the dialled code does.
+mark the call like the dialled code does; typed as RTP events they are found when the recording is made (media/notes.py).
 """
 
 import re

@@ -1,10 +1,14 @@
 """Transfers, marks, keys by INFO, related calls and the caller's facts reach the sidecar; a cut-off spool keeps its prefix."""
 
+import dataclasses
+
 from callqa.sidecar import DigitNote, MarkNote, TransferNote
 from callqa.sip.media.align import to_stereo
-from callqa.sip.media.notes import EACH_MOST, notes_of
+from callqa.sip.media.dtmf import Digit
+from callqa.sip.media.notes import EACH_MOST, TYPING_MOST_MS, notes_of, typed_marks
 from callqa.sip.media.spool import DigitMark, MarkedMark, RelatedMark, StartedMark, TransferredMark, read_records
 from callqa.sip.media.story import sidecar_of, tell
+from callqa.units import Channel
 from tests.media.builders import MS, ZERO_NS, Sender, call, spool_bytes
 
 
@@ -60,3 +64,22 @@ def test_a_spool_that_breaks_off_tells_what_it_has():
 def test_a_phone_that_marks_without_end_fills_no_sidecar():
     many = [MarkedMark(at_ns=at(n), code="1") for n in range(EACH_MOST + 10)]
     assert len(notes_of(many).marks) == EACH_MOST
+
+
+def keys(text: str, side: Channel = Channel.AGENT, every_ms: int = 200) -> list[Digit]:
+    return [Digit(side, 1000 + n * every_ms, 100, digit) for n, digit in enumerate(text)]
+
+
+def test_marks_typed_in_the_call_are_found():
+    assert typed_marks(keys("77*1342#*13#*135#")) == ((1000 + 7 * 200, "42"), (1000 + 16 * 200, "5"))
+    assert typed_marks(keys("*135#", Channel.CITIZEN)) == (), "a citizen marks nothing"
+    assert typed_marks(keys("*135#", every_ms=TYPING_MOST_MS)) == ()
+    assert typed_marks([*keys("*13"), Digit(Channel.AGENT, 1700, 100, "flash"), *keys("000005#")[5:]]) == ((2200, "5"),)
+
+
+def test_a_typed_mark_is_in_the_sidecar_beside_the_dialled_one():
+    found = records()
+    typed = dataclasses.replace(to_stereo(found), digits=tuple(keys("*137#", every_ms=10)))
+    made = sidecar_of(tell(found), typed, None, recovered=False, recorder="t")
+    zero_ms = made.answered_at_ms
+    assert made.marks == (MarkNote(at_ms=zero_ms + 1040, code="7"), MarkNote(at_ms=zero_ms + 1100, code="5"))

@@ -8,7 +8,7 @@ from callqa.errors import SpoolError
 from callqa.sidecar import DigitNote, GapNote, MarkNote, Party, PauseNote, Recording, Sidecar, TransferNote
 from callqa.sip.media.align import Stereo
 from callqa.sip.media.columns import SpoolColumns, columns_of
-from callqa.sip.media.notes import Notes, notes_of
+from callqa.sip.media.notes import Notes, notes_of, typed_marks
 from callqa.sip.media.pauses import Pause, pauses_of
 from callqa.sip.media.peer_view import describe_trouble, troubles_of, with_peer_view
 from callqa.sip.media.spool import (
@@ -156,7 +156,7 @@ def sidecar_of(
         digits=tuple(sorted(_digit_notes(story, stereo), key=lambda note: note.start_ms)),
         withheld=started.withheld,
         diverted_from=started.diverted_from,
-        marks=tuple(MarkNote(at_ms=started.wall_of(m.at_ns), code=m.code) for m in story.notes.marks),
+        marks=tuple(sorted(_mark_notes(story, stereo), key=lambda note: note.at_ms)),
         transfers=tuple(_transfer_notes(story)),
         related=story.notes.related,
         pauses=tuple(_pause_notes(story)),
@@ -188,6 +188,16 @@ def _transfer_notes(story: CallStory) -> Iterable[TransferNote]:
     for t in story.notes.transfers:
         at_ms = story.started.wall_of(t.at_ns)
         yield TransferNote(at_ms=at_ms, kind=t.kind, to=t.to, seat_extension=t.seat_extension, by=t.by)
+
+
+def _mark_notes(story: CallStory, stereo: Stereo) -> Iterable[MarkNote]:
+    """Marks that were dialled, and those typed in the call."""
+    wall_of = story.started.wall_of
+    for marked in story.notes.marks:
+        yield MarkNote(at_ms=wall_of(marked.at_ns), code=marked.code)
+    zero_ns = story.answered.at_ns - stereo.lead_ms * 1_000_000 if story.answered else 0
+    for typed_ms, code in typed_marks(stereo.digits):
+        yield MarkNote(at_ms=wall_of(zero_ns + typed_ms * 1_000_000), code=code)
 
 
 def _digit_notes(story: CallStory, stereo: Stereo) -> Iterable[DigitNote]:
