@@ -18,6 +18,7 @@ from callqa.sip.media.captured import read_calls
 from callqa.sip.media.columns import columns_of, read_columns
 from callqa.sip.media.layers import read_datagrams
 from callqa.sip.media.pcap import is_capture, read_frames
+from callqa.sip.media.rtcp import parse_rtcp
 from callqa.sip.media.rtp import build_rtp, parse_rtp
 from callqa.sip.media.spool import (
     MAGIC,
@@ -35,6 +36,8 @@ from callqa.sip.media.spool import (
 from callqa.sip.media.story import tell
 from callqa.sip.message import Request, parse_message, serialise
 from callqa.sip.multipart import parts_of, sdp_of
+from callqa.sip.recording_metadata import PARTICIPANTS_MOST, read_metadata
+from callqa.sip.recording_sdp import LABEL_MOST_CHARS, read_offer
 from callqa.sip.sdp import (
     EVENTS,
     OUR_CODECS,
@@ -44,6 +47,7 @@ from callqa.sip.sdp import (
     common_codecs,
     parse_sdp,
 )
+from callqa.sip.xml_tree import TEXT_MOST_CHARS
 
 FOLDER = Path(__file__).parent.parent / "data" / "fuzz"
 SECOND_NS = 1_000_000_000
@@ -122,6 +126,32 @@ def multipart(data: bytes) -> None:
         assert found is None or found in body
     except ProtocolError:
         pass
+
+
+def recording_sdp(data: bytes) -> None:
+    """The offer of a recording client: as many lines as there are, each answerable alone."""
+    try:
+        streams = read_offer(data)
+    except ProtocolError:
+        return
+    for n, stream in enumerate(streams):
+        assert stream.index == n and len(stream.label) <= LABEL_MOST_CHARS and stream.label.isprintable()
+
+
+def metadata(data: bytes) -> None:
+    """A recording client's XML: bounded, and never an exception."""
+    found = read_metadata(data)
+    assert len(found.participants) <= PARTICIPANTS_MOST
+    names = [text for p in found.participants for text in (p.key, p.name, p.address)]
+    assert all(len(text) <= TEXT_MOST_CHARS for text in names)
+
+
+def rtcp(data: bytes) -> None:
+    """One datagram on an RTCP port: bounded figures, and a session that goes on."""
+    report = parse_rtcp(data)
+    assert len(report.blocks) <= len(data) // 24
+    for block in report.blocks:
+        assert 0 <= block.fraction_lost < 1 and -(1 << 23) <= block.lost < 1 << 23
 
 
 def rtp(data: bytes) -> None:
@@ -211,7 +241,8 @@ def capture(data: bytes) -> None:
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    f.__name__: f for f in (message, framing, sdp, multipart, rtp, spool, timeline, capture)
+    f.__name__: f
+    for f in (message, framing, sdp, recording_sdp, metadata, multipart, rtp, rtcp, spool, timeline, capture)
 }
 
 

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from callqa.errors import ProtocolError
 from callqa.sip.media.spool import MAGIC, RECORD_HEAD
+from callqa.sip.multipart import parts_of
 from tests.fuzz.targets import FOLDER, TARGETS, read_corpus
 
 DATA = Path(__file__).parent.parent / "data"
 GOLDEN = {
-    "message": ("sip/**/*.sip",), "framing": ("sip/**/*.sip",), "sdp": ("sip/**/*.sip",), "multipart": ("sip/**/*.sip",),
+    "message": ("sip/**/*.sip",), "framing": ("sip/**/*.sip",), "sdp": ("sip/**/*.sip",), "recording_sdp": ("sip/siprec/*.sip",), "metadata": ("sip/siprec/*.sip",), "rtcp": ("rtp/*",), "multipart": ("sip/**/*.sip",),
     "rtp": ("rtp/*.bin",), "spool": ("spool/*",), "timeline": ("rtp/*",), "capture": ("pcap/*.pcap*",),
 }  # fmt: skip
 
@@ -28,6 +30,14 @@ def golden(name: str) -> list[bytes]:
     files = [p.read_bytes() for pattern in GOLDEN[name] for p in sorted(DATA.glob(pattern)) if p.is_file()]
     if name == "spool":
         return [b"\0" + data.removeprefix(MAGIC) for data in files] + [_bodies(data) for data in files]
+    if name in ("metadata", "recording_sdp"):
+        wanted = "application/sdp" if name == "recording_sdp" else "xml"
+        return [
+            body
+            for data in files
+            for kind, body in _parts(data)
+            if (kind == wanted) or (wanted == "xml" and "metadata" in kind)
+        ]
     if name not in ("sdp", "multipart"):
         return files
     found = []
@@ -37,6 +47,15 @@ def golden(name: str) -> list[bytes]:
         if body:
             found.append((kind[1] if kind else b"") + b"\n" + body if name == "multipart" else body)
     return found
+
+
+def _parts(data: bytes) -> list[tuple[str, bytes]]:
+    head, _, body = data.replace(b"\r\n", b"\n").partition(b"\n\n")
+    kind = re.search(rb"(?im)^(?:c|content-type)[ \t]*:[ \t]*([^\r\n]*)", head)
+    try:
+        return parts_of(kind[1].decode(), body) if kind and b"multipart" in kind[1] else [("application/sdp", body)]
+    except ProtocolError:
+        return []
 
 
 def _bodies(data: bytes) -> bytes:
