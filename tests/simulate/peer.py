@@ -491,6 +491,14 @@ class Peer:
 
         self.ask(text, branch, "INVITE", None, responded)
 
+    def inside(self, talk: Talk, method: str, *lines: str) -> None:
+        """A request inside the dialog whose answer does not matter."""
+        if talk.state != "talking" or talk.hangs_up:
+            return
+        talk.cseq += 1
+        text, branch = self.request(method, talk.target, talk.our, talk.their, talk.call_id, talk.cseq, *lines)
+        self.ask(text, branch, method, None, lambda message: None)
+
     def hang_up(self, talk: Talk) -> None:
         """BYE; a callee whose 200 has no ACK yet waits for it."""
         talk.hangs_up = True

@@ -1,11 +1,13 @@
 """One story, drawn from its seed: who calls whom when, the weather, and what goes wrong."""
 
 import random
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeVar
 
 from tests.simulate.network import Weather
 from tests.simulate.process import seeded
+
+P = TypeVar("P")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +38,24 @@ class CallPlan:
     jump: int = 0
     vanish_after_s: float | None = None  # the caller's line is dead
     speaks: bool = True
+    pauses: tuple[float, float] | None = None  # the seat's phone pauses the recording: after the answer, for so long
+    transfer: "TransferPlan | None" = None
 
     def rings_s(self, ring_timeout_s: float) -> float:
         """From the INVITE to the end, if all goes as planned."""
         if self.answer_after_s is not None:
             return self.answer_after_s + self.talk_s
         return ring_timeout_s if self.gives_up_s is None else self.gives_up_s
+
+
+@dataclass(frozen=True, slots=True)
+class TransferPlan:
+    """Blind, by the seat's phone. to: extension. answer_after_s: None = the new one lets it ring."""
+
+    after_s: float
+    to: str
+    answer_after_s: float | None
+    leaves_at_once: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +94,9 @@ class Plan:
     steps: tuple[tuple[float, int], ...] = ()  # (when, seconds) of the wall clock
     hostile: int = 0  # packets
     child_dies: float = 0.0
+    queue_most: int = 0
+    strategy: str = "all"
+    pause_allowed: bool = False
     stops_at_s: float | None = None  # SIGTERM in the middle of things, and a new start
 
     @property
@@ -131,13 +148,43 @@ def draw(seed: int) -> Plan:
         changes["hostile"] = rng.choice((3, 12, 40))
     if chance() < 0.1:
         changes["child_dies"] = rng.choice((0.2, 0.6))
+    return _with_extras(_changed(plan, changes))
+
+
+def _with_extras(plan: Plan) -> Plan:
+    """Queue, pauses and transfers for some stories, drawn apart so that all the rest of a story stays as it was."""
+    rng = seeded(plan.seed, "extras")
+    changes: dict[str, object] = {}
+    if rng.random() < 0.25:
+        changes["queue_most"] = rng.choice((1, 2, 5))
+        changes["seats"] = rng.choice((1, 1, 2))
+        changes["strategy"] = rng.choice(("all", "longest_idle", "fixed"))
+    if rng.random() < 0.25:
+        changes["pause_allowed"] = rng.random() < 0.85
+        changes["calls"] = tuple(
+            _changed(c, {"pauses": (c.talk_s * rng.uniform(0, 0.8), rng.choice((0.1, 0.4, 1.0, 9.0)))})
+            if rng.random() < 0.7
+            else c
+            for c in plan.calls
+        )
+    elif plan.mode == "bridge" and rng.random() < 0.25:
+        changes["seats"] = 3
+        changes["calls"] = tuple(
+            _changed(c, {"transfer": _transfer(rng, c)}) if c.inbound and c.answer_after_s is not None else c
+            for c in plan.calls
+        )
     return _changed(plan, changes)
 
 
-def _changed(plan: Plan, changes: dict[str, object]) -> Plan:
-    from dataclasses import replace
+def _transfer(rng: random.Random, call: CallPlan) -> TransferPlan:
+    answer_after_s = rng.choice((0.0, 0.3, 1.0)) if rng.random() < 0.75 else None
+    others = [f"800{1 + i}" for i in range(3) if i != call.seat]
+    to = rng.choice((*others, *others, *others, "8009"))
+    return TransferPlan(call.talk_s * rng.uniform(0.1, 0.8), to, answer_after_s, rng.random() < 0.5)
 
-    return replace(plan, **changes)  # type: ignore[arg-type]
+
+def _changed(plan: P, changes: dict[str, object]) -> P:
+    return replace(plan, **changes)  # type: ignore[type-var]
 
 
 def _blow(rng: random.Random, end_s: float, power: bool, after: float = 0.0) -> BlowPlan:

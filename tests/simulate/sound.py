@@ -28,6 +28,7 @@ def check_audio(world: "World", attempt: "Attempt", sidecar: Sidecar, samples: n
         units = read_units(samples[:, channel])
         _check_sides(world, attempt, channel, units)
         _check_places(world, attempt, channel, units, sidecar)
+        _check_pauses(world, attempt, channel, units, sidecar)
         _check_missing(world, attempt, channel, units, sidecar)
         _check_gaps(world, attempt, channel, units, sidecar, samples[:, channel])
 
@@ -104,6 +105,7 @@ def _check_missing(world: "World", attempt: "Attempt", channel: int, units: Unit
             break
     if world.troubled_ns and sidecar.faults:
         return  # it says itself that there are gaps
+    pauses = _pauses(attempt, sidecar)
     voices = _voices(attempt, channel)
     if len(voices) > 1:  # two phones took the call: whose audio counts is the recorder's choice
         return
@@ -114,6 +116,7 @@ def _check_missing(world: "World", attempt: "Attempt", channel: int, units: Unit
             n
             for n, at in voice.heard
             if n not in there
+            and not any(start - 5_000_000 <= at <= end + 5_000_000 for start, end in pauses)
             and came[voice.stream_of(n)] > 2  # RFC 3550 A.1: a source is believed once two packets came
             and begin_ns + 1_000_000 < at - 1_000_000
             and at < end_ns - 2_000_000
@@ -123,6 +126,28 @@ def _check_missing(world: "World", attempt: "Attempt", channel: int, units: Unit
                 "audio that came is recorded",
                 f"{_who(attempt, channel)}: frames {lacking[:5]} of {len(voice.heard)} are missing",
             )
+
+
+def _pauses(attempt: "Attempt", sidecar: Sidecar) -> list[tuple[int, int]]:
+    """World time of the pauses of a recording, ns; one without an end lasted until the recorder was killed."""
+
+    def at_ns(at_ms: int | None) -> int:
+        return 1 << 62 if at_ms is None else at_ms * 1_000_000 - attempt.wall_offset_ns
+
+    return [(at_ns(p.at_ms), at_ns(p.until_ms)) for p in sidecar.pauses]
+
+
+def _check_pauses(world: "World", attempt: "Attempt", channel: int, units: Units, sidecar: Sidecar) -> None:
+    """Nothing that came in a pause is kept."""
+    for voice in _voices(attempt, channel):
+        there = set(units.number[units.side == voice.side].tolist())
+        kept = [
+            n
+            for n, at in voice.heard
+            if n in there and any(start + 5_000_000 < at < end - 5_000_000 for start, end in _pauses(attempt, sidecar))
+        ]
+        if kept and len({n for n, _ in voice.heard}) == len(voice.heard):
+            world.wrong("a pause keeps nothing", f"{_who(attempt, channel)}: frames {kept[:5]}")
 
 
 def _check_gaps(

@@ -207,12 +207,29 @@ def _talk(world: World, peer: Peer, talk: Talk, plan: CallPlan) -> None:
         if hold.by_caller == talk.caller:
             _later(world, hold.after_s, peer.hold, talk, hold.direction)
             _later(world, hold.after_s + hold.for_s, peer.hold, talk, "sendrecv")
+    if peer in world.phones:
+        _seat_does(world, peer, talk, plan)
     if plan.new_stream_after_s is not None:
         _later(world, plan.new_stream_after_s, _new_stream, world, talk, plan.jump)
     if plan.vanish_after_s is not None and talk.caller:
         _later(world, plan.vanish_after_s, _go_silent, world, talk)
     if not plan.speaks:
         talk.sends = False
+
+
+def _seat_does(world: World, peer: Peer, talk: Talk, plan: CallPlan) -> None:
+    """What only an agent does in a call."""
+    if plan.pauses is not None:
+        after_s, for_s = plan.pauses
+        _later(world, after_s, peer.inside, talk, "INFO", "Record: off")
+        _later(world, after_s + for_s, peer.inside, talk, "INFO", "Record: on")
+    first = sum(1 for t in world.attempts[talk.attempt].callees if t.state in ("talking", "answered", "over")) <= 1
+    if plan.transfer is not None and first and not talk.caller:
+        t = plan.transfer
+        refer_to = f"Refer-To: <sip:{t.to}@{world.server[0]}>"
+        _later(world, t.after_s, peer.inside, talk, "REFER", refer_to)
+        if t.leaves_at_once:
+            _later(world, t.after_s + 0.1, peer.hang_up, talk)
 
 
 def _go_silent(world: World, talk: Talk) -> None:
@@ -243,6 +260,11 @@ def _phone_acts(peer: Peer, talk: Talk) -> None:
         return
     plan = world.plan.calls[talk.attempt]
     _later(world, 0.002 + world.rng.random() * 0.03, peer.ring, talk)
+    if plan.transfer is not None and world.attempts[talk.attempt].ok_ns:  # the call comes a second time
+        if plan.transfer.answer_after_s is not None:
+            _later(world, 0.04 + plan.transfer.answer_after_s, _answer, world, peer, talk, plan)
+        _later(world, world.plan.ring_timeout_s + plan.talk_s + 3 * PATIENCE_S, peer.end, talk)
+        return
     mine = not plan.inbound or peer is world.phones[plan.seat % len(world.phones)]
     if plan.answer_after_s is not None and (mine or plan.two_answer):
         jitter_s = 0.0 if mine else world.rng.random() * 0.01

@@ -158,8 +158,8 @@ class World:
 
     def relayed(self, talk: Talk, data: bytes) -> None:
         """RTP that the recorder sent to a peer."""
-        if len(data) < 20 or data[12] != MARK:
-            return
+        if len(data) < 20 or data[12] != MARK or data[19] != 0x7E:
+            return  # music
         call, side = data[13] - 0x20, data[14] - 0x40
         if side == 31:
             return
@@ -378,7 +378,16 @@ def desk(plan: Plan) -> Desk:
         seats=tuple(seat(f"800{i + 1}") for i in range(plan.seats)),
         trunks=(DeskTrunk(name="trunk", addresses=(TRUNK[0],), host=TRUNK[0], port=TRUNK[1]),),
         dial_plan=(DialRule(pattern=r"1\d{10}", trunk="trunk"),),
-        routing=DeskRouting(ring_timeout_s=plan.ring_timeout_s, hotline_number="02784770000", inbound_mode=plan.mode),
+        routing=DeskRouting(
+            ring_timeout_s=plan.ring_timeout_s,
+            hotline_number="02784770000",
+            inbound_mode=plan.mode,
+            queue_most=plan.queue_most,
+            ring_strategy=plan.strategy,
+            ring_each_s=5,
+            queue_wait_s=10,
+            pause_allowed=plan.pause_allowed,
+        ),
     )
 
 

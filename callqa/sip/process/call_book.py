@@ -86,6 +86,7 @@ class OpenCall:
     answered_ns: int | None = None
     seat_extension: str | None = None
     held: set[int] = field(default_factory=set)
+    unbound: list[int] = field(default_factory=list)  # ports that were not there
     media_over: bool = False
     paused_ns: int | None = None  # since when packets are relayed but not kept
     pause_reason: tuple[str, str] = ("", "")  # by, reason
@@ -371,7 +372,10 @@ class CallBook:
     def _open_media(self, call: OpenCall, event: MediaOpened) -> None:
         bound = self._ports.adopt(event.local_port)
         if bound is None:
-            self._faults.tell(f"媒体端口 {event.local_port} 没有绑定，这一侧录不到音", call_id=event.call_id)
+            if call.answered_ns is None:
+                call.unbound.append(event.local_port)  # turned away at once, it was given back before we came to look
+            else:
+                self._tell_unbound(call, event.local_port)
             return
         stream = _stream(event)
         call.held.discard(stream)
@@ -411,7 +415,12 @@ class CallBook:
             )
         )
 
+    def _tell_unbound(self, call: OpenCall, port: int) -> None:
+        self._faults.tell(f"媒体端口 {port} 没有绑定，这一侧录不到音", call_id=call.call_id)
+
     def _answer(self, call: OpenCall, event: CallAnswered) -> None:
+        for port in call.unbound:
+            self._tell_unbound(call, port)
         call.answered_ns = _ns(event.now)
         call.watch = TroubleWatch(call.answered_ns)
         call.seat_extension = event.seat_extension or call.seat_extension
