@@ -34,7 +34,8 @@ def follow_up(session: Session, call: Call) -> None:
     if not call.citizen_number or call.withheld:
         _follow_withheld(session, call)
         return
-    missed = call.direction == "inbound" and call.outcome != "answered"
+    fact = _fact(call)
+    missed = fact is not None and fact.kind is EventKind.MISSED
     entries = _entries_of(session, call.citizen_number, call.started_at_ms)
     if not missed and not entries:
         return  # the usual call: nothing was missed
@@ -109,9 +110,12 @@ def _facts_of_number(session: Session, number: str, first: date) -> list[Followu
 
 
 def _fact(call: Call) -> FollowupFact | None:
-    return fact_of_call(
+    """What the call is to its number's entries. An imported one that nobody took is history: whether it was called back
+    then is not known here."""
+    fact = fact_of_call(
         call.call_id, call.direction, call.outcome, call.started_at_ms, call.ended_at_ms, call.outcome_reason
     )
+    return None if fact is not None and fact.kind is EventKind.MISSED and call.mode == "import" else fact
 
 
 def _start_of(day: date) -> int:

@@ -161,6 +161,16 @@ def test_calls_that_are_no_calls_make_no_entry(db: Database, recorder: Recorder)
     assert entries(db) == []
 
 
+def test_imported_calls_close_entries_and_open_none(db: Database, recorder: Recorder) -> None:
+    miss(recorder, "OLD", mode="import")
+    take_in(db, recorder)
+    assert entries(db) == [], "whether it was called back then is not known here"
+    miss(recorder, "M1", minute=5)
+    recorder.call("A1", mode="import", started_at_ms=BASE_MS + 900_000)
+    take_in(db, recorder)
+    assert [(e.n_missed, e.state) for e in entries(db)] == [(1, "not_needed")]
+
+
 def test_people_write_down_what_they_did(db: Database, recorder: Recorder) -> None:
     miss(recorder, "M1")
     take_in(db, recorder)
