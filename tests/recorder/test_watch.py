@@ -228,6 +228,60 @@ def test_both_peers_get_reports_and_theirs_are_kept():
     assert world.wires[20001].sent, "the citizen's side gets reports too"
 
 
+@pytest.mark.parametrize("arriving", [0, 1, 250])
+def test_a_phone_that_reports_to_hear_nothing_is_told_of(arriving):
+    """arriving: of 250 packets between two reports, those that reach it: none, one, all."""
+    world = World()
+    peer = RtcpSession(lambda: "peer", world.now_ns)
+    peer.heard.look(build_rtp(RtpPacket(8, False, 1, 0, 100, b"")), 1)
+    for n in range(1, 5):
+        world.run(5, 0, 1)
+        if arriving:
+            peer.heard.look(build_rtp(RtpPacket(8, False, n * 250, 0, 100, b"")), 1 + n * arriving)
+        world.hear(20003, peer.report(world.now_ns, world.wall_ms(), None), (AGENT[0], AGENT[1] + 1))
+    world.run(1, 0, 1)
+    if arriving == 250:
+        assert not world.faults.told
+        return
+    (told,) = world.faults.told
+    assert told.startswith("坐席听不到对方") and world.end().faults == (told,)
+
+
+def test_a_phone_that_listens_to_nothing_on_hold_is_not_told_of():
+    world = World()
+    peer = RtcpSession(lambda: "peer", world.now_ns)
+    peer.heard.look(build_rtp(RtpPacket(8, False, 1, 0, 100, b"")), 1)
+    world.take(
+        MediaChanged(
+            "C1",
+            world.now,
+            Channel.AGENT,
+            CODECS,
+            AGENT,
+            True,
+            AGENT[0],
+            terms=MediaTerms(rtcp=(AGENT[0], AGENT[1] + 1)),
+        )
+    )
+    for _ in range(4):
+        world.run(5, 0)
+        world.hear(20003, peer.report(world.now_ns, world.wall_ms(), None), (AGENT[0], AGENT[1] + 1))
+    world.take(
+        MediaChanged(
+            "C1",
+            world.now,
+            Channel.AGENT,
+            CODECS,
+            AGENT,
+            False,
+            AGENT[0],
+            terms=MediaTerms(rtcp=(AGENT[0], AGENT[1] + 1)),
+        )
+    )
+    world.run(3, 0, 1)
+    assert not world.faults.told
+
+
 def test_a_stranger_cannot_report():
     world = World()
     world.run(3, 0, 1)

@@ -113,7 +113,7 @@ class Sent:
 @dataclass(frozen=True, slots=True)
 class PeerReport:
     """What one report of the peer told, as it is kept with the call. peer_lost_pct, peer_jitter_ms: of what it hears of us;
-    rtt_ms: there and back; packets, ntp, rtp: of its own sending."""
+    rtt_ms: there and back; highest: the last of our packets it has; packets, ntp, rtp: of its own sending."""
 
     packets: int | None = None
     ntp: int | None = None
@@ -121,6 +121,7 @@ class PeerReport:
     peer_lost_pct: float | None = None
     peer_jitter_ms: float | None = None
     rtt_ms: float | None = None
+    highest: int | None = None
 
 
 class Heard:
@@ -207,6 +208,7 @@ class RtcpSession:
             round(100 * told.fraction_lost, 1) if told else None,
             round(told.jitter * 1000 / CLOCK_RATE_HZ, 1) if told else None,
             self._rtt_ms(told, now_ns) if told else None,
+            told.highest if told else None,
         )
 
     def _rtt_ms(self, told: Block, now_ns: int) -> float | None:

@@ -91,6 +91,7 @@ class OpenCall:
     paused_ns: int | None = None  # since when packets are relayed but not kept
     pause_reason: tuple[str, str] = ("", "")  # by, reason
     watch: TroubleWatch | None = None  # from the answer on
+    deaf: set[int] = field(default_factory=set)  # sides told of that hear nothing
     learnt: FactsLearnt | None = None  # all of them
     waited: Waited = NOT_WAITED
     codecs: dict[int, Codecs] = field(default_factory=dict)  # as last agreed on each leg
@@ -279,7 +280,7 @@ class CallBook:
                 self._faults.tell(text, call_id=call_id)
                 call.capture.mark(FaultMark(at_ns=now_ns, text="有媒体包解密校验不通过，没有录入"))
             if call.capture.take_unsent():
-                text = "有通话的媒体地址发不过去（IPv4 与 IPv6 不符），对方听不到声音，录音照常；请检查话机或中继的地址设置"
+                text = "有通话的媒体地址发不过去（没有路由，或 IPv4 与 IPv6 不符），对方听不到声音，录音照常；请检查话机或中继的地址设置"
                 self._faults.tell(text, call_id=call_id)
 
     def watch_media(self) -> bool:
@@ -291,9 +292,20 @@ class CallBook:
             if call.media_over:
                 continue
             call.capture.report(now_ns, wall_ms)
+            if not call.held:
+                self._tell_deaf(call, now_ns)
             if call.watch is not None:
                 changed = self._look_for_trouble(call, call.watch, now_ns) or changed
         return changed
+
+    def _tell_deaf(self, call: OpenCall, now_ns: int) -> None:
+        """Once for each side whose phone or network reports that our packets do not arrive there."""
+        for stream in sorted((call.capture.deaf() & _SIDES) - call.deaf):
+            call.deaf.add(stream)
+            who, where = ("诉求人", "中继") if stream == Channel.CITIZEN else ("坐席", "话机")
+            text = f"{who}听不到对方：{where}报告收不到我们发出的声音，录音照常；请检查{where}一侧的防火墙和网络"
+            self._faults.tell(text, call_id=call.started.call_id)
+            call.capture.mark(FaultMark(at_ns=now_ns, text=text))
 
     def _look_for_trouble(self, call: OpenCall, watch: TroubleWatch, now_ns: int) -> bool:
         legs = {Channel(n): leg for n, leg in call.capture.legs_now().items() if n in _SIDES}

@@ -400,6 +400,10 @@ class CallCapture:
             if leg.reports is not None:
                 leg.reports.tick(now_ns, wall_ms)
 
+    def deaf(self) -> set[int]:
+        """Streams whose peers report that they hear nothing of us."""
+        return {n for n, leg in self._legs.items() if leg.reports is not None and leg.reports.peer_hears_nothing}
+
     def legs_now(self) -> dict[int, LegNow]:
         """Every leg whose peer's address is known, for the watch over the media."""
         return {

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from callqa.sip.events import Address, MediaTerms
-from callqa.sip.media.rtcp import RtcpSession, Sent
+from callqa.sip.media.rtcp import PeerReport, RtcpSession, Sent
 from callqa.sip.media.spool import RtcpMark
 from callqa.sip.process.clock import Clock
 
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LARGEST_BYTES = 2048
+DEAF_PCT = 90.0  # of our packets did not reach the peer
+SENT_LEAST = 100  # between two reports, that it should have heard of
+DEAF_REPORTS = 2  # in a row: 7 to 10 s
 NOTED_AT_MOST_EVERY_NS = 1_000_000_000
 MEASURED_BEFORE_NS = 1_500_000_000  # so long before a report is due its packets are measured
 MEASURED_MOST = 100
@@ -44,11 +47,19 @@ class LegReports:
         self._remote: Address | None = None
         self._source: Address | None = None
         self._noted_ns = 0
+        self._deaf = 0
+        self._there: tuple[int, int] | None = None  # the last of our packets the peer had, and how many we had sent
+
+    @property
+    def peer_hears_nothing(self) -> bool:
+        """Whether its last reports say that next to nothing of ours arrives there."""
+        return self._deaf >= DEAF_REPORTS
 
     def agree(self, terms: MediaTerms) -> None:
         """The leg's SDP says this of RTCP now."""
         if terms.rtcp != self._remote:
             self._remote, self._source = terms.rtcp, None
+        self._deaf, self._there = 0, None  # a phone on hold may take nothing on purpose
         self.shared = terms.rtcp_mux  # the leg looks again itself
 
     def read(self) -> bool:
@@ -74,6 +85,7 @@ class LegReports:
         if told is None:
             return
         self._source = source
+        self._deaf = self._deaf + 1 if self._hears_nothing(told) else 0
         self.report_ns, self.reported = now_ns, told.packets
         if now_ns - self._noted_ns < NOTED_AT_MOST_EVERY_NS:
             return
@@ -90,6 +102,15 @@ class LegReports:
                 rtt_ms=told.rtt_ms,
             )
         )
+
+    def _hears_nothing(self, told: PeerReport) -> bool:
+        """Next to all of ours got lost, or its last packet is still the same after many more."""
+        if told.highest is None:
+            return False
+        sent = self._leg.other.packets if self._leg.other is not None else 0
+        before, self._there = self._there, (told.highest, sent)
+        stuck = before is not None and before[0] == told.highest and sent - before[1] >= SENT_LEAST
+        return stuck or (told.peer_lost_pct or 0.0) >= DEAF_PCT
 
     def tick(self, now_ns: int, wall_ms: int) -> None:
         """Send our report when it is due; called about once a second."""
