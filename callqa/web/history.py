@@ -30,6 +30,16 @@ ACTION_LABELS = {
     "call.import": "导入录音",
     "cdr.reconcile": "核对交换机话单",
     "call.listen_in": "实时监听",
+    "call.listen": "开始实时监听",
+    "call.listen_end": "结束实时监听",
+    "recording.pause": "暂停录音",
+    "recording.resume": "继续录音",
+    "desk.trunks": "修改中继",
+    "desk.dial_plan": "修改拨号方案",
+    "desk.routing": "修改来电路由",
+    "desk.realm": "修改认证域",
+    "prompt.save": "上传提示音",
+    "prompt.remove": "删除提示音",
     "followup.reached": "回拨：记为已联系上",
     "followup.tried": "回拨：记一次未通",
     "followup.given_up": "放弃回拨",
@@ -83,6 +93,8 @@ def say_history(entry: AuditEntry, names: Mapping[str, str]) -> HistoryLine:
     action = ACTION_LABELS.get(entry.action, entry.action)
     if entry.action in SAYS_WHY and entry.detail.get("message"):
         action = f"{action}：{entry.detail['message']}"
+    if entry.detail.get("done") is False:
+        action = f"{action}（没有办成）"
     actor = "系统" if entry.actor == "system" else entry.actor
     if name := names.get(entry.actor):
         actor = f"{name}（{entry.actor}）"
