@@ -123,6 +123,10 @@ class Leg:
         """Our SDP as it was last sent."""
         return self._sdp_before
 
+    def said(self, sdp: bytes) -> None:
+        """Our SDP was made elsewhere (a recording session has several streams): a refresh of ours repeats it."""
+        self._sdp_before = sdp
+
     def ring(self, status: int, body: bytes, now: float) -> None:
         """Send 100, 180, or 183 with a body."""
         if self.called is not None:

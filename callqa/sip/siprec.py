@@ -161,6 +161,7 @@ class RecordingCall(Call):
                 return None
             session.last = build_offer(host, session.sdp_id, tuple(ports))
             self._offered_ports = ports
+            session.leg.said(session.last)
             return session.last
         answered = tuple(self._take_line(session, line, now) for line in lines)
         if not any(a.port for a in answered) and not session.streams:
@@ -169,6 +170,7 @@ class RecordingCall(Call):
         if body != session.last:
             session.version += 1
             body = session.last = build_answer(host, session.sdp_id, session.version, answered)
+        session.leg.said(body)
         return body
 
     def _port(self) -> int | None:

@@ -15,6 +15,7 @@ from callqa.sip.events import (
     SipFault,
     StreamSide,
 )
+from callqa.sip.message import Request
 from callqa.units import Channel, Direction
 from tests.sip.recording_client import RecordingClient, invite_of
 from tests.sip.simulated import TRUNK, Network, Ports, SimPhone
@@ -345,6 +346,20 @@ def test_encryption_without_a_usable_key_is_refused_with_the_reason():
     net = Network()
     assert RecordingClient(net, "", invite_of("rfc7865").replace(b"RTP/AVP", b"RTP/SAVP")).answer.status == 488
     assert "SDES" in net.of(SipFault)[0].text
+
+
+@pytest.mark.parametrize(
+    ("allow", "method"), [(b"INVITE, ACK, BYE", "INVITE"), (b"INVITE, ACK, BYE, UPDATE", "UPDATE")]
+)
+def test_our_refresh_repeats_all_lines(allow, method):
+    net = Network()
+    trunk = SimPhone(net, TRUNK, "sbc")
+    asked = b"Require: siprec\nSupported: timer\nSession-Expires: 90;refresher=uas\nAllow: " + allow
+    client = RecordingClient(net, "", invite_of("rfc7865").replace(b"Require: siprec", asked))
+    net.run(46)
+    (refresh,) = [m for m in trunk.got if isinstance(m, Request) and m.method == method][:1]
+    assert refresh.body == (client.answer.body if method == "INVITE" else b"")
+    assert "+sip.srs" in (refresh.headers.first("Contact") or "")
 
 
 def test_stopping_ends_every_session():
