@@ -20,6 +20,17 @@ Address = tuple[str, int]
 T1_NS = SECOND_NS // 2
 GIVE_UP_NS = 64 * T1_NS
 CODECS = {"alaw": "8 101", "ulaw": "0 101", "both": "8 0 101"}
+MULTIPART = "multipart/mixed;boundary=cut"
+_METADATA = """<?xml version='1.0' encoding='UTF-8'?>
+<recording xmlns='urn:ietf:params:xml:ns:recording:1'>
+ <session session_id='s-{session}'/>
+ <participant participant_id='p-c'><nameID aor='sip:+86{number}@pstn.example'/></participant>
+ <participant participant_id='p-a'><nameID aor='sip:8001@pbx.example'/></participant>
+ <stream stream_id='1' session_id='s-{session}'><label>1</label></stream>
+ <stream stream_id='2' session_id='s-{session}'><label>2</label></stream>
+ <participantstreamassoc participant_id='p-c'><send>1</send></participantstreamassoc>
+ <participantstreamassoc participant_id='p-a'><send>2</send></participantstreamassoc>
+</recording>"""
 _CODEC_LINES = "a=rtpmap:8 PCMA/8000\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:101 telephone-event/8000\r\n"
 
 
@@ -104,6 +115,7 @@ class Talk:
     final: int = 0
     ok_sent: str = ""
     ending_ns: int = 0
+    twin: "Talk | None" = None  # the second stream of a recording session
     notes: list[str] = field(default_factory=list)
 
 
@@ -162,8 +174,8 @@ class Peer:
             f"Contact: <sip:{self.user}@{self.address[0]}:{self.address[1]}>", *lines,
         ]  # fmt: skip
         if body:
-            head.append("Content-Type: application/sdp")
-        return "\r\n".join([*head, f"Content-Length: {len(body)}", "", body]), branch
+            head.append(f"Content-Type: {'application/sdp' if body.startswith('v=') else MULTIPART}")
+        return "\r\n".join([*head, f"Content-Length: {len(body.encode())}", "", body]), branch
 
     def ask(
         self, text: str, branch: str, method: str, talk: Talk | None, on_response: Callable[[Message], None]
@@ -385,8 +397,32 @@ class Peer:
         self._dial(talk, lines)
         return talk
 
-    def _dial(self, talk: Talk, lines: tuple[str, ...]) -> None:
-        body = self.sdp(talk)
+    def record(self, attempt: int, number: str) -> Talk:
+        """A recording session (RFC 7866) of a citizen with that number and seat 8001: two streams."""
+        call_id = f"r{attempt}-{self._token()}@{self.address[0]}"
+        me = f"<sip:{self.user}@{self.address[0]}>"
+        talk = Talk(attempt, call_id, f"{me};tag={self._token()}", f"<sip:recorder@{self.world.server[0]}>")
+        talk.target = f"sip:recorder@{self.world.server[0]}"
+        talk.twin = Talk(attempt, call_id, talk.our, talk.their, caller=False)
+        self.talks[call_id] = talk
+        self._dial(talk, ("Require: siprec",), self._session(talk, number))
+        return talk
+
+    def _session(self, talk: Talk, number: str) -> str:
+        """The body: an offer with two m= lines, and who speaks on which."""
+        assert talk.twin is not None
+        ends = []
+        for label, stream in enumerate((talk, talk.twin), 1):
+            offer = self.sdp(stream, "sendonly").partition("m=audio")
+            ends.append(f"m=audio{offer[2]}a=label:{label}\r\n")
+        return (
+            f"--cut\r\nContent-Type: application/sdp\r\n\r\n{offer[0]}{''.join(ends)}\r\n--cut\r\n"
+            "Content-Type: application/rs-metadata+xml\r\nContent-Disposition: recording-session\r\n\r\n"
+            f"{_METADATA.format(number=number, session=talk.attempt)}\r\n--cut--\r\n"
+        )
+
+    def _dial(self, talk: Talk, lines: tuple[str, ...], body: str = "") -> None:
+        body = body or self.sdp(talk)
         text, branch = self.request(
             "INVITE", talk.target, talk.our, talk.their, talk.call_id, talk.cseq, *lines, body=body
         )
@@ -417,7 +453,10 @@ class Peer:
             return
         talk.their = message.first("to")
         talk.target = _uri(message.first("contact"))
+        _first, _, second = message.body.partition("m=audio")[2].partition("m=audio")
         self._take_sdp(talk, message.body)
+        if talk.twin is not None and second:
+            self._take_sdp(talk.twin, f"{message.body.partition('m=audio')[0]}m=audio{second}")
         text, _ = self.request("ACK", talk.target, talk.our, talk.their, talk.call_id, talk.cseq)
         talk.to_ack = text
         self.send(text)
@@ -429,6 +468,8 @@ class Peer:
             self.hang_up(talk)
         else:
             self.start_voice(talk)
+            if talk.twin is not None:
+                self.start_voice(talk.twin)
 
     def give_up(self, talk: Talk) -> None:
         """CANCEL, as soon as it may be sent; hang up where it is too late."""
@@ -502,7 +543,7 @@ class Peer:
     def hang_up(self, talk: Talk) -> None:
         """BYE; a callee whose 200 has no ACK yet waits for it."""
         talk.hangs_up = True
-        talk.sends = False
+        self._silence(talk)
         if talk.state not in ("talking", "answered") or talk.bye_done:
             return
         if talk.state == "answered" and self.work.now_ns - talk.ending_ns < GIVE_UP_NS and not talk.ending_ns:
@@ -522,8 +563,13 @@ class Peer:
         else:
             self.hang_up(talk)
 
-    def _over(self, talk: Talk, why: str) -> None:
+    def _silence(self, talk: Talk) -> None:
         talk.sends = False
+        if talk.twin is not None:
+            talk.twin.sends = False
+
+    def _over(self, talk: Talk, why: str) -> None:
+        self._silence(talk)
         if talk.state != "over":
             talk.state = "over"
             talk.notes.append(why)

@@ -40,6 +40,7 @@ class CallPlan:
     speaks: bool = True
     pauses: tuple[float, float] | None = None  # the seat's phone pauses the recording: after the answer, for so long
     transfer: "TransferPlan | None" = None
+    session: bool = False  # no call to us but a recording session (RFC 7866) of one
 
     def rings_s(self, ring_timeout_s: float) -> float:
         """From the INVITE to the end, if all goes as planned."""
@@ -171,6 +172,23 @@ def _with_extras(plan: Plan) -> Plan:
         changes["seats"] = 3
         changes["calls"] = tuple(
             _changed(c, {"transfer": _transfer(rng, c)}) if c.inbound and c.answer_after_s is not None else c
+            for c in plan.calls
+        )
+    if not changes and rng.random() < 0.2:
+        changes["calls"] = tuple(
+            _changed(
+                c,
+                {
+                    "session": True,
+                    "inbound": True,
+                    "holds": (),
+                    "gives_up_s": None,
+                    "ends": "caller",
+                    "answer_after_s": 0.0,
+                },
+            )
+            if rng.random() < 0.7
+            else c
             for c in plan.calls
         )
     return _changed(plan, changes)

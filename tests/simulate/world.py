@@ -191,7 +191,10 @@ class World:
         """A peer calls."""
         self.attempts[attempt.number] = attempt
         self.say(f"{peer.user} calls: call {attempt.number}")
-        attempt.caller = peer.call(attempt.number, number, shown)
+        plan = self.plan.calls[attempt.number]
+        attempt.caller = (
+            peer.record(attempt.number, shown) if plan.session else peer.call(attempt.number, number, shown)
+        )
         self.by_sip_call_id[attempt.caller.call_id] = attempt
 
     # -- the recorder's lives ---------------------------------------------------------------------------------------
