@@ -2,7 +2,8 @@
 
 Nobody waits for these packets, so they may lie in their sockets for DRAIN_S; then recvmmsg takes them into memory that is laid
 out as the spool's records, with the kernel's own arrival stamp (SO_TIMESTAMPNS), which is exact where reading at once
-never was. Measured on one core, spool included: 1.9 µs a packet, where one recv and one record at a time take 9.
+never was. Measured on a busy machine, 400 streams, spool
+included: 4.4 µs a packet, where one recv and one record at a time took 8.3 beside it.
 
 What is not from the believed sender of a stream, or encrypted, goes the usual way, packet by packet. recvmmsg is called by ctypes
 on arrays that numpy lays out (Linux with 64 bits); where it is not to be had, RtpSockets reads these streams as all others.
