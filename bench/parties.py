@@ -54,13 +54,15 @@ class Dialog:
         except TimeoutError:
             raise Unexpected(f"waited {within_s:.0f} s for {start} {method}") from None
 
-    def request(self, method: str, *, body: str = "", cseq: int = 0, fields: tuple[str, ...] = ()) -> None:
+    def request(
+        self, method: str, *, body: str = "", cseq: int = 0, fields: tuple[str, ...] = (), kind: str = "application/sdp"
+    ) -> None:
         """Send a request of this dialog."""
         if not cseq:
             self.cseq += 1
         base = [f"From: {self.local}", f"To: {self.remote}", f"Call-ID: {self.call_id}"]
         base += [f"CSeq: {cseq or self.cseq} {method}", f"Contact: <{self.party.uri()}>", *fields]
-        self.branch = self.party.send_request(method, self.target, base, body)
+        self.branch = self.party.send_request(method, self.target, base, body, kind=kind)
 
     def ack(self) -> None:
         """The ACK of a 2xx."""
@@ -147,13 +149,22 @@ class Party:
         """Send whatever."""
         self._send(data)
 
-    def send_request(self, method: str, uri: str, fields: list[str], body: str = "", branch: str = "") -> str:
+    def send_request(
+        self,
+        method: str,
+        uri: str,
+        fields: list[str],
+        body: str = "",
+        branch: str = "",
+        *,
+        kind: str = "application/sdp",
+    ) -> str:
         """Send one request; its branch."""
         self._count += 1
         branch = branch or f"z9hG4bKs{self.address[1]}x{self._count}"
         via = f"Via: SIP/2.0/{self.transport_name} {self.address[0]}:{self.address[1]};branch={branch};rport"
-        kind = ["Content-Type: application/sdp"] if body else []
-        head = [f"{method} {uri} SIP/2.0", via, "Max-Forwards: 70", *fields, *kind, f"Content-Length: {len(body)}"]
+        named = [f"Content-Type: {kind}"] if body else []
+        head = [f"{method} {uri} SIP/2.0", via, "Max-Forwards: 70", *fields, *named, f"Content-Length: {len(body)}"]
         self._send(("\r\n".join(head) + "\r\n\r\n" + body).encode())
         return branch
 
@@ -166,14 +177,22 @@ class Party:
         head = [f"SIP/2.0 {status}", *copied, f"Contact: <{self.uri()}>", *kind, f"Content-Length: {len(body)}"]
         self._send(("\r\n".join(head) + "\r\n\r\n" + body).encode())
 
-    def start(self, call_id: str, caller: str, called: str, body: str, fields: tuple[str, ...] = ()) -> Dialog:
+    def start(
+        self,
+        call_id: str,
+        caller: str,
+        called: str,
+        body: str,
+        fields: tuple[str, ...] = (),
+        kind: str = "application/sdp",
+    ) -> Dialog:
         """Send an INVITE."""
         target = f"sip:{called}@{self.server[0]}:{self.server[1]}"
         local = f"<{self.uri(caller)}>;tag=f{call_id[:40]}"
         dialog = Dialog(self, call_id, local, f"<sip:{called}@{self.server[0]}>", target)
         self.dialogs[call_id] = dialog
         dialog.offered = body
-        dialog.request("INVITE", body=body, fields=fields)
+        dialog.request("INVITE", body=body, fields=fields, kind=kind)
         return dialog
 
     def forget(self, dialog: Dialog) -> None:
@@ -209,7 +228,7 @@ class Party:
                 dialog.on_over()
         elif method == "INVITE" and dialog.media is not None:
             self.reply(message, "200 OK", body=dialog.offered)
-        elif method in ("OPTIONS", "INFO", "UPDATE"):
+        elif method in ("OPTIONS", "INFO", "UPDATE", "NOTIFY"):
             self.reply(message, "200 OK")
         elif message.startswith("SIP/2.0 ") and header(message, "CSeq").endswith("INVITE"):
             self._acknowledge_failure(dialog, message)

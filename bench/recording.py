@@ -35,6 +35,16 @@ def offer(media: tuple[Address, Address], payload_type: int) -> str:
     return "\r\n".join([*lines, ""])
 
 
+def session_body(number: str, extension: str, media: tuple[Address, Address], payload_type: int) -> tuple[str, str]:
+    """The body of an INVITE that has a call recorded, and its Content-Type."""
+    parts = [
+        f"--{CUT}", "Content-Type: application/sdp", "", offer(media, payload_type),
+        f"--{CUT}", "Content-Type: application/rs-metadata+xml", "Content-Disposition: recording-session", "",
+        metadata(number, extension), f"--{CUT}--", "",
+    ]  # fmt: skip
+    return "\r\n".join(parts), f"multipart/mixed;boundary={CUT}"
+
+
 class RecordingClient(Agent):
     """An SBC that has its calls recorded."""
 
@@ -42,29 +52,23 @@ class RecordingClient(Agent):
         self, number: str, extension: str, media: tuple[Address, Address], payload_type: int
     ) -> tuple[Dialog, tuple[Address, Address]]:
         """One session; where the recorder wants the citizen's and the agent's audio."""
-        body = "\r\n".join(
-            [
-                f"--{CUT}", "Content-Type: application/sdp", "", offer(media, payload_type),
-                f"--{CUT}", "Content-Type: application/rs-metadata+xml", "Content-Disposition: recording-session", "",
-                metadata(number, extension), f"--{CUT}--", "",
-            ]
-        )  # fmt: skip
+        body, kind = session_body(number, extension, media, payload_type)
         me = self.contact(number)
         fields = [
             f"From: <{me}>;tag=c{number}", f"To: <sip:recorder@{self.server[0]}>", f"Call-ID: bench-{number}",
             "CSeq: 1 INVITE", f"Contact: <{me}>;+sip.src", "Require: siprec",
-            f"Content-Type: multipart/mixed;boundary={CUT}",
+            f"Content-Type: {kind}",
         ]  # fmt: skip
         self.request("INVITE", f"sip:recorder@{self.server[0]}:{self.server[1]}", fields, body, kind="")
         ok = self.wait("SIP/2.0 200", "INVITE")
         target = field(ok, "Contact").partition("<")[2].partition(">")[0]
-        wanted = _media_lines(ok)
+        wanted = media_lines(ok)
         dialog = Dialog(self.server, target, f"<{me}>;tag=c{number}", field(ok, "To"), f"bench-{number}", wanted[0])
         self.acknowledge(dialog)
         return dialog, wanted
 
 
-def _media_lines(message: str) -> tuple[Address, Address]:
+def media_lines(message: str) -> tuple[Address, Address]:
     """Both audio lines of an answer."""
     host = re.search(r"(?m)^c=IN IP4 (\S+)", message)
     ports = [int(port) for port in re.findall(r"(?m)^m=audio ([1-9]\d*)", message)]

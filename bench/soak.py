@@ -222,7 +222,7 @@ class Soak:
         for s in self.stories:
             legs = {t.leg: t for t in s.talks}
             if s.answered and len(legs) == 2:
-                sent[s.n] = (Sent(legs[0].next_frame, legs[0].skipped), Sent(legs[1].next_frame, legs[1].skipped))
+                sent[s.n] = tuple(Sent(legs[i].next_frame, legs[i].skipped, legs[i].breaks) for i in (0, 1))
                 lead[s.n] = (legs[1].started - legs[0].started) * 1000
         judge = Judge(sent)
         whole, wrong = 0, dict.fromkeys(sent, "no sidecar")

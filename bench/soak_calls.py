@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from parties import Dialog, Party, Unexpected, credentials
+from recording import media_lines, session_body
 from signalling import Address, sdp
 from signalling import field as header
 from soak_media import Media, Talk
@@ -259,7 +260,7 @@ async def hold(story: Story) -> None:
     agent = await _connect(story, citizen)
     if agent is None:
         return
-    talks = [t for leg in (0, 1) if (t := story.world.media._talks.get((story.n, leg)))]
+    talks = story.world.media.talks(story.n)
     await _talk(0.5)
     for direction, paused in (("sendonly", True), ("sendrecv", False)):
         agent.request("INVITE", body=agent.offered + f"a={direction}\r\n")
@@ -342,6 +343,60 @@ async def never_acknowledged(story: Story) -> None:
     agent.on_over()
 
 
+async def transferred(story: Story) -> None:
+    """The agent gives the call to another seat (REFER); where that one is taken meanwhile, the call stays where it is."""
+    citizen = await _ring_in(story)
+    agent = await _connect(story, citizen)
+    if agent is None:
+        return
+    await _talk(0.4)
+    other = story.world.free_phone()
+    if other is None:
+        await _hang_up(story, citizen, agent)
+        return
+    talk = story.world.media.talks(story.n)[1]
+    talk.paused = True  # he listens to what becomes of it
+    story.claimed = False
+    server = f"{agent.party.server[0]}:{agent.party.server[1]}"
+    agent.request("REFER", fields=(f"Refer-To: <sip:{other.extension}@{server}>",))
+    await agent.wait("SIP/2.0 202", "REFER")
+    try:
+        taking = await asyncio.wait_for(story.rung.get(), 3)
+    except TimeoutError:
+        story.outcome = "the other seat was taken"
+        talk.paused = False
+        await _hang_up(story, citizen, agent)
+        return
+    story.dialogs.append(taking)
+    await taking.wait("ACK ")
+    if not agent.over:
+        await agent.wait("BYE ")
+    assert taking.media is not None
+    talk.go_on(taking.media)
+    await _talk(0.4)
+    await _hang_up(story, citizen, taking)
+
+
+async def recorded_by_others(story: Story) -> None:
+    """Recording session (RFC 7866): an SBC sends both sides of a call of its own."""
+    media = story.world.media
+    pair = (media.address(0), media.address(1))
+    body, kind = session_body(story.number, "8001", pair, 8)
+    client = story.world.trunk
+    dialog = client.start(f"soak-src-{story.n}", story.number, "recorder", body, ("Require: siprec",), kind)
+    story.dialogs.append(dialog)
+    ok = await dialog.wait("SIP/2.0 200", "INVITE")
+    dialog.connect(ok)
+    dialog.ack()
+    story.answered = True
+    for leg, target in enumerate(media_lines(ok)):
+        media.talk(story.n, leg, target)
+    await _talk()
+    await _stop_talking(story)
+    dialog.request("BYE")
+    await dialog.wait("SIP/2.0 200", "BYE")
+
+
 # -- an agent calls -----------------------------------------------------------------------------------------------------
 
 
@@ -418,7 +473,9 @@ async def outbound_cancelled(story: Story) -> None:
 
 # Forty calls in this proportion, over and over.
 KINDS: dict[str, tuple[Callable[[Story], Awaitable[None]], int]] = {
-    "answered": (answered, 13),
+    "answered": (answered, 9),
+    "transferred": (transferred, 2),
+    "recorded_by_others": (recorded_by_others, 2),
     "over_tcp": (over_tcp, 3),
     "late_offer": (late_offer, 1),
     "busy": (busy, 2),

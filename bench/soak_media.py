@@ -26,6 +26,12 @@ class Talk:
     first_late_s: float = 0.0
     paused: bool = False
     skipped: frozenset[int] = frozenset()
+    breaks: tuple[int, ...] = ()  # frames from which it comes by another way
+
+    def go_on(self, target: Address) -> None:
+        """Talk again, to another port."""
+        self.target, self.paused = target, False
+        self.breaks = (*self.breaks, self.next_frame)
 
     def due(self, now: float) -> list[tuple[int, bytes]]:
         """(number, packet) of the frames due by now."""
@@ -68,6 +74,10 @@ class Media:
         """A leg talks from now on."""
         talk = self._talks[call, leg] = Talk(call, leg, target, time.monotonic())
         return talk
+
+    def talks(self, call: int) -> tuple[Talk, ...]:
+        """The legs of a call that talk."""
+        return tuple(talk for leg in (0, 1) if (talk := self._talks.get((call, leg))) is not None)
 
     def silence(self, call: int) -> tuple[Talk, ...]:
         """A call talks no more; what its legs sent."""
