@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from judge import read_wave
-from load import Flow, Load
+from load import Flow, Load, as_the_recorder
 
 
 class Port(asyncio.DatagramProtocol):
@@ -116,4 +116,5 @@ class Floor:
 
 
 if __name__ == "__main__":
+    as_the_recorder()
     asyncio.run(serve(int(sys.argv[1]), Path(sys.argv[2])))

@@ -229,7 +229,7 @@ class Load:
             side.socket.close()
 
     def _talk(self) -> None:
-        _as_the_recorder()
+        as_the_recorder()
         start_ns = time.monotonic_ns()
         end_us = max(int(side.due_us[-1]) for side in self._sides if len(side.due_us)) + 200_000
         while not self._stop.is_set():
@@ -285,8 +285,8 @@ class Load:
         return (at_ns[:, 0] * 1_000_000_000 + at_ns[:, 1])[good], rows[good], int(n - good.sum())
 
 
-def _as_the_recorder() -> None:
-    """The recorder's priority for our thread, as far as permitted: neither has the advantage."""
+def as_the_recorder() -> None:
+    """The recorder's priority for the calling thread, as far as permitted: nobody has the advantage."""
     try:
         os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(1))
     except OSError:

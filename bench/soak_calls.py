@@ -14,6 +14,7 @@ from soak_media import Media, Talk
 
 HOTLINE = "96510"
 TALK_S = 0.8
+UNACKNOWLEDGED_S = 30.0  # the recorder gives up at 32 s (RFC 3261 §13.3.1.4); what is sent after that is nobody's
 TAIL_S = 0.1  # from the last frame to the BYE
 
 
@@ -338,8 +339,9 @@ async def never_acknowledged(story: Story) -> None:
     story.answered = True
     story.talk(citizen, 0)
     story.talk(agent, 1)
-    await agent.wait("BYE ", within_s=45)
+    await _talk(UNACKNOWLEDGED_S)
     await _stop_talking(story)
+    await agent.wait("BYE ", within_s=15)
     agent.on_over()
 
 
@@ -359,10 +361,10 @@ async def transferred(story: Story) -> None:
     story.claimed = False
     server = f"{agent.party.server[0]}:{agent.party.server[1]}"
     agent.request("REFER", fields=(f"Refer-To: <sip:{other.extension}@{server}>",))
-    await agent.wait("SIP/2.0 202", "REFER")
     try:
+        await agent.wait("SIP/2.0 202", "REFER")
         taking = await asyncio.wait_for(story.rung.get(), 3)
-    except TimeoutError:
+    except (Unexpected, TimeoutError):
         story.outcome = "the other seat was taken"
         talk.paused = False
         await _hang_up(story, citizen, agent)
