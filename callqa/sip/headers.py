@@ -36,6 +36,7 @@ REMEMBERED = 128
 
 _TOKEN = re.compile(r"[A-Za-z0-9.!%*_+`'~-]+")
 _UNESCAPED_QUOTE = re.compile(r'(?<!\\)(?:\\\\)*"')
+_SPECIAL = re.compile(r'[\\"<>,;]')
 _NUMBER = re.compile(r"[0-9]{1,10}")
 _SENT_BY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(?:\s*:\s*([0-9]{1,5}))?")
 _URI = re.compile(
@@ -63,13 +64,18 @@ def parse_number(text: str, what: str, most: int) -> int:
 
 
 def split_outside(text: str, separator: str) -> list[str]:
-    """Split at a separator that stands outside quotes and angle brackets; parts are stripped, empty ones left out."""
-    parts, start, quoted, depth, i = [], 0, False, 0, 0
-    while i < len(text):
-        c = text[i]
+    """Split at a separator (comma or semicolon) that stands outside quotes and angle brackets; parts are stripped, empty ones
+    left out."""
+    if '"' not in text and "<" not in text:
+        return [p for part in text.split(separator) if (p := part.strip())]
+    parts, start, quoted, depth, escaped = [], 0, False, 0, -1
+    for found in _SPECIAL.finditer(text):
+        c, i = found[0], found.start()
+        if i == escaped:
+            continue
         if quoted:
             if c == "\\":
-                i += 1
+                escaped = i + 1
             elif c == '"':
                 quoted = False
         elif c == '"':
@@ -81,7 +87,6 @@ def split_outside(text: str, separator: str) -> list[str]:
         elif c == separator and not depth:
             parts.append(text[start:i].strip())
             start = i + 1
-        i += 1
     parts.append(text[start:].strip())
     return [p for p in parts if p]
 
