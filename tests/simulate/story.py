@@ -92,6 +92,8 @@ def _play(world: World) -> None:
         at(call.at_s, _begin, world, i, call)
     for blow in (plan.blow, plan.second_blow):
         if blow is not None:
+            if blow.power:  # the worker has read what the disk has not got yet
+                at(blow.at_s - world.rng.choice((0.01, 0.1, 0.5)), world.read_journal)
             at(blow.at_s, _strike, world, blow)
     if plan.trouble is not None:
         t = plan.trouble
