@@ -111,7 +111,8 @@ def _check_missing(world: "World", attempt: "Attempt", channel: int, units: Unit
         return
     for voice in voices:
         there = set(units.number[units.side == voice.side].tolist())
-        came = Counter(voice.stream_of(n) for n in {n for n, _ in voice.heard})
+        kept = {n for n, at in voice.heard if not any(start <= at <= end for start, end in pauses)}
+        came = Counter(voice.stream_of(n) for n in kept)
         lacking = [
             n
             for n, at in voice.heard

@@ -80,7 +80,7 @@ def _repeats_a_number(patch: pytest.MonkeyPatch) -> None:
 
 
 def _goes_on_after_a_power_cut(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(JournalWriter, "_skipped", lambda self: 0)
+    patch.setattr(JournalWriter, "_number_to_go_on_from", JournalWriter._last_number)
 
 
 def _keeps_ports(patch: pytest.MonkeyPatch) -> None:

@@ -58,7 +58,7 @@ class JournalWriter:
                 f"另一个录音服务正在使用 {folder}；请先停掉它，或在 callqa.toml 里改 paths.recordings"
             ) from e
         try:
-            self._number = self._last_number() + self._skipped()
+            self._number = self._number_to_go_on_from()
             self._reopen()
         except OSError as e:
             files.close(self._lock)
@@ -143,14 +143,17 @@ class JournalWriter:
                 damaged += 1  # it had a number, and the worker may have read it before it was damaged
         return damaged
 
-    def _skipped(self) -> int:
-        """How many numbers to pass over: none while the machine has not been started anew."""
-        boot, path = self._files.boot(), self._folder / BOOT_NAME
-        before = self._files.read(path) if self._files.exists(path) else b""
+    def _number_to_go_on_from(self) -> int:
+        """The last number, or far above it after the machine was started anew. What `.boot` says was given out then counts
+        too: those lines may be gone as well."""
+        last, boot, path = self._last_number(), self._files.boot(), self._folder / BOOT_NAME
+        before, _, given = (self._files.read(path) if self._files.exists(path) else b"").partition(b" ")
         if before == boot:
-            return 0
-        self._files.put(path, boot)
-        return SKIPPED_AT_BOOT if before else 0
+            return last
+        if before:
+            last = max(last, int(given) if given.isdigit() else 0) + SKIPPED_AT_BOOT
+        self._files.put(path, b"%s %d" % (boot, last))
+        return last
 
     def _reopen(self) -> None:
         if self._day:
