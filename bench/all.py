@@ -25,8 +25,8 @@ RUNS: dict[str, str] = {
     "busy": "record.py --calls 50 --seconds 15 --busy-worker --finalise-minutes 30",
     "align": "align.py --minutes 10",
     "peers": "peers.py --calls 100 --seconds 15 --reorder 2 --duplicate 1",
-    "peers_kill": "peers.py --calls 50 --seconds 10 --reorder 0 --duplicate 0 --kill-at 5",
-    "simulate": "simulate.py --seeds 2000",
+    "peers_kill": "peers.py --calls 20 --seconds 10 --reorder 0 --duplicate 0 --kill-at 5",
+    "simulate": "simulate.py --seeds 1000",
     "soak": "soak.py --calls 2000 --rate 5",
 }
 
