@@ -139,6 +139,11 @@ class Files:
         """Room left on the folder's disk."""
         return shutil.disk_usage(folder).free
 
+    def clear_halves(self, path: Path) -> None:
+        """Delete what somebody who died had half written of a file, and of its neighbours of the same stem."""
+        for left in self.list(path.parent, f".{path.stem}.*.tmp"):
+            self.unlink(left)
+
     def put(self, path: Path, data: bytes) -> None:
         """Write beside `path`, sync, rename over it, sync the folder. Leaves nothing behind when it fails."""
         temporary = path.with_name(f".{path.name}.{self.process}.tmp")

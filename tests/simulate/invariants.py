@@ -13,7 +13,7 @@ from callqa.sip.media.columns import read_columns
 from callqa.sip.media.spool import MAGIC, AnsweredMark, StartedMark
 from tests.simulate.loop import SECOND_NS
 from tests.simulate.process import Run
-from tests.simulate.sound import check_audio
+from tests.simulate.sound import check_audio, pauses_of
 from tests.simulate.world import SETTINGS, Attempt, World
 
 ENDS = (JournalKind.CALL_ENDED, JournalKind.CALL_UNANSWERED, JournalKind.CALL_ABANDONED)
@@ -248,8 +248,13 @@ def _numbers(entry: JournalEntry) -> tuple[str, str]:
 
 def _check_recording(world: World, attempt: Attempt, path: str, sidecar: Sidecar) -> None:
     who = f"call {attempt.number}"
+    pauses = pauses_of(attempt, sidecar)
+
+    def paused(at_ns: int) -> bool:
+        return any(start <= at_ns <= end for start, end in pauses)
+
     heard = any(
-        n > 2 for v in attempt.voices for n in Counter(v.stream_of(number) for number, _ in v.heard).values()
+        n > 2 for v in attempt.voices for n in Counter(v.stream_of(k) for k, at in v.heard if not paused(at)).values()
     )  # RFC 3550 A.1: a source is believed once two packets came
     if sidecar.recording is None:
         ok = not heard or sidecar.faults or _may_be_silent(world, attempt)

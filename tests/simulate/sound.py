@@ -100,12 +100,12 @@ def _check_missing(world: "World", attempt: "Attempt", channel: int, units: Unit
     for blow in world.blows:
         if blow.at_ns >= begin_ns:
             end_ns = min(end_ns if not sidecar.recovered else blow.at_ns, blow.at_ns) - (
-                POWER_LOSES_NS if blow.power else KILL_LOSES_NS
+                POWER_LOSES_NS if blow.power else KILL_LOSES_NS if world.plan.slow_disk < 0.1 else 2 * KILL_LOSES_NS
             )
             break
     if world.troubled_ns and sidecar.faults:
         return  # it says itself that there are gaps
-    pauses = _pauses(attempt, sidecar)
+    pauses = pauses_of(attempt, sidecar)
     voices = _voices(attempt, channel)
     if len(voices) > 1:  # two phones took the call: whose audio counts is the recorder's choice
         return
@@ -117,6 +117,7 @@ def _check_missing(world: "World", attempt: "Attempt", channel: int, units: Unit
             n
             for n, at in voice.heard
             if n not in there
+            and voice.sent_ns[n] + world.plan.weather.delay_ns > begin_ns  # a late one may belong before the answer
             and not any(start - 5_000_000 <= at <= end + 5_000_000 for start, end in pauses)
             and came[voice.stream_of(n)] > 2  # RFC 3550 A.1: a source is believed once two packets came
             and begin_ns + 1_000_000 < at - 1_000_000
@@ -129,7 +130,7 @@ def _check_missing(world: "World", attempt: "Attempt", channel: int, units: Unit
             )
 
 
-def _pauses(attempt: "Attempt", sidecar: Sidecar) -> list[tuple[int, int]]:
+def pauses_of(attempt: "Attempt", sidecar: Sidecar) -> list[tuple[int, int]]:
     """World time of the pauses of a recording, ns; one without an end lasted until the recorder was killed."""
 
     def at_ns(at_ms: int | None) -> int:
@@ -145,7 +146,8 @@ def _check_pauses(world: "World", attempt: "Attempt", channel: int, units: Units
         kept = [
             n
             for n, at in voice.heard
-            if n in there and any(start + 5_000_000 < at < end - 5_000_000 for start, end in _pauses(attempt, sidecar))
+            if n in there
+            and any(start + 5_000_000 < at < end - 5_000_000 for start, end in pauses_of(attempt, sidecar))
         ]
         if kept and len({n for n, _ in voice.heard}) == len(voice.heard):
             world.wrong("a pause keeps nothing", f"{_who(attempt, channel)}: frames {kept[:5]}")

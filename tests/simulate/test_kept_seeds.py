@@ -18,6 +18,7 @@ KEPT = {
     3215: "a finalizer died between making the day's folder and making its name durable: a power cut took the recording",
     3432: "a recording made from a spool that was not on the disk yet: the power cut left the recording without its spool",
     986: "killed between the journal's line of an answer and the 200: the wrong that was seen was the simulator's own",
+    15893: "killed while it wrote the end of a call without audio: half a sidecar was left for ever",
     30988: "two power cuts within a second each: the second run took the numbers that the first had taken after the first cut",
     36778: "a pause in which the phone began another stream",
     422: "a finalizer that died left half a master beside the whole one",

@@ -43,17 +43,11 @@ def finalise(recordings: Path, spool: Path, *, recovered: bool, files: Files = D
         return story
     stereo = to_stereo(columns)
     files.make_folder(target.parent)
-    _clear(target, files)
+    files.clear_halves(target)
     recording = _save_master(recordings, relative.with_suffix(".wav"), stereo, files) if stereo.heard else None
     sidecar = sidecar_of(story, stereo, recording, recovered=recovered, recorder=f"callqa {__version__}")
     save_sidecar(target, sidecar, files)
     return story
-
-
-def _clear(target: Path, files: Files) -> None:
-    """Delete what a finalizer that died over this call had half written."""
-    for left in files.list(target.parent, f".{target.stem}.*.tmp"):
-        files.unlink(left)
 
 
 def _save_master(recordings: Path, relative: PurePath, stereo: Stereo, files: Files) -> Recording:

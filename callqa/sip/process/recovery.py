@@ -135,6 +135,7 @@ class Epilogue:
         try:
             sidecar = Sidecar.model_validate({**known, "recorder": self.recorder})
             relative = sidecar_place(sidecar.started_at_ms, sidecar.call_id)
+            self.files.clear_halves(self.recordings / relative)
             if not self.files.exists(self.recordings / relative):
                 self.files.make_folder((self.recordings / relative).parent)
                 save_sidecar(self.recordings / relative, sidecar, self.files)
