@@ -100,7 +100,11 @@ def _check_missing(world: "World", attempt: "Attempt", channel: int, units: Unit
     for blow in world.blows:
         if blow.at_ns >= begin_ns:
             end_ns = min(end_ns if not sidecar.recovered else blow.at_ns, blow.at_ns) - (
-                POWER_LOSES_NS if blow.power else KILL_LOSES_NS if world.plan.slow_disk < 0.1 else 2 * KILL_LOSES_NS
+                POWER_LOSES_NS
+                if power_follows(world, blow.at_ns)
+                else KILL_LOSES_NS
+                if world.plan.slow_disk < 0.1
+                else 2 * KILL_LOSES_NS
             )
             break
     if world.troubled_ns and sidecar.faults:
@@ -128,6 +132,11 @@ def _check_missing(world: "World", attempt: "Attempt", channel: int, units: Unit
                 "audio that came is recorded",
                 f"{_who(attempt, channel)}: frames {lacking[:5]} of {len(voice.heard)} are missing",
             )
+
+
+def power_follows(world: "World", at_ns: int) -> bool:
+    """Whether the power goes then or later: a killed run's last second may not be on the disk before it is recovered."""
+    return any(b.power and b.at_ns >= at_ns for b in world.blows)
 
 
 def pauses_of(attempt: "Attempt", sidecar: Sidecar) -> list[tuple[int, int]]:
