@@ -13,7 +13,7 @@ from callqa.audiofile import read_audio
 from callqa.config import Settings
 from callqa.desk import Desk, load_desk
 from callqa.errors import AudioError, CallqaError, ConfigError, SpoolError
-from callqa.sip.routing import Refusal, outbound_targets
+from callqa.sip.calls.routing import Refusal, outbound_targets
 
 MARKS = {"well": "✓", "warn": "！", "missing": "✗"}
 MIN_FREE_MB = 2048

@@ -10,7 +10,7 @@ from callqa.demo.endpoint import AutoAnswer, Endpoint, EndpointCall, Policy, Ref
 from callqa.errors import CallqaError
 from callqa.matching import canonical_number
 from callqa.sip.events import Address
-from callqa.sip.message import Request
+from callqa.sip.wire.message import Request
 
 CALLS = Path(__file__).parent / "calls"
 PICK_UP_AFTER_S = 1.5

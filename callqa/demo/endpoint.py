@@ -13,16 +13,16 @@ from typing import Any, Literal
 
 from callqa.desk import Desk
 from callqa.errors import CallqaError, ProtocolError
-from callqa.sip.auth import answer_challenge, parse_challenge
 from callqa.sip.core import Core, UserAgentSettings
 from callqa.sip.events import Address, MediaTerms
-from callqa.sip.headers import Headers
-from callqa.sip.leg import Leg, LegState
-from callqa.sip.message import Request, Response, is_keepalive, parse_message
+from callqa.sip.legs.leg import Leg, LegState
+from callqa.sip.legs.transaction import Transaction
 from callqa.sip.process.secrecy import Secrecy
-from callqa.sip.sdes import Encryption
-from callqa.sip.sdp import Codecs, MediaDirection, Session, agreed_codecs, parse_sdp
-from callqa.sip.transaction import Transaction
+from callqa.sip.wire.auth import answer_challenge, parse_challenge
+from callqa.sip.wire.headers import Headers
+from callqa.sip.wire.message import Request, Response, is_keepalive, parse_message
+from callqa.sip.wire.sdes import Encryption
+from callqa.sip.wire.sdp import Codecs, MediaDirection, Session, agreed_codecs, parse_sdp
 from callqa.units import Channel
 
 FRAME_BYTES = 160  # 20 ms of G.711

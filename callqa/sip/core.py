@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from callqa.desk import Desk
-from callqa.sip.dialog import DialogId
 from callqa.sip.events import Address, Event, SipFault
-from callqa.sip.headers import plain
-from callqa.sip.hop import Transport, hop, is_stream, transport_of
-from callqa.sip.timers import Timers
-from callqa.sip.transaction import Transactions
+from callqa.sip.legs.dialog import DialogId
+from callqa.sip.legs.timers import Timers
+from callqa.sip.legs.transaction import Transactions
+from callqa.sip.wire.headers import plain
+from callqa.sip.wire.hop import Transport, hop, is_stream, transport_of
 
 if TYPE_CHECKING:
-    from callqa.sip.leg import Leg
+    from callqa.sip.legs.leg import Leg
 
 ALLOW = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "REGISTER", "INFO", "UPDATE", "PRACK", "REFER")
 FAULT_EVERY_S = 10.0  # the same fault from the same address is told once in so long

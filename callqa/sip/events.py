@@ -8,7 +8,7 @@ MediaClosed comes last, once for the whole call, and gives both ports back.
 from dataclasses import dataclass
 from enum import StrEnum
 
-from callqa.sip.sdes import MediaKeys
+from callqa.sip.wire.sdes import MediaKeys
 from callqa.units import Channel, Direction
 
 Address = tuple[str, int]

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from callqa.desk import Desk, DeskSeat
 from callqa.sip.core import Core
 from callqa.sip.events import Address, SeatSignedIn, SeatSignedOut
-from callqa.sip.leg import Leg
-from callqa.sip.leg_owner import SilentOwner
-from callqa.sip.sdp import OUR_CODECS, MediaDirection, Session, common_codecs
-from callqa.sip.transaction import Transaction
+from callqa.sip.legs.leg import Leg
+from callqa.sip.legs.leg_owner import SilentOwner
+from callqa.sip.legs.transaction import Transaction
+from callqa.sip.wire.sdp import OUR_CODECS, MediaDirection, Session, common_codecs
 from callqa.units import Channel
 
 _SIGN_IN = re.compile(r"\*11([0-9]{1,16})#?", re.ASCII)

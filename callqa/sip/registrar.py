@@ -11,17 +11,17 @@ from typing import NotRequired, TypedDict
 
 from callqa.desk import DeskSeat
 from callqa.errors import ProtocolError
-from callqa.sip.auth import Credentials, DigestServer, Verdict, parse_credentials
 from callqa.sip.budget import Door
+from callqa.sip.calls.routing import Target
 from callqa.sip.core import Core
-from callqa.sip.dialog import address_of
 from callqa.sip.events import Address, SeatRegistered, SeatUnregistered
-from callqa.sip.headers import NameAddr, parse_name_addr, parse_number, parse_uri
-from callqa.sip.hop import Transport, hop, transport_of
-from callqa.sip.message import Request
-from callqa.sip.routing import Target
-from callqa.sip.timers import Alarm
-from callqa.sip.transaction import Transaction
+from callqa.sip.legs.dialog import address_of
+from callqa.sip.legs.timers import Alarm
+from callqa.sip.legs.transaction import Transaction
+from callqa.sip.wire.auth import Credentials, DigestServer, Verdict, parse_credentials
+from callqa.sip.wire.headers import NameAddr, parse_name_addr, parse_number, parse_uri
+from callqa.sip.wire.hop import Transport, hop, transport_of
+from callqa.sip.wire.message import Request
 
 EXPIRES_LEAST_S, EXPIRES_USUAL_S, EXPIRES_MOST_S = 60, 600, 3600
 CONTACTS_MOST = 8  # of one seat

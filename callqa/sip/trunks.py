@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 
 from callqa.desk import Desk, DeskTrunk
 from callqa.errors import ProtocolError
-from callqa.sip.auth import Challenge, answer_with_ha1, parse_challenge
+from callqa.sip.calls.routing import is_address, trunk_address
 from callqa.sip.core import ALLOW, Core
-from callqa.sip.headers import Headers, one_line, parse_name_addr, parse_number
-from callqa.sip.message import Request, Response
-from callqa.sip.routing import is_address, trunk_address
-from callqa.sip.timers import Alarm
+from callqa.sip.legs.timers import Alarm
+from callqa.sip.wire.auth import Challenge, answer_with_ha1, parse_challenge
+from callqa.sip.wire.headers import Headers, one_line, parse_name_addr, parse_number
+from callqa.sip.wire.message import Request, Response
 
 EXPIRES_MOST_S = 86_400
 BACK_OFF_S = (15.0, 30.0, 60.0, 120.0, 300.0)

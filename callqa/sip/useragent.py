@@ -12,31 +12,31 @@ from dataclasses import dataclass
 
 from callqa.desk import Desk, DeskTrunk
 from callqa.errors import ProtocolError
-from callqa.sip.answer import AnswerCall
-from callqa.sip.auth import DigestServer
-from callqa.sip.bridge import BridgeCall
 from callqa.sip.budget import SOURCES_MOST, Door, Standing
-from callqa.sip.call import Call, CallFacts, CallView
+from callqa.sip.calls.answer import AnswerCall
+from callqa.sip.calls.bridge import BridgeCall
+from callqa.sip.calls.call import Call, CallFacts, CallView
+from callqa.sip.calls.exchange import Exchange
+from callqa.sip.calls.queue import Queue
+from callqa.sip.calls.routing import Refusal, encryption_at, find_trunk
 from callqa.sip.core import ALLOW, Core, PortPool, UserAgentSettings
 from callqa.sip.events import Address, CallMarked, CallMode, Event, HangupParty
-from callqa.sip.exchange import Exchange
 from callqa.sip.feature_codes import FeatureCall, FeatureCode, MarkCode, SignIns, parse_code
-from callqa.sip.headers import one_line, parse_number, plain
-from callqa.sip.hop import is_stream, moved, transport_of, usual_port
-from callqa.sip.identity import called_number, caller_number, dialled, diverted_from, is_withheld
-from callqa.sip.leg import Leg
-from callqa.sip.message import Request, Response, is_keepalive, parse_message
-from callqa.sip.multipart import content_type, sdp_of
-from callqa.sip.pickup import pick_up
-from callqa.sip.queue import Queue
-from callqa.sip.recording_parties import is_recording
+from callqa.sip.legs.leg import Leg
+from callqa.sip.legs.transaction import Transaction
+from callqa.sip.recording.parties import is_recording
+from callqa.sip.recording.siprec import RecordingCall, take_recording
 from callqa.sip.registrar import Registrar, SavedBinding
-from callqa.sip.routing import Refusal, encryption_at, find_trunk
-from callqa.sip.sdes import UNENCRYPTED
-from callqa.sip.sdp import Session, UnfitMedia, parse_sdp
-from callqa.sip.siprec import RecordingCall, take_recording
-from callqa.sip.transaction import Transaction
+from callqa.sip.transfers.pickup import pick_up
 from callqa.sip.trunks import Trunks, TrunkView
+from callqa.sip.wire.auth import DigestServer
+from callqa.sip.wire.headers import one_line, parse_number, plain
+from callqa.sip.wire.hop import is_stream, moved, transport_of, usual_port
+from callqa.sip.wire.identity import called_number, caller_number, dialled, diverted_from, is_withheld
+from callqa.sip.wire.message import Request, Response, is_keepalive, parse_message
+from callqa.sip.wire.multipart import content_type, sdp_of
+from callqa.sip.wire.sdes import UNENCRYPTED
+from callqa.sip.wire.sdp import Session, UnfitMedia, parse_sdp
 from callqa.units import Direction
 
 __all__ = ["CallView", "PortPool", "SavedBinding", "SeatView", "UserAgent", "UserAgentSettings"]

@@ -16,7 +16,7 @@ from sqlmodel import Session, col, select
 from callqa.desk import Desk, DeskRouting, DeskSeat, DeskTrunk, DialRule, load_desk, save_desk
 from callqa.errors import ConfigError, SpoolError, StateError
 from callqa.refusals import invalid_reason
-from callqa.sip.routing import Refusal, outbound_targets
+from callqa.sip.calls.routing import Refusal, outbound_targets
 from callqa.store import audit
 from callqa.store.db import Database
 from callqa.store.tables import DeskSetting, Seat, SeatLogin

@@ -15,13 +15,13 @@ from callqa import __version__
 from callqa.errors import CallqaError, ImportFileError
 from callqa.journal import JournalEntry, JournalKind
 from callqa.sidecar import SourceFile
-from callqa.sip.identity import called_number, caller_number
 from callqa.sip.media.align import to_stereo
 from callqa.sip.media.captured import CapturedCall, Party, read_calls, sides_of, to_records, without_twins
 from callqa.sip.media.captured_media import calls_without_signalling, unlock_call
 from callqa.sip.media.layers import read_datagrams
 from callqa.sip.media.pcap import read_frames
 from callqa.sip.media.story import sidecar_of, tell
+from callqa.sip.wire.identity import called_number, caller_number
 from callqa.store.db import Database
 from callqa.store.tables import Seat
 from callqa.units import Direction

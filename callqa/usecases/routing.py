@@ -12,7 +12,7 @@ from sqlmodel import Session, select
 
 from callqa.desk import Desk, DeskRouting, DialRule
 from callqa.errors import ConfigError
-from callqa.sip.routing import Refusal, outbound_targets
+from callqa.sip.calls.routing import Refusal, outbound_targets
 from callqa.store.db import Database
 from callqa.store.tables import Seat
 from callqa.usecases.desk import checked_model, load_dial_plan, load_trunks, store_routing

@@ -10,9 +10,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from callqa.errors import ImportFileError, ProtocolError, SpoolError
-from callqa.sip.auth import parse_challenge, parse_credentials
-from callqa.sip.framing import StreamFramer
-from callqa.sip.identity import called_number, caller_number, dialled, diverted_from, is_withheld
 from callqa.sip.media.align import to_stereo
 from callqa.sip.media.captured import read_calls
 from callqa.sip.media.columns import columns_of, read_columns
@@ -34,11 +31,14 @@ from callqa.sip.media.spool import (
     read_records,
 )
 from callqa.sip.media.story import tell
-from callqa.sip.message import Request, parse_message, serialise
-from callqa.sip.multipart import parts_of, sdp_of
-from callqa.sip.recording_metadata import PARTICIPANTS_MOST, read_metadata
-from callqa.sip.recording_sdp import LABEL_MOST_CHARS, read_offer
-from callqa.sip.sdp import (
+from callqa.sip.recording.metadata import PARTICIPANTS_MOST, read_metadata
+from callqa.sip.recording.sdp import LABEL_MOST_CHARS, read_offer
+from callqa.sip.wire.auth import parse_challenge, parse_credentials
+from callqa.sip.wire.framing import StreamFramer
+from callqa.sip.wire.identity import called_number, caller_number, dialled, diverted_from, is_withheld
+from callqa.sip.wire.message import Request, parse_message, serialise
+from callqa.sip.wire.multipart import parts_of, sdp_of
+from callqa.sip.wire.sdp import (
     EVENTS,
     OUR_CODECS,
     MediaDirection,
@@ -47,7 +47,7 @@ from callqa.sip.sdp import (
     common_codecs,
     parse_sdp,
 )
-from callqa.sip.xml_tree import TEXT_MOST_CHARS
+from callqa.sip.wire.xml_tree import TEXT_MOST_CHARS
 
 FOLDER = Path(__file__).parent.parent / "data" / "fuzz"
 SECOND_NS = 1_000_000_000

@@ -7,7 +7,7 @@ import pytest
 
 from callqa.errors import ProtocolError
 from callqa.sip.media.spool import MAGIC, RECORD_HEAD
-from callqa.sip.multipart import parts_of
+from callqa.sip.wire.multipart import parts_of
 from tests.fuzz.targets import FOLDER, TARGETS, read_corpus
 
 DATA = Path(__file__).parent.parent / "data"

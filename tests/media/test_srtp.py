@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from callqa.sip.media.rtp import RtpPacket, build_rtp
 from callqa.sip.media.srtp import STUCK_AFTER, TRY_HEARD_AFTER, Locker, Unlocker
-from callqa.sip.sdes import AES_32, AES_80, SUITES
+from callqa.sip.wire.sdes import AES_32, AES_80, SUITES
 from tests.media.small_srtp import derive, key_stream, protect
 
 MASTER = bytes.fromhex("E1F97A0D3E018BE0D64FA32C06DE4139" + "0EC675AD498AFEEBB6960B3AABE6")  # RFC 3711 B.3

@@ -13,7 +13,7 @@ from callqa.desk import Desk, DeskRouting, save_desk
 from callqa.journal import JournalEntry, JournalKind
 from callqa.sidecar import Sidecar
 from callqa.sip.media.codec import PCMA
-from callqa.sip.sdes import Encryption
+from callqa.sip.wire.sdes import Encryption
 from tests.recorder.harness import TRUNK_HOST, Home, citizen, frames, make_desk, phone, until
 
 NOTICE_S = 0.6

@@ -13,7 +13,7 @@ from callqa.sip.media.rtp import RtpPacket, build_rtp
 from callqa.sip.media.spool import PacketRecord, read_records
 from callqa.sip.media.srtp import Locker, Unlocker
 from callqa.sip.process.capture import LegMedia
-from callqa.sip.sdes import AES_80, MediaKeys
+from callqa.sip.wire.sdes import AES_80, MediaKeys
 from tests.recorder.harness import TRUNK_HOST, Home, frames, make_desk, password, until
 
 PHONE, TRUNK, STRANGER = ("10.0.2.1", 30000), ("10.0.1.1", 40000), ("203.0.113.9", 5)

@@ -6,8 +6,8 @@ import pytest
 
 from callqa.demo.endpoint import AutoAnswer, Endpoint, EndpointCall, Refuse
 from callqa.journal import JournalKind
-from callqa.sip.leg import Leg
-from callqa.sip.transaction import Transaction
+from callqa.sip.legs.leg import Leg
+from callqa.sip.legs.transaction import Transaction
 from tests.recorder.harness import Home, citizen, frames, make_desk, phone, until
 
 FRAME_BYTES = 160

@@ -24,7 +24,7 @@ from callqa.sip.media.srtp import Locker, Unlocker
 from callqa.sip.media.story import sidecar_of, tell
 from callqa.sip.process.call_book import CallBook
 from callqa.sip.process.ports import PortPool, bind_rtp
-from callqa.sip.sdes import AES_80, MediaKeys
+from callqa.sip.wire.sdes import AES_80, MediaKeys
 from callqa.units import Channel, Direction
 
 S = 1_000_000_000

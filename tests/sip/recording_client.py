@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from callqa.sip.message import Request, Response, parse_message
-from callqa.sip.sdp import MediaDirection
+from callqa.sip.wire.message import Request, Response, parse_message
+from callqa.sip.wire.sdp import MediaDirection
 from tests.sip.simulated import TRUNK, UA, Network
 
 DATA = Path(__file__).parents[1] / "data" / "sip" / "siprec"

@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 
 from callqa.desk import Desk, DeskRouting, DeskSeat, DeskTrunk, DialRule
 from callqa.errors import ProtocolError
-from callqa.sip.auth import answer_challenge, ha1, parse_challenge
 from callqa.sip.core import Core, UserAgentSettings
 from callqa.sip.events import Address, Event
-from callqa.sip.headers import Headers
-from callqa.sip.hop import is_stream, moved
-from callqa.sip.leg import Leg, LegState
-from callqa.sip.message import Message, Request, Response, parse_message
-from callqa.sip.sdp import OUR_CODECS, Codecs, MediaDirection, Session, agreed_codecs, parse_sdp
-from callqa.sip.transaction import Transaction
+from callqa.sip.legs.leg import Leg, LegState
+from callqa.sip.legs.transaction import Transaction
 from callqa.sip.useragent import UserAgent
+from callqa.sip.wire.auth import answer_challenge, ha1, parse_challenge
+from callqa.sip.wire.headers import Headers
+from callqa.sip.wire.hop import is_stream, moved
+from callqa.sip.wire.message import Message, Request, Response, parse_message
+from callqa.sip.wire.sdp import OUR_CODECS, Codecs, MediaDirection, Session, agreed_codecs, parse_sdp
 from callqa.units import Channel
 
 UA: Address = ("10.0.0.1", 5060)

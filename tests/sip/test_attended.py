@@ -16,8 +16,8 @@ from callqa.sip.events import (
     PartyKnown,
     SipFault,
 )
-from callqa.sip.leg import Leg, LegState
-from callqa.sip.sdp import MediaDirection
+from callqa.sip.legs.leg import Leg, LegState
+from callqa.sip.wire.sdp import MediaDirection
 from callqa.units import Channel
 from tests.sip.simulated import UA, Network, SimPhone, desk, ringing_hotline, seat
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callqa.errors import ProtocolError
-from callqa.sip.auth import (
+from callqa.sip.wire.auth import (
     Credentials,
     DigestServer,
     Verdict,
@@ -15,7 +15,7 @@ from callqa.sip.auth import (
     parse_challenge,
     parse_credentials,
 )
-from callqa.sip.sdp import EVENTS, OUR_CODECS, MediaDirection, agreed_codecs, build_sdp, common_codecs, parse_sdp
+from callqa.sip.wire.sdp import EVENTS, OUR_CODECS, MediaDirection, agreed_codecs, build_sdp, common_codecs, parse_sdp
 
 PASSWORD = "密码"
 

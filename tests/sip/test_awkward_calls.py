@@ -14,12 +14,12 @@ from callqa.sip.events import (
     MediaClosed,
     SipFault,
 )
-from callqa.sip.headers import parse_name_addr
-from callqa.sip.message import Request, parse_message, serialise
 from callqa.sip.process.journal_writer import JournalWriter
 from callqa.sip.process.transport import SipTransport
 from callqa.sip.registrar import CONTACTS_MOST
-from callqa.sip.sdp import OUR_CODECS, MediaDirection, parse_sdp
+from callqa.sip.wire.headers import parse_name_addr
+from callqa.sip.wire.message import Request, parse_message, serialise
+from callqa.sip.wire.sdp import OUR_CODECS, MediaDirection, parse_sdp
 from tests.sip.simulated import TRUNK, LegState, Network, SimPhone, desk, ringing_hotline, seat
 
 

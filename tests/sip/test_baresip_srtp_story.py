@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from callqa.sip.media.codec import PCMU
-from callqa.sip.sdp import parse_sdp
+from callqa.sip.wire.sdp import parse_sdp
 from tests.conftest import need_tool
 from tests.recorder.harness import Home, citizen, frames, free_udp_port, make_desk, until
 from tests.sip.test_baresip_story import MODULES, command, free_tcp_port, write_config

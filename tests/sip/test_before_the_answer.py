@@ -2,8 +2,7 @@
 
 import pytest
 
-from callqa.sip.caller_side import PROMPT_MOST_S
-from callqa.sip.dialog import Dialog
+from callqa.sip.calls.caller_side import PROMPT_MOST_S
 from callqa.sip.events import (
     Address,
     CallAbandoned,
@@ -16,9 +15,10 @@ from callqa.sip.events import (
     PromptStarted,
     PromptStopped,
 )
-from callqa.sip.leg import Leg
-from callqa.sip.message import Request, Response, serialise
-from callqa.sip.sdp import Codecs, MediaDirection, parse_sdp
+from callqa.sip.legs.dialog import Dialog
+from callqa.sip.legs.leg import Leg
+from callqa.sip.wire.message import Request, Response, serialise
+from callqa.sip.wire.sdp import Codecs, MediaDirection, parse_sdp
 from callqa.units import Channel
 from tests.sip.simulated import TRUNK, UA, LegState, Network, SimPhone, desk, ringing_hotline, seat
 

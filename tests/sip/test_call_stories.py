@@ -15,10 +15,10 @@ from callqa.sip.events import (
     SeatUnregistered,
     SipFault,
 )
-from callqa.sip.headers import Headers
-from callqa.sip.message import Request, parse_message, serialise
-from callqa.sip.sdp import MediaDirection, parse_sdp
 from callqa.sip.useragent import UserAgent, UserAgentSettings
+from callqa.sip.wire.headers import Headers
+from callqa.sip.wire.message import Request, parse_message, serialise
+from callqa.sip.wire.sdp import MediaDirection, parse_sdp
 from callqa.units import Channel
 from tests.sip.simulated import TRUNK, UA, LegState, Network, Ports, SimPhone, counter, desk, ringing_hotline, seat
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from callqa.errors import ProtocolError
 from callqa.sip.events import CallAnswered, CallUnanswered, MediaChanged, SipFault
-from callqa.sip.sdes import AES_32, AES_80, GCM_256, SUITES, CryptoLine, Keyring, parse_crypto, parse_crypto_line
-from callqa.sip.sdp import DTLS, NO_KEYS, OUR_CODECS, MediaDirection, Session, UnfitMedia, build_sdp, parse_sdp
+from callqa.sip.wire.sdes import AES_32, AES_80, GCM_256, SUITES, CryptoLine, Keyring, parse_crypto, parse_crypto_line
+from callqa.sip.wire.sdp import DTLS, NO_KEYS, OUR_CODECS, MediaDirection, Session, UnfitMedia, build_sdp, parse_sdp
 from callqa.units import Channel
 from tests.sip.simulated import Network, desk, ringing_hotline
 
@@ -179,7 +179,7 @@ def test_an_encrypted_trunk_and_a_plain_phone_are_one_call(profile):
 
 
 def test_an_encrypted_call_over_tls_tells_no_fault():
-    from callqa.sip.hop import Transport, hop
+    from callqa.sip.wire.hop import Transport, hop
     from tests.sip.simulated import SimPhone
 
     net = Network(desk=desk())

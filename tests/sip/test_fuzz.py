@@ -13,13 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from callqa.errors import ProtocolError
-from callqa.sip.framing import StreamFramer
-from callqa.sip.hop import TcpAddress
-from callqa.sip.identity import called_number, caller_number, diverted_from
-from callqa.sip.message import Request, parse_message, serialise
-from callqa.sip.multipart import parts_of, sdp_of
-from callqa.sip.sdp import SDP_MOST_BYTES, parse_sdp
-from callqa.sip.session_timer import agree_as_client, agree_as_server, asking_longer
+from callqa.sip.legs.session_timer import agree_as_client, agree_as_server, asking_longer
+from callqa.sip.wire.framing import StreamFramer
+from callqa.sip.wire.hop import TcpAddress
+from callqa.sip.wire.identity import called_number, caller_number, diverted_from
+from callqa.sip.wire.message import Request, parse_message, serialise
+from callqa.sip.wire.multipart import parts_of, sdp_of
+from callqa.sip.wire.sdp import SDP_MOST_BYTES, parse_sdp
 from tests.sip.simulated import TRUNK, Network, ringing_hotline
 
 FOLDER = Path(__file__).parent.parent / "data" / "sip"

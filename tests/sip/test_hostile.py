@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callqa.sip.events import CallStarted, MediaClosed
-from callqa.sip.sdp import MediaDirection
+from callqa.sip.wire.sdp import MediaDirection
 from tests.sip.simulated import TRUNK, UA, Network, SimPhone, ringing_hotline
 
 

@@ -4,9 +4,9 @@ import pytest
 
 from callqa.desk import DeskTrunk
 from callqa.sip.events import CallStarted
-from callqa.sip.headers import Headers
-from callqa.sip.identity import called_number, caller_number, diverted_from, is_withheld
-from callqa.sip.message import Request, parse_message, serialise
+from callqa.sip.wire.headers import Headers
+from callqa.sip.wire.identity import called_number, caller_number, diverted_from, is_withheld
+from callqa.sip.wire.message import Request, parse_message, serialise
 from tests.sip.simulated import Network, desk, ringing_hotline, seat
 
 

@@ -2,12 +2,12 @@
 
 import pytest
 
+from callqa.sip.calls.in_call import read_key
 from callqa.sip.events import CallMarked, CallStarted, DigitPressed, PauseAsked, SipFault
 from callqa.sip.feature_codes import MarkCode, parse_code
-from callqa.sip.in_call import read_key
-from callqa.sip.leg import Leg
-from callqa.sip.message import Request
-from callqa.sip.sdp import MediaDirection
+from callqa.sip.legs.leg import Leg
+from callqa.sip.wire.message import Request
+from callqa.sip.wire.sdp import MediaDirection
 from callqa.units import Channel
 from tests.sip.simulated import Network, SimPhone, desk, ringing_hotline
 

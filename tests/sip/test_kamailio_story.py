@@ -15,7 +15,7 @@ import pytest
 
 from callqa.demo.endpoint import AutoAnswer, Endpoint
 from callqa.desk import Desk, DeskTrunk, DialRule, save_desk
-from callqa.sip.message import Message, Request, parse_message
+from callqa.sip.wire.message import Message, Request, parse_message
 from tests.conftest import need_tool
 from tests.recorder.harness import TRUNK_HOST, Home, citizen, frames, free_udp_port, make_desk, phone, until
 from tests.sip.test_sipp_stories import in_order

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from callqa.sip.sdp import MediaDirection, parse_sdp
+from callqa.sip.wire.sdp import MediaDirection, parse_sdp
 from tests.conftest import need_tool
 from tests.recorder.harness import Home, citizen, frames, free_udp_port, make_desk, password, until
 from tests.sip.test_sipp_stories import in_order

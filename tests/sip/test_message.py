@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callqa.errors import ProtocolError
-from callqa.sip.headers import (
+from callqa.sip.wire.headers import (
     Headers,
     parse_cseq,
     parse_name_addr,
@@ -17,8 +17,8 @@ from callqa.sip.headers import (
     split_outside,
     usual_name,
 )
-from callqa.sip.identity import called_number, caller_number
-from callqa.sip.message import Request, Response, parse_message, reply, serialise
+from callqa.sip.wire.identity import called_number, caller_number
+from callqa.sip.wire.message import Request, Response, parse_message, reply, serialise
 
 FOLDER = Path(__file__).parent.parent / "data" / "sip"
 GOOD = sorted(p for p in FOLDER.glob("*.sip") if not p.name.startswith("bad_"))

@@ -16,7 +16,7 @@ from callqa.sip.events import (
     PromptStarted,
     PromptStopped,
 )
-from callqa.sip.leg_owner import LegState
+from callqa.sip.legs.leg_owner import LegState
 from tests.sip.simulated import TRUNK, Network, SimPhone, desk, ringing_hotline, seat
 
 SEATS = ("8001", "8002", "8003")

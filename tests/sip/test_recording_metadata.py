@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from callqa.errors import ProtocolError
-from callqa.sip.message import Request, parse_message
-from callqa.sip.recording_metadata import Metadata, Participant, Picture, call_key, read_metadata
-from callqa.sip.recording_parties import Who, agents_of, bodies_of, is_recording, signs_of
-from callqa.sip.recording_sdp import AnsweredStream, build_answer, read_offer
-from callqa.sip.xml_tree import BYTES_MOST, ELEMENTS_MOST, read_xml
+from callqa.sip.recording.metadata import Metadata, Participant, Picture, call_key, read_metadata
+from callqa.sip.recording.parties import Who, agents_of, bodies_of, is_recording, signs_of
+from callqa.sip.recording.sdp import AnsweredStream, build_answer, read_offer
+from callqa.sip.wire.message import Request, parse_message
+from callqa.sip.wire.xml_tree import BYTES_MOST, ELEMENTS_MOST, read_xml
 from tests.sip.recording_client import DATA, invite_of
 
 ALL = sorted(path.stem for path in DATA.glob("*.sip"))

@@ -3,6 +3,8 @@
 import pytest
 
 from callqa.desk import Desk, DeskRouting
+from callqa.sip.calls.queue import HANDOVER_S, Seeker, share_all, share_singly
+from callqa.sip.calls.routing import seats_in_order
 from callqa.sip.events import (
     CallAbandoned,
     CallAnswered,
@@ -16,8 +18,6 @@ from callqa.sip.events import (
     PromptStopped,
     SipFault,
 )
-from callqa.sip.queue import HANDOVER_S, Seeker, share_all, share_singly
-from callqa.sip.routing import seats_in_order
 from callqa.units import Channel
 from tests.sip.simulated import TRUNK, Network, SimPhone, desk, ringing_hotline, seat
 

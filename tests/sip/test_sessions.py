@@ -3,10 +3,10 @@
 import pytest
 
 from callqa.sip.events import CallAnswered, CallEnded, CallUnanswered, HangupParty, MediaChanged
-from callqa.sip.headers import Headers
-from callqa.sip.provisional import ReliableReceiver
-from callqa.sip.sdp import MediaDirection, parse_sdp
-from callqa.sip.session_timer import SessionTimer, agree_as_client, agree_as_server, asking_longer
+from callqa.sip.legs.provisional import ReliableReceiver
+from callqa.sip.legs.session_timer import SessionTimer, agree_as_client, agree_as_server, asking_longer
+from callqa.sip.wire.headers import Headers
+from callqa.sip.wire.sdp import MediaDirection, parse_sdp
 from callqa.units import Channel
 from tests.sip.simulated import TRUNK, UA, Network, SimPhone, ringing_hotline
 

@@ -11,7 +11,7 @@ import pytest
 from callqa.demo.endpoint import AutoAnswer, RingForever
 from callqa.sip.media.codec import PCMA
 from callqa.sip.media.rtp import parse_rtp
-from callqa.sip.sdp import MediaDirection, parse_sdp
+from callqa.sip.wire.sdp import MediaDirection, parse_sdp
 from tests.conftest import need_tool
 from tests.recorder.harness import TRUNK_HOST, Home, citizen, frames, free_udp_port, make_desk, password, phone, until
 from tests.sip.wire import Tap

@@ -15,7 +15,7 @@ from callqa.sip.events import (
     SipFault,
     StreamSide,
 )
-from callqa.sip.message import Request
+from callqa.sip.wire.message import Request
 from callqa.units import Channel, Direction
 from tests.sip.recording_client import RecordingClient, invite_of
 from tests.sip.simulated import TRUNK, Network, Ports, SimPhone

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callqa.sip.headers import split_outside
+from callqa.sip.wire.headers import split_outside
 
 
 def by_character(text: str, separator: str) -> list[str]:

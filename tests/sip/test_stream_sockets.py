@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from callqa.errors import ConfigError
-from callqa.sip.auth import answer_challenge, parse_challenge
-from callqa.sip.framing import StreamFramer
-from callqa.sip.headers import Headers, parse_name_addr
-from callqa.sip.message import Message, Request, Response, parse_message, reply, serialise
 from callqa.sip.process.transport import bind_sip_stream
-from callqa.sip.sdp import OUR_CODECS, MediaDirection, build_sdp
+from callqa.sip.wire.auth import answer_challenge, parse_challenge
+from callqa.sip.wire.framing import StreamFramer
+from callqa.sip.wire.headers import Headers, parse_name_addr
+from callqa.sip.wire.message import Message, Request, Response, parse_message, reply, serialise
+from callqa.sip.wire.sdp import OUR_CODECS, MediaDirection, build_sdp
 from tests.conftest import need_tool
 from tests.recorder.harness import Home, citizen, frames, make_desk, password, until
 

@@ -6,12 +6,12 @@ from hypothesis import strategies as st
 
 from callqa.desk import DeskTrunk
 from callqa.errors import ProtocolError
-from callqa.sip import transaction
 from callqa.sip.events import CallAnswered, CallEnded, CallUnanswered, MediaClosed
-from callqa.sip.framing import BODY_MOST_BYTES, PING, StreamFramer
-from callqa.sip.headers import parse_uri
-from callqa.sip.hop import TcpAddress, TlsAddress, Transport, hop, is_stream, transport_of, uri_transport
-from callqa.sip.message import HEADER_BLOCK_MOST_BYTES, parse_message
+from callqa.sip.legs import transaction
+from callqa.sip.wire.framing import BODY_MOST_BYTES, PING, StreamFramer
+from callqa.sip.wire.headers import parse_uri
+from callqa.sip.wire.hop import TcpAddress, TlsAddress, Transport, hop, is_stream, transport_of, uri_transport
+from callqa.sip.wire.message import HEADER_BLOCK_MOST_BYTES, parse_message
 from tests.sip.simulated import TRUNK, UA, Network, SimPhone, desk, ringing_hotline, seat
 from tests.sip.test_message import GOOD
 

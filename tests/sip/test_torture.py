@@ -6,9 +6,9 @@ import pytest
 
 from callqa.errors import ProtocolError
 from callqa.sip.events import CallAnswered, MediaOpened
-from callqa.sip.framing import StreamFramer
-from callqa.sip.headers import parse_uri
-from callqa.sip.message import Request, Response, parse_message, serialise
+from callqa.sip.wire.framing import StreamFramer
+from callqa.sip.wire.headers import parse_uri
+from callqa.sip.wire.message import Request, Response, parse_message, serialise
 from callqa.units import Channel
 from tests.sip.simulated import TRUNK, UA, Network, SimPhone, ringing_hotline
 

@@ -1,6 +1,6 @@
 """The transaction tables: every state can be left, every row leads somewhere that exists."""
 
-from callqa.sip.transaction_table import TABLE, TIMERS, Kind, On, State
+from callqa.sip.legs.transaction_table import TABLE, TIMERS, Kind, On, State
 
 START = {
     Kind.INVITE_CLIENT: State.CALLING,

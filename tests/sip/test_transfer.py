@@ -20,12 +20,12 @@ from callqa.sip.events import (
     PromptStopped,
     SipFault,
 )
-from callqa.sip.headers import Headers
-from callqa.sip.leg import LegState
-from callqa.sip.message import Request, parse_message
-from callqa.sip.refer import Replaces, parse_refer, parse_replaces
-from callqa.sip.sdp import MediaDirection
-from callqa.sip.transfer import TRANSFERS_MOST
+from callqa.sip.legs.leg import LegState
+from callqa.sip.transfers.refer import Replaces, parse_refer, parse_replaces
+from callqa.sip.transfers.transfer import TRANSFERS_MOST
+from callqa.sip.wire.headers import Headers
+from callqa.sip.wire.message import Request, parse_message
+from callqa.sip.wire.sdp import MediaDirection
 from callqa.units import Channel
 from tests.sip.simulated import UA, Network, SimPhone, desk, ringing_hotline, seat
 

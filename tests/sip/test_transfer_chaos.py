@@ -5,8 +5,8 @@ import random
 
 import pytest
 
-from callqa.sip.leg import Leg
-from callqa.sip.sdp import MediaDirection
+from callqa.sip.legs.leg import Leg
+from callqa.sip.wire.sdp import MediaDirection
 from tests.sip.simulated import Network, SimPhone, desk, ringing_hotline, seat
 from tests.sip.test_attended import replaces
 from tests.sip.test_transfer_races import each_call_ended_once, end_all

@@ -13,8 +13,8 @@ from callqa.sip.events import (
     MediaClosed,
     MediaOpened,
 )
-from callqa.sip.leg import Leg, LegState
-from callqa.sip.sdp import MediaDirection
+from callqa.sip.legs.leg import Leg, LegState
+from callqa.sip.wire.sdp import MediaDirection
 from tests.sip.simulated import Network, SimPhone, desk, ringing_hotline, seat
 from tests.sip.test_attended import consulting
 

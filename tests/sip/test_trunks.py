@@ -5,12 +5,12 @@ import itertools
 import pytest
 
 from callqa.desk import Desk, DeskTrunk, DialRule
-from callqa.sip.auth import Challenge, DigestServer, Verdict, ha1, parse_credentials
 from callqa.sip.events import CallAnswered, CallStarted, CallUnanswered, SipFault
-from callqa.sip.headers import Headers, parse_name_addr
-from callqa.sip.message import Response
-from callqa.sip.transaction import Transaction
+from callqa.sip.legs.transaction import Transaction
 from callqa.sip.trunks import credentials
+from callqa.sip.wire.auth import Challenge, DigestServer, Verdict, ha1, parse_credentials
+from callqa.sip.wire.headers import Headers, parse_name_addr
+from callqa.sip.wire.message import Response
 from tests.sip.simulated import TRUNK, UA, Network, SimPhone, desk, ringing_hotline, seat
 
 SECOND = ("10.0.1.2", 5060)

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from callqa.sip.message import Message, Request, Response, is_keepalive, parse_message
+from callqa.sip.wire.message import Message, Request, Response, is_keepalive, parse_message
 
 Address = tuple[str, int]
 

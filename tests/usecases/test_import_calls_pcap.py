@@ -16,7 +16,7 @@ from callqa.sip.media.layers import read_datagrams, udp_frame
 from callqa.sip.media.pcap import is_capture, write_pcap
 from callqa.sip.media.srtp import Locker
 from callqa.sip.process.finalize import finalise
-from callqa.sip.sdes import AES_80
+from callqa.sip.wire.sdes import AES_80
 from callqa.store.db import Database
 from callqa.store.migrate import migrate
 from callqa.store.tables import AuditEntry, Call

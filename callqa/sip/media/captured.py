@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from callqa.errors import ProtocolError
-from callqa.sip.framing import StreamFramer
-from callqa.sip.identity import called_number, caller_number, dialled, number_of
 from callqa.sip.media.layers import Address, Datagram
 from callqa.sip.media.spool import AnsweredMark, EndedMark, MediaMark, PacketRecord, SpoolRecord, StartedMark
-from callqa.sip.message import Message, Request, Response, parse_message
-from callqa.sip.sdes import CryptoLine
-from callqa.sip.sdp import Codecs, Session, parse_sdp
+from callqa.sip.wire.framing import StreamFramer
+from callqa.sip.wire.identity import called_number, caller_number, dialled, number_of
+from callqa.sip.wire.message import Message, Request, Response, parse_message
+from callqa.sip.wire.sdes import CryptoLine
+from callqa.sip.wire.sdp import Codecs, Session, parse_sdp
 from callqa.units import Direction
 
 MAX_CALLS = 20_000  # a day of a large desk; a capture beyond is cut into files anyway

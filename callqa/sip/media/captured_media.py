@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 
-from callqa.sip.headers import Headers
 from callqa.sip.media.captured import CapturedCall, Party, may_be_rtp
 from callqa.sip.media.layers import Address, Datagram
 from callqa.sip.media.srtp import Unlocker
-from callqa.sip.message import Request
-from callqa.sip.sdes import CryptoLine
-from callqa.sip.sdp import G711
+from callqa.sip.wire.headers import Headers
+from callqa.sip.wire.message import Request
+from callqa.sip.wire.sdes import CryptoLine
+from callqa.sip.wire.sdp import G711
 
 FEWEST_PACKETS = 50  # a second of speech: less is chance, or somebody probing
 FLOWS_MOST = 2000

@@ -7,12 +7,12 @@ the other's. Only addresses and instants of the signalling are ours; its text is
 import ipaddress
 from collections.abc import Iterable, Iterator
 
-from callqa.sip.headers import Headers
 from callqa.sip.media.layers import Address, udp_frame
 from callqa.sip.media.pcap import Frame
 from callqa.sip.media.spool import AnsweredMark, EndedMark, MediaMark, PacketRecord, SpoolRecord, StartedMark, sides_of
-from callqa.sip.message import Message, Request, reply, serialise
-from callqa.sip.sdp import Codecs, MediaDirection, build_sdp
+from callqa.sip.wire.headers import Headers
+from callqa.sip.wire.message import Message, Request, reply, serialise
+from callqa.sip.wire.sdp import Codecs, MediaDirection, build_sdp
 
 # RFC 5737 and RFC 3849: addresses that belong to nobody, for a side whose own was never told.
 _NOBODY = (("192.0.2.1", "192.0.2.2"), ("2001:db8::1", "2001:db8::2"))

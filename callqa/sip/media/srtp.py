@@ -11,7 +11,7 @@ Does not do: key identifiers (MKI), AES-256 in counter mode (the binding has onl
 
 import pylibsrtp
 
-from callqa.sip.sdes import AES_32, AES_80, GCM_128, GCM_256, MediaKeys, Suite
+from callqa.sip.wire.sdes import AES_32, AES_80, GCM_128, GCM_256, MediaKeys, Suite
 
 _PROFILES = {
     AES_80: pylibsrtp.Policy.SRTP_PROFILE_AES128_CM_SHA1_80,

@@ -66,7 +66,7 @@ from callqa.sip.process.pause import FROM_PHONE, Pauses
 from callqa.sip.process.player import Player
 from callqa.sip.process.ports import PortPool
 from callqa.sip.process.rtp_sockets import RtpSockets
-from callqa.sip.sdp import Codecs
+from callqa.sip.wire.sdp import Codecs
 from callqa.units import Channel
 
 log = logging.getLogger(__name__)

@@ -21,7 +21,7 @@ from callqa.sip.media.codec import CODECS, Codec, codec_named
 from callqa.sip.media.prompt import FRAME_MS, SAMPLE_RATE_HZ, RtpVoice, Samples, payloads
 from callqa.sip.process.disk import Workers
 from callqa.sip.process.worker import Worker, WorkerThread
-from callqa.sip.sdp import EVENTS, Codecs
+from callqa.sip.wire.sdp import EVENTS, Codecs
 from callqa.units import Channel
 
 log = logging.getLogger(__name__)

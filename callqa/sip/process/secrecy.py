@@ -8,7 +8,7 @@ from collections import deque
 
 from callqa.sip.events import Address, MediaTerms
 from callqa.sip.media.srtp import Locker, Unlocker, locker, unlocker
-from callqa.sip.sdes import MediaKeys
+from callqa.sip.wire.sdes import MediaKeys
 
 WAITING_MOST = 100  # two seconds: the answer is behind them
 HELD_MOST = 10  # the latest packets for a peer that cannot be sent to yet

@@ -16,8 +16,8 @@ from callqa.config import SipSettings
 from callqa.errors import ConfigError, ProtocolError
 from callqa.refusals import os_reason
 from callqa.sip.events import Address
-from callqa.sip.framing import PONG, StreamFramer
-from callqa.sip.hop import Transport, hop, transport_of
+from callqa.sip.wire.framing import PONG, StreamFramer
+from callqa.sip.wire.hop import Transport, hop, transport_of
 
 log = logging.getLogger(__name__)
 

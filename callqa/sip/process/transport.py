@@ -12,10 +12,10 @@ from typing import cast
 from callqa.errors import ConfigError
 from callqa.refusals import os_reason
 from callqa.sip.events import Address, Event
-from callqa.sip.hop import is_stream
 from callqa.sip.process.clock import CLOCK, Clock
 from callqa.sip.process.streams import SipStreams, plain_host
 from callqa.sip.useragent import UserAgent
+from callqa.sip.wire.hop import is_stream
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,143 @@
+"""SDP of a recording session (RFC 7866 §7.1): every audio line is a stream of its own, answered line by line.
+
+Each line is read by sdp.parse_sdp as if it stood alone. We take every format we can decode, and where there is none the
+first that is offered, since raw packets are better than nothing. Lines of another kind are declined with port 0.
+"""
+
+import re
+from dataclasses import dataclass, replace
+
+from callqa.errors import ProtocolError
+from callqa.sip.media.codec import codec_of_type, packed_of_type
+from callqa.sip.media.spool import STREAMS_MOST
+from callqa.sip.wire.headers import plain
+from callqa.sip.wire.sdp import (
+    EVENTS,
+    MEDIA_MOST,
+    SDP_MOST_BYTES,
+    Codecs,
+    MediaDirection,
+    Session,
+    UnfitMedia,
+    parse_sdp,
+)
+
+LABEL_MOST_CHARS = 64
+# RFC 3551 §6: what a number means without a=rtpmap, of those that we can decode.
+_STATIC = {3: "GSM/8000", 9: "G722/8000", 18: "G729/8000"}
+_MEDIA = re.compile(r"m=(\S+)\s+(\d+)(?:/\d+)?\s+(\S+)\s+(.*\S)\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class OfferedStream:
+    """One m= line. session: None where we cannot take it; codecs: what we take of it; fmtp: its format lines, repeated in our answer."""
+
+    index: int
+    kind: str
+    protocol: str
+    formats: str
+    session: Session | None = None
+    label: str = ""
+    codecs: Codecs = ()
+    fmtp: tuple[str, ...] = ()
+    unfit: str = ""  # why it cannot be taken, where that is the client's settings (Chinese)
+
+    @property
+    def paused(self) -> bool:
+        """Whether it sends nothing for now."""
+        s = self.session
+        return s is None or s.direction in (MediaDirection.INACTIVE, MediaDirection.RECVONLY)
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweredStream:
+    """Our line to one of theirs. port 0: declined."""
+
+    offered: OfferedStream
+    port: int
+    crypto: tuple[str, ...] = ()
+
+
+def read_offer(data: bytes) -> tuple[OfferedStream, ...]:
+    """All m= lines. ProtocolError when it is no SDP or has none."""
+    if len(data) > SDP_MOST_BYTES or not data.lstrip().startswith(b"v="):
+        raise ProtocolError(f"{len(data)} bytes are no SDP")
+    lines = [x for x in re.split(r"\r\n|\n|\r", data.decode("utf-8", "replace").lstrip()) if x.strip()]
+    starts = [i for i, line in enumerate(lines) if line.startswith("m=")][:MEDIA_MOST]
+    if not starts:
+        raise ProtocolError("SDP has no m= line")
+    head = [line for line in lines[: starts[0]] if not line.startswith("a=group")]
+    ends = [*starts[1:], next((i for i in range(starts[-1] + 1, len(lines)) if lines[i].startswith("m=")), len(lines))]
+    return tuple(_stream(i, head, lines[a:b]) for i, (a, b) in enumerate(zip(starts, ends, strict=True)))
+
+
+def _stream(index: int, head: list[str], section: list[str]) -> OfferedStream:
+    match = _MEDIA.fullmatch(section[0])
+    if match is None:
+        raise ProtocolError(f"SDP media line {section[0][:60]!r} is not kind port protocol formats")
+    kind, port, protocol, formats = match[1].lower(), int(match[2]), match[3].upper(), match[4]
+    label = next((line[8:].strip() for line in section if line.startswith("a=label:")), "")
+    label = plain(label)[:LABEL_MOST_CHARS]
+    bare = OfferedStream(index, kind, protocol, formats, label=label)
+    if kind != "audio" or not port or index >= 2 * STREAMS_MOST:
+        return bare
+    mapped = {line[9:].split()[0] for line in section if re.match(r"a=rtpmap:\d", line)}
+    missing = [
+        f"a=rtpmap:{n} {name}" for n, name in _STATIC.items() if str(n) not in mapped and str(n) in formats.split()
+    ]
+    try:
+        session = parse_sdp("\r\n".join([*head, *section, *missing, ""]).encode())
+    except UnfitMedia as e:
+        return replace(bare, unfit=e.reason)
+    except ProtocolError:
+        return bare
+    codecs = _taken(session.codecs)
+    numbers = {str(number) for number, _ in codecs}
+    fmtp = tuple(
+        plain(line)
+        for line in section
+        if line.startswith("a=fmtp:") and line[7:].split()[:1] and line[7:].split()[0] in numbers and len(line) < 256
+    )
+    return OfferedStream(index, kind, protocol, formats, session if codecs else None, label, codecs, fmtp)
+
+
+def _taken(offered: Codecs) -> Codecs:
+    """One voice format, the first that can be decoded, else the first; and telephone-event where it is offered."""
+    voice = [c for c in offered if not c[1].startswith(("telephone-event", "CN/"))]
+    known = [c for c in voice if codec_of_type(c[0], offered) or packed_of_type(c[0], offered)]
+    events = [c for c in offered if c[1].startswith("telephone-event")][:1]
+    return (*(known or voice)[:1], *events) if voice else ()
+
+
+def build_answer(host: str, session_id: int, version: int, lines: tuple[AnsweredStream, ...]) -> bytes:
+    """Our SDP: as many m= lines as were offered."""
+    family = "IP6" if ":" in host else "IP4"
+    made = ["v=0", f"o=callqa {session_id} {version} IN {family} {host}", "s=callqa", f"c=IN {family} {host}", "t=0 0"]
+    for line in lines:
+        made += _answer_lines(line)
+    return ("\r\n".join(made) + "\r\n").encode()
+
+
+def _answer_lines(line: AnsweredStream) -> list[str]:
+    o = line.offered
+    if not line.port:
+        return [f"m={o.kind} 0 {o.protocol} {o.formats}"]
+    made = [f"m={o.kind} {line.port} {o.protocol} {' '.join(str(number) for number, _ in o.codecs)}"]
+    made += [f"a=rtpmap:{number} {_rtpmap(name)}" for number, name in o.codecs]
+    made += [*o.fmtp, *line.crypto]
+    made += [f"a=label:{o.label}"] if o.label else []
+    return [*made, f"a={MediaDirection.INACTIVE if o.paused else MediaDirection.RECVONLY}"]
+
+
+def _rtpmap(name: str) -> str:
+    return "opus/48000/2" if name.upper() == "OPUS/48000" else name  # RFC 7587 §7
+
+
+def build_offer(host: str, session_id: int, port_of_each: tuple[int, ...]) -> bytes:
+    """Ours, where an INVITE had none: audio streams that we only listen to."""
+    family = "IP6" if ":" in host else "IP4"
+    made = ["v=0", f"o=callqa {session_id} 1 IN {family} {host}", "s=callqa", f"c=IN {family} {host}", "t=0 0"]
+    for label, port in enumerate(port_of_each, 1):
+        made += [f"m=audio {port} RTP/AVP 8 0 101", "a=rtpmap:8 PCMA/8000", "a=rtpmap:0 PCMU/8000"]
+        made += [f"a=rtpmap:101 {EVENTS}", f"a=label:{label}", "a=recvonly"]
+    return ("\r\n".join(made) + "\r\n").encode()
