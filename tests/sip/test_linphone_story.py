@@ -4,15 +4,27 @@ import asyncio
 import wave
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from callqa.audiofile import read_audio
+from callqa.demo.endpoint import AutoAnswer
+from callqa.desk import DeskTrunk
+from callqa.sidecar import Sidecar
+from callqa.sip.media.codec import codec_named
 from callqa.sip.wire.sdp import MediaDirection, parse_sdp
 from tests.conftest import need_tool
-from tests.recorder.harness import Home, citizen, frames, free_udp_port, make_desk, password, until
+from tests.recorder.harness import TRUNK_HOST, Home, citizen, frames, free_udp_port, make_desk, password, until
 from tests.sip.test_sipp_stories import in_order
 from tests.sip.wire import Passed, linphone_trace
 
 pytestmark = pytest.mark.slow
+
+CITIZEN_HZ, EXPERT_HZ = 600, 1000
+LOUD = 500.0  # of 8,000 that were sent; what is not there measures below 50
+ULAW = codec_named("PCMU/8000")
+assert ULAW is not None
 
 ACCOUNT = """[sip]
 sip_port={port}
@@ -75,6 +87,10 @@ class Linphone:
         self.process.stdin.write(line.encode() + b"\n")
         await self.process.stdin.drain()
 
+    def says(self, text: str) -> bool:
+        """Whether it has printed this so far."""
+        return text in (self.folder / "log").read_text(errors="replace")
+
     def trace(self, recorder: tuple[str, int]) -> list[Passed]:
         """What passed between it and the recorder, from its own log."""
         return linphone_trace((self.folder / "trace").read_bytes(), recorder)
@@ -102,6 +118,7 @@ async def story(folder: Path) -> list[Passed]:
         await until("speech of the phone", lambda: call.heard_count > 20)
         await phone.type("pause")
         await until("the hold", lambda: home.board().calls[0].state == "held")  # type: ignore[union-attr]
+        await until("the phone to know it", lambda: phone.says("is now paused"))
         await phone.type("resume")
         await until("the end of the hold", lambda: home.board().calls[0].state == "talking")  # type: ignore[union-attr]
         call.hang_up()
@@ -126,3 +143,63 @@ def test_linphone_seat_answers_pauses_and_is_recorded(tmp_path: Path) -> None:
     held, resumed = [parse_sdp(p.message.body) for p in wire if str(p) == "< 200 INVITE"]
     assert held.direction in (MediaDirection.RECVONLY, MediaDirection.INACTIVE)
     assert resumed.direction is MediaDirection.SENDRECV
+
+
+async def conference(folder: Path) -> tuple[list[Sidecar], Path]:
+    """A citizen on the line, an expert asked beside him, and both put together by the phone, which mixes them."""
+    phone = Linphone(folder / "linphone")
+    caller = await citizen()
+    caller.on_invite = lambda _: AutoAnswer(0.05, tone(EXPERT_HZ, 400), "PCMU")
+    trunk = DeskTrunk(name="loop", addresses=(TRUNK_HOST,), host=TRUNK_HOST, port=caller.port)
+    home = Home(folder, make_desk(["8001"]).model_copy(update={"trunks": (trunk,)}))
+    await home.start()
+    try:
+        await phone.start(home.server)
+        await until("linphone to register", lambda: home.board().seats[0].registered)  # type: ignore[union-attr]  # it runs
+        call = await caller.call(home.server, "96510", tone(CITIZEN_HZ, 600), caller="13871206358")
+        assert await asyncio.wait_for(call.answered, 10)
+        await until("speech of the phone", lambda: call.heard_count > 10)
+        await phone.type("pause")
+        await until("the citizen on hold", lambda: phone.says("is now paused"))
+        await phone.type(f"call sip:13900000001@{home.server[0]}:{home.server[1]}")
+        await until("the expert", lambda: len(caller.calls) == 2 and caller.calls[1].heard_count > 10)
+        await phone.type("conference add 1")
+        await phone.type("conference add 2")
+        await until("the citizen to hear the expert", lambda: level_hz(call.heard_payload()[-4000:], EXPERT_HZ) > LOUD)
+        heard = call.heard_count
+        await until("half a second of it", lambda: call.heard_count > heard + 25)
+        call.hang_up()
+        caller.calls[1].hang_up()
+        await until("both recordings", lambda: len(home.sidecars()) == 2)
+    finally:
+        await phone.stop()
+        await caller.close()
+        home.stop()
+    return home.sidecars(), home.settings.recordings_dir
+
+
+def test_a_conference_that_the_phone_mixes_is_one_recording_with_all_three(tmp_path: Path) -> None:
+    (first, second), recordings = asyncio.run(conference(tmp_path))
+    assert (first.direction, second.direction) == ("inbound", "outbound")
+    assert first.recording is not None
+    samples = read_audio(recordings / first.recording.path).samples
+    last = samples[-3200:].astype(np.float64)
+    assert level(last[:, 0], CITIZEN_HZ) > LOUD and level(last[:, 0], EXPERT_HZ) < LOUD, "left: the citizen alone"
+    assert level(last[:, 1], EXPERT_HZ) > LOUD, "right: the agent's side, with the third one in it"
+    assert second.call_id in first.related and first.call_id in second.related
+
+
+def tone(hz: int, n_frames: int) -> bytes:
+    """n_frames of 160 bytes of \u00b5-law."""
+    t = np.arange(160 * n_frames) / 8000
+    return ULAW.encode((8000 * np.sin(2 * np.pi * hz * t)).astype(np.int16))
+
+
+def level(samples: NDArray[np.float64], hz: int) -> float:
+    """Amplitude of one frequency, in 16-bit steps."""
+    t = np.arange(len(samples)) / 8000
+    return float(2 * abs(np.dot(samples, np.exp(-2j * np.pi * hz * t))) / max(1, len(samples)))
+
+
+def level_hz(payload: bytes, hz: int) -> float:
+    return level(ULAW.decode(payload).astype(np.float64), hz)
