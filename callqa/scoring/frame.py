@@ -27,7 +27,7 @@ class FrameCandidate:
     """A call that started in the month, with all that eligibility and strata look at, as known when frozen.
 
     started_at_ms: UTC; recording_status: ok | missing | corrupt | none | pending; satisfaction: levels of its linked
-    tickets; excluded_as: test_call | internal_call | wrong_number or None.
+    tickets; excluded_as: test_call | internal_call | wrong_number | overflow or None.
     """
 
     call_id: str

@@ -109,6 +109,8 @@ def note_wait(call: Call, *, notice_ms: int, queued_ms: int, overflow_to: str) -
     call.notice_ms = notice_ms or call.notice_ms
     call.queued_ms = queued_ms or call.queued_ms
     call.overflow_to = overflow_to or call.overflow_to
+    if call.overflow_to and call.excluded_as is None:
+        call.excluded_as = "overflow"  # no agent of ours took it: nothing to sample
 
 
 def settle_queue(call: Call) -> None:

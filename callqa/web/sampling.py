@@ -24,6 +24,7 @@ EXCLUSION_LABELS = {
     "test_call": "测试、演练通话",
     "internal_call": "分机互拨",
     "wrong_number": "骚扰、打错",
+    "overflow": "溢出到外线",
     "under_20s": "时长不足 20 秒",
 }
 GAP_LABELS = {"recording_missing": "有话单无录音", "recording_corrupt": "录音损坏", "attribution_unknown": "归属不明"}

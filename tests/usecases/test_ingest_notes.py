@@ -181,6 +181,7 @@ def test_what_the_recorder_measured_before_the_answer_counts_in_any_order(tmp_pa
             take_in(db, recorder)
         found = row(db)
         db.dispose()
+        assert found.excluded_as == "overflow", "no agent of ours took it"
         assert (found.notice_ms, found.queued_ms, found.overflow_to, found.ring_ms) == (1000, 1500, "13900001111", 2000)
 
 

@@ -70,9 +70,8 @@ class Call(SQLModel, table=True):  # 通话
     agent_no: str | None = Field(default=None, foreign_key="agent.agent_no", index=True)
     attribution_source: str = "pending"
     attribution_reason: str = ""
-    excluded_as: str | None = (
-        None  # test_call | internal_call | wrong_number, set by a person or an importer; a call from seat to seat by ingest
-    )
+    # test_call | internal_call | wrong_number | overflow: by a person or an importer; from seat to seat, overflow by ingest
+    excluded_as: str | None = None
     demo: bool = False
     version: int = 1
 
