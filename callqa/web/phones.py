@@ -23,6 +23,7 @@ def show_sheet(
     """The set-up sheet with the password, which is shown this once."""
     with db.read() as session:
         realm = queries.desk_setting(session, "realm") or desk.DEFAULT_REALM
+        encryption = desk.load_routing(session).seat_encryption
     return page(
         request,
         "people/seat_sheet.html",
@@ -32,6 +33,7 @@ def show_sheet(
         label=label,
         password=password,
         realm=realm,
+        encryption=encryption,
         server=server_of(settings, request.url.hostname or ""),
         kinds=KINDS,
     )
@@ -56,7 +58,10 @@ def phone_file(
         seat = check_password(db, extension, password)
         server = server_of(settings, request.url.hostname or "")
         way = Transport(transport)
-        account = PhoneAccount(extension, password, server.host, server.port(way), way, srtp, seat.label, read_mac(mac))
+        locked = _encrypted(db, asked=srtp)
+        account = PhoneAccount(
+            extension, password, server.host, server.port(way), way, locked, seat.label, read_mac(mac)
+        )
     except CallqaError as e:
         return redirect("/people", str(e), "danger")
     return _download(KINDS[kind].make(account), KINDS[kind].file_name(account), KINDS[kind].media_type)
@@ -88,11 +93,19 @@ def phone_files(
         )
     except CallqaError as e:
         return redirect("/people", str(e), "danger")
+    locked = _encrypted(db, asked=False)
     files = [
-        PhoneAccount(extension, password, server.host, port, way, False, label, macs.get(extension, ""))
+        PhoneAccount(extension, password, server.host, port, way, locked, label, macs.get(extension, ""))
         for extension, (label, password) in made.items()
     ]
     return _download(files_zip(files), "话机配置.zip", "application/zip")
+
+
+def _encrypted(db: DbDep, *, asked: bool) -> bool:
+    """Whether a phone is set to encrypt its media: as the routing says, and as asked where that leaves the choice."""
+    with db.read() as session:
+        allowed = desk.load_routing(session).seat_encryption
+    return allowed == "required" or (allowed == "optional" and asked)
 
 
 def _read_phones(text: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ from playwright.sync_api import sync_playwright
 from callqa.desk import load_desk
 from callqa.usecases.people import ha1
 from callqa.usecases.phone_files import parse_yealink
+from callqa.usecases.routing import set_routing
 from tests.conftest import need_tool
 
 
@@ -83,3 +84,27 @@ def test_the_sheet_prints_on_one_page(browser, accounts, tmp_path):
         window.close()
     data = (tmp_path / "sheet.pdf").read_bytes()
     assert len(re.findall(rb"/Type\s*/Page\b", data)) == 1
+
+
+@pytest.mark.parametrize(
+    ("encryption", "said", "offered", "asked", "made"),
+    [
+        ("off", "媒体加密关闭", False, "true", "0"),
+        ("optional", "媒体加密可开", True, "true", "2"),
+        ("optional", "媒体加密可开", True, "false", "0"),
+        ("required", "媒体加密必须打开", False, "false", "2"),
+    ],
+)
+def test_sheet_and_files_follow_the_encryption_of_the_seats(
+    browser, accounts, database, encryption, said, offered, asked, made
+):
+    set_routing(database, {"seat_encryption": encryption}, actor="banzhang", now_ms=1)
+    client = browser("shift_leader")
+    password, html = new_seat(client)
+    assert said in html and ('name="srtp"' in html) == offered
+    form = {"kind": "yealink", "password": password, "transport": "udp", "srtp": asked}
+    one = parse_yealink(client.post("/people/seats/8009/phone-file", data=form).content)
+    assert one["account.1.srtp_encryption"] == made
+    with zipfile.ZipFile(io.BytesIO(client.post("/people/seats/phone-files", data={}).content)) as archive:
+        several = parse_yealink(archive.read("yealink-8009.cfg"))
+    assert several["account.1.srtp_encryption"] == ("2" if encryption == "required" else "0")
