@@ -120,8 +120,10 @@ def say_summary(check: CdrCheck) -> list[str]:
         else ("每个接通的通话都有录音或说明了原因" if not check.errors else "读得懂的行里，接通的都有录音或说明了原因")
     ]
     said += [f"　{_clock(a)} 至 {_clock(b)} 连续 {n} 通都没有录音，请查录音服务当时是否停机" for a, b, n in check.spans]
-    counts = [(v, result.count(v)) for v in Verdict if v is not Verdict.MISSING]
-    said.append(f"话单 {check.n_rows} 行：" + "，".join(f"{VERDICT_LABELS[v]} {n}" for v, n in counts if n))
+    counts = [(v, result.count(v)) for v in Verdict if v is not Verdict.EXTRA]
+    said.append(f"话单 {check.n_rows} 行：" + "；".join(f"{VERDICT_LABELS[v]} {n} 行" for v, n in counts if n))
+    if result.count(Verdict.EXTRA):
+        said.append(f"另有 {result.count(Verdict.EXTRA)} 通，本系统有而话单里没有")
     said.append(_say_offset(result))
     if check.errors:
         said.append(f"有 {len(check.errors)} 处看不懂，没有核对")

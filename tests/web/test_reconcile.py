@@ -24,6 +24,7 @@ def test_missing_recordings_are_shown(browser, month, database):
     assert "核对话单" in client.get("/calls").text and "核对话单" in client.get("/system").text
     html = upload(client).text
     assert "缺录音 1 通" in html and "13700001111" in html and "已脱敏" in html
+    assert "缺录音 1 行" in html and "另有 1 通，本系统有而话单里没有" in html
     assert '/calls/OURS"' in html, "ours that the PBX does not know"
     masked = upload(browser("client_supervisor")).text
     assert "13700001111" not in masked and "137****1111" in masked and "13655556666" not in masked
