@@ -35,7 +35,7 @@ COMPOUND_SURNAMES = frozenset(
 )
 
 DIRECTION_LABELS = {"inbound": "呼入", "outbound": "呼出"}
-OUTCOME_LABELS = {"in_progress": "通话中", "answered": "已接通", "unanswered": "未接通", "abandoned": "呼损"}
+OUTCOME_LABELS = {"in_progress": "等待接听", "answered": "已接通", "unanswered": "未接通", "abandoned": "呼损"}
 OUTCOME_REASON_LABELS = {
     "busy": "座席忙",
     "no_answer": "无人应答",

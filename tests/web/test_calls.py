@@ -9,6 +9,7 @@ from sqlmodel import select
 from callqa.store.tables import CallProgress, UtteranceRow
 from callqa.usecases.progress import progress_of_call
 from tests import builders
+from tests.web.conftest import NOW_MS
 
 
 def ids(html: str) -> list[str]:
@@ -241,3 +242,18 @@ def test_calls_are_found_by_what_was_done_in_them(browser, month, database):
         "13611112222",
         "4秒",
     )
+
+
+def test_a_call_that_goes_on_says_so_in_the_lists(browser, month, database):
+    at_ms = NOW_MS - 60_000
+    with database.write() as session:
+        builders.add_call(session, "TALKING", at_ms, ended_at_ms=None, duration_ms=None)
+        builders.add_call(
+            session, "WAITING", at_ms, outcome="in_progress", answered_at_ms=None, ended_at_ms=None, duration_ms=None
+        )
+    client = browser("shift_leader")
+    for path in ("/calls?month=2026-11", "/"):
+        html = client.get(path).text
+        for call_id, said in (("TALKING", "通话中"), ("WAITING", "等待接听")):
+            row = html.split(f'data-href="/calls/{call_id}"')[1].split("</tr>")[0]
+            assert said in row, (path, call_id)

@@ -1,0 +1,31 @@
+"""On a phone's screen: no page is wider than it, and the lists stand one under another instead of running off the side."""
+
+from callqa.desk import DeskTrunk, DialRule
+from callqa.usecases import desk
+
+PAGES = (
+    "/",
+    "/live",
+    "/calls",
+    "/followups?state=all",
+    "/reconcile",
+    "/people",
+    "/people/lines",
+    "/system",
+    "/tickets",
+)
+PHONE = {"width": 390, "height": 844}
+OVER_THE_EDGE = "[...document.querySelectorAll('.cq-rows td')].filter(e => e.getBoundingClientRect().right > innerWidth).map(e => e.innerText)"
+
+
+def test_no_page_is_wider_than_a_phones_screen(sign_in, sampled):
+    trunk = DeskTrunk(name="电信中继", addresses=("192.168.100.200", "192.168.100.201"), host="sbc.hubei.example.cn")
+    desk.set_trunks(sampled, [trunk.model_dump(mode="json")], actor="admin", now_ms=1)
+    rule = DialRule(pattern=r"(?:0\d{2,3})?[2-9]\d{6,7}", trunk="电信中继")
+    desk.set_dial_plan(sampled, [rule.model_dump(mode="json")], actor="admin", now_ms=2)
+    page = sign_in("shift_leader")
+    page.set_viewport_size(PHONE)
+    for path in PAGES:
+        page.goto(path)
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], path
+        assert page.evaluate(OVER_THE_EDGE) == [], path
