@@ -29,3 +29,17 @@ def test_no_page_is_wider_than_a_phones_screen(sign_in, sampled):
         page.goto(path)
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], path
         assert page.evaluate(OVER_THE_EDGE) == [], path
+
+
+def test_what_was_saved_is_told_where_the_page_stands(sign_in, sampled):
+    """The form returns to its own section, far below the top of the page."""
+    page = sign_in("shift_leader")
+    page.goto("/people/lines")
+    page.fill("#g-ring_timeout_s", "31")
+    page.click("text=保存来电路由")
+    page.wait_for_selector(".cq-flash")
+    assert page.evaluate("scrollY") > 0
+    box = page.locator(".cq-flash").bounding_box()
+    assert box is not None and 0 <= box["y"] < 900
+    heading = page.locator("#routing h2").bounding_box()
+    assert heading is not None and heading["y"] > box["y"] + box["height"]
