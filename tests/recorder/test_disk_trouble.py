@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from callqa.files import DISK, Files
 from callqa.sidecar import load_sidecar, write_atomically
 from callqa.sip.media.spool import (
     MAGIC,
@@ -17,7 +18,7 @@ from callqa.sip.media.spool import (
     read_records,
     sidecar_path,
 )
-from callqa.sip.process.disk import DiskWriter
+from callqa.sip.process.disk import TOGETHER_FROM, DiskWriter
 from callqa.sip.process.finalize import finalise
 from callqa.sip.process.finalizer import Finalised, Finalizer
 from tests.media.builders import Sender, call
@@ -193,3 +194,77 @@ def encode(record):
     if isinstance(record, PacketRecord):
         return encode_packet(record.channel, record.arrival_ns, record.data)
     return encode_mark(record)
+
+
+class CountingFiles(Files):
+    """together: what becomes of a sync of everything at once."""
+
+    def __init__(self, together):
+        self.together = together
+        self.alone = self.at_once = 0
+
+    def sync(self, descriptor):
+        self.alone += 1
+
+    def sync_disk(self, descriptor):
+        self.at_once += 1
+        if self.together is not None:
+            raise self.together
+
+
+class ByHand:
+    """A worker that works when it is told to."""
+
+    def __init__(self, name, at_times, every_s):
+        self.jobs, self.at_times = [], at_times
+
+    def put(self, job):
+        self.jobs.append(job)
+
+    def finish(self):
+        while self.jobs:
+            self.jobs.pop(0)()
+
+
+@pytest.mark.parametrize(
+    ("n", "together", "alone", "at_once"),
+    [
+        (TOGETHER_FROM - 1, None, 2 * (TOGETHER_FROM - 1), 0),
+        (TOGETHER_FROM, None, 0, 2),
+        (TOGETHER_FROM, OSError(errno.EIO, "Input/output error"), 2 * TOGETHER_FROM, 1),
+    ],
+)
+def test_many_spools_are_synced_by_one_call_and_one_by_one_while_it_fails(tmp_path, n, together, alone, at_once):
+    workers = []
+
+    def worker(*what):
+        workers.append(ByHand(*what))
+        return workers[-1]
+
+    async def story():
+        files = CountingFiles(together)
+        disk = DiskWriter(asyncio.get_running_loop(), lambda path, reason: None, files, worker)
+        writing, syncing = workers
+        opened = [disk.open(tmp_path / f"{i}.spool") for i in range(n)]
+        for _ in range(2):
+            for file in opened:
+                disk.append(file, MAGIC)
+            disk.flush()
+            writing.finish()
+            syncing.at_times()
+        assert (files.alone, files.at_once) == (alone, at_once)
+        assert all(file.named and not file.dirty for file in opened)
+        syncing.at_times()  # nothing new
+        assert (files.alone, files.at_once) == (alone, at_once)
+        disk.stop()
+
+    asyncio.run(story())
+
+
+def test_the_system_syncs_a_disk(tmp_path):
+    descriptor = DISK.open(tmp_path / "a", os.O_WRONLY | os.O_CREAT)
+    DISK.write(descriptor, b"x")
+    DISK.sync_disk(descriptor)
+    DISK.close(descriptor)
+    with pytest.raises(OSError, match="descriptor"):
+        DISK.sync_disk(descriptor)

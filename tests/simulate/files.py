@@ -98,6 +98,13 @@ class Disk:
         for op in self.ops.pop(folder, ()):
             self._apply(folder, op)
 
+    def sync_all(self) -> None:
+        for folder in list(self.ops):
+            self.sync_folder(folder)
+        for names in self.folders.values():
+            for inode in names.values():
+                inode.settle()
+
     def _apply(self, folder: str, op: tuple[str, str, str, Inode | None]) -> None:
         kind, name, other, inode = op
         there = self.safe_folders.get(folder)
@@ -252,6 +259,11 @@ class MemoryFiles(Files):
         inode, path = self._of(descriptor)
         self._step("sync", path)
         inode.settle()
+
+    def sync_disk(self, descriptor: int) -> None:
+        _, path = self._of(descriptor)
+        self._step("sync", path)
+        self.disk.sync_all()
 
     def lock(self, descriptor: int) -> None:
         inode, path = self._of(descriptor)

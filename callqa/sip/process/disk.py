@@ -1,7 +1,7 @@
 """Spool files written by a thread of their own, so that a slow disk never holds up a packet.
 
 The event loop appends records to memory; every FLUSH_S they go to the writing thread. A second thread syncs what was
-written once a second, and syncs and closes files that are done. A kill -9 loses at most what was not yet handed over and
+written once a second, many files by one call, and syncs and closes files that are done. A kill -9 loses at most what was not yet handed over and
 written: FLUSH_S and a little. A write that fails is told as a fault and the file is cut back to its last whole
 record: packets are dropped then, marks are tried again, and the call goes on. A file whose marks are not all written is
 not closed: a call that came and went while the disk was full still gets its sidecar, which says so, when there is room.
@@ -22,6 +22,12 @@ log = logging.getLogger(__name__)
 
 FLUSH_S = 0.1  # a write costs as much as four packets: five times as seldom, half of what a crash may take
 SYNC_S = 1.0
+# From so many spools on, one syncfs brings all of them to the disk: of 200, each with 16 KB a second, it takes 0.4 ms of CPU and
+# 1 ms of the kernel's threads, where 200 fdatasync take 13 and 5. It waits for what others write there as well, so after one that
+# took too long they are synced one by one again for a while.
+TOGETHER_FROM = 16
+TOGETHER_LIMIT_S = 0.5
+TOGETHER_AGAIN_S = 60.0
 CLOSE_AGAIN_S = 2.0  # a file that cannot be finished (disk full) is tried again so often
 # Six minutes of twenty calls: a disk that stands still longer than that is broken.
 MAX_WAITING_BYTES = 128 << 20
@@ -75,6 +81,7 @@ class DiskWriter:
         self._taken_bytes = 0  # counted in the writing thread
         self._timer: asyncio.TimerHandle | None = None
         self._stopping = False
+        self._one_by_one_until = 0.0
         self._writing = workers("spool-write", None, 0.0)
         self._syncing = workers("spool-sync", self._sync_all, SYNC_S)
 
@@ -222,10 +229,30 @@ class DiskWriter:
             log.warning("spool %s cannot be deleted: %s", file.path.name, e)
 
     def _sync_all(self) -> None:
-        for file in list(self._open):
-            if file.descriptor >= 0 and file.dirty:
-                file.dirty = False
-                self._sync(file)
+        dirty = [file for file in list(self._open) if file.descriptor >= 0 and file.dirty]
+        for file in dirty:
+            file.dirty = False
+        if len(dirty) >= TOGETHER_FROM and self._sync_together(dirty):
+            return
+        for file in dirty:
+            self._sync(file)
+
+    def _sync_together(self, dirty: list[SpoolFile]) -> bool:
+        """One call for all spools: they are on one file system. False when it failed, or is better not tried."""
+        began = self._loop.time()
+        if began < self._one_by_one_until:
+            return False
+        try:
+            self._files.sync_disk(dirty[0].descriptor)
+        except OSError as e:  # which of them has the trouble, each tells itself
+            log.warning("spools cannot be synced together: %s", os_reason(e))
+            self._one_by_one_until = began + TOGETHER_AGAIN_S
+            return False
+        if self._loop.time() - began > TOGETHER_LIMIT_S:
+            self._one_by_one_until = began + TOGETHER_AGAIN_S
+        for file in dirty:
+            file.named = True
+        return True
 
     def _sync(self, file: SpoolFile) -> None:
         try:
