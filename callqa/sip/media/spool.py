@@ -248,8 +248,8 @@ _MARKS: TypeAdapter[Mark] = TypeAdapter(Annotated[Mark, Field(discriminator="mar
 
 def encode_packet(channel: int, arrival_ns: int, data: bytes) -> bytes:
     """The record of one datagram."""
-    head = PACKET_HEAD.pack(KIND_PACKET, channel, arrival_ns)
-    return RECORD_HEAD.pack(len(head) + len(data), zlib.crc32(data, zlib.crc32(head))) + head + data
+    body = PACKET_HEAD.pack(KIND_PACKET, channel, arrival_ns) + data
+    return RECORD_HEAD.pack(len(body), zlib.crc32(body)) + body
 
 
 def encode_mark(mark: Mark) -> bytes:

@@ -11,6 +11,7 @@ import logging
 import socket
 from collections.abc import Callable
 from enum import IntEnum
+from functools import partial
 
 from callqa.sip.events import PLAIN_MEDIA, Address, MediaTerms
 from callqa.sip.media.rtcp import is_rtcp
@@ -58,14 +59,15 @@ class LegMedia:
     __slots__ = (
         "_closed",
         "_is_ipv6",
-        "_keep",
         "_monotonic_ns",
+        "_plain_source",
         "_special",
         "_target",
         "_unreachable",
         "batched",
         "bound",
         "foreign",
+        "keep",
         "last_ns",
         "latest",
         "other",
@@ -92,6 +94,7 @@ class LegMedia:
         self.remote: Address | None = None
         self.signalling_host = ""
         self.source: Address | None = None
+        self._plain_source: Address | None = None
         self._target: Address | None = None  # as the socket wants it
         self._unreachable = False
         self.other: LegMedia | None = None
@@ -106,17 +109,27 @@ class LegMedia:
         self.secrecy: Secrecy | None = None  # None: plain RTP, as ever
         self.sender: bytes | None = None  # `source` as the kernel writes it: what comes from there needs no second look
         self.unsent = 0  # datagrams that could not be sent to its peer
-        self._keep = keep
+        self.keep = keep  # what is done with every record
         self._closed = False
         self._is_ipv6 = bound.family == socket.AF_INET6
 
     def read(self) -> bool:
-        """Take one waiting datagram; False when there is none."""
+        """Take one waiting datagram; False when there is none. What needs no second look is dealt with here, as each packet of
+        a relayed call comes this way."""
         try:
             data, address = self.bound.recvfrom(_LARGEST_DATAGRAM_BYTES)
         except OSError:  # nothing there, or the socket is closed
             return False
-        self.datagram_received(data, self.shown(address) if self._is_ipv6 else address)
+        if address != self._plain_source:
+            self.datagram_received(data, self.shown(address) if self._is_ipv6 else address)
+            return True
+        self.last_ns = now_ns = self._monotonic_ns()
+        self.packets += 1
+        self.latest = data
+        other = self.other
+        if other is not None:
+            other.send(data)
+        self.keep(encode_packet(self.stream, now_ns, data))
         return True
 
     def take_batch(self, records: bytes, count: int, last_ns: int, last: bytes) -> None:
@@ -126,7 +139,7 @@ class LegMedia:
         self.latest = last
         if self.reports is not None:
             self.reports.measure(last_ns, last)
-        self._keep(records)
+        self.keep(records)
 
     def take_one(self, data: bytes, address: Address, raw: bytes, now_ns: int) -> None:
         """Look at one packet of a batch. raw: its address as the kernel writes it."""
@@ -155,7 +168,7 @@ class LegMedia:
         self.latest = data
         if self.other is not None:
             self.other.send(data)
-        self._keep(encode_packet(self.stream, now_ns, data))
+        self.keep(encode_packet(self.stream, now_ns, data))
 
     def _receive_specially(self, data: bytes, addr: Address, now_ns: int) -> bytes | None:
         """What is encrypted, shares its port with RTCP or is being measured. None: no RTP packet of the peer."""
@@ -184,6 +197,11 @@ class LegMedia:
         measured = reports is not None and (reports.shared or (reports.arrivals is not None and not self.batched))
         self._special = measured or self.secrecy is not None
         self.sender = None
+        self._settle_source()
+
+    def _settle_source(self) -> None:
+        """Whose packets need no second look, if there is anybody."""
+        self._plain_source = None if self._special or self._is_ipv6 else self.source
 
     def send(self, data: bytes) -> None:
         """Send one datagram of the other leg to this one's peer, as far as we know where that is."""
@@ -252,6 +270,7 @@ class LegMedia:
 
     def _aim(self) -> None:
         """Send to the source; a source that the signalling did not speak of is heard, but not sent to."""
+        self._settle_source()
         source, remote = self.source, self.remote
         known = source is None or remote is None or self._nearness(source) is not Nearness.ELSEWHERE
         target = (source or remote) if known else remote
@@ -298,7 +317,8 @@ class CallCapture:
         self._told: dict[tuple[str, int], bytes] = {}  # each leg's last media and side marks, for who begins to listen
         self._listeners: list[Listener] = []
         self._kept = True
-        self._watched = False  # paused or listened to: the only question asked a packet
+        self._keep_always: Callable[[bytes], None] = partial(disk.append, file)
+        self._keep = self._keep_always  # what every packet goes to
         disk.append_mark(file, MAGIC)
         self.mark(started)
 
@@ -452,7 +472,9 @@ class CallCapture:
     def keep(self, kept: bool) -> None:
         """From now on packets are kept, or only relayed."""
         self._kept = kept
-        self._watched = not kept or bool(self._listeners)
+        self._keep = self._keep_always if kept and not self._listeners else self._keep_watched
+        for leg in self._legs.values():
+            leg.keep = self._keep
 
     def listen(self, listener: Listener) -> tuple[bytes, ...]:
         """From now on a listener is sent what is kept; returns the records to begin with."""
@@ -466,13 +488,12 @@ class CallCapture:
             self._listeners.remove(listener)
             self.keep(self._kept)
 
-    def _keep(self, record: bytes) -> None:
-        if self._watched:
-            if not self._kept:
-                return
+    def _keep_watched(self, record: bytes) -> None:
+        """What a packet goes to while the call is paused or listened to."""
+        if self._kept:
             for listener in self._listeners:
                 listener.push(record)
-        self._disk.append(self.file, record)
+            self._keep_always(record)
 
     def _close_legs(self) -> None:
         for leg in self._legs.values():

@@ -93,9 +93,9 @@ class DiskWriter:
 
     def append(self, file: SpoolFile, record: bytes) -> None:
         """Queue one packet record."""
-        file.records.append(record)
-        if file not in self._touched:
+        if not file.records:  # the first since they were last taken
             self._touch(file)
+        file.records.append(record)
 
     def append_mark(self, file: SpoolFile, record: bytes) -> None:
         """Queue one record that is tried again should the disk fail."""

@@ -104,7 +104,7 @@ class RecordingSession:
     def parties(self) -> tuple[Participant, ...]:
         """Who is on the call by this session, in the order they are named; each under his address, where that is known."""
         told = tuple(self.picture.participants.values()) or self.signs.parties
-        return tuple(replace(p, key=p.address or p.key) for p in told)
+        return tuple(replace(p, key=p.address) if p.address and p.address != p.key else p for p in told)
 
     def senders(self, label: str) -> list[str]:
         """Who sends the stream of a label, by the same keys."""

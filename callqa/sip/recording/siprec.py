@@ -104,10 +104,10 @@ class RecordingCall(Call):
 
     def admits(self, brought: Brought, now: float) -> str:
         """The key by which another session belongs to this call, or ""."""
-        if self.over or not self.answered or now - self.began > JOIN_WINDOW_S or len(self.sessions) >= SESSIONS_MOST:
+        if now - self.began > JOIN_WINDOW_S or self.over or not self.answered or len(self.sessions) >= SESSIONS_MOST:
             return ""
-        if brought.read.streams > 1 or any(len(s.streams) > 1 for s in self.sessions):
-            return ""  # each has both sides by itself: joined, every voice would be there twice
+        if any(len(s.streams) > 1 for s in self.sessions):
+            return ""  # it has both sides by itself: joined, every voice would be there twice
         return next((key for key in brought.call_keys if key in self.keys), "")
 
     def join(self, invite: Transaction, source: Address, brought: Brought, key: str, now: float) -> None:
@@ -371,7 +371,7 @@ def take_recording(
 ) -> RecordingCall | None:
     """Take a recording client's INVITE: into a call that is there already (None), or as a new one."""
     brought = Brought(signs_of(invite.request), read_request(invite.request))
-    if refusal is None:
+    if refusal is None and brought.read.streams <= 1:  # not one with both sides by itself
         for call in list(calls):
             key = call.admits(brought, now) if isinstance(call, RecordingCall) else ""
             if key and isinstance(call, RecordingCall):
