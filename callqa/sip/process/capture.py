@@ -318,7 +318,7 @@ class CallCapture:
         self._listeners: list[Listener] = []
         self._kept = True
         self._keep_always: Callable[[bytes], None] = partial(disk.append, file)
-        self._keep = self._keep_always  # what every packet goes to
+        self._keep: Callable[[bytes], None] = self._keep_always  # what every packet goes to
         disk.append_mark(file, MAGIC)
         self.mark(started)
 
