@@ -166,6 +166,10 @@ class Settings(_Section):
         return self.state_dir / "registrations.json"
 
     @property
+    def ports_path(self) -> Path:
+        return self.state_dir / "ports"
+
+    @property
     def live_socket(self) -> Path:
         return self.state_dir / "live.sock"
 

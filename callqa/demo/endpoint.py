@@ -101,7 +101,7 @@ class _Rtp(asyncio.DatagramProtocol):
 
     def _hear(self, data: bytes, addr: Any) -> None:
         if self.secrecy.needed:
-            plain = self.secrecy.unlock(data, addr)
+            plain = self.secrecy.unlock(data, addr, 0)
             if plain is None:
                 return
             data = plain
@@ -113,7 +113,7 @@ class _Rtp(asyncio.DatagramProtocol):
 
     def agree(self, terms: MediaTerms) -> None:
         """Encrypt as agreed; what came before is heard now."""
-        for data, source in self.secrecy.agree(terms):
+        for data, source, _ in self.secrecy.agree(terms):
             self._hear(data, source)
 
     def play(self, payload: bytes, payload_type: int) -> None:

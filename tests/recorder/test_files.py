@@ -10,6 +10,7 @@ import wave
 import pytest
 
 from callqa.errors import ConfigError, SpoolError
+from callqa.files import DISK
 from callqa.journal import JournalEntry, JournalKind, read_journal
 from callqa.sidecar import load_sidecar
 from callqa.sip.media.spool import (
@@ -26,7 +27,7 @@ from callqa.sip.process.disk import DiskWriter
 from callqa.sip.process.finalize import finalise
 from callqa.sip.process.identity import call_ids, host_finder
 from callqa.sip.process.journal_writer import JournalWriter, noted_calls
-from callqa.sip.process.ports import PortPool
+from callqa.sip.process.ports import PortMemory, PortPool
 from callqa.sip.process.recovery import find_left_over, list_spools
 from tests.media.builders import Sender, call, spool_bytes
 from tests.recorder.harness import free_udp_port
@@ -256,6 +257,36 @@ def test_ports_are_really_bound_even_and_rest_before_the_next_call():
     assert other.take() == bound[0]
     pool.close()
     other.close()
+
+
+def test_a_run_after_a_kill_leaves_the_ports_of_the_one_before_alone(tmp_path):
+    """Phones that were cut off speak on to them."""
+    memory, base = PortMemory(tmp_path / "ports", DISK), 20000
+    pool = PortPool("127.0.0.1", base, base + 79, start=7, bind=lambda host, port: Bound())
+    pool.go_on(memory.load())
+    used = [pool.take() for _ in range(20)]
+    memory.save(pool.position)
+    used += [pool.take() for _ in range(5)]  # in the last second
+    after = PortPool("127.0.0.1", base, base + 79, start=7, bind=lambda host, port: Bound())
+    after.go_on(PortMemory(tmp_path / "ports", DISK).load())
+    assert not {after.take() for _ in range(10)} & set(used)
+
+
+def test_a_position_that_cannot_be_read_costs_nothing(tmp_path):
+    (tmp_path / "ports").write_bytes(b"\xff what")
+    memory = PortMemory(tmp_path / "ports", DISK)
+    assert memory.load() is None
+    assert PortMemory(tmp_path / "none", DISK).load() is None
+    PortMemory(tmp_path / "no folder" / "ports", DISK).save(3)
+    memory.save(3)
+    assert memory.load() == 3
+
+
+class Bound:
+    """A socket."""
+
+    def close(self):
+        """Nobody else wants it."""
 
 
 def test_call_ids_sort_by_time_and_never_repeat():

@@ -1,12 +1,17 @@
 """Whose audio a leg takes: nearness to what the signalling said decides, not who came first."""
 
+import asyncio
 import socket
+from time import monotonic_ns, time_ns
 
 import pytest
 
 from callqa.sip.media.spool import PacketRecord, read_records
-from callqa.sip.process.capture import MOVED_AFTER_NS, LegMedia
+from callqa.sip.process.batches import SO_TIMESTAMPNS
+from callqa.sip.process.capture import EARLY_MOST, MOVED_AFTER_NS, LegMedia
 from callqa.sip.process.clock import Clock
+from callqa.sip.process.ports import bind_rtp
+from callqa.sip.process.rtp_sockets import RtpSockets
 from callqa.units import Channel
 
 PHONE, NAT = ("10.0.2.1", 30000), ("198.51.100.7", 41000)
@@ -113,3 +118,88 @@ def test_a_peer_that_cannot_be_reached_costs_the_recording_nothing(legs, clock, 
         citizen.datagram_received(b"%d" % k, PHONE)
     assert heard(kept) == [b"0", b"1", b"2"]
     assert agent.unsent == 3
+
+
+def kept_at(kept):
+    return [
+        (r.data, r.arrival_ns)
+        for r in read_records(b"callqa-spool/1\n" + b"".join(kept))
+        if isinstance(r, PacketRecord)
+    ]
+
+
+def test_what_came_before_the_sdp_is_kept_with_its_own_time_if_it_was_the_peers(legs, clock):
+    """A phone that lost the race speaks first on the port that both were offered; the answer of the winner was lost once."""
+    leg, kept = legs[1]
+    leg.ask_for(None, LOSER[0])
+    leg.wait_for_sdp()
+    for k, who in enumerate((LOSER, PHONE, LOSER, PHONE)):
+        leg.datagram_received(b"%d" % k, who, clock[0] + k)
+    assert (heard(kept), leg.source) == ([], None)
+    leg.ask_for(PHONE, PHONE[0])
+    leg.settle([(b"4", PHONE, clock[0] + 4)])
+    assert kept_at(kept) == [(b"1", clock[0] + 1), (b"3", clock[0] + 3), (b"4", clock[0] + 4)]
+    assert (leg.source, leg.foreign) == (PHONE, 2)
+
+
+def test_a_gateway_that_nobody_named_is_kept_from_before_the_sdp_when_it_speaks_on(legs, clock):
+    leg, kept = legs[1]
+    leg.wait_for_sdp()
+    leg.datagram_received(b"early", STRANGER, 5)
+    leg.ask_for(PHONE, PHONE[0])
+    leg.settle()
+    assert heard(kept) == []
+    leg.datagram_received(b"late", STRANGER, 6)
+    assert kept_at(kept) == [(b"early", 5), (b"late", 6)]
+
+
+def test_what_waits_for_the_sdp_is_bounded(legs):
+    leg, kept = legs[1]
+    leg.wait_for_sdp()
+    for _ in range(EARLY_MOST + 7):
+        leg.datagram_received(b"flood", STRANGER)
+    leg.ask_for(PHONE, PHONE[0])
+    leg.settle()
+    assert (heard(kept), leg.foreign) == ([], 7)
+    leg.datagram_received(b"phone", PHONE)
+    assert (heard(kept), leg.foreign) == ([b"phone"], 7 + EARLY_MOST)
+
+
+def test_a_peer_on_hold_keeps_strangers_out(legs, clock):
+    """With nothing to be sent to (c=0.0.0.0) its SDP names no address any more; it is the same peer."""
+    leg, kept = legs[1]
+    leg.ask_for(PHONE, PHONE[0])
+    leg.datagram_received(b"phone", PHONE)
+    leg.ask_for(None, PHONE[0])
+    leg.datagram_received(b"stranger", STRANGER)
+    leg.datagram_received(b"phone", PHONE)
+    assert (heard(kept), leg.foreign) == ([b"phone", b"phone"], 1)
+
+
+def test_what_waited_on_a_port_has_the_kernels_time(clock):
+    """Read five seconds later, by a clock that says so."""
+    later_ns = 5_000_000_000
+    time = Clock()
+    time.monotonic_ns = lambda: monotonic_ns() + later_ns
+    time.wall_ns = lambda: time_ns() + later_ns
+    loop = asyncio.new_event_loop()
+    sockets = RtpSockets(loop, clock=time)
+    bound = bind_rtp("127.0.0.1", 0)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as phone:
+        phone.bind(("127.0.0.1", 0))
+        deadline_ns = monotonic_ns() + later_ns
+        while True:  # the kernel begins to stamp a moment after the first socket asks for it
+            bound.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+            before_ns = monotonic_ns()
+            for data in (b"1", b"2"):
+                phone.sendto(data, bound.getsockname())
+            (one, source, at_ns), (two, _, after_ns) = sockets.take_waiting(bound)
+            assert (one, two, source) == (b"1", b"2", phone.getsockname())
+            if at_ns < before_ns + later_ns or before_ns > deadline_ns:
+                break
+    assert sockets.take_waiting(bound) == []
+    near_ns = 1_000_000  # two clocks are compared
+    assert before_ns - near_ns <= at_ns <= after_ns <= monotonic_ns() + near_ns
+    sockets.close()
+    loop.close()
+    bound.close()

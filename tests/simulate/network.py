@@ -100,6 +100,7 @@ class SimSocket:
         self.net = net
         self.address = address
         self.waiting: deque[tuple[bytes, Address]] = deque()
+        self.waiting_ns: deque[int] = deque()
         self.ready: Callable[[], object] | None = None
         self.closed = False
         self._on_closed = closed
@@ -110,6 +111,7 @@ class SimSocket:
 
     def _receive(self, data: bytes, source: Address) -> None:
         self.waiting.append((data, source))
+        self.waiting_ns.append(self.net.work.now_ns)
         if self.ready is not None:
             self.ready()
 
@@ -119,6 +121,7 @@ class SimSocket:
         if not self.waiting:
             raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
         data, source = self.waiting.popleft()
+        self.waiting_ns.popleft()
         return data[:most], source
 
     def sendto(self, data: bytes, to: Address) -> int:

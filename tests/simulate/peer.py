@@ -103,6 +103,7 @@ class Talk:
     remote: Address | None = None
     voice: Voice | None = None
     sends: bool = False
+    spells: int = 0  # of speech
     got_provisional: bool = False
     gave_up: bool = False
     hangs_up: bool = False
@@ -637,18 +638,20 @@ class Peer:
         talk.sends = True
         if talk.voice is None:
             talk.voice = self.world.new_voice(self, talk)
-        talk.voice.resume(self.work.now_ns)
-        self._speak(talk, talk.voice)
+        talk.spells += 1
+        due_ns = max(self.work.now_ns, talk.voice.due_ns)  # its last frame lasts that long
+        talk.voice.resume(due_ns)
+        self.work.at_ns(due_ns, self._speak, talk, talk.voice, talk.spells)
 
-    def _speak(self, talk: Talk, voice: Voice) -> None:
-        if not talk.sends or talk.remote is None or voice is not talk.voice:
+    def _speak(self, talk: Talk, voice: Voice, spell: int) -> None:
+        if not talk.sends or talk.remote is None or voice is not talk.voice or spell != talk.spells:
             return
         now_ns = self.work.now_ns
         data, number = voice.packet(now_ns)
         self.net.send_rtp(
             data, (self.address[0], talk.rtp_port), talk.remote, voice.hearing(number, lambda: self.work.now_ns)
         )
-        self.work.after(FRAME_NS, self._speak, talk, voice)
+        self.work.after(FRAME_NS, self._speak, talk, voice, spell)
 
     def _hear(self, talk: Talk, data: bytes) -> None:
         """What the recorder relays: the other side of the same call, and nobody else."""

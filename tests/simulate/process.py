@@ -137,6 +137,13 @@ class SimSockets:
             self._run.loop.call_soon(read)
         bound.ready = ready
 
+    def take_waiting(self, bound: SimSocket) -> list[tuple[bytes, tuple[str, int], int]]:
+        came, booted_ns = list(bound.waiting), self._run.clock.booted_ns
+        stamps = [at_ns - booted_ns for at_ns in bound.waiting_ns]
+        bound.waiting.clear()
+        bound.waiting_ns.clear()
+        return [(data, source, at_ns) for (data, source), at_ns in zip(came, stamps, strict=True)]
+
     def remove(self, bound: SimSocket) -> None:
         drain = self._drains.pop(bound, None)
         if drain is not None:

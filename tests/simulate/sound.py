@@ -45,9 +45,6 @@ def _check_sides(world: "World", attempt: "Attempt", channel: int, units: Units)
     strange = (units.call != attempt.number) | (units.side % 2 != channel)
     if strange.any():
         i = int(np.flatnonzero(strange)[0])
-        other = world.attempts.get(int(units.call[i]))
-        if other is not None and other.life < attempt.life:
-            return  # a phone still spoke to a port that the recorder had before it was killed
         world.wrong(
             "sides are kept",
             f"{_who(attempt, channel)} has call {units.call[i]} side {units.side[i]} frame {units.number[i]}",
@@ -100,11 +97,7 @@ def _check_missing(world: "World", attempt: "Attempt", channel: int, units: Unit
     for blow in world.blows:
         if blow.at_ns >= begin_ns:
             end_ns = min(end_ns if not sidecar.recovered else blow.at_ns, blow.at_ns) - (
-                POWER_LOSES_NS
-                if power_follows(world, blow.at_ns)
-                else KILL_LOSES_NS
-                if world.plan.slow_disk < 0.1
-                else 2 * KILL_LOSES_NS
+                POWER_LOSES_NS if power_follows(world, blow.at_ns) else KILL_LOSES_NS
             )
             break
     if world.troubled_ns and sidecar.faults:

@@ -79,12 +79,16 @@ class Voice:
     sent_ns: dict[int, int] = field(default_factory=dict)
     begins: list[int] = field(default_factory=lambda: [0])  # frames at which another stream or clock begins
 
+    @property
+    def due_ns(self) -> int:
+        """When the frame after the last one begins at the earliest."""
+        return self.sent_ns[self.number - 1] + FRAME_NS if self.number else 0
+
     def resume(self, now_ns: int) -> None:
         """Speak after silence: the clock of the stream went on meanwhile (RFC 3550 §5.1)."""
         self.marker = True
         if self.number:
-            silent_ns = now_ns - self.sent_ns[self.number - 1] - FRAME_NS
-            self.timestamp = self.timestamp + max(0, silent_ns) // 125_000 & 0xFFFFFFFF
+            self.timestamp = self.timestamp + (now_ns - self.due_ns) // 125_000 & 0xFFFFFFFF
 
     def packet(self, now_ns: int) -> tuple[bytes, int]:
         """The next RTP packet and the number of its frame."""

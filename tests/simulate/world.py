@@ -164,12 +164,6 @@ class World:
         if side == 31:
             return
         attempt = self.attempts.get(talk.attempt)
-        if call in self.attempts and self.attempts[call].life < len(self.lives):
-            if attempt is not None:  # a phone still speaks to a port that the recorder had before it was killed
-                attempt.hostile = True
-            return
-        if attempt is not None and attempt.life < len(self.lives):
-            return  # the same the other way round
         agent = attempt is not None and talk.caller != attempt.inbound
         if call != talk.attempt or bool(side & 1) == agent:
             self.wrong("nobody hears another call, or himself", f"call {talk.attempt} was sent call {call} side {side}")

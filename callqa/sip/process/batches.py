@@ -36,7 +36,7 @@ _HEAD_BYTES = RECORD_HEAD.size + PACKET_HEAD.size
 _DATA_BYTES = 2048 - _HEAD_BYTES  # beyond any frame that a network carries whole; what is longer is cut
 _SLOT_BYTES = _HEAD_BYTES + _DATA_BYTES
 _NAME_BYTES, _CONTROL_BYTES = 32, 64
-_SO_TIMESTAMPNS = 35  # asm-generic/socket.h
+SO_TIMESTAMPNS = 35  # asm-generic/socket.h
 _STAMP_AT = 16  # after the cmsghdr
 _MMSG = np.dtype(
     {
@@ -132,13 +132,13 @@ class BatchReader:
         self._timer: asyncio.TimerHandle | None = None
         # The kernel begins to stamp a moment after the first socket asks for it, so one asks for as long as we run.
         self._asking = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._asking.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        self._asking.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         self._before_ns = 0  # when the last round began
         self.flush: Callable[[], None] = lambda: None
 
     def add(self, stream: Stream) -> None:
         """Serve a stream."""
-        stream.bound.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
+        stream.bound.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         self._streams[stream.bound.fileno()] = stream
         if self._room is None:
             self._room = _Room()
@@ -239,24 +239,25 @@ class BatchReader:
                 continue
             stream.take_one(data, _address(raw), raw, lasts[i])
 
-    def _both_clocks(self) -> tuple[int, int]:
-        """(monotonic now, how far wall time is ahead of it). Of three looks the quickest: we may be held up in between."""
-        looks = []
-        for _ in range(3):
-            before_ns = self._clock.monotonic_ns()
-            wall_ns = self._clock.wall_ns()
-            after_ns = self._clock.monotonic_ns()
-            looks.append((after_ns - before_ns, after_ns, wall_ns - (before_ns + after_ns) // 2))
-        _, now_ns, ahead_ns = min(looks)
-        return now_ns, ahead_ns
-
     def _arrivals(self, room: _Room, n: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
         """Monotonic arrival of each packet. The kernel stamps wall time, which may be set while packets wait: none is
         placed before the last round or after now."""
-        now_ns, ahead_ns = self._both_clocks()
+        now_ns, ahead_ns = both_clocks(self._clock)
         stamps = room.stamps[:n, 0] * 1_000_000_000 + room.stamps[:n, 1]
         made = np.where(stamps > 0, stamps - ahead_ns, now_ns)
         return np.clip(made, min(self._before_ns, now_ns), now_ns)
+
+
+def both_clocks(clock: Clock) -> tuple[int, int]:
+    """(monotonic now, how far wall time is ahead of it). Of three looks the quickest: we may be held up in between."""
+    looks = []
+    for _ in range(3):
+        before_ns = clock.monotonic_ns()
+        wall_ns = clock.wall_ns()
+        after_ns = clock.monotonic_ns()
+        looks.append((after_ns - before_ns, after_ns, wall_ns - (before_ns + after_ns) // 2))
+    _, now_ns, ahead_ns = min(looks)
+    return now_ns, ahead_ns
 
 
 def _address(raw: bytes) -> Address:

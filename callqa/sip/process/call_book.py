@@ -403,12 +403,14 @@ class CallBook:
             call.capture.mark(SideMark(at_ns=_ns(event.now), channel=stream, side=_of(event.channel)))
         if event.stream is None:
             call.capture.connect()
+        call.capture.take_waiting(stream)
 
     def _change_media(self, call: OpenCall, event: MediaChanged) -> None:
         stream = _stream(event)
         call.codecs[stream] = event.codecs
         call.capture.ask_for(stream, event.remote, event.signalling_host, event.terms)
         call.capture.mark(_media_mark(event))
+        call.capture.settle(stream)
         (call.held.add if event.held else call.held.discard)(stream)
 
     def _learn(self, call: OpenCall, event: FactsLearnt) -> None:

@@ -5,11 +5,14 @@ A leg sends to where its own audio comes from (symmetric RTP, RFC 4961), or to t
 Whose audio a leg takes is decided by how near a sender is to what the signalling said (`Nearness`): a nearer one displaces
 a stranger at once, so that nobody who was first on the port can keep the peer out; a farther one never displaces.
 Datagrams from anybody else on the leg's port are neither relayed nor kept, only counted. On an encrypted leg the key decides.
+
+A phone may speak before its answer is read, and so may one that was rung for the same port and lost. What came before the
+leg's SDP is known waits with the time of its arrival and is judged when it is: kept is what came from the nearest sender.
 """
 
 import logging
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import IntEnum
 from functools import partial
 
@@ -38,6 +41,8 @@ log = logging.getLogger(__name__)
 
 # A phone behind NAT may come from another port of the same host; it is believed once the old one is silent so long.
 MOVED_AFTER_NS = 1_000_000_000
+# Datagrams of a leg whose SDP is not known: four seconds, an answer that got lost twice (T1, RFC 3261).
+EARLY_MOST = 200
 # Datagrams read from a port when its call ends: more than wait there would be a flood.
 MAX_WAITING_AT_END = 1000
 # Far above the longest telephone frame (rtp.MAX_PAYLOAD_BYTES); what a stranger sends beyond it is cut.
@@ -58,9 +63,11 @@ class LegMedia:
 
     __slots__ = (
         "_closed",
+        "_early",
         "_is_ipv6",
         "_monotonic_ns",
         "_plain_source",
+        "_settled",
         "_special",
         "_target",
         "_unreachable",
@@ -111,6 +118,8 @@ class LegMedia:
         self.unsent = 0  # datagrams that could not be sent to its peer
         self.keep = keep  # what is done with every record
         self._closed = False
+        self._settled = True  # its SDP is known
+        self._early: list[tuple[bytes, Address, int]] = []  # datagrams that wait for a judgement, and when they came
         self._is_ipv6 = bound.family == socket.AF_INET6
 
     def read(self) -> bool:
@@ -161,7 +170,7 @@ class LegMedia:
                 return
             data = plain
         elif addr != self.source and not self._believe(addr, now_ns):
-            self.foreign += 1
+            self._refuse(data, addr, now_ns)
             return
         self.last_ns = now_ns
         self.packets += 1
@@ -177,7 +186,7 @@ class LegMedia:
             reports.received(data, addr)
             return None
         if self.secrecy is not None:
-            plain = self.secrecy.unlock(data, addr)
+            plain = self.secrecy.unlock(data, addr, now_ns)
             if plain is None:
                 return None
             data = plain
@@ -185,7 +194,7 @@ class LegMedia:
                 self.source = addr
                 self._aim()
         elif addr != self.source and not self._believe(addr, now_ns):
-            self.foreign += 1
+            self._refuse(data, addr, now_ns)
             return None
         if reports is not None:
             reports.measure(now_ns, data)
@@ -228,8 +237,8 @@ class LegMedia:
         waited = secrecy.agree(terms)
         self.secrecy = secrecy if secrecy.needed else None
         self.look_again()
-        for data, source in waited:
-            self.datagram_received(data, source)
+        for data, source, at_ns in waited:
+            self.datagram_received(data, source, at_ns)
         held = [] if secrecy.due else list(secrecy.held)
         if held:
             secrecy.held.clear()
@@ -237,11 +246,33 @@ class LegMedia:
             self.send(data)
 
     def ask_for(self, remote: Address | None, signalling_host: str) -> None:
-        """The leg's SDP names this address now; a change makes us learn its source anew."""
+        """The leg's SDP names this address now; a change makes us learn its source anew, but for a peer that only wants
+        nothing sent any more (hold): what it sends is still its own."""
         if (remote, signalling_host) != (self.remote, self.signalling_host):
+            stays = remote is None and signalling_host == self.signalling_host
             self.remote, self.signalling_host = remote, signalling_host
-            self.source = self.sender = None
+            if not stays:
+                self.source = self.sender = None
             self._aim()
+
+    def wait_for_sdp(self) -> None:
+        """The leg's SDP is not known: who speaks on its port now is judged later."""
+        self._settled = False
+
+    def settle(self, waited: Iterable[tuple[bytes, Address, int]] = ()) -> None:
+        """The leg's SDP is known: keep what its nearest sender sent before. waited: further datagrams, in order of arrival.
+
+        What none but senders from elsewhere sent waits until one of them goes on."""
+        early, self._early, self._settled = [*self._early, *waited], [], True
+        nearest = max((self._nearness(address) for _, address, _ in early), default=Nearness.ELSEWHERE)
+        for data, address, at_ns in early:
+            known = self.secrecy is not None or address == self.source
+            if known or self._nearness(address) is nearest is not Nearness.ELSEWHERE:
+                self.datagram_received(data, address, at_ns)
+            elif nearest is Nearness.ELSEWHERE and len(self._early) < EARLY_MOST:
+                self._early.append((data, address, at_ns))
+            else:
+                self.foreign += 1
 
     def close(self) -> None:
         """Close the port; safe before and after it was opened."""
@@ -258,6 +289,8 @@ class LegMedia:
 
     def _believe(self, address: Address, now_ns: int) -> bool:
         """Whether a datagram from a new address is this leg's. The address in the SDP always is."""
+        if not self._settled:
+            return False
         source = self.source
         if source is not None:
             silent = now_ns - self.last_ns > MOVED_AFTER_NS
@@ -266,7 +299,17 @@ class LegMedia:
                 return False
         self.source = address
         self._aim()
+        early, self._early = self._early, []
+        for data, came_from, at_ns in early:
+            self.datagram_received(data, came_from, at_ns)
         return True
+
+    def _refuse(self, data: bytes, address: Address, now_ns: int) -> None:
+        """A datagram that is not this leg's, or not yet."""
+        if not self._settled and len(self._early) < EARLY_MOST:
+            self._early.append((data, address, now_ns))
+        else:
+            self.foreign += 1
 
     def _aim(self) -> None:
         """Send to the source; a source that the signalling did not speak of is heard, but not sent to."""
@@ -352,6 +395,8 @@ class CallCapture:
         leg = LegMedia(stream, port, bound, self._keep, self._clock)
         leg.batched = listening
         leg.ask_for(remote, signalling_host)
+        if remote is None and not listening:
+            leg.wait_for_sdp()
         if self._tokens is not None:
             leg.reports = LegReports(leg, rtcp, self._clock, self._tokens, self.mark)
             if rtcp is not None:
@@ -374,6 +419,23 @@ class CallCapture:
         if stream in self._legs:
             self._legs[stream].ask_for(remote, signalling_host)
             self._legs[stream].agree(terms)
+
+    def take_waiting(self, stream: int) -> None:
+        """Take what came on a new leg's port before it was opened. Its first mark is written."""
+        leg = self._legs[stream]
+        if leg.batched:
+            return
+        waited = [(data, leg.shown(source), at_ns) for data, source, at_ns in self._sockets.take_waiting(leg.bound)]
+        if leg.remote is not None:
+            leg.settle(waited)
+            return
+        for data, source, at_ns in waited:
+            leg.datagram_received(data, source, at_ns)
+
+    def settle(self, stream: int) -> None:
+        """What a leg's SDP says was written down, so that what came before it can be."""
+        if stream in self._legs:
+            self._legs[stream].settle()
 
     def connect(self) -> None:
         """Relay each leg's audio to the other, but not to one that is played something."""

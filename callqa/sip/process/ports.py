@@ -3,15 +3,53 @@
 import logging
 import socket
 from collections.abc import Callable
+from pathlib import Path
+
+from callqa.files import Files
+from callqa.sip.process.batches import SO_TIMESTAMPNS
 
 log = logging.getLogger(__name__)
 
 # A second of one G.711 leg is 10 kB; this holds several seconds should the loop be late.
 _RECEIVE_BUFFER_BYTES = 1 << 18
+# The position is written down once a second: more ports than that are taken in none.
+MARGIN_MOST = 500
+
+
+class PortMemory:
+    """Where the rotation stands, on disk, so that after a kill the phones of the calls that were cut off, which speak on
+    for a while, speak to ports that no new call has. Without the file it begins anywhere."""
+
+    def __init__(self, path: Path, files: Files) -> None:
+        self._path = path
+        self._files = files
+        self._written: int | None = None
+
+    def load(self) -> int | None:
+        """The position written last; None when there is none to be had."""
+        try:
+            return int(self._files.read(self._path, 20))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as e:
+            log.warning("%s: %s", self._path, e)
+            return None
+
+    def save(self, position: int) -> None:
+        """Write it down when it changed. A disk in trouble only costs the rest of the ports: it is tried again."""
+        if position == self._written:
+            return
+        try:
+            self._files.put(self._path, b"%d\n" % position)
+            self._written = position
+        except OSError as e:
+            log.warning("%s: %s", self._path, e)
 
 
 class PortPool:
     """Even ports of [first, last], handed out in rotation so that a port rests before it serves the next call.
+
+    margin: how many ports a run leaves out after the position that the run before it wrote down last.
 
     The pool owns a socket until `adopt` passes it on; whoever adopts it closes it.
     """
@@ -22,8 +60,19 @@ class PortPool:
         self._bind = bind or bind_rtp
         self._ports = range(first + first % 2, last, 2)  # `last` even would leave no room for RTCP beside it
         self._next = start % max(1, len(self._ports))
+        self.margin = min(MARGIN_MOST, len(self._ports) // 4)
         self._bound: dict[int, socket.socket] = {}
         self._rtcp: dict[int, socket.socket] = {}
+
+    @property
+    def position(self) -> int:
+        """Where in the range the rotation stands."""
+        return self._next
+
+    def go_on(self, position: int | None) -> None:
+        """Begin well after the position of the run before this one, where it is known."""
+        if position is not None and self._ports:
+            self._next = (position + self.margin) % len(self._ports)
 
     def take(self) -> int | None:
         """Bind the next free even port; None when the whole range is in use."""
@@ -71,6 +120,7 @@ def bind_rtp(host: str, port: int) -> socket.socket | None:
     try:
         s.setblocking(False)
         s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
+        s.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)  # until it is served: see RtpSockets.take_waiting
         s.bind((host, port))
     except OSError as e:
         s.close()

@@ -38,7 +38,7 @@ from callqa.sip.process.identity import call_ids, host_finder
 from callqa.sip.process.journal_writer import JournalWriter, day_files, entries_of
 from callqa.sip.process.listen import Listeners
 from callqa.sip.process.player import Player
-from callqa.sip.process.ports import PortPool
+from callqa.sip.process.ports import PortMemory, PortPool
 from callqa.sip.process.priority import describe as priority
 from callqa.sip.process.priority import raise_priority
 from callqa.sip.process.recovery import Epilogue, LeftOver, find_left_over, list_spools, put_aside
@@ -126,7 +126,10 @@ class Recorder:
         self._epilogue = Epilogue(journal, settings.recordings_dir, RECORDER, self._files, self._clock)
         sip = settings.sip
         first = int.from_bytes(around.random(2))
+        self._port_memory = PortMemory(settings.ports_path, self._files)
         self._ports = PortPool(sip.listen_host, sip.rtp_port_min, sip.rtp_port_max, first, around.bind)
+        self._ports.go_on(self._port_memory.load())
+        self._port_memory.save(self._ports.position)
         agent_settings = UserAgentSettings(
             (sip.listen_host, sip.listen_port),
             host_finder(sip.listen_host, sip.advertised_host, self._clock.monotonic),
@@ -289,7 +292,9 @@ class Recorder:
         if self._registrations_changed:
             self._registrations_changed = False
             await self._save_registrations()
-        await asyncio.get_running_loop().run_in_executor(None, self._journal.sync)
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, self._port_memory.save, self._ports.position)
+        await loop.run_in_executor(None, self._journal.sync)
 
     def _look_at_desk(self) -> None:
         """Load desk.json when it changed; a bad one is refused and the last good one kept."""

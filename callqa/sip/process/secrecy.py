@@ -27,7 +27,7 @@ class Secrecy:
         self._locker: Locker | None = None
         self._under_new = 0
         self.due = False
-        self.waiting: list[tuple[bytes, Address]] = []
+        self.waiting: list[tuple[bytes, Address, int]] = []
         self.held: deque[bytes] = deque(maxlen=HELD_MOST)
         self.failed = 0
 
@@ -36,8 +36,8 @@ class Secrecy:
         """Whether packets must come through here."""
         return self.due or self._keys is not None
 
-    def agree(self, terms: MediaTerms) -> list[tuple[bytes, Address]]:
-        """Take what was agreed; gives the packets that waited for it. The same keys again change nothing."""
+    def agree(self, terms: MediaTerms) -> list[tuple[bytes, Address, int]]:
+        """Take what was agreed; gives the packets that waited for it, and when they came. The same keys again change nothing."""
         before, keys = self._keys, terms.keys
         self._keys, self.due = keys, terms.keys_due
         if keys is None:
@@ -52,11 +52,11 @@ class Secrecy:
         waited, self.waiting = self.waiting, []
         return waited
 
-    def unlock(self, data: bytes, source: Address) -> bytes | None:
+    def unlock(self, data: bytes, source: Address, now_ns: int) -> bytes | None:
         """The RTP packet of a datagram; None when there is none, or not yet."""
         if self._unlocker is None:
             if self.due and len(self.waiting) < WAITING_MOST:
-                self.waiting.append((data, source))
+                self.waiting.append((data, source, now_ns))
             return None if self.due else data
         repeated = self._unlocker.repeated
         plain = self._unlocker.unlock(data)
