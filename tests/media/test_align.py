@@ -283,3 +283,31 @@ def test_a_frame_lost_where_a_sender_starts_anew_stays_a_gap():
     stereo = to_stereo(call(first.records() + second.records(), 4020))
     assert channel_bytes(stereo, 0)[: 160 * 100] == first.audio()
     assert channel_bytes(stereo, 0)[160 * 101 :] == second.audio()
+
+
+@pytest.mark.parametrize("jump", [4000, -4000, 1600, -1600, 2400, 1 << 31, (1 << 31) - 40])
+def test_a_clock_that_is_set_anew_in_one_stream_moves_nothing(jump):
+    """Half a second and less was once taken for delay, and half the range lay now before, now behind; with jitter here."""
+    rng = random.Random(jump)
+    first = Sender(0, 100, sequence=65_500, timestamp=7)
+    second = Sender(0, 100, start_ms=2000, seed=2, sequence=65_600 % 65_536, timestamp=(7 + 16_000 + jump) % (1 << 32))
+    packets = [first.record(k, rng.choice((0, 0, 3, 12))) for k in range(100)]
+    packets += [second.record(k, rng.choice((0, 0, 3, 12))) for k in range(100)]
+    stereo = to_stereo(call(packets, 4000))
+    assert channel_bytes(stereo, 0) == first.audio() + second.audio()
+
+
+@pytest.mark.parametrize("late_ms", [150, 400])
+def test_a_stall_after_a_silence_is_no_clock_set_anew(late_ms):
+    """The first words after a pause come late, together with those after them: they stay where they were said."""
+    sender = Sender(0, 200, timestamp=2**32 - 5000)
+    spoken = [k for k in range(200) if not 60 <= k < 90]
+    renumbered = [sender.record(k, max(0, late_ms - 20 * (k - 90)) if k >= 90 else 0) for k in spoken]
+    stereo = to_stereo(call(_in_sequence(renumbered), 4000))
+    frames = stereo.samples[:, 0].reshape(-1, 160)
+    assert all(frames[k].tobytes() == sender.payload(k) for k in spoken)
+
+
+def _in_sequence(packets):
+    """A sender that is silent sends nothing, so its sequence numbers go on."""
+    return [replace(p, data=p.data[:2] + k.to_bytes(2, "big") + p.data[4:]) for k, p in enumerate(packets)]

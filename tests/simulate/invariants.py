@@ -254,7 +254,7 @@ def _check_recording(world: World, attempt: Attempt, path: str, sidecar: Sidecar
         return any(start <= at_ns <= end for start, end in pauses)
 
     heard = any(
-        n > 2 for v in attempt.voices for n in Counter(v.stream_of(k) for k, at in v.heard if not paused(at)).values()
+        n > 1 for v in attempt.voices for n in Counter(v.stream_of(k) for k, at in v.heard if not paused(at)).values()
     )  # RFC 3550 A.1: a source is believed once two packets came
     if sidecar.recording is None:
         ok = not heard or sidecar.faults or _may_be_silent(world, attempt)

@@ -237,7 +237,7 @@ def _call(rng: random.Random, ring_s: int) -> CallPlan:
         holds=holds,
         two_answer=chance() < 0.1,
         new_stream_after_s=talk_s * chance() if chance() < 0.1 else None,
-        jump=rng.choice((0, 0, 16_000, -16_000, 1 << 30)) if chance() < 0.1 else 0,
+        jump=rng.choice((0, 4_000, 16_000, -4_000, -16_000, 1 << 30, 1 << 31, 1_600)) if chance() < 0.1 else 0,
         vanish_after_s=talk_s * chance() if chance() < 0.04 else None,
         speaks=chance() > 0.03,
     )  # fmt: skip

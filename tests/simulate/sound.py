@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 KILL_LOSES_NS = SECOND_NS // 5
 POWER_LOSES_NS = int(1.3 * SECOND_NS)
+RECOVERED_NS = 5 * SECOND_NS  # the next run comes within three seconds
 SEAM = 5 * 8  # samples: a hole so short is filled with what came before it
 LEAST_GAP_MS = 60  # nothing sent for less is not worth a note
 NEAR_MS = 45
@@ -116,7 +117,7 @@ def _check_missing(world: "World", attempt: "Attempt", channel: int, units: Unit
             if n not in there
             and voice.sent_ns[n] + world.plan.weather.delay_ns > begin_ns  # a late one may belong before the answer
             and not any(start - 5_000_000 <= at <= end + 5_000_000 for start, end in pauses)
-            and came[voice.stream_of(n)] > 2  # RFC 3550 A.1: a source is believed once two packets came
+            and came[voice.stream_of(n)] > 1  # RFC 3550 A.1: a source is believed once two packets came
             and begin_ns + 1_000_000 < at - 1_000_000
             and at < end_ns - 2_000_000
         ]
@@ -128,8 +129,8 @@ def _check_missing(world: "World", attempt: "Attempt", channel: int, units: Unit
 
 
 def power_follows(world: "World", at_ns: int) -> bool:
-    """Whether the power goes then or later: a killed run's last second may not be on the disk before it is recovered."""
-    return any(b.power and b.at_ns >= at_ns for b in world.blows)
+    """Whether the power goes then or soon: a killed run's last second may not be on the disk before it is recovered."""
+    return any(b.power and at_ns <= b.at_ns <= at_ns + RECOVERED_NS for b in world.blows)
 
 
 def pauses_of(attempt: "Attempt", sidecar: Sidecar) -> list[tuple[int, int]]:

@@ -23,6 +23,9 @@ CLOCK_RATE_HZ = 8000
 MAX_DROPOUT = 3000
 # Two stretches whose transit differs by less share their anchor: half a second holds every jitter buffer we know of.
 MAX_TRANSIT_STEP = CLOCK_RATE_HZ // 2
+# From one packet to the next a timestamp that goes on by so much more or less than packets last, and by so much more or less
+# than the arrival says, was set anew: silence is confirmed by the clock, a stall leaves the timestamp as it should be.
+CLOCK_SET = CLOCK_RATE_HZ // 10
 # A stream is foreign when more than half of its packets came in the midst of a fuller stream: less than 100 ms after one of
 # its packets and before another. Five frames: no jitter buffer holds back less, and nobody pauses so briefly.
 FOREIGN_SHARE = 0.5
@@ -186,9 +189,11 @@ def place_packets(stream: Arrivals, ordered: _Ordered) -> Placed:
     if not row.size:
         return Placed(row, row, row, row, row)
     at = stream.at[row]
-    # The wrap count comes from the clock, so each packet is unwrapped by itself and a wild one harms no other.
-    transit = -_signed(stream.timestamp[row] - stream.timestamp[ordered.row[0]] - at, 32)
-    anchor = _anchors(transit)
+    # From packet to packet, for one that jumped by about half the range would lie now here, now there; in the clock's terms,
+    # so that a wild one harms no other: what does not come back to the same place is a stretch of its own.
+    transit = at - stream.timestamp[row]
+    transit = np.concatenate((_signed(transit[:1], 32), _signed(np.diff(transit), 32))).cumsum()
+    anchor = _anchors(transit, _clock_set(stream.timestamp[row], transit, ordered.ext_seq[rank]))
     believed = anchor.stretch >= 0
     row, at, transit, rank = row[believed], at[believed], transit[believed], rank[believed]
     stretch = anchor.stretch[believed]
@@ -212,9 +217,23 @@ class _Anchors:
     stretch: Ints
 
 
-def _anchors(transit: Ints) -> _Anchors:
+def _clock_set(timestamp: Ints, transit: Ints, ext_seq: Ints) -> Bools:
+    """Before which packets the sender set its clock anew, bool (n - 1,). All in order of sending."""
+    step, sent = _signed(np.diff(timestamp), 32), np.diff(ext_seq)
+    next_ones = step[sent == 1]
+    if not next_ones.size:
+        return np.zeros(step.size, bool)
+    lasts = int(np.median(next_ones))  # a packet
+    odd: Bools = np.abs(step - sent * lasts) > CLOCK_SET
+    late: Bools = np.abs(np.diff(transit)) > CLOCK_SET
+    return odd & late & (sent > 0)
+
+
+def _anchors(transit: Ints, clock_set: Bools) -> _Anchors:
     """Cut at jumps, drop single wild packets, and join neighbours whose transit agrees after all (a stall)."""
-    starts = np.concatenate(([0], np.flatnonzero(np.abs(np.diff(transit)) > MAX_TRANSIT_STEP) + 1))
+    jumps = clock_set | (np.abs(np.diff(transit)) > MAX_TRANSIT_STEP)
+    starts = np.concatenate(([0], np.flatnonzero(jumps) + 1))
+    was_set = np.concatenate(([False], clock_set))[starts].tolist()
     lengths = np.diff(np.append(starts, transit.size))
     smallest = np.minimum.reduceat(transit, starts)
     values: list[int] = []
@@ -222,7 +241,8 @@ def _anchors(transit: Ints) -> _Anchors:
     for piece, (length, least) in enumerate(zip(lengths.tolist(), smallest.tolist(), strict=True)):
         if length < 2 and starts.size > 1:
             continue
-        if values and abs(least - values[-1]) <= MAX_TRANSIT_STEP:
+        near = CLOCK_SET if was_set[piece] else MAX_TRANSIT_STEP
+        if values and abs(least - values[-1]) <= near:
             values[-1] = min(values[-1], least)
         else:
             values.append(least)
