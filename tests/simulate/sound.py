@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from callqa.sidecar import Sidecar
+from callqa.sip.media.columns import read_columns
 from tests.simulate.loop import SECOND_NS
 from tests.simulate.voice import FRAME_BYTES, Units, Voice, read_units
+from tests.simulate.world import SETTINGS
 
 if TYPE_CHECKING:
     from tests.simulate.world import Attempt, World
@@ -105,8 +107,7 @@ def _check_missing(world: "World", attempt: "Attempt", channel: int, units: Unit
         return  # it says itself that there are gaps
     pauses = pauses_of(attempt, sidecar)
     voices = _voices(attempt, channel)
-    if len(voices) > 1:  # two phones took the call: whose audio counts is the recorder's choice
-        return
+    named = _named(world, attempt, channel, sidecar) if len(voices) > 1 else None
     for voice in voices:
         there = set(units.number[units.side == voice.side].tolist())
         kept = {n for n, at in voice.heard if not any(start <= at <= end for start, end in pauses)}
@@ -119,6 +120,7 @@ def _check_missing(world: "World", attempt: "Attempt", channel: int, units: Unit
             and not any(start - 5_000_000 <= at <= end + 5_000_000 for start, end in pauses)
             and came[voice.stream_of(n)] > 1  # RFC 3550 A.1: a source is believed once two packets came
             and begin_ns + 1_000_000 < at - 1_000_000
+            and (named is None or any(a == voice.address and b < at < c for a, b, c in named))
             and at < end_ns - 2_000_000
         ]
         if lacking:
@@ -126,6 +128,24 @@ def _check_missing(world: "World", attempt: "Attempt", channel: int, units: Unit
                 "audio that came is recorded",
                 f"{_who(attempt, channel)}: frames {lacking[:5]} of {len(voice.heard)} are missing",
             )
+
+
+def _named(
+    world: "World", attempt: "Attempt", channel: int, sidecar: Sidecar
+) -> list[tuple[tuple[str, int] | None, int, int]]:
+    """Several phones took the call one after the other, or two at once: whose audio it was from when to when, world time in ns,
+    as the spool says that the signalling said."""
+    inode = world.disk.folders[str(SETTINGS.spool_dir)].get(f"{sidecar.call_id}.spool")
+    if inode is None:
+        return []
+    marks = [mark for _, mark in read_columns(bytes(inode.data)).marks]
+    offset_ns = next(m.wall_ms * 1_000_000 - attempt.wall_offset_ns - m.at_ns for m in marks if m.mark == "started")
+    media = [m for m in marks if m.mark == "media" and m.channel == channel]
+    ends = [m.at_ns for m in media[1:]] + [1 << 62]
+    return [
+        (m.remote, m.at_ns + offset_ns + 2_000_000, end_ns + offset_ns - 2_000_000)
+        for m, end_ns in zip(media, ends, strict=True)
+    ]
 
 
 def power_follows(world: "World", at_ns: int) -> bool:

@@ -21,6 +21,7 @@ KEPT = {
     15893: "killed while it wrote the end of a call without audio: half a sidecar was left for ever",
     30988: "two power cuts within a second each: the second run took the numbers that the first had taken after the first cut",
     36778: "a pause in which the phone began another stream",
+    204: "a phone set its clock by half the range of the timestamps: frames were lost, unsaid",
     21294: "after a kill a phone of the killed run spoke to an RTP port that a new call had",
     51365: "the simulator's own: a phone that resumed within a frame of its hold spoke twice",
     51589: "a blind transfer: what phones said before the answer was read was placed where it was read, a loser's too",

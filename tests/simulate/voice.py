@@ -74,6 +74,7 @@ class Voice:
     timestamp: int
     number: int = 0
     payload_type: int = 8
+    address: tuple[str, int] = ("", 0)  # where it sends from
     marker: bool = True
     heard: list[tuple[int, int]] = field(default_factory=list)
     sent_ns: dict[int, int] = field(default_factory=dict)

@@ -152,6 +152,7 @@ class World:
         voice = Voice(
             talk.attempt, side, rng.getrandbits(32), rng.choice((rng.getrandbits(16), 65530)),
             rng.choice((rng.getrandbits(32), 0xFFFFFF00)), payload_type=0 if self.plan.law == "ulaw" else 8,
+            address=(peer.address[0], talk.rtp_port),
         )  # fmt: skip
         attempt.voices.append(voice)
         return voice
