@@ -107,7 +107,7 @@ def _forgets_the_cut_off(patch: pytest.MonkeyPatch) -> None:
 
 
 MUTANTS: dict[str, tuple[Patch, int]] = {
-    "disk writer never syncs": (_never_syncs, 300),
+    "disk writer never syncs": (_never_syncs, 400),
     "recovery skips spools": (_skips_spools, 60),
     "align swaps sides": (_swaps_sides, 10),
     "no gap is named": (_names_no_gap, 40),
