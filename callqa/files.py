@@ -67,10 +67,9 @@ class Files:
         """Bring everything written on the file system of an open file to the disk, names too (syncfs; it tells of errors from
         Linux 5.8 on). OSError ENOSYS where there is no such call."""
         if _SYNCFS is None:
-            raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+            raise OSError(errno.ENOSYS, "syncfs is not there")
         if _SYNCFS(descriptor) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
+            raise OSError(ctypes.get_errno(), "syncfs failed")
 
     def sync_file(self, path: Path) -> None:
         """Bring a file that somebody else wrote, and its name, to the disk."""
