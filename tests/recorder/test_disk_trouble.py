@@ -266,5 +266,6 @@ def test_the_system_syncs_a_disk(tmp_path):
     DISK.write(descriptor, b"x")
     DISK.sync_disk(descriptor)
     DISK.close(descriptor)
-    with pytest.raises(OSError, match="descriptor"):
+    with pytest.raises(OSError, match="syncfs") as refused:
         DISK.sync_disk(descriptor)
+    assert refused.value.errno == errno.EBADF
