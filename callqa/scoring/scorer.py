@@ -80,9 +80,25 @@ class CheckOutcome:
     suspected_fatal: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Scenes:
+    """The call as it is read, and as the engine itself wrote it; heard None: no word was repaired."""
+
+    read: Scene
+    heard: Scene | None
+
+
+def _before_repair(scene: Scene) -> Scene | None:
+    transcript = scene.facts.transcript
+    if transcript is None or transcript.as_heard is transcript:
+        return None
+    return replace(scene, facts=replace(scene.facts, transcript=transcript.as_heard))
+
+
 def score(rubric: Rubric, facts: CallFacts, operators: Operators = REGISTRY) -> CheckOutcome:
     """Evaluate every check that applies to the call, in the order of the rubric."""
     scene = Scene(facts, rubric.gate, rubric.sound, rubric.required_phrases)
+    scenes = _Scenes(scene, _before_repair(scene))
     results: list[CheckResult] = []
     suggestions: list[Suggestion] = []
     not_applicable: set[str] = set()
@@ -91,9 +107,9 @@ def score(rubric: Rubric, facts: CallFacts, operators: Operators = REGISTRY) -> 
             not_applicable.add(item.item_id)
             results += [CheckResult(c.check_id, item.item_id, State.NOT_CHECKED, "本项不适用") for c in item.checks]
             continue
-        suggestions += _exclusive_first(item, _run(item.checks, item, scene, operators, results))
+        suggestions += _exclusive_first(item, _run(item.checks, item, scenes, operators, results))
     for fatal in rubric.fatal_items_for(facts.call_type):
-        suggestions += _run(fatal.checks, None, scene, operators, results)
+        suggestions += _run(fatal.checks, None, scenes, operators, results)
     fatal_ids = {fatal.fatal_id for fatal in rubric.fatal_items_for(facts.call_type)}
     suggestions = [kept for suggestion in suggestions if (kept := _without_foreign_fatal(suggestion, fatal_ids))]
     deductions = _deductions(rubric, suggestions)
@@ -116,12 +132,12 @@ def _is_not_applicable(item: Item, scene: Scene, operators: Operators) -> bool:
 
 
 def _run(
-    checks: Sequence[Check], item: Item | None, scene: Scene, operators: Operators, results: list[CheckResult]
+    checks: Sequence[Check], item: Item | None, scenes: _Scenes, operators: Operators, results: list[CheckResult]
 ) -> list[Suggestion]:
     """Evaluate checks in order: their results are appended, their suggestions returned."""
     suggestions = []
     for check in checks:
-        finding = _without_repair(check, _check(check, scene, operators), scene, operators)
+        finding = _without_repair(check, _check(check, scenes.read, operators), scenes.heard, operators)
         results.append(CheckResult(check.check_id, check.item_id, finding.state, finding.explanation))
         suggestion = _suggestion(check, item, finding)
         if suggestion is not None:
@@ -140,12 +156,10 @@ def _check(check: Check, scene: Scene, operators: Operators) -> Finding:
     return finding
 
 
-def _without_repair(check: Check, finding: Finding, scene: Scene, operators: Operators) -> Finding:
+def _without_repair(check: Check, finding: Finding, heard: Scene | None, operators: Operators) -> Finding:
     """The finding, no surer than without the repair: `unsure` where only repaired words would lead to a suggestion."""
-    transcript = scene.facts.transcript
-    if transcript is None or _outcome(check, finding) is None or transcript.as_heard is transcript:
+    if heard is None or _outcome(check, finding) is None:
         return finding
-    heard = replace(scene, facts=replace(scene.facts, transcript=transcript.as_heard))
     unrepaired = _check(check, heard, operators)
     if unrepaired.state is finding.state:
         by_sound = unrepaired.hits and not any(hit.exact for hit in unrepaired.hits)
