@@ -5,7 +5,7 @@ through; what the far end itself says (busy, no such number) stands. Its early m
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from callqa.sip.calls.routing import NO_ANSWER, Refusal, Target
+from callqa.sip.calls.routing import NO_ANSWER, TRUNK_SILENT_S, Refusal, Target, is_trunks_fault
 from callqa.sip.legs.leg import Leg
 from callqa.sip.legs.timers import Alarm
 from callqa.sip.wire.sdp import Session
@@ -13,9 +13,7 @@ from callqa.sip.wire.sdp import Session
 if TYPE_CHECKING:
     from callqa.sip.calls.bridge import BridgeCall
 
-TRUNK_SILENT_S = 4.0  # not even 100 Trying: the trunk is away
 OUTBOUND_RING_S = 120.0  # networks give up after 60-90 s themselves
-_TRUNK_STATUSES = frozenset({401, 403, 407, 408})
 _REASONS = {
     404: "空号", 408: "无人接听", 480: "无人接听", 486: "对方占线", 484: "号码不全", 600: "对方占线", 603: "对方拒接",
 }  # fmt: skip
@@ -85,7 +83,7 @@ class TrunkSearch:
         """Try the next trunk after one that could not put the call through; False when the answer stands."""
         if self._try_alarm is not None:
             self._try_alarm.cancel()
-        if not self._later or not (status in _TRUNK_STATUSES or 500 <= status < 600):
+        if not self._later or not is_trunks_fault(status):
             return False
         target = self._later.pop(0)
         name = target.trunk.name if target.trunk else target.uri

@@ -33,6 +33,15 @@ class Refusal:
 NOBODY = Refusal(480, "无座席签入")
 ALL_BUSY = Refusal(486, "全部占线")
 NO_ANSWER = Refusal(480, "无人接听")
+TRUNK_SILENT_S = 4.0  # with another to try: not even 100 Trying, the trunk is away
+_TRUNK_STATUSES = frozenset({401, 403, 407, 408})
+
+
+def is_trunks_fault(status: int) -> bool:
+    """Whether a refusal is the trunk's, so that another may help; what the far end itself says (busy, no such number) stands."""
+    return status in _TRUNK_STATUSES or 500 <= status < 600
+
+
 NO_CODEC = Refusal(488, "没有共同的语音编码")
 NO_PORT = Refusal(503, "没有空闲的媒体端口")
 WAITED_TOO_LONG = Refusal(480, "排队超时")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from callqa.sip.calls.dialling import outgoing_leg
-from callqa.sip.calls.routing import Target
+from callqa.sip.calls.routing import TRUNK_SILENT_S, Target, is_trunks_fault
 from callqa.sip.legs.leg import Leg
 from callqa.sip.legs.leg_owner import SilentOwner
 from callqa.sip.legs.timers import Alarm
@@ -16,9 +16,6 @@ from callqa.units import Channel
 
 if TYPE_CHECKING:
     from callqa.sip.calls.talk import Talk
-
-TRUNK_SILENT_S = 4.0  # not even 100 Trying: the trunk is away
-_TRUNK_STATUSES = frozenset({401, 403, 407, 408})
 
 
 class Seeker(Protocol):
@@ -126,7 +123,7 @@ class Finder(SilentOwner):
         self._status = status
         if self._try_alarm is not None:
             self._try_alarm.cancel()
-        if self._later and (status in _TRUNK_STATUSES or 500 <= status < 600):
+        if self._later and is_trunks_fault(status):
             self._dial(self._later.pop(0), now)
             self._watch(now)
         elif not self._legs:
