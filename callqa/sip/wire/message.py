@@ -43,8 +43,35 @@ REASONS = {
 }  # fmt: skip
 
 
+class _Headed:
+    """What the headers of requests and responses alike tell."""
+
+    __slots__ = ()
+    headers: Headers
+
+    @property
+    def via(self) -> Via:
+        return parse_via(self.headers.first("Via") or "")
+
+    @property
+    def cseq(self) -> CSeq:
+        return parse_cseq(self.headers.first("CSeq") or "")
+
+    @property
+    def call_id(self) -> str:
+        return self.headers.first("Call-ID") or ""
+
+    @property
+    def to(self) -> NameAddr:
+        return parse_name_addr(self.headers.first("To") or "")
+
+    @property
+    def to_tag(self) -> str:
+        return self.to.param("tag") or ""
+
+
 @dataclass(frozen=True, slots=True)
-class Request:
+class Request(_Headed):
     """A request. uri: the Request-URI as text."""
 
     method: str
@@ -57,36 +84,16 @@ class Request:
         return f"{self.method} {self.uri} {VERSION}"
 
     @property
-    def via(self) -> Via:
-        return _via(self)
-
-    @property
-    def cseq(self) -> CSeq:
-        return _cseq(self)
-
-    @property
-    def call_id(self) -> str:
-        return self.headers.first("Call-ID") or ""
-
-    @property
     def from_(self) -> NameAddr:
         return parse_name_addr(self.headers.first("From") or "")
-
-    @property
-    def to(self) -> NameAddr:
-        return parse_name_addr(self.headers.first("To") or "")
 
     @property
     def from_tag(self) -> str:
         return self.from_.param("tag") or ""
 
-    @property
-    def to_tag(self) -> str:
-        return self.to.param("tag") or ""
-
 
 @dataclass(frozen=True, slots=True)
-class Response:
+class Response(_Headed):
     """A response."""
 
     status: int
@@ -98,36 +105,8 @@ class Response:
     def start_line(self) -> str:
         return f"{VERSION} {self.status} {self.reason}"
 
-    @property
-    def via(self) -> Via:
-        return _via(self)
-
-    @property
-    def cseq(self) -> CSeq:
-        return _cseq(self)
-
-    @property
-    def call_id(self) -> str:
-        return self.headers.first("Call-ID") or ""
-
-    @property
-    def to(self) -> NameAddr:
-        return parse_name_addr(self.headers.first("To") or "")
-
-    @property
-    def to_tag(self) -> str:
-        return self.to.param("tag") or ""
-
 
 Message = Request | Response
-
-
-def _via(message: Message) -> Via:
-    return parse_via(message.headers.first("Via") or "")
-
-
-def _cseq(message: Message) -> CSeq:
-    return parse_cseq(message.headers.first("CSeq") or "")
 
 
 def is_keepalive(data: bytes) -> bool:
@@ -228,8 +207,8 @@ def _check(message: Message) -> None:
         raise ProtocolError("Call-ID is empty")
     parse_name_addr(message.headers.first("From") or "")
     parse_name_addr(message.headers.first("To") or "")
-    _via(message)
-    cseq = _cseq(message)
+    parse_via(message.headers.first("Via") or "")
+    cseq = message.cseq
     if isinstance(message, Request):
         parse_uri(message.uri)
     if isinstance(message, Request) and cseq.method != message.method:
