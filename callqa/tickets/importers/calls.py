@@ -9,7 +9,7 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from callqa.errors import ImportFileError, ImportRowError
 from callqa.tickets.importers import values as v
-from callqa.tickets.importers.columns import Column, clean_header, find_layout
+from callqa.tickets.importers.columns import Column, clean_header, columns_with, find_layout
 from callqa.tickets.importers.sheet import MAX_COLUMNS, MAX_ROWS, Cell, Sheet, SheetRow, decode_text, read_sheet
 from callqa.tickets.importers.tickets import read_cells
 
@@ -119,25 +119,11 @@ def check_mapping(mapping: Mapping[str, str]) -> dict[str, str]:
     return checked
 
 
-def columns_with(mapping: Mapping[str, str]) -> tuple[Column, ...]:
-    """CALL_COLUMNS where a mapped header counts as a title of its column and of no other."""
-    given = {clean_header(header): field for header, field in mapping.items()}
-    found = []
-    for column in CALL_COLUMNS:
-        own = tuple(header for header, field in given.items() if field == column.field)
-        synonyms = tuple(s for s in column.synonyms if given.get(clean_header(s), column.field) == column.field)
-        title = column.title
-        if given.get(clean_header(title), column.field) != column.field:
-            title = own[0] if own else column.field  # the file uses our title for something else
-        found.append(replace(column, title=title, synonyms=(*synonyms, *own)))
-    return tuple(found)
-
-
 def read_calls(file_name: str, data: bytes, mapping: Mapping[str, str] | None = None) -> CallFile:
     """Read a table of call facts. Raise ImportFileError when it is none; row errors are returned, in row order."""
     is_json = file_name.lower().endswith(".json")
     sheet = _sheet_of_json(file_name, data) if is_json else read_sheet(file_name, data)
-    layout = find_layout(sheet, columns_with(mapping or {}), "通话清单")
+    layout = find_layout(sheet, columns_with(CALL_COLUMNS, mapping or {}), "通话清单")
     rows: list[CallInput] = []
     errors: list[ImportRowError] = []
     for sheet_row in sheet.rows:
@@ -220,4 +206,4 @@ def _json_cell(value: object) -> Cell:
     return Cell(str(value))
 
 
-__all__ = ["CALL_COLUMNS", "TITLES", "CallFile", "CallInput", "check_mapping", "columns_with", "read_calls"]
+__all__ = ["CALL_COLUMNS", "TITLES", "CallFile", "CallInput", "check_mapping", "read_calls"]

@@ -7,13 +7,13 @@ Only what a comparison with our calls needs is read: when, who, how long, whethe
 import re
 import unicodedata
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from callqa.errors import ImportFileError, ImportRowError
 from callqa.matching import canonical_number
 from callqa.tickets.importers import values as v
-from callqa.tickets.importers.columns import Column, clean_header, find_layout
+from callqa.tickets.importers.columns import Column, clean_header, columns_with, find_layout
 from callqa.tickets.importers.sheet import Cell, Sheet, SheetRow, read_sheet
 from callqa.tickets.importers.tickets import read_cells
 
@@ -145,7 +145,7 @@ def check_mapping(mapping: Mapping[str, str]) -> dict[str, str]:
 def read_cdr(file_name: str, data: bytes, mapping: Mapping[str, str] | None = None) -> CdrFile:
     """Read a PBX's call list. Raise ImportFileError when it is none; row errors are returned, in row order."""
     sheet = _with_header(read_sheet(file_name, data))
-    layout = find_layout(sheet, _columns_with(mapping or {}), "话单")
+    layout = find_layout(sheet, columns_with(CDR_COLUMNS, mapping or {}), "话单")
     rows: list[CdrRow] = []
     errors: list[ImportRowError] = []
     for sheet_row in sheet.rows:
@@ -194,18 +194,6 @@ def _answered(status: str, talk_ms: int | None, answered_ms: int | None, *, has_
     if answered_ms is not None or said in _YES:
         return True
     return False if has_answer else None
-
-
-def _columns_with(mapping: Mapping[str, str]) -> tuple[Column, ...]:
-    """CDR_COLUMNS where a mapped header counts as a name of its column and of no other."""
-    given = {clean_header(header): field for header, field in mapping.items()}
-    columns = []
-    for column in CDR_COLUMNS:
-        own = tuple(header for header, field in given.items() if field == column.field)
-        names = tuple(n for n in column.synonyms if given.get(clean_header(n), column.field) == column.field)
-        taken = given.get(clean_header(column.title), column.field) != column.field
-        columns.append(replace(column, title=column.field if taken else column.title, synonyms=(*names, *own)))
-    return tuple(columns)
 
 
 def _with_header(sheet: Sheet) -> Sheet:

@@ -6,8 +6,8 @@ One table per kind of file (TICKET_COLUMNS, ROSTER_COLUMNS); the code name itsel
 import difflib
 import re
 import unicodedata
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from callqa.errors import ImportFileError
 from callqa.tickets.importers.sheet import Sheet, SheetRow
@@ -98,6 +98,20 @@ def find_layout(sheet: Sheet, columns: Sequence[Column], what: str) -> Layout:
     if missing:
         raise ImportFileError(_describe_missing(missing, layout, what))
     return layout
+
+
+def columns_with(columns: Sequence[Column], mapping: Mapping[str, str]) -> tuple[Column, ...]:
+    """The columns where a mapped header {header of the file: field} counts as a name of its column and of no other."""
+    given = {clean_header(header): field for header, field in mapping.items()}
+    found = []
+    for column in columns:
+        own = tuple(header for header, field in given.items() if field == column.field)
+        synonyms = tuple(s for s in column.synonyms if given.get(clean_header(s), column.field) == column.field)
+        title = column.title
+        if given.get(clean_header(title), column.field) != column.field:
+            title = own[0] if own else column.field  # the file uses our title for something else
+        found.append(replace(column, title=title, synonyms=(*synonyms, *own)))
+    return tuple(found)
 
 
 def clean_header(text: str) -> str:
