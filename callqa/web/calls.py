@@ -43,7 +43,7 @@ from callqa.web.deps import (
     state_of,
 )
 from callqa.web.history import say_history
-from callqa.web.listing import PER_PAGE, ListView, read_page, read_period, read_sort
+from callqa.web.listing import PER_PAGE, ListView, read_period, view_of
 from callqa.web.suggestion_view import view_suggestions
 from callqa.web.tables import csv_answer
 
@@ -97,18 +97,9 @@ FILTER_NAMES = (
 
 
 def _view(request: Request, db: Database, wanted: CallFilter) -> ListView:
-    given = request.query_params
-    sort, descending = read_sort(given.get("sort", ""), SORTS, "-time")
     with db.read() as session:
         total = count_calls(session, wanted)
-    return ListView(
-        path="/calls",
-        params={name: given[name] for name in FILTER_NAMES if given.get(name)},
-        sort=sort,
-        descending=descending,
-        page=read_page(given.get("page", "")),
-        total=total,
-    )
+    return view_of(request.query_params, "/calls", FILTER_NAMES, SORTS, "-time", total)
 
 
 @router.get("/calls", dependencies=[require("calls.view")])

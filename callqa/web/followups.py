@@ -1,5 +1,6 @@
 """未接来电回拨: the work list with its filters and export, one entry, and what people write down about it."""
 
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, Query, Request
@@ -25,7 +26,7 @@ from callqa.usecases.followups import EventKind, allowed_acts, assign, write_dow
 from callqa.usecases.note_access import note_access
 from callqa.web import format as fmt
 from callqa.web.deps import DbDep, NavItem, NowDep, PageNotFound, Person, PersonDep, page, redirect, require
-from callqa.web.listing import PER_PAGE, ListView, read_page, read_period, read_sort
+from callqa.web.listing import PER_PAGE, ListView, read_period, view_of
 from callqa.web.tables import csv_answer
 
 router = APIRouter()
@@ -61,13 +62,10 @@ FilterDep = Annotated[FollowupFilter, Depends(read_filter)]
 
 
 def _view(request: Request, db: Database, wanted: FollowupFilter) -> ListView:
-    given = request.query_params
-    sort, descending = read_sort(given.get("sort", ""), SORTS, "-time")
     with db.read() as session:
         total = count_followups(session, wanted)
-    params = {name: given[name] for name in FILTER_NAMES if given.get(name)}
-    params["state"] = wanted.state or "all"
-    return ListView("/followups", params, sort, descending, read_page(given.get("page", "")), total)
+    view = view_of(request.query_params, "/followups", FILTER_NAMES, SORTS, "-time", total)
+    return replace(view, params={**view.params, "state": wanted.state or "all"})
 
 
 @router.get("/followups", dependencies=[require("followups.view")])

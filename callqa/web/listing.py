@@ -1,6 +1,6 @@
 """Lists whose state is their address: filters, sorting and paging as URL parameters, so a view can be sent on."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from urllib.parse import urlencode
@@ -41,6 +41,15 @@ class ListView:
     def url_with(self, **changes: object) -> str:
         """The address of the same list with some parameters changed."""
         return f"{self.path}?{self.query(**changes)}"
+
+
+def view_of(
+    given: Mapping[str, str], path: str, names: Sequence[str], sorts: Mapping[str, object], default: str, total: int
+) -> ListView:
+    """The page of a list that an address asks for. given: its query; names: of the filters; default: of the order."""
+    sort, descending = read_sort(given.get("sort", ""), sorts, default)
+    params = {name: given[name] for name in names if given.get(name)}
+    return ListView(path, params, sort, descending, read_page(given.get("page", "")), total)
 
 
 def read_sort(text: str, allowed: Mapping[str, object], default: str) -> tuple[str, bool]:

@@ -20,7 +20,7 @@ from callqa.store.queries.tickets import (
 from callqa.usecases.import_tickets import import_tickets
 from callqa.web import format as fmt
 from callqa.web.deps import DbDep, NavItem, NowDep, PageNotFound, PersonDep, page, redirect, require
-from callqa.web.listing import PER_PAGE, ListView, read_page, read_period, read_sort
+from callqa.web.listing import PER_PAGE, read_period, view_of
 from callqa.web.uploads import read_upload
 
 router = APIRouter()
@@ -39,7 +39,6 @@ def ticket_list(
     category: str = "",
     matter: str = "",
     linked: str = "",
-    sort: str = "",
 ) -> Response:
     """One page of the list."""
     start_ms, end_ms = read_period(month, "", now_ms)
@@ -51,19 +50,16 @@ def ticket_list(
         matter=matter if matter in fmt.MATTER_LABELS else "",
         linked=linked if linked in ("yes", "no") else "",
     )
-    key, descending = read_sort(sort, SORTS, "-accepted")
-    given = request.query_params
     with db.read() as session:
-        view = ListView(
-            path="/tickets",
-            params={name: given[name] for name in FILTER_NAMES if given.get(name)},
-            sort=key,
-            descending=descending,
-            page=read_page(given.get("page", "")),
-            total=count_tickets(session, wanted),
-        )
+        total = count_tickets(session, wanted)
+        view = view_of(request.query_params, "/tickets", FILTER_NAMES, SORTS, "-accepted", total)
         lines = list_tickets(
-            session, wanted, sort=key, descending=descending, offset=(view.page - 1) * PER_PAGE, limit=PER_PAGE
+            session,
+            wanted,
+            sort=view.sort,
+            descending=view.descending,
+            offset=(view.page - 1) * PER_PAGE,
+            limit=PER_PAGE,
         )
     return page(request, "tickets/list.html", view=view, lines=lines, this_month=str(Month.of(now_ms)))
 
