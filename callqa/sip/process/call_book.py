@@ -22,7 +22,6 @@ from callqa.sip.events import (
     CallMarked,
     CallOverflowed,
     CallQueued,
-    CallRinging,
     CallStarted,
     CallTransferred,
     CallUnanswered,
@@ -82,7 +81,6 @@ class OpenCall:
 
     started: StartedMark
     capture: CallCapture
-    ringing_ns: int | None = None
     answered_ns: int | None = None
     seat_extension: str | None = None
     held: set[int] = field(default_factory=set)
@@ -178,8 +176,6 @@ class CallBook:
             log.debug("event without an open call: %s", event)
             return
         match event:
-            case CallRinging():
-                call.ringing_ns = _ns(event.now)
             case MediaOpened():
                 self._open_media(call, event)
             case MediaChanged():
@@ -202,9 +198,9 @@ class CallBook:
             case PromptStopped():
                 self._stop_playing(call, event.channel)
             case CallQueued():
-                self._note(JournalKind.CALL_QUEUED, call, call.started.wall_of(_ns(event.now)), position=event.position)
+                self._note(JournalKind.CALL_QUEUED, call, call.at_ms(_ns(event.now)), position=event.position)
             case CallOverflowed():
-                at_ms = call.started.wall_of(_ns(event.now))
+                at_ms = call.at_ms(_ns(event.now))
                 self._note(JournalKind.CALL_OVERFLOWED, call, at_ms, overflow_to=event.number, reason=event.reason)
             case CallAnswered():
                 self._answer(call, event)
@@ -304,7 +300,7 @@ class CallBook:
             call.deaf.add(stream)
             who, where = ("诉求人", "中继") if stream == Channel.CITIZEN else ("坐席", "话机")
             text = f"{who}听不到对方：{where}报告收不到我们发出的声音，录音照常；请检查{where}一侧的防火墙和网络"
-            self._faults.tell(text, call_id=call.started.call_id)
+            self._faults.tell(text, call_id=call.call_id)
             call.capture.mark(FaultMark(at_ns=now_ns, text=text))
 
     def _look_for_trouble(self, call: OpenCall, watch: TroubleWatch, now_ns: int) -> bool:
@@ -315,12 +311,12 @@ class CallBook:
         if ended is not None:
             call.capture.mark(_trouble_mark(ended, now_ns))
             lasted = minutes((now_ns - ended.since_ns) // 1_000_000)
-            log.info("call %s: %s is over after %s", call.started.call_id, ended.kind.value, lasted)
+            log.info("call %s: %s is over after %s", call.call_id, ended.kind.value, lasted)
         if began is not None:
             call.capture.mark(_trouble_mark(began))
             seat = f"（坐席 {call.seat_extension}）" if call.seat_extension else ""
             text = f"通话中{began.text}{seat}：{ADVICE[began.side]}"
-            self._faults.tell(text, call_id=call.started.call_id)
+            self._faults.tell(text, call_id=call.call_id)
         return ended is not None or began is not None
 
     def trouble(self, call_id: str) -> str:
@@ -358,7 +354,7 @@ class CallBook:
 
     def _start(self, event: CallStarted) -> None:
         at_ns = _ns(event.now)
-        wall_ms = self._clock.wall_ms() - (self._clock.monotonic_ns() - at_ns) // 1_000_000
+        wall_ms = self._wall_ms(at_ns)
         started = StartedMark(
             at_ns=at_ns,
             wall_ms=wall_ms,
@@ -449,7 +445,7 @@ class CallBook:
                 overflow_to=event.waited.overflow_to,
             )
         )
-        self._note(JournalKind.CALL_ANSWERED, call, call.started.wall_of(call.answered_ns))
+        self._note(JournalKind.CALL_ANSWERED, call, call.at_ms(call.answered_ns))
         log.info("call %s answered at seat %s", event.call_id, call.seat_extension)
 
     def _transfer(self, call: OpenCall, event: CallTransferred) -> None:
@@ -457,32 +453,29 @@ class CallBook:
         call.capture.mark(mark)
         call.seat_extension = event.seat_extension or call.seat_extension
         facts = {"kind": event.kind, "to": event.to, "by": event.by}
-        self._note(JournalKind.CALL_TRANSFERRED, call, call.started.wall_of(mark.at_ns), **facts)
+        self._note(JournalKind.CALL_TRANSFERRED, call, call.at_ms(mark.at_ns), **facts)
         log.info("call %s transferred (%s) to %s", event.call_id, event.kind, event.to)
 
     def _take_mark(self, event: CallMarked) -> None:
         """A mark may come after the call: then its sidecar has been or is being written, and only the journal has it."""
         call = self._calls.get(event.call_id)
-        at_ms = self._clock.wall_ms() - (self._clock.monotonic_ns() - _ns(event.now)) // 1_000_000
-        if call is not None:
-            mark = mark_of(event)
-            at_ms = call.started.wall_of(mark.at_ns)
-            if not call.media_over:
-                call.capture.mark(mark)
+        mark = mark_of(event)
+        at_ms = self._wall_ms(mark.at_ns) if call is None else call.at_ms(mark.at_ns)
+        if call is not None and not call.media_over:
+            call.capture.mark(mark)
         facts = {"code": event.code, "seat_extension": event.seat_extension}
-        if not self._journal.append(JournalKind.CALL_MARKED, at_ms, event.call_id, **facts):
-            self._faults.tell("流水写盘失败，稍后会补写；请检查磁盘空间", call_id=event.call_id)
+        self._write_down(JournalKind.CALL_MARKED, at_ms, event.call_id, facts)
 
     def _end(self, call: OpenCall, event: CallEnded) -> None:
         at_ns = _ns(event.now)
         party = None if event.hangup_party is None else event.hangup_party.value
         call.capture.mark(EndedMark(at_ns=at_ns, hangup_party=party))
-        ended_at_ms = call.started.wall_of(at_ns)
+        ended_at_ms = call.at_ms(at_ns)
         self._note(JournalKind.CALL_ENDED, call, ended_at_ms, ended_at_ms=ended_at_ms, hangup_party=party)
         log.info("call %s ended by %s", event.call_id, event.hangup_party)
 
     def _miss(self, call: OpenCall, event: CallUnanswered | CallAbandoned) -> None:
-        at_ms = call.started.wall_of(_ns(event.now))
+        at_ms = call.at_ms(_ns(event.now))
         abandoned = isinstance(event, CallAbandoned)
         kind = JournalKind.CALL_ABANDONED if abandoned else JournalKind.CALL_UNANSWERED
         status = {} if isinstance(event, CallAbandoned) else {"sip_status": event.sip_status}
@@ -498,11 +491,11 @@ class CallBook:
 
     def _stop_playing(self, call: OpenCall, channel: Channel) -> None:
         if self.player is not None:
-            self.player.stop(call.started.call_id, channel)
+            self.player.stop(call.call_id, channel)
         call.capture.stop_playing(channel)
 
     def _close_media(self, call: OpenCall) -> None:
-        call_id = call.started.call_id
+        call_id = call.call_id
         if self.player is not None:
             self.player.forget(call_id)
         if call.answered_ns is None:
@@ -519,8 +512,15 @@ class CallBook:
             self.finalizer.submit(path)
 
     def _note(self, kind: JournalKind, call: OpenCall, at_ms: int, /, **more: Any) -> None:
-        if not self._journal.append(kind, at_ms, call.started.call_id, **{**call.facts, **more}):
-            self._faults.tell("流水写盘失败，稍后会补写；请检查磁盘空间", call_id=call.started.call_id)
+        self._write_down(kind, at_ms, call.call_id, {**call.facts, **more})
+
+    def _write_down(self, kind: JournalKind, at_ms: int, call_id: str, facts: dict[str, Any]) -> None:
+        if not self._journal.append(kind, at_ms, call_id, **facts):
+            self._faults.tell("流水写盘失败，稍后会补写；请检查磁盘空间", call_id=call_id)
+
+    def _wall_ms(self, at_ns: int) -> int:
+        """UTC milliseconds of a monotonic instant, by what the clocks show now."""
+        return self._clock.wall_ms() - (self._clock.monotonic_ns() - at_ns) // 1_000_000
 
     def finalised(self, spool: Path, recovered: bool, result: Finalised) -> bool:
         """Note what the finalizer made of a spool of this run. True when the call is complete."""
