@@ -66,7 +66,6 @@ class LegMedia:
         "_early",
         "_is_ipv6",
         "_monotonic_ns",
-        "_plain_source",
         "_settled",
         "_special",
         "_target",
@@ -101,7 +100,6 @@ class LegMedia:
         self.remote: Address | None = None
         self.signalling_host = ""
         self.source: Address | None = None
-        self._plain_source: Address | None = None
         self._target: Address | None = None  # as the socket wants it
         self._unreachable = False
         self.other: LegMedia | None = None
@@ -123,22 +121,12 @@ class LegMedia:
         self._is_ipv6 = bound.family == socket.AF_INET6
 
     def read(self) -> bool:
-        """Take one waiting datagram; False when there is none. What needs no second look is dealt with here, as each packet of
-        a relayed call comes this way."""
+        """Take one waiting datagram; False when there is none."""
         try:
             data, address = self.bound.recvfrom(_LARGEST_DATAGRAM_BYTES)
         except OSError:  # nothing there, or the socket is closed
             return False
-        if address != self._plain_source:
-            self.datagram_received(data, self.shown(address) if self._is_ipv6 else address)
-            return True
-        self.last_ns = now_ns = self._monotonic_ns()
-        self.packets += 1
-        self.latest = data
-        other = self.other
-        if other is not None:
-            other.send(data)
-        self.keep(encode_packet(self.stream, now_ns, data))
+        self.datagram_received(data, self.shown(address) if self._is_ipv6 else address)
         return True
 
     def take_batch(self, records: bytes, count: int, last_ns: int, last: bytes) -> None:
@@ -206,11 +194,6 @@ class LegMedia:
         measured = reports is not None and (reports.shared or (reports.arrivals is not None and not self.batched))
         self._special = measured or self.secrecy is not None
         self.sender = None
-        self._settle_source()
-
-    def _settle_source(self) -> None:
-        """Whose packets need no second look, if there is anybody."""
-        self._plain_source = None if self._special or self._is_ipv6 else self.source
 
     def send(self, data: bytes) -> None:
         """Send one datagram of the other leg to this one's peer, as far as we know where that is."""
@@ -313,7 +296,6 @@ class LegMedia:
 
     def _aim(self) -> None:
         """Send to the source; a source that the signalling did not speak of is heard, but not sent to."""
-        self._settle_source()
         source, remote = self.source, self.remote
         known = source is None or remote is None or self._nearness(source) is not Nearness.ELSEWHERE
         target = (source or remote) if known else remote
