@@ -43,17 +43,21 @@ def golden(name: str) -> list[bytes]:
     found = []
     for data in files:
         head, _, body = data.partition(b"\r\n\r\n")
-        kind = re.search(rb"(?im)^(?:c|content-type)[ \t]*:[ \t]*([^\r\n]*)", head)
         if body:
-            found.append((kind[1] if kind else b"") + b"\n" + body if name == "multipart" else body)
+            found.append(_kind(head) + b"\n" + body if name == "multipart" else body)
     return found
+
+
+def _kind(head: bytes) -> bytes:
+    found = re.search(rb"(?im)^(?:c|content-type)[ \t]*:[ \t]*([^\r\n]*)", head)
+    return found[1] if found else b""
 
 
 def _parts(data: bytes) -> list[tuple[str, bytes]]:
     head, _, body = data.replace(b"\r\n", b"\n").partition(b"\n\n")
-    kind = re.search(rb"(?im)^(?:c|content-type)[ \t]*:[ \t]*([^\r\n]*)", head)
+    kind = _kind(head)
     try:
-        return parts_of(kind[1].decode(), body) if kind and b"multipart" in kind[1] else [("application/sdp", body)]
+        return parts_of(kind.decode(), body) if b"multipart" in kind else [("application/sdp", body)]
     except ProtocolError:
         return []
 
