@@ -38,7 +38,7 @@ def test_what_was_saved_is_told_where_the_page_stands(sign_in, sampled):
     page.fill("#g-ring_timeout_s", "31")
     page.click("text=保存来电路由")
     page.wait_for_selector(".cq-flash")
-    assert page.evaluate("scrollY") > 0
+    page.wait_for_function("scrollY > 0")
     box = page.locator(".cq-flash").bounding_box()
     assert box is not None and 0 <= box["y"] < 900
     heading = page.locator("#routing h2").bounding_box()
