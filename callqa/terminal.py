@@ -1,0 +1,59 @@
+"""What a verb says to the person at the terminal: sentences, findings, a progress bar."""
+
+import sys
+import time
+from collections.abc import Iterable
+
+from callqa.findings import Finding
+
+BAR_CHARS = 30
+BAR_EVERY_S = 0.2
+
+
+def say(text: str, *, error: bool = False) -> None:
+    """Tell the person at the terminal."""
+    print(text, file=sys.stderr if error else sys.stdout, flush=True)
+
+
+def say_findings(findings: Iterable[Finding]) -> int:
+    """Each as it is known, then how many are missing. Returns the exit status: 1 where one is."""
+    seen = []
+    for finding in findings:
+        seen.append(finding)
+        say(f"{finding.mark} {finding.subject}：{finding.text}")
+        if finding.remedy:
+            say(f"    → {finding.remedy}")
+    missing = sum(f.level == "missing" for f in seen)
+    say(f"\n共 {len(seen)} 项：缺 {missing} 项" if missing else f"\n共 {len(seen)} 项，必需的都具备")
+    return 1 if missing else 0
+
+
+class Bar:
+    """A line that is written over, at most five times a second; on no terminal one line every tenth part."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._live = sys.stderr.isatty()
+        self._due_at = 0.0
+        self._tenth = -1
+
+    def show(self, done: int, total: int, text: str) -> None:
+        """How far it is. text: what follows the bar."""
+        if not self._live:
+            tenth = 10 * done // total if total else 0
+            if tenth != self._tenth:
+                self._tenth = tenth
+                say(f"{self._name} {100 * done // total if total else 0}% {text}", error=True)
+            return
+        now = time.monotonic()
+        if now < self._due_at and done < total:
+            return
+        self._due_at = now + BAR_EVERY_S
+        filled = BAR_CHARS * done // total if total else 0
+        line = f"\r{self._name} [{'#' * filled}{'.' * (BAR_CHARS - filled)}] {text}\x1b[K"
+        print(line, end="", file=sys.stderr, flush=True)  # noqa: T201
+
+    def close(self) -> None:
+        """End the line."""
+        if self._live:
+            print(file=sys.stderr, flush=True)  # noqa: T201

@@ -1,0 +1,76 @@
+"""`callqa asr check`: every thing that can be wrong has its own line and its own advice; a site's engine is one file."""
+
+from pathlib import Path
+
+import pytest
+
+from callqa.errors import EngineError
+from callqa.transcribe import checkup
+from callqa.transcribe.checkup import check_speech, word_model_finding
+from callqa.transcribe.engine import Engine
+from callqa.transcribe.engines import find_loader
+from tests.fakes_engine import FakeEngine
+from tests.transcribe.test_model import folder
+
+
+def load_fake(model_dir: Path, *, device: str, compute_type: str, threads: int) -> Engine:
+    """A site's own engine, as the setting speech.engine would name it."""
+    return FakeEngine()
+
+
+def load_broken(model_dir: Path, *, device: str, compute_type: str, threads: int) -> Engine:
+    raise EngineError("显存不足；请把设置 speech.device 改为 cpu")
+
+
+def test_a_missing_model_ends_the_check_with_advice(tmp_path: Path) -> None:
+    found = list(check_speech(load_fake, tmp_path / "none"))
+    assert [f.subject for f in found] == ["模型", "词模型"] and found[0].level == "missing"
+    assert "callqa model install" in found[0].text
+
+
+def test_an_engine_that_does_not_load_says_why(tmp_path: Path) -> None:
+    found = {f.subject: f for f in check_speech(load_broken, folder(tmp_path / "m"))}
+    assert found["语种"].text.startswith("多语种")
+    assert (found["引擎"].level, found["引擎"].text) == ("missing", "显存不足；请把设置 speech.device 改为 cpu")
+    assert "试听样本" not in found
+
+
+def test_an_engine_that_talks_nonsense_is_told_by_the_sample(tmp_path: Path) -> None:
+    found = {f.subject: f for f in check_speech(load_fake, tmp_path, needs_model=False)}
+    assert found["试听样本"].level == "missing" and "听不懂" in found["试听样本"].remedy
+    assert "模型" not in found, "an engine of the site's own may need no Whisper folder"
+
+
+def test_a_slow_machine_is_told_what_to_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkup, "SLOW", 0.0)
+    found = {f.subject: f for f in check_speech(load_fake, tmp_path, needs_model=False)}
+    assert found["速度"].level == "warn" and "speech.threads" in found["速度"].remedy
+
+
+@pytest.mark.parametrize(
+    ("data", "package", "advice"),
+    [(False, True, "libime-data-language-model"), (True, False, "callqa[repair]"), (True, True, "重新安装")],
+)
+def test_language_data_each_missing_part_has_its_own_advice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bool, package: bool, advice: str
+) -> None:
+    place = tmp_path / "zh_CN.lm"
+    if data:
+        place.write_bytes(b"no model")
+    monkeypatch.setattr("callqa.transcribe.language.USUAL_PLACES", (place,))
+    monkeypatch.setattr(checkup, "find_spec", lambda name: object() if package else None)
+    found = word_model_finding()
+    assert found.level == "warn" and advice in found.remedy
+
+
+def test_an_engine_of_the_site_is_one_file_named_in_the_setting(tmp_path: Path) -> None:
+    engine = find_loader("tests.transcribe.test_checkup:load_fake")(tmp_path, device="cpu", compute_type="", threads=1)
+    assert engine.name == "fake 1"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("wisper", "没有“wisper”"), ("no.such:load", "装不上"), ("json:no_such", "没有函数 no_such")]
+)
+def test_a_wrong_engine_name_says_which_part(name: str, said: str) -> None:
+    with pytest.raises(EngineError, match=said):
+        find_loader(name)
