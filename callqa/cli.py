@@ -101,6 +101,9 @@ def _parser() -> Parser:
     export.add_argument("call_id", metavar="通话编号")
     export.add_argument("--pcap", action="store_true", required=True, help="导出为抓包文件")
     export.add_argument("--out", type=Path, metavar="文件", help="写到哪里，默认 通话编号.pcap")
+    checked = add("check", _check, "机器预评一通电话（不入库）：每条规则的结论；--explain 逐个算子说明依据")
+    checked.add_argument("call_id", metavar="通话编号")
+    checked.add_argument("--explain", action="store_true", help="看了哪里、要求什么、发现什么、为何不判")
     draw = add("verify-draw", _verify_draw, "由抽样框、方案和两个随机串独立复算抽样")
     draw.add_argument("frame", metavar="抽样框", type=Path)
     draw.add_argument("plan", metavar="方案", type=Path)
@@ -257,6 +260,15 @@ def _export(settings: Settings, args: argparse.Namespace) -> int:
     except OSError as e:
         raise CallqaError(f"文件 {target} 写不了：{os_reason(e)}") from e
     say(f"已导出 {target}（{len(data)} 字节）；媒体是收到的原样，信令按记录重建")
+    return 0
+
+
+def _check(settings: Settings, args: argparse.Namespace) -> int:
+    from callqa.usecases.reasoning import explain_call, report_lines
+
+    rubric, explained = explain_call(_with_database(settings), args.call_id, recordings=settings.recordings_dir)
+    for line in report_lines(rubric, explained, steps=args.explain):
+        say(line)
     return 0
 
 

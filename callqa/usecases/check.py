@@ -18,12 +18,12 @@ from callqa import __version__
 from callqa.audiofile import read_audio
 from callqa.errors import AudioError, StoreError
 from callqa.scoring.acoustics import measure_loudness
+from callqa.scoring.explain import Explained, explain
 from callqa.scoring.facts import CallFacts, ProcessTimes, TicketFacts
 from callqa.scoring.rubric import parse_rubric
-from callqa.scoring.scorer import CheckOutcome, score
 from callqa.speech import Gap, GapKind, Span
 from callqa.store.db import Database
-from callqa.store.tables import Call, CheckResultRow, CheckRun, RubricVersion, SuggestionRow, Ticket, TicketLink
+from callqa.store.tables import Call, CheckResultRow, CheckRun, SuggestionRow, Ticket, TicketLink
 from callqa.units import CallType, Channel, Direction
 from callqa.usecases.load_rubric import rubric_in_force
 from callqa.usecases.progress import Claim, StageResult, StageState, finish
@@ -60,8 +60,8 @@ def check(db: Database, claimed: Claim, *, recordings: Path, clock: Clock) -> St
         created_at_ms=clock(),
     )
     db.refuse_open_transaction("scoring")
-    outcome = _score(rubric_row, _with_loudness(facts, call, recordings))
-    return _save(db, claimed, run, outcome, seen_at_ms=seen_at_ms)
+    explained = explain(_parsed(rubric_row.source), with_loudness(facts, call, recordings))
+    return _save(db, claimed, run, explained, seen_at_ms=seen_at_ms)
 
 
 def call_facts(session: Session, call: Call) -> CallFacts:
@@ -140,7 +140,8 @@ def facts_hash(facts: CallFacts) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _with_loudness(facts: CallFacts, call: Call, recordings: Path) -> CallFacts:
+def with_loudness(facts: CallFacts, call: Call, recordings: Path) -> CallFacts:
+    """The facts with the level of every utterance, where the recording can be read."""
     if call.recording_status != "ok" or call.recording_path is None or facts.transcript is None:
         return facts
     try:
@@ -151,11 +152,7 @@ def _with_loudness(facts: CallFacts, call: Call, recordings: Path) -> CallFacts:
     return replace(facts, loudness=measure_loudness(audio.samples, audio.sample_rate_hz, facts.transcript))
 
 
-def _score(rubric_row: RubricVersion, facts: CallFacts) -> CheckOutcome:
-    return score(_parsed(rubric_row.source), facts)
-
-
-def _save(db: Database, claimed: Claim, run: CheckRun, outcome: CheckOutcome, *, seen_at_ms: int) -> StageResult:
+def _save(db: Database, claimed: Claim, run: CheckRun, explained: Explained, *, seen_at_ms: int) -> StageResult:
     """The stage is closed as of the moment the facts were read: a link decided since then asks for another check."""
     result = StageResult(StageState.DONE)
     with db.write() as session:
@@ -170,19 +167,23 @@ def _save(db: Database, claimed: Claim, run: CheckRun, outcome: CheckOutcome, *,
             )
         ).first()
         if same is None:
-            save_outcome(session, run, outcome)
+            save_outcome(session, run, explained)
     return result
 
 
-def save_outcome(session: Session, run: CheckRun, outcome: CheckOutcome) -> CheckRun:
-    """Add a run with its results and suggestions."""
+def save_outcome(session: Session, run: CheckRun, explained: Explained) -> CheckRun:
+    """Add a run with its results, their reasoning and suggestions."""
+    outcome = explained.outcome
     run.auto_score = float(outcome.auto_score)
     run.suspected_fatal = outcome.suspected_fatal
     run.not_applicable = sorted(outcome.not_applicable)
     session.add(run)
     session.flush()
     assert run.id is not None
+    told: set[str] = set()
     for found in outcome.results:
+        steps = explained.steps_of(found.check_id, found.item_id, first=found.item_id not in told)
+        told.add(found.item_id)
         session.add(
             CheckResultRow(
                 check_run_id=run.id,
@@ -190,6 +191,7 @@ def save_outcome(session: Session, run: CheckRun, outcome: CheckOutcome) -> Chec
                 item_id=found.item_id,
                 state=str(found.state),
                 explanation=found.explanation,
+                reasoning=[step.kept() for step in steps],
             )
         )
     for suggestion in outcome.suggestions:

@@ -13,6 +13,7 @@ from callqa.errors import CallqaError, ConflictError
 from callqa.periods import Month
 from callqa.scoring.criteria import Rubric
 from callqa.scoring.evaluation import STATUS_LABELS
+from callqa.scoring.explain import gate_text
 from callqa.store.queries import evaluate as queries
 from callqa.store.queries.evaluate import EvaluationView
 from callqa.usecases import evaluate
@@ -24,6 +25,7 @@ from callqa.web.evaluate_page import (
     Notice,
     first_open,
     form_page,
+    hides_machine,
     load,
     mode_of,
     parts,
@@ -34,6 +36,7 @@ from callqa.web.evaluate_page import (
 )
 from callqa.web.evaluate_queue import QUEUE_HEAD, STRATUM_LABELS, only, progress_of, queue_cells
 from callqa.web.format import agent_label, points
+from callqa.web.reasoning_view import view_reasoning
 from callqa.web.tables import csv_answer
 
 router = APIRouter(prefix="/evaluate")
@@ -207,6 +210,17 @@ def preview_score(request: Request, evaluation_id: int, db: DbDep, pairs: PairsD
     """The score the form would give now, and what is missing, as a fragment; stores nothing."""
     view, rubric = load(request, db, evaluation_id)
     return page(request, "evaluate/standing.html", **parts(view, rubric, standing_of(view, rubric, pairs)))
+
+
+@router.get("/{evaluation_id}/reasoning", dependencies=[require("evaluate.view")])
+def reasoning(request: Request, evaluation_id: int, db: DbDep, check: str = "") -> Response:
+    """Why the machine said what it said: of one check, or of all. Nothing on a blind card that is not submitted."""
+    view, rubric = load(request, db, evaluation_id)
+    if hides_machine(view):
+        raise PageNotFound("评分提交后才能查看机器依据")
+    return page(
+        request, "evaluate/reasoning.html", checks=view_reasoning(view.results, rubric, check), gate=gate_text(rubric)
+    )
 
 
 @router.post("/fatal/{finding_id}/confirm", dependencies=[require("evaluate.confirm_fatal")])

@@ -117,6 +117,11 @@ def mode_of(view: EvaluationView, person: Person, *, revise: bool) -> Mode:
     return Mode.READ
 
 
+def hides_machine(view: EvaluationView) -> bool:
+    """Whether what the machine says must not be shown: a blind card until it is submitted."""
+    return view.evaluation.blind and view.evaluation.status == "draft"
+
+
 def suggested(view: EvaluationView) -> tuple[SuggestionRef, ...]:
     return () if view.evaluation.blind else suggestion_refs(view.suggestions)
 

@@ -65,6 +65,7 @@ class SuggestionView:
     """One suggestion in words."""
 
     suggestion_id: int
+    check_id: str
     item_id: str
     item_title: str
     option_code: str | None
@@ -85,6 +86,7 @@ def view_suggestions(rows: Sequence[SuggestionRow], rubric: Rubric | None) -> tu
     views = [
         SuggestionView(
             suggestion_id=row.id or 0,
+            check_id=row.check_id,
             item_id=row.fatal_id or row.item_id,
             item_title=fatals.get(row.fatal_id, "") if row.fatal_id else titles.get(row.item_id, ""),
             option_code=row.option_code,

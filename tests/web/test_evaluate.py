@@ -7,7 +7,16 @@ from dataclasses import dataclass
 import pytest
 from sqlmodel import select
 
-from callqa.store.tables import AuditEntry, Call, Deduction, Evaluation, FatalFinding, SampleEntry, SuggestionRow
+from callqa.store.tables import (
+    AuditEntry,
+    Call,
+    CheckResultRow,
+    Deduction,
+    Evaluation,
+    FatalFinding,
+    SampleEntry,
+    SuggestionRow,
+)
 from tests.builders import add_suggestions, add_transcript
 from tests.drawn_month import add_drawable_month, draw_month
 from tests.web.conftest import NOW_MS
@@ -387,3 +396,28 @@ def test_a_changed_finding_needs_its_second_person_again(form, leader, browser, 
     revise.send({**FATAL, "fwords:F1": "你别啰嗦", "reason": "原话听错"}, decision="rejected")
     assert stored(database, form).final_score == 100.0
     assert "待第二人确认的致命项" in leader.get("/evaluate").text
+
+
+def test_the_reasoning_of_a_suggestion_is_behind_its_fold(browser, leader, database, form) -> None:
+    step = {
+        "part": "condition", "label": "出现词语", "looked_at": "坐席，结尾 15 秒内：0:36–0:51，2 句", "wanted": "再见",
+        "state": "miss", "found": "没有听到所列词语", "negated": False, "as_written": False,
+        "quotes": [{"start_ms": 46_600, "end_ms": 51_000, "text": "0:46 “抢修人员”", "channel": 1}],
+    }  # fmt: skip
+    with database.write() as session:
+        run_id = session.exec(select(Evaluation.check_run_id)).one()
+        session.add(
+            CheckResultRow(
+                check_run_id=run_id,
+                check_id="S1.4-2",
+                item_id="S1.4",
+                state="miss",
+                explanation="没有",
+                reasoning=[step],
+            )
+        )
+    assert f'hx-get="{form.path}/reasoning?check=S1.4-2"' in form.text
+    one = leader.get(f"{form.path}/reasoning?check=S1.4-2").text
+    assert "坐席，结尾 15 秒内：0:36–0:51，2 句" in one and 'data-play-from="46600"' in one and "规则　条件：" in one
+    assert "没有留下依据" in leader.get(f"{form.path}/reasoning?check=S1.4-9").text
+    assert browser("agent").get(f"{form.path}/reasoning").status_code == 403

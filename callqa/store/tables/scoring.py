@@ -42,6 +42,7 @@ class CheckResultRow(SQLModel, table=True):
     item_id: str  # S1.1 or F1
     state: str
     explanation: str = ""
+    reasoning: list = Field(default_factory=list, sa_column=Column(JSON, nullable=False))  # scoring.explain.Step.kept()
 
 
 class SuggestionRow(SQLModel, table=True):  # 建议扣分
