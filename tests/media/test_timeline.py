@@ -29,8 +29,9 @@ def drifting(minutes: float, ppm: float, jitter: np.ndarray | None = None) -> Ar
     order = np.argsort(at, kind="stable")
     k = np.arange(n)[order]
     return Arrivals(
-        at[order].astype(np.int64), k & 0xFFFF, k * 160 & 0xFFFF_FFFF, np.full(n, 7, np.int64), np.ones(n, bool)
-    )
+        at[order].astype(np.int64), k & 0xFFFF, k * 160 & 0xFFFF_FFFF, np.full(n, 7, np.int64), np.ones(n, bool),
+        np.full(n, 160),
+    )  # fmt: skip
 
 
 def away_ms(arrivals: Arrivals, ppm: float) -> np.ndarray:

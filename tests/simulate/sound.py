@@ -8,7 +8,8 @@ import numpy as np
 from callqa.sidecar import Sidecar
 from callqa.sip.media.columns import read_columns
 from tests.simulate.loop import SECOND_NS
-from tests.simulate.voice import FRAME_BYTES, Units, Voice, read_units
+from tests.simulate.mixed import read_side
+from tests.simulate.voice import FRAME_BYTES, Units, Voice
 from tests.simulate.world import SETTINGS
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def check_audio(world: "World", attempt: "Attempt", sidecar: Sidecar, samples: n
     if attempt.hostile:
         return
     for channel in (0, 1):
-        units = read_units(samples[:, channel])
+        units = _read(world, attempt, channel, samples[:, channel], sidecar)
         _check_sides(world, attempt, channel, units)
         _check_places(world, attempt, channel, units, sidecar)
         _check_pauses(world, attempt, channel, units, sidecar)
@@ -59,11 +60,24 @@ def _zero_ns(attempt: "Attempt", sidecar: Sidecar) -> int:
     return sidecar.answered_at_ms * 1_000_000 - attempt.wall_offset_ns
 
 
+def _slack_ms(world: "World") -> float:
+    w = world.plan.weather
+    return NEAR_MS + (w.jitter_ns + (w.late_ns if w.late else 0)) / 1e6
+
+
+def _read(world: "World", attempt: "Attempt", channel: int, column: np.ndarray, sidecar: Sidecar) -> Units:
+    voices = [v for v in _voices(attempt, channel) if v.heard]
+    zero_ns = _zero_ns(attempt, sidecar) - world.plan.weather.delay_ns
+    due = {v.side: (v.sent_ns[n] - zero_ns) // 125_000 - n * FRAME_BYTES for v in voices for n in (v.heard[0][0],)}
+    assert sidecar.recording is not None
+    return read_side(column, voices, sidecar.recording.encoding, due, int(_slack_ms(world) * 8))
+
+
 def _check_places(world: "World", attempt: "Attempt", channel: int, units: Units, sidecar: Sidecar) -> None:
     """A frame lies where it was said, but for the weather; and once only."""
     zero_ns = _zero_ns(attempt, sidecar)
     w = world.plan.weather
-    slack_ms = NEAR_MS + (w.jitter_ns + (w.late_ns if w.late else 0)) / 1e6
+    slack_ms = _slack_ms(world)
     for voice in _voices(attempt, channel):
         mine = units.side == voice.side
         numbers, starts = units.number[mine], units.start[mine]

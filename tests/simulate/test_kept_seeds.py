@@ -27,6 +27,11 @@ KEPT = {
     51589: "a blind transfer: what phones said before the answer was read was placed where it was read, a loser's too",
     51855: "as 51589, and nothing else of that side",
     51987: "as 51365, in a pause",
+    601837: "one packet before a phone set its clock and one after: half a second apart, taken for one stream that stalled",
+    1000030: "as 601837, with three packets",
+    603274: "a phone that took over a call and began a new stream after four frames: they were taken for a stranger's",
+    1012785: "two frames of a new stream, and a packet of the old one a second time after them: taken for a stranger's",
+    51744: "a blind transfer: the new phone spoke before the old one had gone, and wrote over its last frame",
     422: "a finalizer that died left half a master beside the whole one",
 }
 

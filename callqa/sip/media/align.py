@@ -40,6 +40,7 @@ from callqa.sip.media.mix import add_voice
 from callqa.sip.media.mos import mos_of_stream
 from callqa.sip.media.pauses import pauses_of
 from callqa.sip.media.rtp import MAX_PAYLOAD_BYTES
+from callqa.sip.media.seams import hidden, layers, seamless
 from callqa.sip.media.spool import AnsweredMark, EndedMark, ForeignMark, MediaMark, Side, SpoolRecord, sides_of
 from callqa.sip.media.streams import CLOCK_RATE_HZ, Arrivals, Ints, LegFigures, Placed, arrange
 from callqa.sip.media.wide import Widened, as_samples, widen, write_cells
@@ -54,8 +55,6 @@ MAX_CALL_MS = 6 * 3600 * 1000
 # A phone speaks as soon as it sends its 200, but we count from when we read it: behind a queue of others, or, when it got
 # lost, after it was sent again (T1 = 500 ms, RFC 3261). Audio that began longer before is early media and is cut.
 MAX_LEAD_MS = 1000
-# Half a frame: less is jitter, more may be a frame that was lost where the sender started anew.
-SEAM_MS = 10
 _PLACE_AT_ONCE = 4096  # packets whose sample indices are made in one go: 5 MB at 20 ms
 
 
@@ -163,7 +162,7 @@ def to_stereo(spool: SpoolColumns | Iterable[SpoolRecord]) -> Stereo:
         tuple(sorted(gaps, key=lambda gap: (gap.span, gap.channel))),
         tuple(figures),
         any(stream.placed.row.size for stream in heard),
-        (*(wide.faults if wide else ()), *_undecoded(call.legs)),
+        (*(wide.faults if wide else ()), *_undecoded(call.legs), *_written_over(heard)),
         lead_ms,
         wide.sample_rate_hz if wide else SAMPLE_RATE_HZ,
         tuple(replace(digit, start_ms=digit.start_ms + lead_ms) for digit in read_digits(columns)),
@@ -178,6 +177,17 @@ class _Stream:
     placed: Placed
     figures: LegFigures
     comfort: Comfort | None = None
+
+    @property
+    def n_samples(self) -> Ints:
+        """Of each packet placed."""
+        return self.leg.rtp.size[self.placed.row] // self.leg.cell_bytes
+
+
+def _layers(stream: _Stream) -> list[_Stream]:
+    """A stream as one or more in each of which no stretch lies over another. Comfort noise belongs to the first."""
+    first, *others = layers(stream.placed, stream.n_samples)
+    return [replace(stream, placed=first), *(replace(stream, placed=layer, comfort=None) for layer in others)]
 
 
 def _columns(streams: list[_Stream]) -> list[list[_Stream]]:
@@ -202,7 +212,7 @@ def _fill(
     covered = np.zeros(out.shape[0], bool)
     lost = np.zeros(out.shape[0], bool)
     unkept = 0
-    voices = [s for s in streams if s.placed.row.size]
+    voices = [layer for s in streams for layer in _layers(s) if layer.placed.row.size]
     if not voices:
         out[:] = raw.idle if raw else np.zeros(1, out.dtype)
     for i, stream in enumerate(voices):
@@ -247,33 +257,10 @@ def _comfort_of(leg: _Leg, zero_ns: int) -> Comfort | None:
 
 
 def _seamless_leg(leg: _Leg, zero_ns: int) -> tuple[Placed, LegFigures]:
-    placed, figures = arrange(_arrivals(leg, zero_ns))
-    return seamless(placed, leg.rtp.size[placed.row] // leg.cell_bytes), figures
-
-
-def seamless(placed: Placed, n_samples: Ints) -> Placed:
-    """Let a stretch that begins within SEAM_MS of where the one before it ends begin exactly there.
-
-    A sender that changes its SSRC or its clock in mid-speech is placed anew by its arrival, which jitter makes some samples
-    early or late: that would cut into a frame. n_samples: of each packet. No stretch moves by more than SEAM_MS.
-    """
-    _, name = np.unique(placed.stretch, return_inverse=True)
-    n_stretches = int(name.max(initial=-1)) + 1
-    begin = np.full(n_stretches, np.iinfo(np.int64).max)
-    end = np.full(n_stretches, np.iinfo(np.int64).min)
-    np.minimum.at(begin, name, placed.position)
-    np.maximum.at(end, name, placed.position + n_samples)
-    shift = np.zeros(n_stretches, np.int64)
-    spoken_to: int | None = None
-    for i in np.argsort(begin, kind="stable").tolist():
-        if spoken_to is not None and abs(spoken_to - int(begin[i])) <= SEAM_MS * SAMPLE_RATE_HZ // 1000:
-            shift[i] = spoken_to - begin[i]
-        spoken_to = max(int(end[i] + shift[i]), int(end[i]) if spoken_to is None else spoken_to)
-    if not shift.any():
-        return placed
-    moved = replace(placed, position=placed.position + shift[name])
-    order = np.argsort(moved.position, kind="stable")
-    return Placed(*(getattr(moved, column)[order] for column in Placed.__slots__))
+    arrivals = _arrivals(leg, zero_ns)
+    placed, figures = arrange(arrivals)
+    row = placed.row
+    return seamless(placed, arrivals.lasts[row], arrivals.at[row], arrivals.ssrc[row]), figures
 
 
 def _lead_ms(placed: Placed) -> int:
@@ -341,7 +328,8 @@ def _is_silent_type(payload_type: int, codecs: tuple[tuple[int, str], ...]) -> b
 def _arrivals(leg: _Leg, zero_ns: int) -> Arrivals:
     """The leg's packets in order of arrival."""
     at = (leg.at_ns - zero_ns) * (CLOCK_RATE_HZ // 1000) // 1_000_000
-    return Arrivals(at, leg.rtp.sequence, leg.rtp.timestamp, leg.rtp.ssrc, leg.codec >= 0)
+    lasts = leg.rtp.size // leg.cell_bytes
+    return Arrivals(at, leg.rtp.sequence, leg.rtp.timestamp, leg.rtp.ssrc, leg.codec >= 0, lasts)
 
 
 def _encoding(streams: list[_Stream]) -> Encoding:
@@ -443,8 +431,19 @@ def _figures_of(stream: _Stream, wide: Widened | None) -> StreamFigures:
     )
 
 
+def _side_name(side: Side) -> str:
+    return "通话" if side is None else ("诉求人", "坐席")[side]
+
+
+def _written_over(streams: list[_Stream]) -> Iterator[str]:
+    for s in streams:
+        count = sum(hidden(layer.placed, layer.n_samples) for layer in _layers(s))
+        if count:
+            yield f"{_side_name(s.leg.side)}一侧有 {count} 个媒体包与后一个包时间戳相同，只留下了后一个；请检查话机或中继的媒体"
+
+
 def _undecoded(legs: tuple[_Leg, ...]) -> Iterator[str]:
     for leg in legs:
-        name = "通话" if leg.side is None else ("诉求人", "坐席")[leg.side]
+        name = _side_name(leg.side)
         for payload_type, count in sorted(leg.unknown.items()):
             yield f"{name}一侧有 {count} 个媒体包的编码无法解码（RTP 载荷类型 {payload_type}）；请把话机或中继设为 G.711"

@@ -30,6 +30,7 @@ CLOCK_SET = CLOCK_RATE_HZ // 10
 # its packets and before another. Five frames: no jitter buffer holds back less, and nobody pauses so briefly.
 FOREIGN_SHARE = 0.5
 MIDST_SAMPLES = CLOCK_RATE_HZ // 10
+NO_ROOM_SAMPLES = CLOCK_RATE_HZ // 25  # two frames
 # A new one each time somebody is put on hold and back makes tens; this bounds the time a hostile sender can cost.
 STREAMS_MOST = 1000
 
@@ -43,16 +44,18 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Arrivals:
-    """Packets of one leg in order of arrival: int64 (n,) each. audio: bool (n,), False for DTMF and comfort noise."""
+    """Packets of one leg in order of arrival: int64 (n,) each. audio: bool (n,), False for DTMF and comfort noise; lasts: ticks
+    of audio in a packet."""
 
     at: Ints
     sequence: Ints
     timestamp: Ints
     ssrc: Ints
     audio: Bools
+    lasts: Ints
 
     def take(self, rows: Ints) -> "Arrivals":
-        return Arrivals(self.at[rows], self.sequence[rows], self.timestamp[rows], self.ssrc[rows], self.audio[rows])
+        return Arrivals(*(getattr(self, name)[rows] for name in Arrivals.__slots__))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,15 +143,17 @@ def choose_streams(arrivals: Arrivals) -> tuple[list[Ints], int]:
     by_stream = np.split(np.argsort(inverse, kind="stable"), np.cumsum(counts)[:-1])
     first = np.array([rows[0] for rows in by_stream])
     ours = np.zeros(arrivals.ssrc.size, bool)
-    heard = np.flatnonzero(ours)  # rows of the streams chosen so far
+    heard = np.flatnonzero(
+        ours
+    )  # rows of the streams chosen so far, without stragglers: one may come after the stream's end
     chosen: list[Ints] = []
     for index in np.lexsort((first, -counts)):
         rows = by_stream[index]
         if len(rows) < 2 and len(names) > 1:  # RFC 3550 A.1: two packets before a source is believed
             continue
-        if _in_the_midst(arrivals.at, rows, heard) > FOREIGN_SHARE * len(rows):
+        if _in_the_midst(arrivals.at, rows, heard, inverse) > FOREIGN_SHARE * len(rows):
             continue
-        ours[rows] = True
+        ours[rows[_goes_on(arrivals.sequence[rows])]] = True
         heard = np.flatnonzero(ours)
         chosen.append(rows)
         if len(chosen) == STREAMS_MOST:
@@ -157,13 +162,24 @@ def choose_streams(arrivals: Arrivals) -> tuple[list[Ints], int]:
     return chosen, arrivals.ssrc.size - sum(len(rows) for rows in chosen)
 
 
-def _in_the_midst(at: Ints, rows: Ints, heard: Ints) -> int:
-    """How many of `rows` came between two of `heard` that are near; all are in order of arrival."""
+def _goes_on(sequence: Ints) -> Bools:
+    """Which packets of one stream, in order of arrival, are neither late nor double."""
+    step = _signed(np.diff(sequence), 16)
+    jump = np.abs(step) > MAX_DROPOUT
+    run = np.concatenate(([0], np.cumsum(jump)))
+    most = _running_max(np.concatenate(([0], np.cumsum(np.where(jump, 0, step)))), run)
+    return np.concatenate(([True], jump | (np.diff(most) > 0)))
+
+
+def _in_the_midst(at: Ints, rows: Ints, heard: Ints, stream: Ints) -> int:
+    """How many of `rows` came between two of `heard` that are near, and of one stream or without room for a voice in
+    between: where one stream follows another, a short one may have its turn. rows, heard: in order of arrival."""
     after = np.searchsorted(heard, rows)
     inside = (after > 0) & (after < heard.size)
     rows, after = rows[inside], after[inside]
-    near = (at[rows] - at[heard[after - 1]] < MIDST_SAMPLES) & (at[heard[after]] - at[rows] < MIDST_SAMPLES)
-    return int(near.sum())
+    left, right = heard[after - 1], heard[after]
+    near = (at[rows] - at[left] < MIDST_SAMPLES) & (at[right] - at[rows] < MIDST_SAMPLES)
+    return int((near & ((stream[left] == stream[right]) | (at[right] - at[left] <= NO_ROOM_SAMPLES))).sum())
 
 
 def order_packets(sequence: Ints) -> _Ordered:
@@ -193,7 +209,8 @@ def place_packets(stream: Arrivals, ordered: _Ordered) -> Placed:
     # so that a wild one harms no other: what does not come back to the same place is a stretch of its own.
     transit = at - stream.timestamp[row]
     transit = np.concatenate((_signed(transit[:1], 32), _signed(np.diff(transit), 32))).cumsum()
-    anchor = _anchors(transit, _clock_set(stream.timestamp[row], transit, ordered.ext_seq[rank]))
+    clock_set = _clock_set(stream.timestamp[row], transit, ordered.ext_seq[rank], stream.lasts[row])
+    anchor = _anchors(transit, clock_set)
     believed = anchor.stretch >= 0
     row, at, transit, rank = row[believed], at[believed], transit[believed], rank[believed]
     stretch = anchor.stretch[believed]
@@ -217,14 +234,10 @@ class _Anchors:
     stretch: Ints
 
 
-def _clock_set(timestamp: Ints, transit: Ints, ext_seq: Ints) -> Bools:
+def _clock_set(timestamp: Ints, transit: Ints, ext_seq: Ints, lasts: Ints) -> Bools:
     """Before which packets the sender set its clock anew, bool (n - 1,). All in order of sending."""
     step, sent = _signed(np.diff(timestamp), 32), np.diff(ext_seq)
-    next_ones = step[sent == 1]
-    if not next_ones.size:
-        return np.zeros(step.size, bool)
-    lasts = int(np.median(next_ones))  # a packet
-    odd: Bools = np.abs(step - sent * lasts) > CLOCK_SET
+    odd: Bools = np.abs(step - sent * lasts[:-1]) > CLOCK_SET
     late: Bools = np.abs(np.diff(transit)) > CLOCK_SET
     return odd & late & (sent > 0)
 

@@ -1,0 +1,94 @@
+"""Where one stretch of a leg's audio meets the next: nothing is written over another's audio, and nothing unsaid."""
+
+import numpy as np
+import pytest
+
+from callqa.sip.media.align import Stereo, to_stereo
+from callqa.sip.media.codec import PCMA
+from callqa.sip.media.rtp import build_rtp
+from callqa.sip.media.spool import PacketRecord
+from tests.media.builders import ZERO_NS, Sender, call, replace
+
+
+def side(stereo: Stereo, channel: int = 0) -> bytes:
+    return stereo.samples[:, channel].tobytes()
+
+
+def clock_set(sender: Sender, frames: list[int], after: int, by: int) -> list[PacketRecord]:
+    """These frames of a sender whose timestamps are `by` further from frame `after` on."""
+    late = replace(sender, timestamp=sender.timestamp + by)
+    return [(late if k >= after else sender).record(k) for k in frames]
+
+
+@pytest.mark.parametrize("by", [4000, 1600, -4000])
+@pytest.mark.parametrize("frames", [[0, 2], [0, 2, 3], [1, 2, 3], [0, 1, 3], [0, 1, 3, 4], [0, 1, 2, 3, 4, 5]])
+def test_a_clock_set_among_few_packets_moves_none_of_them(by, frames):
+    """How long a packet lasts is known from itself: what few packets lie apart says nothing where one clock was set."""
+    sender = Sender(0, 8)
+    stereo = to_stereo(call(clock_set(sender, frames, 2, by), 400))
+    before, after = [k for k in frames if k < 2], [k for k in frames if k >= 2]
+    believed = [k for alike in (before, after) for k in alike if len(alike) > 1]  # one packet of a clock is not
+    expected = bytearray(PCMA.encode(np.zeros(len(side(stereo)), np.int16)))
+    for k in believed:
+        expected[160 * k : 160 * k + 160] = sender.payload(k)
+    assert side(stereo) == bytes(expected)
+
+
+@pytest.mark.parametrize("short", [2, 3, 4])
+def test_a_short_stream_between_two_has_its_turn(short):
+    """A phone that took over a call and changed its source at once: both neighbours were near, but neither spoke on."""
+    senders = [
+        Sender(0, 30, ssrc=1),
+        Sender(0, short, start_ms=610, seed=2, ssrc=2, sequence=9),
+        Sender(0, 60, start_ms=610 + 20 * short, seed=3, ssrc=3, sequence=500),
+    ]
+    stereo = to_stereo(call([r for s in senders for r in s.records()], 2000))
+    assert stereo.streams[0].foreign == 0
+    for s in senders:
+        assert s.audio() in side(stereo)
+
+
+def test_a_straggler_does_not_make_the_next_stream_a_stranger():
+    """A packet of the old stream that came twice, the second time when the new one had begun."""
+    old, new = Sender(0, 30, ssrc=1), Sender(0, 2, start_ms=600, seed=2, ssrc=2, sequence=5000)
+    stereo = to_stereo(call([*old.records(), *new.records(), old.record(29, delay_ms=60)], 700))
+    assert stereo.streams[0].foreign == 0
+    assert old.audio() + new.audio() in side(stereo)
+
+
+@pytest.mark.parametrize("early_ms", [25, 60, 300])
+def test_two_who_talk_at_once_on_one_leg_are_added(early_ms):
+    """At a transfer the new phone spoke before the old one had gone: its first frames were written over the old one's."""
+    old = Sender(0, 50, ssrc=1)
+    new = Sender(0, 50, start_ms=1001 - early_ms, seed=2, ssrc=2, sequence=7000)
+    stereo = to_stereo(call([*old.records(), *new.records()], 2500))
+    column = side(stereo)
+    begin = (1001 - early_ms) * 8
+    assert column[:begin] == old.audio()[:begin]
+    assert column[8000 : begin + 8000] == new.audio()[8000 - begin :]
+    both = PCMA.decode(old.audio()[begin:]).astype(np.int32) + PCMA.decode(new.audio()[: 8000 - begin])
+    silent = np.abs(both) <= 16  # where one of them is silent the other stays as it was
+    sums = np.frombuffer(PCMA.encode(np.clip(both, -32768, 32767).astype(np.int16)), np.uint8)
+    there = np.frombuffer(column[begin:8000], np.uint8)
+    assert (there == sums)[~silent].mean() > 0.95
+    assert stereo.streams[0].foreign == 0
+
+
+def test_a_talker_who_began_anew_is_not_laid_over_himself():
+    """His first packets were all 40 ms late, so that their end seemed later than it was."""
+    first, second = Sender(0, 3, ssrc=1), Sender(0, 40, start_ms=60, seed=2, ssrc=2, sequence=6000)
+    held_up = [first.record(k, delay_ms=40 - 0.1 * k) for k in range(3)]
+    stereo = to_stereo(call([*held_up, *second.records()[1:]], 1500))
+    assert first.audio() + b"".join(second.payload(k) for k in range(1, 40)) in side(stereo)
+
+
+def test_packets_of_one_time_are_said_to_be_so():
+    """A sender whose clock stands still: one frame is left of ten, and the recording says it."""
+    sender = Sender(0, 40)
+    stuck = [
+        PacketRecord(0, ZERO_NS + (800 + 20 * k) * 1_000_000, build_rtp(replace(sender.packet(39), sequence=140 + k)))
+        for k in range(10)
+    ]
+    stereo = to_stereo(call([*sender.records(), *stuck], 1200))
+    assert stereo.faults == ("诉求人一侧有 10 个媒体包与后一个包时间戳相同，只留下了后一个；请检查话机或中继的媒体",)
+    assert to_stereo(call(sender.records(), 1200)).faults == ()
