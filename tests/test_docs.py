@@ -6,6 +6,7 @@ import pytest
 
 from callqa.cli import _parser
 from callqa.config import settings_markdown
+from callqa.scoring.evaluation import state_table
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -16,6 +17,10 @@ def text_of(name: str) -> str:
 
 def test_the_settings_page_is_made_from_the_settings() -> None:
     assert text_of("docs/configuration.md") == settings_markdown(), "run: ./run callqa settings > docs/configuration.md"
+
+
+def test_the_states_of_an_evaluation_are_drawn_from_the_code() -> None:
+    assert state_table() in text_of("docs/scoring.md"), "put callqa.scoring.evaluation.state_table() there"
 
 
 def test_every_verb_is_in_the_readme() -> None:

@@ -1,15 +1,21 @@
 """评分记录的状态: one table of what may happen to an evaluation, and by whom.
 
-    draft ──submit──► submitted ──release──► released ──acknowledge──► acknowledged ──finalize──► finalized
-      ▲                   │                     │                           ▲
-      └─────return────────┘                     └──appeal──► appealed ──uphold│withdraw──┘ (back to released)
-                                                                └──revise──► released, with new points
+    draft ──submit──► submitted ──release──► released ──acknowledge, lapse──► acknowledged ──finalize──► finalized
+                        ▲  │                  ▲  │  ▲                              │                       ▲  │
+                        └──┘ revise           └──┘  └───── revise, confirm_fatal ──┴───────────────────────┼──┘
+                                            revise  │                                                      │
+                                                    └──appeal──► appealed ──decide─────────────────────────┘
+                                                    ▲               │
+                                                    └───withdraw────┘
 
-- A draft may be saved as often as wanted; nothing else changes its points, except `revise` of an appeal.
-- The agent sees an evaluation from released on, acknowledges or appeals it; an appeal may be made once more after a
-  revision, not after it was acknowledged.
-- The client's supervisor decides appeals in the last instance; the shift leader may decide them first.
-- A released evaluation that nobody answers in time is finalized as it is. Finalized is the end.
+- A draft is its author's alone and may be saved as often as wanted. Nobody else sees it, not even by address.
+- From submitted on, points change only by a revision with a reason, by the decision of an appeal, or by the second person
+  of a fatal finding. Whatever changes a score after its release opens the acknowledgement again, with a new window.
+- The agent sees an evaluation from released on, and within the window acknowledges it or appeals item by item.
+  What nobody answers in time is acknowledged by lapse, and says so.
+- An appeal is decided once, not by who gave the points where a second person exists; the decision is final.
+
+The table below is drawn in docs/scoring.md by `state_table`.
 """
 
 from enum import StrEnum
@@ -29,18 +35,28 @@ class Status(StrEnum):
 
 
 class Action(StrEnum):
-    """What a person does to an evaluation."""
+    """What a person (or the end of the window) does to an evaluation; its audit entry is `evaluation.<action>`."""
 
     SAVE = "save"
     SUBMIT = "submit"
-    RETURN = "return"
+    REVISE = "revise"
+    CONFIRM_FATAL = "fatal_confirmed"
     RELEASE = "release"
     ACKNOWLEDGE = "acknowledge"
+    LAPSE = "lapse"
     APPEAL = "appeal"
-    UPHOLD = "uphold"
-    REVISE = "revise"
     WITHDRAW = "withdraw"
+    DECIDE = "decide"
     FINALIZE = "finalize"
+
+
+class Outcome(StrEnum):
+    """申诉 of one item, and what became of it."""
+
+    OPEN = "open"
+    UPHELD = "upheld"
+    REVISED = "revised"
+    WITHDRAWN = "withdrawn"
 
 
 STATUS_LABELS = {
@@ -55,47 +71,68 @@ STATUS_LABELS = {
 ACTION_LABELS = {
     Action.SAVE: "暂存",
     Action.SUBMIT: "提交",
-    Action.RETURN: "退回修改",
+    Action.REVISE: "修改",
+    Action.CONFIRM_FATAL: "第二人确认致命项",
     Action.RELEASE: "发布",
     Action.ACKNOWLEDGE: "确认",
+    Action.LAPSE: "逾期视为确认",
     Action.APPEAL: "申诉",
-    Action.UPHOLD: "维持",
-    Action.REVISE: "改判",
     Action.WITHDRAW: "撤回申诉",
+    Action.DECIDE: "裁定申诉",
     Action.FINALIZE: "定稿",
+}
+
+OUTCOME_LABELS = {
+    Outcome.OPEN: "待裁定",
+    Outcome.UPHELD: "维持",
+    Outcome.REVISED: "改判",
+    Outcome.WITHDRAWN: "已撤回",
 }
 
 TRANSITIONS: dict[tuple[Status, Action], Status] = {
     (Status.DRAFT, Action.SAVE): Status.DRAFT,
     (Status.DRAFT, Action.SUBMIT): Status.SUBMITTED,
-    (Status.SUBMITTED, Action.RETURN): Status.DRAFT,
+    (Status.SUBMITTED, Action.REVISE): Status.SUBMITTED,
+    (Status.SUBMITTED, Action.CONFIRM_FATAL): Status.SUBMITTED,
     (Status.SUBMITTED, Action.RELEASE): Status.RELEASED,
     (Status.RELEASED, Action.ACKNOWLEDGE): Status.ACKNOWLEDGED,
+    (Status.RELEASED, Action.LAPSE): Status.ACKNOWLEDGED,
     (Status.RELEASED, Action.APPEAL): Status.APPEALED,
-    (Status.RELEASED, Action.FINALIZE): Status.FINALIZED,
-    (Status.APPEALED, Action.UPHOLD): Status.RELEASED,
-    (Status.APPEALED, Action.REVISE): Status.RELEASED,
+    (Status.RELEASED, Action.REVISE): Status.RELEASED,
+    (Status.RELEASED, Action.CONFIRM_FATAL): Status.RELEASED,
     (Status.APPEALED, Action.WITHDRAW): Status.RELEASED,
+    (Status.APPEALED, Action.DECIDE): Status.FINALIZED,
+    (Status.APPEALED, Action.CONFIRM_FATAL): Status.APPEALED,
     (Status.ACKNOWLEDGED, Action.FINALIZE): Status.FINALIZED,
+    (Status.ACKNOWLEDGED, Action.REVISE): Status.RELEASED,
+    (Status.ACKNOWLEDGED, Action.CONFIRM_FATAL): Status.RELEASED,
+    (Status.FINALIZED, Action.REVISE): Status.RELEASED,
+    (Status.FINALIZED, Action.CONFIRM_FATAL): Status.RELEASED,
 }
 
-# Account roles that may take each action; the agent only on evaluations of their own calls (the use case checks whose).
+SYSTEM = "system"  # nobody: the end of the window
+
+# Account roles that may take each action; the agent only on evaluations of their own calls, the author only on the own
+# draft, the decider only on points of somebody else (the use cases look at who).
 ROLES: dict[Action, frozenset[str]] = {
     Action.SAVE: frozenset({"shift_leader"}),
     Action.SUBMIT: frozenset({"shift_leader"}),
-    Action.RETURN: frozenset({"shift_leader"}),
+    Action.REVISE: frozenset({"shift_leader"}),
+    Action.CONFIRM_FATAL: frozenset({"client_supervisor"}),
     Action.RELEASE: frozenset({"shift_leader"}),
     Action.ACKNOWLEDGE: frozenset({"agent"}),
+    Action.LAPSE: frozenset({SYSTEM}),
     Action.APPEAL: frozenset({"agent"}),
-    Action.UPHOLD: frozenset({"shift_leader", "client_supervisor"}),
-    Action.REVISE: frozenset({"shift_leader", "client_supervisor"}),
     Action.WITHDRAW: frozenset({"agent"}),
+    Action.DECIDE: frozenset({"shift_leader", "client_supervisor"}),
     Action.FINALIZE: frozenset({"shift_leader"}),
 }
 
-# From here on the agent may see the evaluation, and the report may count it.
+# From here on the agent may see the evaluation; the report counts every submitted one.
 VISIBLE_TO_AGENT = frozenset({Status.RELEASED, Status.ACKNOWLEDGED, Status.APPEALED, Status.FINALIZED})
 COUNTED = frozenset(Status) - {Status.DRAFT}
+
+_ROLE_WORDS = {"shift_leader": "班长", "client_supervisor": "采购人监督员", "agent": "坐席本人", SYSTEM: "系统（到期）"}
 
 
 def apply(status: Status, action: Action) -> Status:
@@ -104,7 +141,7 @@ def apply(status: Status, action: Action) -> Status:
     if following is None:
         possible = "、".join(ACTION_LABELS[other] for (at, other) in TRANSITIONS if at is status)
         now = f"评分为“{STATUS_LABELS[status]}”，不能“{ACTION_LABELS[action]}”"
-        raise StateError(f"{now}；现在可以：{possible}" if possible else f"{now}；已不能再改")
+        raise StateError(f"{now}；现在可以：{possible}")
     return following
 
 
@@ -117,3 +154,19 @@ def check_role(action: Action, role: str) -> None:
     """PermissionDenied when the role may not take the action."""
     if role not in ROLES[action]:
         raise PermissionDenied(f"您的角色不能“{ACTION_LABELS[action]}”评分")
+
+
+def reopens(status: Status, action: Action) -> bool:
+    """Whether the action changes what the agent was shown, so that the acknowledgement begins anew."""
+    changing = action in (Action.REVISE, Action.CONFIRM_FATAL)
+    return changing and TRANSITIONS.get((status, action)) is Status.RELEASED
+
+
+def state_table() -> str:
+    """The table as Markdown, for docs/scoring.md."""
+    lines = ["| 现在 | 动作 | 谁 | 之后 |", "| --- | --- | --- | --- |"]
+    for (status, action), following in TRANSITIONS.items():
+        who = "、".join(word for role, word in _ROLE_WORDS.items() if role in ROLES[action])
+        then = STATUS_LABELS[following] + ("，重新等待确认" if reopens(status, action) else "")
+        lines.append(f"| {STATUS_LABELS[status]} | {ACTION_LABELS[action]} | {who} | {then} |")
+    return "\n".join(lines)

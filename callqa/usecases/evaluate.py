@@ -5,17 +5,21 @@ An evaluation pins the rubric version, transcript and check run it was made with
 that the page was loaded with; a submitted evaluation changes only as a revision with a reason.
 """
 
+from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any
 
 from sqlmodel import Session, col, select
 
 from callqa.errors import CallqaError, ConflictError, StateError
 from callqa.scoring.criteria import Rubric
-from callqa.scoring.evaluation import Action, Status, apply
+from callqa.scoring.evaluation import Action, Outcome, Status, apply, check_role
 from callqa.scoring.rubric import parse_rubric
 from callqa.store import audit
 from callqa.store.db import Database
 from callqa.store.tables import (
+    Account,
+    Appeal,
     Call,
     Evaluation,
     EvaluationItem,
@@ -27,6 +31,7 @@ from callqa.units import CallType
 from callqa.usecases.check import newest_run
 from callqa.usecases.evaluate_input import EvaluationInput, IncompleteError, Missing, find_missing, settle_covered
 from callqa.usecases.evaluate_rows import score_stored, store_input, suggestions_of, write_totals
+from callqa.usecases.evaluate_state import actor_of, keep_revision, move, must_be_author, points_now
 from callqa.usecases.load_rubric import rubric_in_force
 
 # Reading a rubric takes as long as a hundred queries; every autosave needs it. Frozen, so it may be shared.
@@ -43,6 +48,8 @@ def open_evaluation(db: Database, call_id: str, *, evaluator_id: int, now_ms: in
         ).first()
         if existing is not None:
             assert existing.id is not None
+            _take_over_orphan(session, existing, evaluator_id, now_ms)
+            must_be_author(existing, evaluator_id)
             return existing.id
         call = session.get(Call, call_id)
         if call is None:
@@ -89,12 +96,34 @@ def _open(session: Session, call: Call, *, evaluator_id: int, now_ms: int) -> in
     return evaluation.id
 
 
-def save_draft(db: Database, evaluation_id: int, given: EvaluationInput, *, version: int) -> int:
-    """Keep what the form holds, checked for sense but not for completeness. Returns the new version."""
+def _take_over_orphan(session: Session, evaluation: Evaluation, account_id: int, now_ms: int) -> None:
+    """The draft of somebody whose account was switched off becomes that of who opens it."""
+    author = session.get(Account, evaluation.evaluator_id)
+    if evaluation.status != Status.DRAFT or author is None or author.active:
+        return
+    actor = actor_of(session, account_id)
+    check_role(Action.SAVE, actor.role)
+    evaluation.evaluator_id = account_id
+    session.add(evaluation)
+    detail = {"call_id": evaluation.call_id, "author": author.username}
+    audit.append(
+        session,
+        actor=actor.username,
+        action="evaluation.take_over",
+        subject=str(evaluation.id),
+        detail=detail,
+        now_ms=now_ms,
+    )
+
+
+def save_draft(db: Database, evaluation_id: int, given: EvaluationInput, *, version: int, account_id: int) -> int:
+    """Keep what the form holds, checked for sense but not for completeness. Returns the new version. The author's only."""
     with db.write() as session:
         evaluation, call, rubric = _load(session, evaluation_id, version)
         if evaluation.status != Status.DRAFT:
             raise StateError("这份评分已提交；修改请点“修改”，写明理由后重新提交")
+        check_role(Action.SAVE, actor_of(session, account_id).role)
+        must_be_author(evaluation, account_id)
         store_input(session, evaluation, call, rubric, given)
         return evaluation.version
 
@@ -106,44 +135,56 @@ def submit(
     *,
     version: int,
     account_id: int,
-    actor: str,
     now_ms: int,
     reason: str = "",
 ) -> int:
-    """Submit a draft, or revise a submitted evaluation (then a reason is required). Returns the new version.
+    """Submit a draft, or revise what was submitted (then a reason is required). Returns the new version.
 
-    Who submits answers for it: the evaluator, and the first of the two persons of a fatal finding.
+    Who submits answers for it: the evaluator, and the first of the two persons of a fatal finding. What an appeal has
+    decided stays as it was decided; a revision after the release opens the acknowledgement again.
     """
     with db.write() as session:
         evaluation, call, rubric = _load(session, evaluation_id, version)
-        revising = evaluation.status != Status.DRAFT
-        if revising and evaluation.status != Status.SUBMITTED:
-            raise StateError("这份评分已发布，不能在这里修改；请走申诉或复核")
+        actor = actor_of(session, account_id)
+        action = Action.SUBMIT if evaluation.status == Status.DRAFT else Action.REVISE
+        before = (evaluation.quality_score, evaluation.final_score)
+        points_before = points_now(session, evaluation_id)
+        detail: dict[str, Any] = {"rubric": evaluation.rubric_hash[:12], "reason": reason.strip()}
+        apply(Status(evaluation.status), action)  # said before anything else, e.g. that an appeal must be decided first
         suggested = suggestions_of(session, evaluation)
         given = settle_covered(rubric, given, suggested)
         missing = find_missing(rubric, given, suggested)
-        if revising and not reason.strip():
+        if action is Action.REVISE and not reason.strip():
             missing = (NO_REASON, *missing)
         if missing:
             raise IncompleteError(missing)
-        before = (evaluation.quality_score, evaluation.final_score)
+        must_be_author(evaluation, account_id)
         evaluation.evaluator_id = account_id
         card = store_input(session, evaluation, call, rubric, given)
         _take_over_findings(session, evaluation_id, account_id)
-        if not revising:
-            evaluation.status = apply(Status(evaluation.status), Action.SUBMIT)
+        if action is Action.SUBMIT:
             evaluation.submitted_at_ms = now_ms
-        detail = {
-            "call_id": call.call_id,
-            "rubric": evaluation.rubric_hash[:12],
-            "quality_score": str(card.quality_score),
-            "final_score": str(card.final_score),
-            "before": [str(x) for x in before] if revising else [],
-            "reason": reason.strip(),
-        }
-        action = "evaluation.revise" if revising else "evaluation.submit"
-        audit.append(session, actor=actor, action=action, subject=str(evaluation_id), detail=detail, now_ms=now_ms)
+        else:
+            _keep_decided(session, evaluation_id, points_before)
+            detail["before"] = [str(x) for x in before]
+        detail |= {"quality_score": str(card.quality_score), "final_score": str(card.final_score)}
+        move(session, evaluation, action, actor, now_ms=now_ms, detail=detail)
+        keep_revision(session, evaluation, action, actor, now_ms=now_ms, reason=reason)
         return evaluation.version
+
+
+def _keep_decided(session: Session, evaluation_id: int, before: Mapping[str, Any]) -> None:
+    """Raise StateError when a revision changes an item that an appeal has decided."""
+    session.flush()
+    after = points_now(session, evaluation_id)
+    decided = session.exec(
+        select(Appeal.item_id).where(
+            Appeal.evaluation_id == evaluation_id, col(Appeal.state).in_((Outcome.UPHELD, Outcome.REVISED))
+        )
+    )
+    changed = sorted({item_id for item_id in decided if before.get(item_id) != after.get(item_id)})
+    if changed:
+        raise StateError(f"{'、'.join(changed)} 已由申诉裁定，裁定是最终的，不能再改")
 
 
 def _take_over_findings(session: Session, evaluation_id: int, account_id: int) -> None:
@@ -156,7 +197,7 @@ def _take_over_findings(session: Session, evaluation_id: int, account_id: int) -
         session.add(finding)
 
 
-def confirm_fatal(db: Database, finding_id: int, *, account_id: int, actor: str, now_ms: int) -> int:
+def confirm_fatal(db: Database, finding_id: int, *, account_id: int, now_ms: int) -> int:
     """Second confirmation of a fatal finding, by a different person; only now does it count. Returns the evaluation's id."""
     with db.write() as session:
         finding = session.get(FatalFinding, finding_id)
@@ -170,6 +211,7 @@ def confirm_fatal(db: Database, finding_id: int, *, account_id: int, actor: str,
             raise StateError("第二确认人必须是另一个人")
         if finding.second_confirmed_by is not None:
             raise StateError("这条致命项已经确认过")
+        actor = actor_of(session, account_id)
         finding.second_confirmed_by = account_id
         finding.second_confirmed_at_ms = now_ms
         session.add(finding)
@@ -179,16 +221,10 @@ def confirm_fatal(db: Database, finding_id: int, *, account_id: int, actor: str,
         card = score_stored(session, evaluation, call, load_rubric_version(session, evaluation.rubric_hash))
         write_totals(evaluation, card)
         evaluation.version += 1
-        session.add(evaluation)
-        detail = {"call_id": call.call_id, "fatal": finding.fatal_id, "final_score": str(card.final_score)}
-        audit.append(
-            session,
-            actor=actor,
-            action="evaluation.fatal_confirmed",
-            subject=str(evaluation.id),
-            detail=detail,
-            now_ms=now_ms,
-        )
+        detail = {"fatal": finding.fatal_id, "final_score": str(card.final_score)}
+        move(session, evaluation, Action.CONFIRM_FATAL, actor, now_ms=now_ms, detail=detail)
+        reason = f"第二人确认致命项 {finding.fatal_id}"
+        keep_revision(session, evaluation, Action.CONFIRM_FATAL, actor, now_ms=now_ms, reason=reason)
         return evaluation.id
 
 

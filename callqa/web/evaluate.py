@@ -94,11 +94,11 @@ def export(db: DbDep, person: PersonDep, now_ms: NowDep, month: str = "", state:
 
 
 @router.get("/next", dependencies=[require("evaluate.score")])
-def next_call(request: Request, db: DbDep, month: str = "") -> Response:
-    """The first drawn call without a submitted evaluation."""
+def next_call(request: Request, db: DbDep, person: PersonDep, month: str = "") -> Response:
+    """The first drawn call without a submitted evaluation that nobody else has begun."""
     with db.read() as session:
         _, rows = queries.drawn_queue(session, str(Month.parse(month)) if month else None)
-    row = first_open(rows)
+    row = first_open(rows, person)
     if row is not None:
         return redirect(f"/evaluate/call/{row.call.call_id}")
     message = "样本已全部评完" if rows else "本月还没有抽取样本；请先到“抽检”页冻结抽样框并抽取"
@@ -115,7 +115,7 @@ def open_call(request: Request, call_id: str, db: DbDep, person: PersonDep, now_
 @router.get("/{evaluation_id}", dependencies=[require("evaluate.view")])
 def form(request: Request, evaluation_id: int, db: DbDep, person: PersonDep, revise: str = "") -> Response:
     """The scoring page; a submitted evaluation is shown as it stands, with revise=1 it may be changed."""
-    view, rubric = load(request, db, evaluation_id)
+    view, rubric = load(request, db, evaluation_id, person)
     shown = ShownForm.of(write_form(stored_input(view)))
     return form_page(request, db, view, rubric, shown, mode=mode_of(view, person, revise=revise == "1"))
 
@@ -126,14 +126,14 @@ def save(
 ) -> Response:
     """Save the draft; with do=submit or submit-next submit it, or submit a revision. `onto`: the version knowingly replaced."""
     fields = dict(pairs)
-    view, rubric = load(request, db, evaluation_id)
+    view, rubric = load(request, db, evaluation_id, person)
     quiet = "X-Autosave" in request.headers
     try:
         given = read_form(pairs, suggested(view))
         version = int(fields.get("onto") or fields.get("version") or 0)
         if fields.get("do") in ("submit", "submit-next"):
             return _submit(db, view, given, version=version, fields=fields, person=person, now_ms=now_ms)
-        new_version = evaluate.save_draft(db, evaluation_id, given, version=version)
+        new_version = evaluate.save_draft(db, evaluation_id, given, version=version, account_id=person.account_id)
     except CallqaError as e:
         return _quiet_refusal(db, view, e) if quiet else _give_back(request, db, view, rubric, pairs, e, person)
     if quiet:
@@ -153,14 +153,15 @@ def _submit(
 ) -> Response:
     evaluation_id = view.evaluation.id or 0
     if view.evaluation.status == "draft":
-        version = evaluate.save_draft(db, evaluation_id, given, version=version)  # kept whatever submitting says
+        version = evaluate.save_draft(
+            db, evaluation_id, given, version=version, account_id=person.account_id
+        )  # kept whatever submitting says
     evaluate.submit(
         db,
         evaluation_id,
         given,
         version=version,
         account_id=person.account_id,
-        actor=person.username,
         now_ms=now_ms,
         reason=fields.get("reason", ""),
     )
@@ -198,7 +199,7 @@ def _give_back(
         return form_page(request, db, view, rubric, shown, mode=mode, notice=notice, status_code=409)
     if isinstance(error, IncompleteError):
         notice = Notice(text=str(error), tried=True, missing=error.missing)
-        view, rubric = load(request, db, view.evaluation.id or 0)  # a draft was kept: its version moved on
+        view, rubric = load(request, db, view.evaluation.id or 0, person)  # a draft was kept: its version moved on
         shown = ShownForm({**shown.fields, "version": str(view.evaluation.version)}, shown.comments)
     else:
         notice = Notice(text=str(error))
@@ -206,16 +207,16 @@ def _give_back(
 
 
 @router.post("/{evaluation_id}/preview", dependencies=[require("evaluate.score")])
-def preview_score(request: Request, evaluation_id: int, db: DbDep, pairs: PairsDep) -> Response:
+def preview_score(request: Request, evaluation_id: int, db: DbDep, person: PersonDep, pairs: PairsDep) -> Response:
     """The score the form would give now, and what is missing, as a fragment; stores nothing."""
-    view, rubric = load(request, db, evaluation_id)
+    view, rubric = load(request, db, evaluation_id, person)
     return page(request, "evaluate/standing.html", **parts(view, rubric, standing_of(view, rubric, pairs)))
 
 
 @router.get("/{evaluation_id}/reasoning", dependencies=[require("evaluate.view")])
-def reasoning(request: Request, evaluation_id: int, db: DbDep, check: str = "") -> Response:
+def reasoning(request: Request, evaluation_id: int, db: DbDep, person: PersonDep, check: str = "") -> Response:
     """Why the machine said what it said: of one check, or of all. Nothing on a blind card that is not submitted."""
-    view, rubric = load(request, db, evaluation_id)
+    view, rubric = load(request, db, evaluation_id, person)
     if hides_machine(view):
         raise PageNotFound("评分提交后才能查看机器依据")
     return page(
@@ -233,5 +234,5 @@ def confirm_fatal(
     back: Annotated[str, Form()] = "/evaluate",
 ) -> Response:
     """Second confirmation of a fatal finding by another person."""
-    evaluate.confirm_fatal(db, finding_id, account_id=person.account_id, actor=person.username, now_ms=now_ms)
+    evaluate.confirm_fatal(db, finding_id, account_id=person.account_id, now_ms=now_ms)
     return redirect(own_path(back, "/evaluate"), "致命项已由第二人确认，最终分已按规则重新计算")

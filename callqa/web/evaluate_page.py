@@ -10,7 +10,7 @@ from fastapi.responses import Response
 
 from callqa.errors import CallqaError
 from callqa.scoring.criteria import Rubric
-from callqa.scoring.evaluation import STATUS_LABELS
+from callqa.scoring.evaluation import STATUS_LABELS, Action, Status, actions_for
 from callqa.scoring.scorecard import ScoreCard
 from callqa.store.db import Database
 from callqa.store.queries import evaluate as queries
@@ -28,7 +28,8 @@ from callqa.usecases.evaluate_input import (
     preview,
 )
 from callqa.usecases.evaluate_rows import suggestion_refs
-from callqa.web.deps import PageNotFound, Person, page, state_of
+from callqa.usecases.evaluate_state import must_be_author
+from callqa.web.deps import PageNotFound, Person, get_person, page, state_of
 from callqa.web.evaluate_flow import in_call_order
 from callqa.web.evaluate_form import Pairs, ShownForm, read_form
 from callqa.web.format import points
@@ -41,7 +42,7 @@ class Mode(StrEnum):
     """What the form lets one do."""
 
     EDIT = "edit"  # a draft
-    REVISE = "revise"  # a submitted evaluation, with a reason
+    REVISE = "revise"  # what was submitted or released, with a reason
     READ = "read"
 
 
@@ -94,11 +95,13 @@ def stored_input(view: EvaluationView) -> EvaluationInput:
     )
 
 
-def load(request: Request, db: Database, evaluation_id: int) -> tuple[EvaluationView, Rubric]:
+def load(request: Request, db: Database, evaluation_id: int, person: Person) -> tuple[EvaluationView, Rubric]:
+    """The evaluation and its rubric. Raise PageNotFound; PermissionDenied for a draft of somebody else."""
     with db.read() as session:
         view = queries.find_evaluation(session, evaluation_id)
     if view is None:
         raise PageNotFound("没有这份评分；可能已随抽样框作废，请从“评分”列表进入")
+    must_be_author(view.evaluation, person.account_id)
     return view, state_of(request).rubrics.load(db, view.evaluation.rubric_hash)
 
 
@@ -112,7 +115,7 @@ def mode_of(view: EvaluationView, person: Person, *, revise: bool) -> Mode:
     if person.can("evaluate.score"):
         if view.evaluation.status == "draft":
             return Mode.EDIT
-        if view.evaluation.status == "submitted" and revise:
+        if revise and Action.REVISE in actions_for(Status(view.evaluation.status), person.role):
             return Mode.REVISE
     return Mode.READ
 
@@ -188,11 +191,12 @@ def form_page(
         place=place,
         before=rows[place - 2] if place and place > 1 else None,
         after=rows[place] if place and place < len(rows) else None,
-        next_open=first_open(rows[place:] if place else []),
+        next_open=first_open(rows[place:] if place else [], get_person(request)),
         weighty=lambda item, option: needs_evidence(rubric, item, option),
         **parts(view, rubric, standing),
     )
 
 
-def first_open(rows: Sequence[QueueRow]) -> QueueRow | None:
-    return next((row for row in rows if not row.is_done), None)
+def first_open(rows: Sequence[QueueRow], person: Person) -> QueueRow | None:
+    """The first row to score: not submitted, and nobody else's draft."""
+    return next((r for r in rows if not r.is_done and r.author_id in (None, person.account_id)), None)

@@ -13,6 +13,7 @@ from callqa.scoring.evaluation import (
     actions_for,
     apply,
     check_role,
+    reopens,
 )
 
 
@@ -26,24 +27,32 @@ def test_only_the_table_is_possible(status: Status, action: Action) -> None:
             apply(status, action)
 
 
-def test_the_way_through() -> None:
+@pytest.mark.parametrize(
+    ("actions", "ends"),
+    [
+        ((Action.SAVE, Action.SUBMIT, Action.REVISE, Action.RELEASE, Action.ACKNOWLEDGE, Action.FINALIZE), "finalized"),
+        ((Action.SUBMIT, Action.RELEASE, Action.APPEAL, Action.DECIDE), "finalized"),
+        ((Action.SUBMIT, Action.RELEASE, Action.APPEAL, Action.WITHDRAW, Action.LAPSE, Action.REVISE), "released"),
+        ((Action.SUBMIT, Action.RELEASE, Action.LAPSE, Action.FINALIZE, Action.CONFIRM_FATAL), "released"),
+    ],
+)
+def test_the_ways_through(actions: tuple[Action, ...], ends: str) -> None:
     status = Status.DRAFT
-    for action in (
-        Action.SAVE,
-        Action.SUBMIT,
-        Action.RELEASE,
-        Action.APPEAL,
-        Action.REVISE,
-        Action.ACKNOWLEDGE,
-        Action.FINALIZE,
-    ):
+    for action in actions:
         status = apply(status, action)
-    assert status is Status.FINALIZED
+    assert status == ends
 
 
-def test_every_status_but_the_last_leads_on_and_every_one_is_reached() -> None:
-    assert {status for status, _ in TRANSITIONS} == set(Status) - {Status.FINALIZED}
+def test_every_status_leads_on_and_every_one_is_reached() -> None:
+    assert {status for status, _ in TRANSITIONS} == set(Status)
     assert set(TRANSITIONS.values()) == set(Status)
+
+
+def test_whatever_changes_a_released_score_opens_the_acknowledgement_again() -> None:
+    opening = {(status, action) for status, action in TRANSITIONS if reopens(status, action)}
+    after_release = (Status.RELEASED, Status.ACKNOWLEDGED, Status.FINALIZED)
+    assert opening == {(s, a) for s in after_release for a in (Action.REVISE, Action.CONFIRM_FATAL)}
+    assert not any(action is Action.REVISE for status, action in TRANSITIONS if status is Status.APPEALED)
 
 
 def test_every_action_has_a_label_and_a_role() -> None:
@@ -53,7 +62,7 @@ def test_every_action_has_a_label_and_a_role() -> None:
 
 def test_roles() -> None:
     assert actions_for(Status.RELEASED, "agent") == (Action.ACKNOWLEDGE, Action.APPEAL)
-    assert actions_for(Status.APPEALED, "client_supervisor") == (Action.UPHOLD, Action.REVISE)
+    assert actions_for(Status.APPEALED, "client_supervisor") == (Action.DECIDE, Action.CONFIRM_FATAL)
     assert actions_for(Status.DRAFT, "agent") == ()
     check_role(Action.SUBMIT, "shift_leader")
     with pytest.raises(PermissionDenied, match="提交"):

@@ -5,12 +5,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlmodel import select
+from sqlmodel import col, select
 
-from callqa.errors import CallqaError, ConflictError, StateError
+from callqa.errors import CallqaError, ConflictError, PermissionDenied, StateError
 from callqa.store.db import Database
 from callqa.store.queries.evaluate import find_evaluation, pending_fatals
-from callqa.store.tables import Account, AuditEntry, CheckRun, Evaluation, FatalFinding, SuggestionRow
+from callqa.store.tables import (
+    Account,
+    AuditEntry,
+    CheckRun,
+    Evaluation,
+    EvaluationRevision,
+    FatalFinding,
+    SuggestionRow,
+)
 from callqa.usecases import evaluate
 from callqa.usecases.evaluate_input import CommentInput, DeductionInput, EvaluationInput, FatalInput, IncompleteError
 from tests.builders import add_call, add_people, add_suggestions, add_transcript, at
@@ -52,7 +60,7 @@ def stored(db: Database, evaluation_id: int) -> Evaluation:
 
 
 def test_opening_pins_what_it_is_made_with_and_does_so_once(db: Database, evaluation_id: int) -> None:
-    again = evaluate.open_evaluation(db, "20261105T232210000Z-A1", evaluator_id=2, now_ms=NOW_MS + 1)
+    again = evaluate.open_evaluation(db, "20261105T232210000Z-A1", evaluator_id=1, now_ms=NOW_MS + 1)
     assert again == evaluation_id
     row = stored(db, evaluation_id)
     with db.read() as session:
@@ -63,6 +71,29 @@ def test_opening_pins_what_it_is_made_with_and_does_so_once(db: Database, evalua
     assert view is not None and len(view.items) == 17  # the inbound items of the default rubric
 
 
+def test_a_draft_is_its_authors_alone_until_the_author_has_left(db: Database, evaluation_id: int) -> None:
+    with db.write() as session:
+        session.add(Account(username="second", display_name="second", role="shift_leader", password_hash="x"))
+    with pytest.raises(PermissionDenied, match="草稿"):
+        evaluate.open_evaluation(db, "20261105T232210000Z-A1", evaluator_id=3, now_ms=NOW_MS)
+    with pytest.raises(PermissionDenied, match="草稿"):
+        evaluate.save_draft(db, evaluation_id, NOTHING, version=1, account_id=3)
+    with pytest.raises(PermissionDenied, match="草稿"):
+        evaluate.submit(db, evaluation_id, everything_decided(db), version=1, account_id=3, now_ms=NOW_MS)
+    with pytest.raises(PermissionDenied, match="角色"):  # the supervisor does not score
+        evaluate.save_draft(db, evaluation_id, NOTHING, version=1, account_id=2)
+    with db.write() as session:
+        author = session.get(Account, 1)
+        assert author is not None
+        author.active = False
+        session.add(author)
+    assert evaluate.open_evaluation(db, "20261105T232210000Z-A1", evaluator_id=3, now_ms=NOW_MS) == evaluation_id
+    assert stored(db, evaluation_id).evaluator_id == 3
+    with db.read() as session:
+        entry = session.exec(select(AuditEntry).where(AuditEntry.action == "evaluation.take_over")).one()
+    assert (entry.actor, entry.detail["author"]) == ("second", "leader")
+
+
 def test_a_draft_keeps_what_was_chosen_and_counts_it(db: Database, evaluation_id: int) -> None:
     given = replace(
         NOTHING,
@@ -71,7 +102,7 @@ def test_a_draft_keeps_what_was_chosen_and_counts_it(db: Database, evaluation_id
         comments=(CommentInput(12_000, "复述不完整"),),
         summary="总体规范",
     )
-    version = evaluate.save_draft(db, evaluation_id, given, version=1)
+    version = evaluate.save_draft(db, evaluation_id, given, version=1, account_id=1)
     row = stored(db, evaluation_id)
     # the rubric's own example: one item not applicable, 1 + 1 + 5 points lost (docs/domain: 100 × 88 ÷ 95 is without S5.3)
     with db.read() as session:
@@ -86,16 +117,16 @@ def test_a_draft_keeps_what_was_chosen_and_counts_it(db: Database, evaluation_id
 
 
 def test_two_tabs_cannot_overwrite_each_other(db: Database, evaluation_id: int) -> None:
-    evaluate.save_draft(db, evaluation_id, replace(NOTHING, summary="甲"), version=1)
+    evaluate.save_draft(db, evaluation_id, replace(NOTHING, summary="甲"), version=1, account_id=1)
     with pytest.raises(ConflictError, match="刷新"):
-        evaluate.save_draft(db, evaluation_id, replace(NOTHING, summary="乙"), version=1)
+        evaluate.save_draft(db, evaluation_id, replace(NOTHING, summary="乙"), version=1, account_id=1)
     assert stored(db, evaluation_id).summary == "甲"
 
 
 def test_submitting_needs_every_suggestion_decided(db: Database, evaluation_id: int) -> None:
     with pytest.raises(IncompleteError, match="2 条机器建议"):
-        evaluate.submit(db, evaluation_id, NOTHING, version=1, account_id=1, actor="leader", now_ms=NOW_MS)
-    evaluate.submit(db, evaluation_id, everything_decided(db), version=1, account_id=1, actor="leader", now_ms=NOW_MS)
+        evaluate.submit(db, evaluation_id, NOTHING, version=1, account_id=1, now_ms=NOW_MS)
+    evaluate.submit(db, evaluation_id, everything_decided(db), version=1, account_id=1, now_ms=NOW_MS)
     row = stored(db, evaluation_id)
     assert (row.status, row.quality_score, row.final_score, row.grade) == ("submitted", 100.0, 100.0, "excellent")
 
@@ -125,9 +156,9 @@ def test_what_an_accepted_exclusive_option_covers_needs_no_decision(db: Database
     chosen = replace(given, deductions={"S1.1": {**taken, "a": DeductionInput(note="未报")}})
     for open_still, count in ((refused, 3), (chosen, 1)):
         with pytest.raises(IncompleteError, match=f"{count} 条机器建议"):
-            evaluate.submit(db, evaluation_id, open_still, version=1, account_id=1, actor="leader", now_ms=NOW_MS)
+            evaluate.submit(db, evaluation_id, open_still, version=1, account_id=1, now_ms=NOW_MS)
     own = replace(given, decisions={**given.decisions, ids["b"]: "accepted"})  # a decision of the leader's own stays
-    evaluate.submit(db, evaluation_id, own, version=1, account_id=1, actor="leader", now_ms=NOW_MS)
+    evaluate.submit(db, evaluation_id, own, version=1, account_id=1, now_ms=NOW_MS)
     with db.read() as session:
         view = find_evaluation(session, evaluation_id)
     assert view is not None
@@ -150,44 +181,46 @@ def test_three_points_or_more_need_a_time_and_a_note(
 ) -> None:
     given = everything_decided(db, replace(NOTHING, deductions={"S3.2": {"a": chosen}}))
     if complaint is None:
-        evaluate.submit(db, evaluation_id, given, version=1, account_id=1, actor="leader", now_ms=NOW_MS)
+        evaluate.submit(db, evaluation_id, given, version=1, account_id=1, now_ms=NOW_MS)
         assert stored(db, evaluation_id).status == "submitted"
     else:
         with pytest.raises(IncompleteError, match=complaint):
-            evaluate.submit(db, evaluation_id, given, version=1, account_id=1, actor="leader", now_ms=NOW_MS)
+            evaluate.submit(db, evaluation_id, given, version=1, account_id=1, now_ms=NOW_MS)
         assert stored(db, evaluation_id).status == "draft"
 
 
 def test_a_submitted_score_changes_only_with_a_reason_and_leaves_a_trace(db: Database, evaluation_id: int) -> None:
-    version = evaluate.submit(
-        db, evaluation_id, everything_decided(db), version=1, account_id=1, actor="leader", now_ms=NOW_MS
-    )
+    version = evaluate.submit(db, evaluation_id, everything_decided(db), version=1, account_id=1, now_ms=NOW_MS)
     changed = everything_decided(db, replace(NOTHING, deductions={"S1.1": {"b": DeductionInput()}}))
     with pytest.raises(StateError):
-        evaluate.save_draft(db, evaluation_id, changed, version=version)
+        evaluate.save_draft(db, evaluation_id, changed, version=version, account_id=1)
     with pytest.raises(IncompleteError, match="理由"):
-        evaluate.submit(db, evaluation_id, changed, version=version, account_id=1, actor="leader", now_ms=NOW_MS)
-    evaluate.submit(
-        db, evaluation_id, changed, version=version, account_id=1, actor="leader", now_ms=NOW_MS + 5, reason="漏扣工号"
-    )
+        evaluate.submit(db, evaluation_id, changed, version=version, account_id=1, now_ms=NOW_MS)
+    evaluate.submit(db, evaluation_id, changed, version=version, account_id=1, now_ms=NOW_MS + 5, reason="漏扣工号")
     assert stored(db, evaluation_id).quality_score == pytest.approx(99.0, abs=0.3)
     with db.read() as session:
         entry = session.exec(select(AuditEntry).where(AuditEntry.action == "evaluation.revise")).one()
     assert entry.detail["reason"] == "漏扣工号"
+    with db.read() as session:
+        kept = session.exec(select(EvaluationRevision).order_by(col(EvaluationRevision.number))).all()
+    assert [(r.number, r.kind, r.reason, r.items["S1.1"]["options"]) for r in kept] == [
+        (1, "submit", "", {}),
+        (2, "revise", "漏扣工号", {"b": 1}),
+    ]
     assert entry.detail["before"] == ["100.0", "100.0"]
 
 
 def test_a_fatal_finding_counts_only_after_a_second_person(db: Database, evaluation_id: int) -> None:
     given = everything_decided(db, replace(NOTHING, fatals=(FatalInput("F1", 5_000, "你烦不烦"),)))
-    evaluate.submit(db, evaluation_id, given, version=1, account_id=1, actor="leader", now_ms=NOW_MS)
+    evaluate.submit(db, evaluation_id, given, version=1, account_id=1, now_ms=NOW_MS)
     assert stored(db, evaluation_id).final_score == 100.0
     with db.read() as session:
         finding = session.exec(select(FatalFinding)).one()
         assert [p.finding.id for p in pending_fatals(session)] == [finding.id]
     assert finding.id is not None
     with pytest.raises(StateError, match="另一个人"):
-        evaluate.confirm_fatal(db, finding.id, account_id=1, actor="leader", now_ms=NOW_MS)
-    evaluate.confirm_fatal(db, finding.id, account_id=2, actor="supervisor", now_ms=NOW_MS + 1)
+        evaluate.confirm_fatal(db, finding.id, account_id=1, now_ms=NOW_MS)
+    evaluate.confirm_fatal(db, finding.id, account_id=2, now_ms=NOW_MS + 1)
     row = stored(db, evaluation_id)
     assert (row.quality_score, row.final_score, row.grade) == (100.0, 0.0, "failed")
     with db.read() as session:
@@ -210,5 +243,5 @@ def test_nonsense_is_refused_and_nothing_changes(
     db: Database, evaluation_id: int, given: EvaluationInput, complaint: str
 ) -> None:
     with pytest.raises(CallqaError, match=complaint):
-        evaluate.save_draft(db, evaluation_id, given, version=1)
+        evaluate.save_draft(db, evaluation_id, given, version=1, account_id=1)
     assert stored(db, evaluation_id).version == 1

@@ -338,13 +338,16 @@ def test_a_submitted_score_is_no_draft_again(form, leader):
 
 def test_the_supervisor_looks_but_does_not_score(form, browser, database):
     client = browser("client_supervisor")
+    hidden = client.get(form.path)
+    assert hidden.status_code == 403 and "草稿" in hidden.text
+    form.send(decision="rejected")
     page = client.get(form.path)
     assert page.status_code == 200
     assert page.text.count("<fieldset") == page.text.count(" disabled>") and 'value="submit"' not in page.text
     assert client.post(form.path, data=form.fields()).status_code == 403
     assert client.post(f"{form.path}/preview", data=form.fields()).status_code == 403
     assert client.get("/evaluate/next").status_code == 403
-    assert stored(database, form).version == 1
+    assert stored(database, form).status == "submitted"
 
 
 # ---- fatal findings

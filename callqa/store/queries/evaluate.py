@@ -46,6 +46,11 @@ class QueueRow:
         """Whether its evaluation was submitted."""
         return self.evaluation is not None and self.evaluation.status != "draft"
 
+    @property
+    def author_id(self) -> int | None:
+        """Whose draft it is; None without an evaluation."""
+        return self.evaluation.evaluator_id if self.evaluation is not None else None
+
 
 @dataclass(frozen=True, slots=True)
 class EvaluationView:

@@ -8,6 +8,7 @@ from callqa.store.tables.calls import Call, CallProgress, JournalPosition, Trans
 from callqa.store.tables.followups import FollowupEvent, MissedCallFollowup
 from callqa.store.tables.people import Account, Agent, DeskSetting, RosterEntry, Seat, SeatLogin, WebSession
 from callqa.store.tables.reports import AuditEntry, ReportRow, ReportText
+from callqa.store.tables.reviews import Appeal, EvaluationRevision
 from callqa.store.tables.scoring import (
     CheckResultRow,
     CheckRun,
@@ -27,6 +28,7 @@ from callqa.store.tables.tickets import Ticket, TicketImport, TicketLink
 __all__ = [
     "Account",
     "Agent",
+    "Appeal",
     "AuditEntry",
     "Call",
     "CallProgress",
@@ -37,6 +39,7 @@ __all__ = [
     "Evaluation",
     "EvaluationComment",
     "EvaluationItem",
+    "EvaluationRevision",
     "FatalFinding",
     "FollowupEvent",
     "JournalPosition",

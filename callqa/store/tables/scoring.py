@@ -1,6 +1,6 @@
 """Rubric versions, the machine's suggestions, sampling, and the leader's evaluations."""
 
-from sqlalchemy import JSON, CheckConstraint, Column, Index, UniqueConstraint
+from sqlalchemy import JSON, Boolean, CheckConstraint, Column, Index, UniqueConstraint, false
 from sqlmodel import Field, SQLModel
 
 
@@ -140,7 +140,12 @@ class Evaluation(SQLModel, table=True):  # 质检评分记录
     summary: str = ""  # 总评
     opened_at_ms: int
     submitted_at_ms: int | None = None
-    released_at_ms: int | None = None
+    released_at_ms: int | None = None  # the first time
+    answer_days: int | None = None  # the window's length, as it was set when released
+    answer_due_at_ms: int | None = None  # until then the agent acknowledges or appeals; begins anew with each change
+    answered_at_ms: int | None = None  # acknowledged, or the window's end
+    answered_by_lapse: bool = Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=false()))
+    finalized_at_ms: int | None = None
     elapsed_ms: int = 0
     version: int = 1
 
