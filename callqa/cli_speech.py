@@ -48,7 +48,8 @@ def _asr(settings: Settings, _: argparse.Namespace) -> int:
             device=speech.device,
             compute_type=speech.compute_type,
             threads=speech.threads,
-            repairer=make_repairer(vocabulary_text(settings.scorecards_dir / "vocabulary.yaml")),
+            repairer=make_repairer(vocabulary_text(settings.scorecards_dir / "vocabulary.yaml"), settings.word_model),
+            word_model=settings.word_model,
             needs_model=speech.engine in ENGINES,
         )
     )

@@ -91,6 +91,10 @@ class SpeechSettings(_Section):
         pattern="^(int8|int8_float16|int8_float32|int8_bfloat16|int16|float16|bfloat16|float32)$",
         description="精度：int8、int8_float16、float16、float32",
     )
+    word_model: str = Field(
+        default="",
+        description="同音修正用的词模型（KenLM 二进制文件）；留空用系统里装的，没有则不修正；相对路径从 var 算起",
+    )
     threads: int = Field(default=1, ge=1, le=64, description="每个转写任务的线程数")
     parallel_calls: int = Field(default=1, ge=1, le=16, description="同时转写的通话数")
 
@@ -183,6 +187,11 @@ class Settings(_Section):
     @property
     def model_dir(self) -> Path:
         return (self.var_dir / self.speech.model_dir).resolve()
+
+    @property
+    def word_model(self) -> Path | None:
+        """The word model of the setting; None: the one that the system has, if any."""
+        return (self.var_dir / self.speech.word_model).resolve() if self.speech.word_model else None
 
     @property
     def database_url(self) -> str:

@@ -92,7 +92,7 @@ def _model(settings: Settings, _: Path) -> Iterator[Finding]:
         )
     else:
         yield Finding("well", "语音模型", f"{settings.model_dir}（试听样本、看速度：./run callqa asr check）")
-    yield word_model_finding()
+    yield word_model_finding(settings.word_model)
 
 
 def _scorecards(settings: Settings, _: Path) -> Iterator[Finding]:

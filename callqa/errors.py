@@ -6,6 +6,7 @@
     ├── SpoolError           a spool, sidecar, journal or desk file that cannot be read
     ├── AudioError           a file that is no readable audio
     ├── EngineError          the speech engine or its model is missing or unfit
+    ├── WordModelError       a word model for homophone repair cannot be used
     ├── ImportFileError      a file for import is unreadable as a whole (wrong columns, wrong encoding)
     ├── ImportRowError       one row of an import is wrong; the others go on
     ├── RubricError          rubric, lexicon or plan text with a mistake, with its line
@@ -40,6 +41,10 @@ class AudioError(CallqaError):
 
 class EngineError(CallqaError):
     """The speech engine cannot run: model missing, damaged or not multilingual."""
+
+
+class WordModelError(CallqaError):
+    """A word model is damaged, of another kind, or not there."""
 
 
 class ImportFileError(CallqaError):

@@ -291,7 +291,9 @@ def _run(settings: Settings, db: Database, stop: threading.Event, engine_factory
         clock=clock,
         parallel_calls=settings.speech.parallel_calls,
         stop=stop,
-        repair=RepairSlot(settings.scorecards_dir / "vocabulary.yaml", make_repairer),
+        repair=RepairSlot(
+            settings.scorecards_dir / "vocabulary.yaml", lambda text: make_repairer(text, settings.word_model)
+        ),
     )
     jobs_url = settings.jobs_url if sqlite_path(settings.jobs_url) else driver_url(settings.jobs_url)
     runner = Runner(work, jobs_url, executor_id=f"{platform.node()}:{settings.var_dir}")

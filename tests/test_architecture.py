@@ -60,7 +60,6 @@ ONE_PLACE: dict[str, tuple[str, ...]] = {
     "openpyxl": ("tickets/importers/", "tickets/export.py"),
     "pyVoIP": ("demo/",),
     "yaml": ("scoring/", "transcribe/vocabulary.py"),
-    "kenlm": ("transcribe/language.py",),
     "zhconv": ("text.py",),
     "pylibsrtp": ("sip/media/srtp.py",),
     "argon2": ("usecases/accounts.py", "usecases/passwords.py"),

@@ -7,20 +7,19 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
 from callqa.audiofile import read_audio
-from callqa.errors import AudioError, EngineError
+from callqa.errors import AudioError, EngineError, WordModelError
 from callqa.findings import Finding
 from callqa.matching import edit_distance
 from callqa.refusals import os_reason
 from callqa.text import is_han
-from callqa.transcribe import language
 from callqa.transcribe.assemble import transcribe_call
 from callqa.transcribe.engine import Engine
 from callqa.transcribe.engines import EngineLoader
+from callqa.transcribe.language import load_word_model, locate_word_model
 from callqa.transcribe.model import PACKAGED_SHA256, ModelFacts, inspect_model
 from callqa.transcribe.repair import Repairer
 
@@ -47,11 +46,12 @@ def check_speech(
     compute_type: str = "int8",
     threads: int = 1,
     repairer: Repairer | None = None,
+    word_model: Path | None = None,
     needs_model: bool = True,
 ) -> Iterator[Finding]:
     """One finding after the other, as they are known; ends at the first thing that everything else needs.
 
-    needs_model: the engine works from a Whisper folder, which is looked at first.
+    needs_model: the engine works from a Whisper folder, which is looked at first. word_model: the file of the setting.
     """
     if needs_model:
         try:
@@ -59,39 +59,41 @@ def check_speech(
         except (EngineError, OSError) as e:
             said = str(e) if isinstance(e, EngineError) else f"{model_dir} 读不了：{os_reason(e)}。请检查文件夹权限。"
             yield Finding("missing", "模型", said)
-            yield word_model_finding()
+            yield word_model_finding(word_model)
             return
     begun = time.monotonic()
     try:
         engine = load(model_dir, device=device, compute_type=compute_type, threads=threads)
     except EngineError as e:
         yield Finding("missing", "引擎", str(e))
-        yield word_model_finding()
+        yield word_model_finding(word_model)
         return
     options = dict(engine.options)
     yield Finding("well", "引擎", f"{engine.name}，装载 {time.monotonic() - begun:.1f} 秒")
     yield _device_finding(options.get("device", "—"), device)
     yield Finding("well", "精度", options.get("compute_type", "—"))
-    yield word_model_finding()
+    yield word_model_finding(word_model)
     yield from _sample_findings(engine, repairer)
 
 
-def word_model_finding() -> Finding:
-    """Whether the language data for homophone repair are there; without them everything else works."""
-    place = next((place for place in language.USUAL_PLACES if place.is_file()), None)
+def word_model_finding(wanted: Path | None = None) -> Finding:
+    """Whether the language data for homophone repair are there; without them everything else works.
+
+    wanted: the file of the setting, None for the usual places.
+    """
+    place = locate_word_model(wanted)
     if place is None:
-        return Finding("warn", "词模型", "没有语言数据，不修正同音字", "Debian：apt install libime-data-language-model")
-    if find_spec("kenlm") is None:
         return Finding(
             "warn",
             "词模型",
-            f"有 {place}，缺 Python 包 kenlm，不修正同音字",
-            "pip install 'callqa[repair]'（要编译器）",
+            "没有语言数据，不修正同音字",
+            "Debian：apt install libime-data-language-model；别的系统把文件路径写进设置 speech.word_model",
         )
-    model = language.find_word_model()
-    if model is None:
-        return Finding("warn", "词模型", f"{place} 读不出来，不修正同音字", "重新安装 libime-data-language-model")
-    return Finding("well", "词模型", model.name)
+    try:
+        return Finding("well", "词模型", load_word_model(place).name)
+    except WordModelError as e:
+        remedy = "改正设置 speech.word_model" if wanted else "重新安装 libime-data-language-model"
+        return Finding("warn", "词模型", f"{e}；不修正同音字", remedy)
 
 
 def hear_sample(engine: Engine, repairer: Repairer | None = None) -> Heard:

@@ -1,14 +1,17 @@
-"""Word sequences and their likelihood, from an n-gram model in KenLM's binary format; optional.
+"""Which word model homophone repair uses: the file of the setting, else the one that a Debian package brings; optional.
 
-The only file that uses kenlm. Debian's `libime-data-language-model` brings a trigram model of 165 000 Chinese words, which
-is found without a setting. Without package or file `find_word_model` returns None and everything else works.
+Debian's `libime-data-language-model` has a trigram model of 165 000 Chinese words. Without a file, or with one that cannot be
+used, there is no repair and everything else works.
 """
 
-import importlib
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
+
+from callqa.errors import WordModelError
+from callqa.transcribe.ngrams import Float, Ints, Trigrams, read_trigrams
 
 log = logging.getLogger(__name__)
 
@@ -16,66 +19,59 @@ USUAL_PLACES: Final = tuple(
     Path(folder) / "libime" / "zh_CN.lm"
     for folder in ("/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/share")
 )
-_FIRST_WORD: Final = b"<unk>\x00"  # KenLM appends its vocabulary, ended by zero bytes, with <unk> at the head
 
 
 class WordModel(Protocol):
-    """How likely a word is after the two before it. A state is opaque; equal histories give interchangeable states."""
+    """How likely a word is after the two before it. Words have numbers: their places in `words`; 0 is any unknown word."""
 
     @property
     def name(self) -> str:
-        """For the transcript's options: file and version."""
+        """For the transcript's options: file and hash."""
 
-    def words(self) -> Iterable[str]:
-        """Every word the model knows."""
+    @property
+    def words(self) -> Sequence[str]:
+        """Every word the model knows, by number; marks of its own begin with `<`."""
 
-    def begin(self) -> Any:
-        """State before any word."""
-
-    def score(self, state: Any, word: str) -> tuple[float, Any]:
-        """log10 probability of `word` in `state`, and the state after it."""
+    def scores(self, before: Ints, words: Ints) -> Float:
+        """float32 (k, n): log10 probability of each of n words after each of k pairs of words (k, 2), -1 being none."""
 
 
-class KenlmModel:
-    """WordModel over the kenlm package."""
+@dataclass(frozen=True, slots=True)
+class FileModel:
+    """WordModel over a file."""
 
-    def __init__(self, kenlm: Any, path: Path) -> None:
-        self._kenlm = kenlm
-        self._path = path
-        self._model = kenlm.Model(str(path))
+    path: Path
+    trigrams: Trigrams
 
     @property
     def name(self) -> str:
-        return f"{self._path.parent.name}/{self._path.name} {self._path.stat().st_size}"
+        return f"{self.path.parent.name}/{self.path.name} {self.trigrams.sha256[:12]}"
 
-    def words(self) -> Iterator[str]:
-        data = self._path.read_bytes()
-        for word in data[data.rfind(_FIRST_WORD) :].split(b"\0"):
-            if word and not word.startswith(b"<"):
-                yield word.decode("utf-8", "replace")
+    @property
+    def words(self) -> Sequence[str]:
+        return self.trigrams.words
 
-    def begin(self) -> Any:
-        state = self._kenlm.State()
-        self._model.NullContextWrite(state)
-        return state
-
-    def score(self, state: Any, word: str) -> tuple[float, Any]:
-        after = self._kenlm.State()
-        return self._model.BaseScore(state, word, after), after
+    def scores(self, before: Ints, words: Ints) -> Float:
+        return self.trigrams.scores(before, words)
 
 
-def find_word_model(places: Sequence[Path] | None = None) -> WordModel | None:
-    """The first model (of the usual places when None) that can be read; None without one or without the kenlm package."""
-    path = next((place for place in places or USUAL_PLACES if place.is_file()), None)
+def locate_word_model(wanted: Path | None = None) -> Path | None:
+    """The file that is used: the wanted one, there or not, else the first of the usual places that exists."""
+    return wanted or next((place for place in USUAL_PLACES if place.is_file()), None)
+
+
+def load_word_model(path: Path) -> WordModel:
+    """Read the file, which takes a fifth of a second. Raise WordModelError, in Chinese."""
+    return FileModel(path, read_trigrams(path))
+
+
+def find_word_model(wanted: Path | None = None) -> WordModel | None:
+    """The word model of this machine; None without one, or, with a line in the log, where it cannot be used."""
+    path = locate_word_model(wanted)
     if path is None:
         return None
     try:
-        kenlm = importlib.import_module("kenlm")
-    except ImportError:
-        log.info("word model %s is there, but the kenlm package is not; homophones stay as heard", path)
-        return None
-    try:
-        return KenlmModel(kenlm, path)
-    except (OSError, RuntimeError) as e:
-        log.warning("word model %s cannot be read: %s", path, e)
+        return load_word_model(path)
+    except WordModelError as e:
+        log.error("%s；不做同音修正，其余照常", e)
         return None

@@ -6,20 +6,25 @@ two sound. Figures, Latin letters and number characters never change and never a
 as it was heard. Nothing here knows the call's ticket, for the same reason. Pure but for the model it is given.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Final
+from pathlib import Path
+from typing import Final
 
+import numpy as np
 from pypinyin import Style, pinyin
 
 from callqa.speech import Repair
 from callqa.text import syllables
 from callqa.transcribe.homophones import MAX_WORD_CHARS, Homophones, index_words, loosely_near, near
 from callqa.transcribe.language import WordModel, find_word_model
+from callqa.transcribe.lattice import Choices, Doubles, Ints, likeliest
+from callqa.transcribe.ngrams import UNKNOWN
 from callqa.transcribe.vocabulary import NO_VOCABULARY, Vocabulary
 
 NUMBER_CHARS: Final = frozenset("零〇一二三四五六七八九十百千万亿两幺半几")
+_MOST_BLOCKS: Final = 20_000  # the same few hundred characters come again in every call
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,24 +59,33 @@ class Repaired:
 
 
 @dataclass(frozen=True, slots=True)
-class _Path:
-    score: float
-    state: Any
-    words: tuple[str, ...]
+class _Block:
+    """Words that may be meant by some written characters, whatever the engine thought of these.
 
-    @property
-    def history(self) -> tuple[str, ...]:
-        return self.words[-2:]
+    numbers: those of the model, then of the vocabulary's own words, then one for each unknown character. changed: (n, length)
+    1.0 where a character differs. costs: without the engine's part. texts: the words.
+    """
+
+    texts: tuple[str, ...]
+    numbers: Ints
+    costs: Doubles
+    changed: Doubles
 
 
 @dataclass(frozen=True, slots=True)
 class Repairer:
-    """The language model, the index of its words and those of the service vocabulary."""
+    """The language model, the index of its words and those of the service vocabulary.
+
+    numbers: of each word; those not in the model follow its own. floors: least log10 probability by number.
+    """
 
     model: WordModel
     homophones: Homophones
     vocabulary: Vocabulary
+    numbers: Mapping[str, int]
+    floors: Doubles
     costs: Costs = field(default_factory=Costs)
+    _blocks: dict[tuple[str, tuple[str, ...]], _Block] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def options(self) -> tuple[tuple[str, str], ...]:
@@ -82,44 +96,67 @@ class Repairer:
         """The likeliest text that sounds like `text` (simplified); one engine probability per character."""
         out, likelihood = list(text), 0.0
         for first, last in _han_runs(text):
-            best = self._likeliest(text[first:last], probabilities[first:last])
-            out[first:last] = "".join(best.words)
-            likelihood += best.score
+            found, score = self._likeliest(text[first:last], np.array(probabilities[first:last]))
+            out[first:last] = found
+            likelihood += score
         repaired = "".join(out)
         return Repaired(repaired, _differing(text, repaired), likelihood, text)
 
-    def _likeliest(self, run: str, probabilities: Sequence[float]) -> _Path:
+    def _likeliest(self, run: str, probabilities: Doubles) -> tuple[str, float]:
         sounds = syllables(run)
-        paths: list[list[_Path]] = [[] for _ in range(len(run) + 1)]
-        paths[0] = [_Path(0.0, self.model.begin(), ())]
-        for at in range(len(run)):
-            best = _pruned(paths[at], self.costs.beam)
-            for word, cost in self._options(run, sounds, probabilities, at):
-                for path in best:
-                    paths[at + len(word)].append(self._extended(path, word, cost))
-        return max(paths[-1], key=lambda path: path.score)
+        blocks: list[list[_Block]] = []
 
-    def _extended(self, path: _Path, word: str, cost: float) -> _Path:
-        likelihood, state = self.model.score(path.state, word)
-        known = self.vocabulary.words.get(word)
-        if known is not None and known > likelihood:
-            likelihood = known
-        return _Path(path.score + likelihood - cost, state, (*path.words, word))
+        def choices(at: int) -> Choices:
+            lengths = range(1, min(MAX_WORD_CHARS, len(run) - at) + 1)
+            here = [self._block(run[at : at + length], tuple(sounds[at : at + length])) for length in lengths]
+            blocks.append(here)
+            unsure = [
+                block.costs + self.costs.sure * (block.changed @ probabilities[at : at + length])
+                for block, length in zip(here, lengths, strict=True)
+            ]
+            sizes = [len(block.texts) for block in here]
+            return Choices(
+                np.concatenate([block.numbers for block in here]), np.repeat(lengths, sizes), np.concatenate(unsure)
+            )
 
-    def _options(
-        self, run: str, sounds: Sequence[str], probabilities: Sequence[float], at: int
-    ) -> Iterable[tuple[str, float]]:
-        """Words that may stand at `at`, each with what its changes cost; the characters as written among them."""
-        found: dict[str, float] = {run[at]: 0.0}
-        for length in range(1, min(MAX_WORD_CHARS, len(run) - at) + 1):
-            written = run[at : at + length]
-            own = tuple(sounds[at : at + length])
-            for heard, extra in self._variants(own):
-                for word in self.homophones.words(heard):
-                    cost = self._cost(written, word, probabilities[at : at + length])
-                    if cost is not None and cost + extra < found.get(word, 1e9):
-                        found[word] = cost + extra
-        return found.items()
+        way = likeliest(len(run), choices, self._told, self.costs.beam)
+        return "".join(_text(blocks[place], choice) for place, choice in way.steps), way.score
+
+    def _told(self, history: Ints, numbers: Ints) -> Doubles:
+        n_words = len(self.model.words)
+        before, words = (np.where(each < n_words, each, UNKNOWN) for each in (history, numbers))
+        floors = self.floors[np.minimum(numbers, len(self.floors) - 1)]
+        return np.maximum(self.model.scores(before, words).astype(np.float64), floors)
+
+    def _block(self, written: str, own: tuple[str, ...]) -> _Block:
+        key = written, own
+        found = self._blocks.get(key)
+        if found is None:
+            if len(self._blocks) >= _MOST_BLOCKS:
+                self._blocks.clear()
+            found = self._blocks[key] = self._made_block(written, own)
+        return found
+
+    def _made_block(self, written: str, own: tuple[str, ...]) -> _Block:
+        extras: dict[str, float] = {written: 0.0} if len(written) == 1 else {}
+        for heard, extra in self._variants(own):
+            for word in self.homophones.words(heard):
+                if extra < extras.get(word, np.inf) and not _touches_number(written, word):
+                    extras[word] = extra
+        changed = np.array([[a != b for a, b in zip(written, word, strict=True)] for word in extras], float)
+        costs = [extra + self._tone_cost(written, word) for word, extra in extras.items()]
+        return _Block(
+            tuple(extras),
+            np.array([self._number(word) for word in extras], np.int64),
+            np.array(costs) + self.costs.changed * changed.sum(axis=-1) if costs else np.zeros(0),
+            changed.reshape(len(extras), len(written)),
+        )
+
+    def _number(self, word: str) -> int:
+        known = self.numbers.get(word)
+        return (
+            len(self.floors) - 1 + ord(word) if known is None else known
+        )  # only a single written character is unknown
 
     def _variants(self, own: tuple[str, ...]) -> Iterable[tuple[tuple[str, ...], float]]:
         yield own, 0.0
@@ -129,27 +166,46 @@ class Repairer:
             for other in loosely_near(sound) if len(own) > 1 else ():
                 yield (*own[:n], other, *own[n + 1 :]), self.costs.loose_sound
 
-    def _cost(self, written: str, word: str, probabilities: Sequence[float]) -> float | None:
-        """What changing `written` to `word` costs; None when a number would change or arise."""
-        total = 0.0
-        for old, new, probability in zip(written, word, probabilities, strict=True):
-            if old == new:
-                continue
-            if old in NUMBER_CHARS or new in NUMBER_CHARS:
-                return None
-            total += self.costs.changed + self.costs.sure * probability
-            total += 0.0 if _tones(old) & _tones(new) else self.costs.other_tone
-        return total
+    def _tone_cost(self, written: str, word: str) -> float:
+        return sum(
+            self.costs.other_tone
+            for old, new in zip(written, word, strict=True)
+            if old != new and not _tones(old) & _tones(new)
+        )
+
+
+def _touches_number(written: str, word: str) -> bool:
+    """Whether a number would change or arise."""
+    return any(
+        old != new and (old in NUMBER_CHARS or new in NUMBER_CHARS) for old, new in zip(written, word, strict=True)
+    )
+
+
+def _text(blocks: Sequence[_Block], choice: int) -> str:
+    """The word with that number in the choices made of these blocks."""
+    for block in blocks:
+        if choice < len(block.texts):
+            return block.texts[choice]
+        choice -= len(block.texts)
+    raise IndexError(choice)
 
 
 def build_repairer(model: WordModel, vocabulary: Vocabulary = NO_VOCABULARY) -> Repairer:
     """Index the words of the model and of the vocabulary."""
-    return Repairer(model, index_words([*model.words(), *vocabulary.words]), vocabulary)
+    numbers = {word: n for n, word in enumerate(model.words) if not word.startswith("<")}
+    own = [word for word in vocabulary.words if word not in numbers]
+    numbers |= {word: len(model.words) + n for n, word in enumerate(own)}
+    floors = np.full(len(model.words) + len(own) + 1, -np.inf)  # the last one: any unknown character
+    floors[[numbers[word] for word in vocabulary.words]] = list(vocabulary.words.values())
+    return Repairer(model, index_words(numbers), vocabulary, numbers, floors)
 
 
-def load_repairer(vocabulary: Vocabulary = NO_VOCABULARY) -> Repairer | None:
-    """The repairer of this machine; None where no word model is installed. Takes a second: load once per process."""
-    model = find_word_model()
+def load_repairer(vocabulary: Vocabulary = NO_VOCABULARY, word_model: Path | None = None) -> Repairer | None:
+    """The repairer of this machine; None where no word model can be used. Takes a second: load once per process.
+
+    word_model: the file of the setting, None for the usual places.
+    """
+    model = find_word_model(word_model)
     return None if model is None else build_repairer(model, vocabulary)
 
 
@@ -170,15 +226,6 @@ def placed(repaired: Repaired, final: str) -> tuple[Repair, ...]:
             else:
                 found.append(Repair(at, at + 1, repaired.heard[n]))
     return tuple(found)
-
-
-def _pruned(paths: list[_Path], beam: int) -> list[_Path]:
-    """The best path of each history, at most `beam`."""
-    best: dict[tuple[str, ...], _Path] = {}
-    for path in paths:
-        if path.history not in best or path.score > best[path.history].score:
-            best[path.history] = path
-    return sorted(best.values(), key=lambda path: -path.score)[:beam]
 
 
 def _han_runs(text: str) -> Iterator[tuple[int, int]]:

@@ -20,6 +20,9 @@ def vocabulary_text(path: Path) -> str:
         raise ConfigError(f"词表 {path} 不是 UTF-8 文本；请另存为 UTF-8") from e
 
 
-def make_repairer(text: str) -> Repairer | None:
-    """The repairer of this machine with the vocabulary in `text` (may be ""); None where no word model is installed."""
-    return load_repairer(parse_vocabulary(text) if text else NO_VOCABULARY)
+def make_repairer(text: str, word_model: Path | None = None) -> Repairer | None:
+    """The repairer of this machine with the vocabulary in `text` (may be ""); None where no word model can be used.
+
+    word_model: the file of the setting, None for the usual places.
+    """
+    return load_repairer(parse_vocabulary(text) if text else NO_VOCABULARY, word_model)

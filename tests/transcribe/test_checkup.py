@@ -11,6 +11,7 @@ from callqa.transcribe.engine import Engine
 from callqa.transcribe.engines import find_loader
 from tests.fakes_engine import FakeEngine
 from tests.transcribe.test_model import folder
+from tests.transcribe.word_models import SMALL_WORD_MODEL
 
 
 def load_fake(model_dir: Path, *, device: str, compute_type: str, threads: int) -> Engine:
@@ -48,19 +49,23 @@ def test_a_slow_machine_is_told_what_to_change(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize(
-    ("data", "package", "advice"),
-    [(False, True, "libime-data-language-model"), (True, False, "callqa[repair]"), (True, True, "重新安装")],
+    ("there", "set_by_site", "advice"),
+    [(False, False, "apt install"), (True, False, "重新安装"), (True, True, "改正设置"), (False, True, "改正设置")],
 )
-def test_language_data_each_missing_part_has_its_own_advice(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bool, package: bool, advice: str
+def test_language_data_that_cannot_be_used_say_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool, set_by_site: bool, advice: str
 ) -> None:
     place = tmp_path / "zh_CN.lm"
-    if data:
+    if there:
         place.write_bytes(b"no model")
     monkeypatch.setattr("callqa.transcribe.language.USUAL_PLACES", (place,))
-    monkeypatch.setattr(checkup, "find_spec", lambda name: object() if package else None)
-    found = word_model_finding()
+    found = word_model_finding(place if set_by_site else None)
     assert found.level == "warn" and advice in found.remedy
+
+
+def test_language_data_that_can_be_used_are_named() -> None:
+    found = word_model_finding(SMALL_WORD_MODEL)
+    assert found.level == "well" and found.text.startswith("words/small.lm ")
 
 
 def test_an_engine_of_the_site_is_one_file_named_in_the_setting(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from callqa.transcribe import language
 from callqa.transcribe.homophones import index_words, near, readings
 from callqa.transcribe.repair import NUMBER_CHARS, Repaired, build_repairer, load_repairer, placed
 from callqa.transcribe.vocabulary import Vocabulary, parse_vocabulary
-from tests.transcribe.word_models import UNLIKELY, Unigrams
+from tests.transcribe.word_models import SMALL_WORD_MODEL, UNLIKELY, Unigrams
 
 REPAIRER = build_repairer(Unigrams())
 
@@ -86,10 +86,17 @@ def test_without_a_word_model_there_is_no_repairer(monkeypatch: pytest.MonkeyPat
     assert load_repairer() is None
 
 
-def test_a_damaged_word_model_is_as_good_as_none(tmp_path: Path) -> None:
-    path = tmp_path / "zh_CN.lm"
-    path.write_bytes(b"no model")
-    assert language.find_word_model((path,)) is None
+def test_a_word_model_from_a_file_repairs() -> None:
+    """Its random n-grams hold 热线, whose second character the engine got wrong."""
+    repairer = load_repairer(word_model=SMALL_WORD_MODEL)
+    assert repairer is not None
+    assert repairer.repair("热县", [0.2, 0.2]).text == "热线"
+    assert dict(repairer.options)["repair"].startswith("words/small.lm ")
+
+
+def test_the_longest_texts_are_repaired_in_bounded_time() -> None:
+    text = "水污热线您好是时" * 60
+    assert len(REPAIRER.repair(text, [0.5] * len(text)).text) == len(text)
 
 
 def test_the_packaged_vocabulary_is_readable() -> None:
