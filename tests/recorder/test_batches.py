@@ -14,7 +14,7 @@ from callqa.sip.process.clock import Clock
 from callqa.sip.process.disk import DiskWriter
 from callqa.sip.process.ports import bind_rtp
 from callqa.sip.process.rtp_sockets import RECVMMSG, RtpSockets
-from tests.recorder.harness import until
+from tests.recorder.harness import LIMIT_S, until
 
 STARTED = StartedMark(at_ns=1, wall_ms=1, call_id="C1", mode="siprec", direction="inbound")
 
@@ -48,12 +48,22 @@ class Stage:
         self.senders.append(made)
         return made
 
+    async def kept(self, count: int, stream: int | None = None) -> None:
+        """Until so many packets stand in the spool."""
+
+        def written() -> int:
+            self.disk.flush()
+            data = self.path.read_bytes() if self.path.exists() else b""
+            return len(packets(read_records(data), stream)) if data else 0
+
+        await until("packets", lambda: written() >= count)
+
     async def close(self) -> list:
         """Everything the spool has."""
         done = asyncio.Event()
         self.capture.note_foreign(time.monotonic_ns())
         self.capture.close(done.set)
-        await asyncio.wait_for(done.wait(), 10)
+        await asyncio.wait_for(done.wait(), LIMIT_S)
         self.disk.stop()
         self.sockets.close()
         for sender in self.senders:
@@ -103,7 +113,7 @@ def test_every_packet_of_every_stream_is_kept_in_order(tmp_path, receive, host):
                 sender.sendto(bytes([n, k]) + bytes(sizes[k % len(sizes)]), to)
             if k % 40 == 0:
                 await asyncio.sleep(0.01)
-        await asyncio.sleep(0.25)
+        await stage.kept(5 * 3 * _EACH_MOST)
 
     records = play(tmp_path, act, receive=receive, host=host)
     for n in range(5):
@@ -119,24 +129,32 @@ def test_what_waits_when_the_call_ends_is_kept(tmp_path):
     assert [p.data for p in packets(play(tmp_path, act))] == [b"last words"]
 
 
+class OneClock(Clock):
+    """Monotonic and wall time of one source: what is stamped by one is read by the other to the nanosecond."""
+
+    _BEGAN_NS = time.time_ns() - 3_600_000_000_000
+
+    def monotonic_ns(self) -> int:  # type: ignore[override]
+        return time.time_ns() - self._BEGAN_NS
+
+
 def test_arrival_is_when_it_came_not_when_it_was_read(tmp_path):
-    sent_ns = []
+    clock, sent_ns = OneClock(), []
 
     async def act(stage):
         await until("the kernel to stamp what arrives", stamped)
         sender, to = stage.open(0)
         for _ in range(4):
-            before_ns = time.monotonic_ns()
+            before_ns = clock.monotonic_ns()
             sender.sendto(b"x", to)
-            sent_ns.append((before_ns, time.monotonic_ns()))
+            sent_ns.append((before_ns, clock.monotonic_ns()))
             await asyncio.sleep(0.02)
-        await asyncio.sleep(0.15)
+        await stage.kept(4)
 
-    found = [p.arrival_ns for p in packets(play(tmp_path, act))]
-    assert len(found) == 4
-    slack_ns = 1_000_000  # of the distance between the two clocks as we read it
+    found = [p.arrival_ns for p in packets(play(tmp_path, act, clock=clock))]
+    read_ns = 100_000  # both clocks are read one after the other, the quickest of three times
     for at_ns, (before_ns, after_ns) in zip(found, sent_ns, strict=True):
-        assert before_ns - slack_ns <= at_ns <= after_ns + slack_ns
+        assert before_ns - read_ns <= at_ns <= after_ns + read_ns
 
 
 class SteppedClock(Clock):
@@ -157,7 +175,7 @@ def test_a_wall_clock_that_is_set_moves_no_packet_out_of_its_round(tmp_path, ste
         sender, to = stage.open(0)
         sender.sendto(b"x", to)
         clock.step_ns = step_s * 1_000_000_000
-        await asyncio.sleep(0.15)
+        await stage.kept(1)
 
     (packet,) = packets(play(tmp_path, act, clock=clock))
     assert before_ns <= packet.arrival_ns <= time.monotonic_ns()
@@ -167,12 +185,12 @@ def test_a_stranger_among_the_packets_is_counted_and_left_out(tmp_path):
     async def act(stage):
         sender, to = stage.open(3)
         sender.sendto(b"ours", to)
-        await asyncio.sleep(0.15)
+        await stage.kept(1)
         stranger = stage.sender()
         for _ in range(3):
             stranger.sendto(b"not ours", to)
             sender.sendto(b"ours", to)
-        await asyncio.sleep(0.15)
+        await stage.kept(4)
 
     records = play(tmp_path, act)
     assert [p.data for p in packets(records)] == [b"ours"] * 4
@@ -183,15 +201,16 @@ def test_a_stream_whose_address_was_changed_learns_its_sender_anew(tmp_path):
     async def act(stage):
         sender, to = stage.open(0)
         sender.sendto(b"before", to)
-        await asyncio.sleep(0.15)
+        await stage.kept(1)
         moved = stage.sender()
         stage.capture.ask_for(0, moved.getsockname()[:2], stage.host)
         moved.sendto(b"after", to)
-        await asyncio.sleep(0.15)
+        await stage.kept(2)
         sender.sendto(b"late", to)
-        await asyncio.sleep(0.15)
+        moved.sendto(b"at last", to)
+        await stage.kept(3)
 
-    assert [p.data for p in packets(play(tmp_path, act))] == [b"before", b"after"]
+    assert [p.data for p in packets(play(tmp_path, act))] == [b"before", b"after", b"at last"]
 
 
 def test_a_flood_is_bounded_and_stops_no_other(tmp_path):
@@ -201,7 +220,7 @@ def test_a_flood_is_bounded_and_stops_no_other(tmp_path):
         for _ in range(5000):
             loud.sendto(b"\x80" * 50, to_loud)
         quiet.sendto(b"heard", to_quiet)
-        await asyncio.sleep(0.3)
+        await stage.kept(1, 1)
 
     records = play(tmp_path, act)
     assert [p.data for p in packets(records, 1)] == [b"heard"]
@@ -212,7 +231,7 @@ def test_a_datagram_beyond_any_frame_is_cut(tmp_path):
         sender, to = stage.open(0)
         sender.sendto(b"y" * 9000, to)
         sender.sendto(b"next", to)
-        await asyncio.sleep(0.15)
+        await stage.kept(2)
 
     first, second = packets(play(tmp_path, act))
     assert 1500 < len(first.data) <= 2048
@@ -223,10 +242,10 @@ def test_marks_and_batches_make_one_spool(tmp_path):
     async def act(stage):
         sender, to = stage.open(1)
         sender.sendto(b"a", to)
-        await asyncio.sleep(0.15)
+        await stage.kept(1)
         stage.capture.mark(SideMark(at_ns=1, channel=1, side=0))
         sender.sendto(b"b", to)
-        await asyncio.sleep(0.15)
+        await stage.kept(2)
 
     records = play(tmp_path, act)
     assert [type(r).__name__ for r in records] == ["StartedMark", "PacketRecord", "SideMark", "PacketRecord"]

@@ -28,7 +28,7 @@ def test_ringing_seats_trunks_and_the_day(tmp_path):
         assert [(c.state, c.mode, c.paused) for c in board.calls] == [("ringing", "bridge", False)]
         call.hang_up()
         await until("the end", lambda: home.board().today.missed == 1)
-        assert not home.board().seats[0].ringing
+        await until("the phone to be quiet", lambda: not home.board().seats[0].ringing)
         for endpoint in (ringing, caller):
             await endpoint.close()
         assert home.stop() == 0

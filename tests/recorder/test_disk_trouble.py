@@ -22,6 +22,7 @@ from callqa.sip.process.disk import TOGETHER_FROM, DiskWriter
 from callqa.sip.process.finalize import finalise
 from callqa.sip.process.finalizer import Finalised, Finalizer
 from tests.media.builders import Sender, call
+from tests.recorder.harness import LIMIT_S
 
 RECORDS = call(Sender(0, 50).records() + Sender(1, 50, seed=2, ssrc=5).records(), 1000)
 
@@ -45,7 +46,7 @@ class FullDisk:
 async def closed(disk, file):
     done = asyncio.Event()
     disk.close(file, done.set)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(LIMIT_S):
         await done.wait()
 
 
@@ -76,7 +77,7 @@ def test_a_call_within_a_full_disk_still_gets_its_sidecar_once_there_is_room(tmp
             assert not done.is_set()
             await asyncio.sleep(0.005)
         device.full = False
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(LIMIT_S):
             await done.wait()
         disk.stop()
 

@@ -13,7 +13,8 @@ import pytest
 from callqa.demo.endpoint import AutoAnswer, Endpoint
 from callqa.desk import save_desk
 from callqa.journal import JournalKind
-from tests.recorder.harness import Home, citizen, frames, free_udp_port, make_desk, phone, until
+from tests.ports import own_port
+from tests.recorder.harness import LIMIT_S, Home, citizen, frames, inner_gaps, make_desk, phone, talked_out, until
 
 
 @pytest.fixture
@@ -50,9 +51,9 @@ def test_damaged_files_of_state_do_not_keep_the_recorder_from_starting(home):
 @pytest.mark.parametrize("taken", ["recordings", "var"])
 def test_a_folder_that_cannot_be_made_is_named_and_nothing_else_is_said(tmp_path, taken):
     (tmp_path / taken).write_text("a file")
-    (tmp_path / "callqa.toml").write_text(f"[sip]\nlisten_host = '127.0.0.1'\nlisten_port = {free_udp_port()}\n")
+    (tmp_path / "callqa.toml").write_text(f"[sip]\nlisten_host = '127.0.0.1'\nlisten_port = {own_port()}\n")
     command = [sys.executable, "-m", "callqa", "--config", str(tmp_path / "callqa.toml"), "record"]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S)
     assert result.returncode == 2
     assert f"{tmp_path}/{taken}" in result.stderr
     assert "[paths]" in result.stderr
@@ -83,12 +84,12 @@ def test_two_thousand_garbage_datagrams_cost_a_call_no_packet(home):
                 if k % 25 == 0:
                     await asyncio.sleep(0)
         agent = talker.incoming.get_nowait()
-        await asyncio.gather(call.played, agent.played)
+        await talked_out(call, agent)
         call.hang_up()
         (sidecar,) = await until("the sidecar", home.sidecars)
         assert said in left(home, sidecar)
         assert (call.heard_payload(), agent.heard_payload()) == (answered, said)
-        assert (sidecar.gaps, [s.lost for s in sidecar.streams]) == ((), [0, 0])
+        assert (inner_gaps(sidecar), [s.lost for s in sidecar.streams]) == ([], [0, 0])
         for endpoint in (talker, caller):
             await endpoint.close()
 
@@ -152,7 +153,7 @@ def test_a_hundred_short_calls_leave_ports_files_and_memory_as_they_were(home):
             return len(os.listdir(f"/proc/{home.process.pid}/fd"))
 
         async def rest(answered):
-            await until("all masters", lambda: len(home.journal(JournalKind.CALL_COMPLETE)) == answered, 30)
+            await until("all masters", lambda: len(home.journal(JournalKind.CALL_COMPLETE)) == answered)
             await until("an empty board", lambda: not home.board().calls)
 
         answered = sum([await short(n) for n in range(20)])
@@ -198,7 +199,7 @@ def test_a_recordings_folder_that_goes_away_is_told_and_calls_go_on(home):
         await until(
             "the trouble with the spool", lambda: any("写盘失败" in fault.text for fault in home.board().faults)
         )
-        home.settings.spool_dir.mkdir(parents=True)
+        home.settings.spool_dir.mkdir(parents=True, exist_ok=True)
         (sidecar,) = await until("the sidecar once the folder is back", home.sidecars)
         assert any("写盘失败" in fault for fault in sidecar.faults)
         assert [e.call_id for e in home.journal(JournalKind.CALL_ENDED)] == [sidecar.call_id]

@@ -4,9 +4,9 @@ import asyncio
 
 from callqa.demo.endpoint import AutoAnswer, Endpoint, RingForever
 from callqa.journal import JournalKind
-from tests.recorder.harness import Home, citizen, frames, make_desk, password, phone, until
+from tests.recorder.harness import LIMIT_S, Home, citizen, frames, make_desk, password, phone, until
 
-LOST_AT_MOST_FRAMES = 10  # 0.2 s
+LOST_AT_MOST_S = 0.2
 
 
 def channel(home, sidecar, index):
@@ -31,7 +31,9 @@ async def story(home):
     await waiting.ringing
     await until("two seconds of talk", lambda: call.heard_count >= 100)
     agent_call = talker.incoming.get_nowait()
-    sent = (call.sent_count, agent_call.sent_count)
+    # What a phone heard, the recorder had from the other one: a busy machine may let neither of them speak in time.
+    last = asyncio.get_running_loop().time() - LOST_AT_MOST_S
+    passed_on = [sum(frame.at <= last for frame in leg.heard) for leg in (agent_call, call)]
     home.kill()
 
     await home.start()
@@ -42,7 +44,7 @@ async def story(home):
     for index, payload in enumerate((citizen_audio, agent_audio)):
         found = frames_found(channel(home, sidecar, index), payload)
         assert found == list(range(len(found)))
-        assert len(found) >= sent[index] - LOST_AT_MOST_FRAMES
+        assert len(found) >= passed_on[index] > 50
 
     await until("its journal lines", lambda: home.journal(JournalKind.CALL_COMPLETE))
     (ended,) = home.journal(JournalKind.CALL_ENDED)
@@ -57,7 +59,7 @@ async def story(home):
     call.hang_up()
     agent_call.hang_up()
     again = await caller.call(home.server, "96510", frames(3, 20), "PCMA")
-    assert await asyncio.wait_for(again.answered, 3)
+    assert await asyncio.wait_for(again.answered, LIMIT_S)
     await again.played
     again.hang_up()
     await until("the second recording", lambda: len(home.sidecars()) == 2)
@@ -93,10 +95,10 @@ def test_stopping_in_mid_call_tells_everybody_and_loses_nothing(tmp_path):
         sent = call.sent_count
         process = home.process
         process.terminate()
-        assert await asyncio.wait_for(call.ended, 5) == "remote"
-        assert await asyncio.wait_for(talker.incoming.get_nowait().ended, 5) == "remote"
-        assert await asyncio.wait_for(ringer.incoming.get_nowait().ended, 5) == "cancelled"
-        assert await asyncio.wait_for(waiting.ended, 5) == "refused"
+        assert await asyncio.wait_for(call.ended, LIMIT_S) == "remote"
+        assert await asyncio.wait_for(talker.incoming.get_nowait().ended, LIMIT_S) == "remote"
+        assert await asyncio.wait_for(ringer.incoming.get_nowait().ended, LIMIT_S) == "cancelled"
+        assert await asyncio.wait_for(waiting.ended, LIMIT_S) == "refused"
         assert waiting.status == 503
         assert await until("the recorder to stop", lambda: process.poll() is not None)
         assert home.stop() == 0

@@ -14,10 +14,13 @@ from callqa.live import LiveCommand, LiveReply
 from callqa.sip.media.codec import PCMA
 from callqa.sip.process.listen import LISTENERS_MOST, UNREAD_MOST_BYTES, Listener
 from callqa.store.tables import AuditEntry
+from callqa.usecases import recorder_line
 from callqa.usecases.recorder_line import Listening, listen
-from tests.recorder.harness import Home, citizen, make_desk, phone, until
+from tests.recorder.harness import LIMIT_S, Home, citizen, make_desk, phone, until
 from tests.recorder.test_pause import order
 from tests.store_fixture import make_database
+
+TALK_S = 60  # longer than any test waits: they hang up
 
 
 def tone(hz: int, seconds: float) -> bytes:
@@ -28,6 +31,11 @@ def tone(hz: int, seconds: float) -> bytes:
 def loudest_hz(samples) -> int:
     spectrum = np.abs(np.fft.rfft(samples.astype(float)))
     return round(int(np.argmax(spectrum[1:]) + 1) * 8000 / samples.size)
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch):
+    monkeypatch.setattr(recorder_line, "ANSWER_WITHIN_S", LIMIT_S)
 
 
 @pytest.fixture
@@ -47,20 +55,18 @@ def db(tmp_path):
 
 
 def test_the_listener_hears_each_side_within_a_second_and_nothing_in_a_pause(home, db):
-    heard = {"first_s": 0.0, "samples": np.zeros((0, 2), np.int16)}
+    heard = {"samples": np.zeros((0, 2), np.int16)}
 
-    async def hear(granted: Listening, asked_s: float) -> None:
+    async def hear(granted: Listening) -> None:
         async for piece in granted.sound():
             samples = np.frombuffer(piece, "<i2").reshape(-1, 2)
-            if not heard["first_s"] and samples[:, 1].any():
-                heard["first_s"] = time.monotonic() - asked_s
             heard["samples"] = np.concatenate((heard["samples"], samples))
 
     async def story():
         await home.start()
-        talker = await phone(home, "8001", AutoAnswer(0.02, tone(700, 6), "PCMA"))
+        talker = await phone(home, "8001", AutoAnswer(0.02, tone(700, TALK_S), "PCMA"))
         caller = await citizen()
-        call = await caller.call(home.server, "96510", tone(400, 6), "PCMA", caller="13800000001")
+        call = await caller.call(home.server, "96510", tone(400, TALK_S), "PCMA", caller="13800000001")
         assert await call.answered
         await until("talk", lambda: call.heard_count > 20)
         (live,) = home.board().calls
@@ -68,10 +74,10 @@ def test_the_listener_hears_each_side_within_a_second_and_nothing_in_a_pause(hom
         asked_s = time.monotonic()
         granted = await listen(db, home.settings.live_socket, command, now_ms=1)
         assert isinstance(granted, Listening)
-        hearing = asyncio.create_task(hear(granted, asked_s))
+        hearing = asyncio.create_task(hear(granted))
         await until("sound", lambda: (heard["samples"][-4000:] != 0).all(axis=1).sum() > 3500)
         early = heard["samples"][-4000:]
-        assert heard["first_s"] < 1.0
+        assert np.flatnonzero(heard["samples"].any(axis=1))[0] < 8000, "no more than a second of silence before it"
         assert abs(loudest_hz(early[:, 0]) - 400) <= 2 and abs(loudest_hz(early[:, 1]) - 700) <= 2
 
         assert (await order(home, "pause", live.call_id)).ok
@@ -81,10 +87,10 @@ def test_the_listener_hears_each_side_within_a_second_and_nothing_in_a_pause(hom
         await until("sound again", lambda: heard["samples"][-400:].all())
 
         call.hang_up()
-        await asyncio.wait_for(hearing, 5)
+        await asyncio.wait_for(hearing, LIMIT_S)
         (line,) = await until("the line", lambda: home.journal(JournalKind.LISTENED))
         assert (line.call_id, line.facts["actor"]) == (live.call_id, "li")
-        assert 0 < line.facts["seconds"] < 20
+        assert 0 < line.facts["seconds"] <= time.monotonic() - asked_s + 1
         for endpoint in (talker, caller):
             await endpoint.close()
 
@@ -98,9 +104,9 @@ def test_the_listener_hears_each_side_within_a_second_and_nothing_in_a_pause(hom
 def test_no_more_than_four_listen_and_a_place_is_free_again(home, db):
     async def story():
         await home.start()
-        talker = await phone(home, "8001", AutoAnswer(0.02, tone(700, 8), "PCMA"))
+        talker = await phone(home, "8001", AutoAnswer(0.02, tone(700, TALK_S), "PCMA"))
         caller = await citizen()
-        call = await caller.call(home.server, "96510", tone(400, 8), "PCMA", caller="13800000001")
+        call = await caller.call(home.server, "96510", tone(400, TALK_S), "PCMA", caller="13800000001")
         assert await call.answered
         (live,) = home.board().calls
         assert isinstance(await ask(home, db, "NONE"), LiveReply)

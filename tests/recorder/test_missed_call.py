@@ -7,7 +7,7 @@ from sqlmodel import select
 
 from callqa.store.tables import MissedCallFollowup
 from callqa.usecases.ingest import ingest
-from tests.recorder.harness import Home, citizen, frames, make_desk, until
+from tests.recorder.harness import LIMIT_S, Home, citizen, frames, make_desk, until
 from tests.store_fixture import make_database
 
 
@@ -24,10 +24,10 @@ async def story(folder: Path) -> None:
 
     try:
         call = await caller.call(home.server, "96510", frames(1, 5), caller="+8613871206358")
-        assert not await asyncio.wait_for(call.answered, 10)
+        assert not await asyncio.wait_for(call.answered, LIMIT_S)
         (entry,) = await until("the entry", missed)
         again = await caller.call(home.server, "96510", frames(1, 5), caller="013871206358")
-        assert not await asyncio.wait_for(again.answered, 10)
+        assert not await asyncio.wait_for(again.answered, LIMIT_S)
         await until("the second call in it", lambda: missed()[0].n_missed == 2)
     finally:
         await caller.close()

@@ -14,7 +14,7 @@ from callqa.sip.events import DigitPressed, PauseAsked
 from callqa.sip.media.spool import DigitMark, PacketRecord, PausedMark, ResumedMark, read_records
 from callqa.sip.process.pause import BY_TIME, Pauses
 from callqa.units import Channel
-from tests.recorder.harness import Home, citizen, frames, make_desk, phone, until
+from tests.recorder.harness import LIMIT_S, Home, citizen, frames, make_desk, phone, until
 from tests.recorder.test_watch import World
 
 
@@ -33,7 +33,7 @@ async def order(home: Home, op: str, call_id: str, reason: str = "银行卡号")
 
 def ask(home: Home, command: dict) -> LiveReply:
     with socket.socket(socket.AF_UNIX) as s:
-        s.settimeout(5)
+        s.settimeout(LIMIT_S)
         s.connect(str(home.settings.live_socket))
         s.sendall(json.dumps(command).encode() + b"\n")
         with s.makefile("rb") as lines:
@@ -42,12 +42,15 @@ def ask(home: Home, command: dict) -> LiveReply:
     return reply
 
 
-class Talk:
-    """A call in progress: both sides send frames that are all different."""
+TALK_FRAMES = 3000  # a minute: the tests hang up when they have seen what they want
 
-    def __init__(self, home: Home, number: str, seed: int, n_frames: int) -> None:
-        self.home, self.number, self.n_frames = home, number, n_frames
-        self.said, self.answered = frames(seed, n_frames), frames(seed + 1, n_frames)
+
+class Talk:
+    """A call in progress: both sides send frames that are all different until it is hung up."""
+
+    def __init__(self, home: Home, number: str, seed: int) -> None:
+        self.home, self.number = home, number
+        self.said, self.answered = frames(seed, TALK_FRAMES), frames(seed + 1, TALK_FRAMES)
 
     async def __aenter__(self) -> "Talk":
         self.talker = await phone(self.home, "8001", AutoAnswer(0.02, self.answered, "PCMA"))
@@ -67,20 +70,21 @@ class Talk:
         return call.call_id
 
     async def heard(self, n_frames: int) -> None:
-        """Until both sides heard so many frames through the relay."""
-        await until("frames", lambda: min(self.call.heard_count, self.agent.heard_count) >= n_frames)
+        """Until both sides heard so many more frames through the relay."""
+        wanted = min(self.call.heard_count, self.agent.heard_count) + n_frames
+        await until("frames", lambda: min(self.call.heard_count, self.agent.heard_count) >= wanted)
 
     async def sidecar(self):
         found = await until("the sidecar", lambda: [s for s in self.home.sidecars() if s.from_number == self.number])
         return found[0]
 
-    def kept(self, sidecar) -> tuple[list[int], list[int]]:
-        """Which frames of either side the master holds, in their places one after the other."""
+    def kept(self, sidecar) -> tuple[list[bool], list[bool]]:
+        """Of the frames of either side that the other heard: whether the master holds them."""
         data = (self.home.settings.recordings_dir / sidecar.recording.path).read_bytes()
         audio = data[data.index(b"data") + 8 :]
         return tuple(
-            [k for k in range(self.n_frames) if sent[k * 160 : k * 160 + 160] in audio[side::2]]
-            for side, sent in enumerate((self.said, self.answered))
+            [frame.payload in audio[side::2] for frame in other.heard]
+            for side, other in enumerate((self.agent, self.call))
         )
 
 
@@ -94,20 +98,21 @@ def paused_gaps(sidecar, channel):
 
 def test_what_is_said_in_a_pause_is_relayed_but_nowhere_kept(home):
     async def story():
-        async with Talk(home, "13800000001", 10, 150) as talk:
+        async with Talk(home, "13800000001", 10) as talk:
             await talk.heard(20)
             call_id = talk.call_id
             assert (await order(home, "pause", call_id)).ok
             assert (await order(home, "pause", call_id)).ok, "already so"
             (call,) = home.board().calls
-            assert call.paused and abs(home.board().at_ms - call.paused_since_ms) < 5000
-            await talk.heard(50)
+            assert call.paused and abs(home.board().at_ms - call.paused_since_ms) < LIMIT_S * 1000
+            await talk.heard(30)
             assert (await order(home, "resume", call_id)).ok
             assert not home.board().calls[0].paused
-            await asyncio.gather(talk.call.played, talk.agent.played)
+            await talk.heard(20)
             talk.call.hang_up()
             sidecar = await talk.sidecar()
-            assert (talk.call.heard_payload(), talk.agent.heard_payload()) == (talk.answered, talk.said)
+            assert talk.answered.startswith(talk.call.heard_payload())
+            assert talk.said.startswith(talk.agent.heard_payload())
 
             records = spool_of(home, call_id)
             marks = [r for r in records if isinstance(r, PausedMark | ResumedMark)]
@@ -118,8 +123,8 @@ def test_what_is_said_in_a_pause_is_relayed_but_nowhere_kept(home):
             ]
             assert during == []
             for side, kept in enumerate(talk.kept(sidecar)):
-                missing = sorted({*range(150)} - {*kept})
-                assert len(missing) >= 25 and missing[-1] < 149 and missing == list(range(missing[0], missing[-1] + 1))
+                missing = [k for k, is_kept in enumerate(kept) if not is_kept]
+                assert len(missing) >= 25 and kept[-1] and missing == list(range(missing[0], missing[-1] + 1))
                 ((start_ms, end_ms),) = paused_gaps(sidecar, side)
                 assert 0 <= end_ms - start_ms - len(missing) * 20 <= 1, (
                     "as long as what is missing; both ends are rounded outwards"
@@ -141,10 +146,10 @@ def test_what_is_said_in_a_pause_is_relayed_but_nowhere_kept(home):
 
 def test_hanging_up_in_a_pause_still_gives_a_whole_recording(home):
     async def story():
-        async with Talk(home, "13800000002", 20, 40) as talk:
+        async with Talk(home, "13800000002", 20) as talk:
             await talk.heard(15)
             assert (await order(home, "pause", talk.call_id)).ok
-            await asyncio.gather(talk.call.played, talk.agent.played)
+            await talk.heard(20)
             talk.call.hang_up()
             sidecar = await talk.sidecar()
             assert not sidecar.recovered
@@ -168,18 +173,17 @@ async def inform(call, *fields: tuple[str, str]) -> int:
         on_timeout=lambda _: done.set_result(408),
     )  # fmt: skip
     endpoint.flush()
-    return await asyncio.wait_for(done, 5)
+    return await asyncio.wait_for(done, LIMIT_S)
 
 
 def test_a_phone_pauses_and_resumes_by_info(home):
     async def story():
-        async with Talk(home, "13800000005", 50, 60) as talk:
+        async with Talk(home, "13800000005", 50) as talk:
             await talk.heard(10)
             assert await inform(talk.agent, ("Record", "off")) == 200
             await until("the pause", lambda: home.board().calls[0].paused)
             assert await inform(talk.agent, ("Record", "on")) == 200
             await until("its end", lambda: not home.board().calls[0].paused)
-            await asyncio.gather(talk.call.played, talk.agent.played)
             talk.call.hang_up()
             sidecar = await talk.sidecar()
             assert [(p.by, p.reason) for p in sidecar.pauses] == [("8001", "话机按键")]
@@ -208,7 +212,7 @@ def test_a_crash_in_a_pause_is_known_after_the_restart(tmp_path):
 
     async def story():
         await home.start()
-        async with Talk(home, "13800000003", 30, 200) as talk:
+        async with Talk(home, "13800000003", 30) as talk:
             await talk.heard(15)
             call_id = talk.call_id
             assert (await order(home, "pause", call_id)).ok
@@ -233,14 +237,14 @@ def test_a_pause_that_the_routing_does_not_allow_is_refused_and_told(tmp_path):
 
     async def story():
         await home.start()
-        async with Talk(home, "13800000004", 40, 30) as talk:
+        async with Talk(home, "13800000004", 40) as talk:
             reply = await order(home, "pause", talk.call_id)
             assert not reply.ok and "线路设置不允许暂停录音" in reply.text
             assert any("要求暂停录音，但线路设置不允许" in f.text for f in home.board().faults)
-            await asyncio.gather(talk.call.played, talk.agent.played)
+            await talk.heard(20)
             talk.call.hang_up()
             sidecar = await talk.sidecar()
-            assert [len(k) for k in talk.kept(sidecar)] == [30, 30]
+            assert all(all(kept) for kept in talk.kept(sidecar))
 
     try:
         asyncio.run(story())

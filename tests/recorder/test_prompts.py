@@ -69,11 +69,12 @@ def assert_paced(heard: list[HeardFrame]) -> None:
     assert {(b.sequence - a.sequence) & 0xFFFF for a, b in pairwise(heard)} == {1}
     assert min((b.timestamp - a.timestamp) & 0xFFFFFFFF for a, b in pairwise(heard)) == 160
     by_stamp_s = [((f.timestamp - heard[0].timestamp) & 0xFFFFFFFF) / 8000 for f in heard]
-    drift_s = np.array([f.at - heard[0].at for f in heard]) - np.array(by_stamp_s)
-    assert abs(float(np.median(drift_s))) < 0.02, "no drift"
+    late_s = np.array([f.at for f in heard]) - np.array(by_stamp_s)
+    half = len(heard) // 2
+    assert abs(float(late_s[:half].min() - late_s[half:].min())) < 0.02, "no drift"
 
 
-async def talking_seat(home: Home, answered: bytes) -> tuple[object, object, EndpointCall]:
+async def talking_seat(home: Home, answered: bytes) -> tuple[Endpoint, Endpoint, EndpointCall]:
     """8001 talks with somebody: its phone, the other's, and the call."""
     seat = await phone(home, "8001", AutoAnswer(0.0, answered, "PCMA"))
     first = await citizen()
@@ -101,6 +102,7 @@ def test_who_waits_hears_music_is_connected_and_recorded_clean(home: Home):
         at_answer = len(call.heard)
         await call.played
         await until("all of the agent", lambda: answered[-160:] in call.heard_payload())
+        await until("all of the citizen", lambda: said[-160:] in seat.calls[-1].heard_payload())
         call.hang_up()
         (sidecar,) = await until("the sidecar", lambda: [s for s in home.sidecars() if s.from_number == "13800000002"])
         left, right = sides(home, sidecar)
@@ -116,7 +118,7 @@ def test_who_waits_hears_music_is_connected_and_recorded_clean(home: Home):
         (line,) = lines_of(home, "13800000002", JournalKind.CALL_ANSWERED)
         assert line.facts["queued_ms"] == sidecar.queued_ms and line.facts["ring_ms"] >= line.facts["queued_ms"]
         for endpoint in (seat, first, second):
-            await endpoint.close()  # type: ignore[attr-defined]
+            await endpoint.close()
 
     asyncio.run(story())
 
@@ -134,7 +136,7 @@ def test_who_gives_up_in_the_queue_is_in_the_journal_with_his_place(home: Home):
         assert 900 <= line.facts["queued_ms"] <= line.facts["ring_ms"]
         await until("the spool to go", lambda: not list(home.settings.spool_dir.glob(f"{line.call_id}*")))
         for endpoint in (seat, first, second):
-            await endpoint.close()  # type: ignore[attr-defined]
+            await endpoint.close()
 
     asyncio.run(story())
 
@@ -148,22 +150,24 @@ def test_the_notice_is_heard_wholly_first_and_what_was_said_meanwhile_is_not_rec
     async def story() -> None:
         notice = write_notice(home)
         await start(home, notice="notice.wav", early_prompts=False)
-        said, answered = frames(21, 150), frames(22, 40)
+        said, answered = frames(21, 3000), frames(22, 40)
         seat = await phone(home, "8001", AutoAnswer(1.0, answered, "PCMA"))
         caller = await Endpoint(TRUNK_HOST, encryption=encryption).start()
         call = await caller.call(home.server, "96510", said, "PCMA", caller="13800000004")
         assert await call.answered and call.encrypted == (encryption != "off")
-        await call.played
         await until("all of the agent", lambda: answered[-160:] in call.heard_payload())
+        agent = seat.calls[-1]
+        await until("the citizen", lambda: agent.heard_count >= 40)
         heard = call.heard_payload()
         # The agent's first frame may overtake his 200, and is then not mixed with the tone that still plays.
         assert heard.index(notice) < heard.index(answered[320:])
         call.hang_up()
+        understood = agent.heard_payload()
         (sidecar,) = await until("the sidecar", lambda: [s for s in home.sidecars() if s.from_number == "13800000004"])
         left, right = sides(home, sidecar)
         assert answered in right and notice[:160] not in right
-        assert said[-160 * 40 :] in left and said[: 160 * 25] not in left
-        assert 500 <= sidecar.notice_ms <= 1500
+        assert understood in said and understood in left and said[: 160 * 25] not in left
+        assert 500 <= sidecar.notice_ms < sidecar.answered_at_ms - sidecar.started_at_ms
         assert (sidecar.answered_at_ms - sidecar.started_at_ms) >= 1500
         for endpoint in (seat, caller):
             await endpoint.close()

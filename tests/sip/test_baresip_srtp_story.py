@@ -10,8 +10,9 @@ import pytest
 from callqa.sip.media.codec import PCMU
 from callqa.sip.wire.sdp import parse_sdp
 from tests.conftest import need_tool
-from tests.recorder.harness import Home, citizen, frames, free_udp_port, make_desk, until
-from tests.sip.test_baresip_story import MODULES, command, free_tcp_port, write_config
+from tests.ports import own_port
+from tests.recorder.harness import LIMIT_S, Home, citizen, frames, make_desk, until
+from tests.sip.test_baresip_story import MODULES, command, write_config
 from tests.sip.wire import baresip_trace
 
 pytestmark = pytest.mark.slow
@@ -55,7 +56,7 @@ class Tap:
 
 
 def secure_config(folder: Path, server: tuple[str, int], control: int, mode: str) -> None:
-    write_config(folder, server, free_udp_port(), control)
+    write_config(folder, server, own_port(), control)
     config = (folder / "config").read_text()
     (folder / "config").write_text(config.replace("module g711.so", "module g711.so\nmodule srtp.so"))
     account = (folder / "accounts").read_text().strip()
@@ -68,7 +69,7 @@ async def story(folder: Path, mode: str, seat_encryption: str) -> None:
     caller = await citizen()
     phone_folder, log_path = folder / "baresip", folder / "baresip.log"
     phone_folder.mkdir()
-    control = free_tcp_port()
+    control = own_port()
     secure_config(phone_folder, home.server, control, mode)
     tap = Tap()
     asyncio.get_running_loop().add_reader(tap.socket, tap.read)
@@ -80,7 +81,7 @@ async def story(folder: Path, mode: str, seat_encryption: str) -> None:
     try:
         await until("baresip to register", lambda: home.board().seats[0].registered)  # type: ignore[union-attr]  # it runs
         call = await caller.call(home.server, "96510", said, caller="13871206358")
-        assert await asyncio.wait_for(call.answered, 10)
+        assert await asyncio.wait_for(call.answered, LIMIT_S)
         await until("speech of the phone", lambda: call.heard_count > 40)
         await command(control, "hold")
         await until("the hold", lambda: home.board().calls[0].state == "held")  # type: ignore[union-attr]

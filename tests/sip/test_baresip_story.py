@@ -1,7 +1,6 @@
 """One call with baresip as the seat phone: it registers, answers by itself, holds, comes back and is hung up on."""
 
 import asyncio
-import socket
 import wave
 from pathlib import Path
 
@@ -10,7 +9,8 @@ import pytest
 from callqa.demo.endpoint import AutoAnswer
 from callqa.sip.wire.sdp import MediaDirection, parse_sdp
 from tests.conftest import need_tool
-from tests.recorder.harness import Home, citizen, frames, free_udp_port, make_desk, password, until
+from tests.ports import own_port
+from tests.recorder.harness import LIMIT_S, Home, citizen, frames, make_desk, password, until
 from tests.recorder.harness import phone as seat_phone
 from tests.sip.test_sipp_stories import in_order
 from tests.sip.wire import Passed, baresip_trace
@@ -48,12 +48,6 @@ def write_config(folder: Path, server: tuple[str, int], port: int, control: int)
     (folder / "accounts").write_text(account + "\n")
 
 
-def free_tcp_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
-
-
 async def command(port: int, name: str, params: str = "") -> None:
     """Type a command at the phone (a netstring with JSON)."""
     _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -68,8 +62,8 @@ async def start_baresip(folder: Path, home: Home) -> tuple[asyncio.subprocess.Pr
     """The phone of 8001, what it says, and the port it takes commands at."""
     phone_folder, log_path = folder / "baresip", folder / "baresip.log"
     phone_folder.mkdir()
-    control = free_tcp_port()
-    write_config(phone_folder, home.server, free_udp_port(), control)
+    control = own_port()
+    write_config(phone_folder, home.server, own_port(), control)
     with log_path.open("wb") as log:
         phone = await asyncio.create_subprocess_exec(
             need_tool("baresip"), "-4", "-s", "-f", str(phone_folder), stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
@@ -89,7 +83,7 @@ async def story(folder: Path) -> None:
     try:
         await until("baresip to register", lambda: home.board().seats[0].registered)  # type: ignore[union-attr]  # it runs
         call = await caller.call(home.server, "96510", frames(1, 120), caller="13871206358")
-        assert await asyncio.wait_for(call.answered, 10)
+        assert await asyncio.wait_for(call.answered, LIMIT_S)
         await until("speech of the phone", lambda: call.heard_count > 20)
         await command(control, "hold")
         await until("the hold", lambda: home.board().calls[0].state == "held")  # type: ignore[union-attr]
@@ -135,12 +129,12 @@ async def transfer_story(folder: Path) -> None:
     try:
         await until("baresip to register", lambda: home.board().seats[0].registered)  # type: ignore[union-attr]
         call = await caller.call(home.server, "96510", frames(1, 300), caller="13871206358")
-        assert await asyncio.wait_for(call.answered, 10)
+        assert await asyncio.wait_for(call.answered, LIMIT_S)
         colleague = await seat_phone(home, "8002", AutoAnswer(0.3, frames(2, 50), "PCMU"))
         await until("speech of the phone", lambda: call.heard_count > 20)
         await command(control, "transfer", f"sip:8002@{home.server[0]}:{home.server[1]}")
-        theirs = await asyncio.wait_for(colleague.incoming.get(), 10)
-        await theirs.played
+        await asyncio.wait_for(colleague.incoming.get(), LIMIT_S)
+        await until("all of the colleague", lambda: frames(2, 50)[-160:] in call.heard_payload())
         call.hang_up()
         (sidecar,) = await until("the sidecar", home.sidecars)
         await until(

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from callqa.demo.endpoint import AutoAnswer, Endpoint, Refuse
-from tests.recorder.harness import TRUNK_HOST, Home, citizen, frames, free_udp_port, make_desk, password, until
+from tests.ports import own_port
+from tests.recorder.harness import LIMIT_S, TRUNK_HOST, Home, citizen, frames, make_desk, password, until
 
 pytestmark = pytest.mark.slow
 
@@ -24,16 +25,16 @@ async def endpoint_story(folder: Path) -> None:
         assert await seat.register(home.server, "8001", password("8001")) == 200
         assert await caller.options(home.server) == 200
         refused = await caller.call(home.server, "96510", caller="13871206358")
-        assert not await asyncio.wait_for(refused.answered, 5) and refused.status == 486
+        assert not await asyncio.wait_for(refused.answered, LIMIT_S) and refused.status == 486
         call = await caller.call(home.server, "96510", frames(1, 50), caller="13871206358")
-        assert await asyncio.wait_for(call.answered, 5)
+        assert await asyncio.wait_for(call.answered, LIMIT_S)
         assert await call.hold() == 200 and await call.unhold() == 200
         heard = seat.calls[0]
         await asyncio.gather(call.played, heard.played)
         await until("the last frame", lambda: call.heard_count == 50)
         assert call.heard_payload() == frames(2, 50)
         heard.hang_up()
-        assert await asyncio.wait_for(call.ended, 5) == "remote"
+        assert await asyncio.wait_for(call.ended, LIMIT_S) == "remote"
         assert await seat.unregister() == 200
         assert not home.board().seats[0].registered  # type: ignore[union-attr]  # it runs
     finally:
@@ -53,7 +54,7 @@ async def pyvoip_story(folder: Path) -> None:
     home = Home(folder, desk)
     await home.start()
     config = {
-        "extension": "8001", "password": password("8001"), "server": "127.0.0.1", "port": home.port, "sip_port": free_udp_port(),
+        "extension": "8001", "password": password("8001"), "server": "127.0.0.1", "port": home.port, "sip_port": own_port(),
         "rtp_low": 24100, "rtp_high": 24200, "answers": {"13871206358": "D01.agent.ul"},
     }  # fmt: skip
     pipe = asyncio.subprocess.PIPE
@@ -64,17 +65,17 @@ async def pyvoip_story(folder: Path) -> None:
     try:
         await until("pyVoIP to register", lambda: home.board().seats[0].registered)  # type: ignore[union-attr]  # it runs
         call = await citizens.call(home.server, "96510", frames(1, 25), caller="13871206358")
-        assert await asyncio.wait_for(call.answered, 10)
+        assert await asyncio.wait_for(call.answered, LIMIT_S)
         await until("its speech", lambda: call.heard_count > 10)
         call.hang_up()
         phone.stdin.write(json.dumps({"call": "13900001111", "play": "D01.agent.ul"}).encode() + b"\n")
-        called = await asyncio.wait_for(citizens.incoming.get(), 10)
-        assert await asyncio.wait_for(called.answered, 5)
+        called = await asyncio.wait_for(citizens.incoming.get(), LIMIT_S)
+        assert await asyncio.wait_for(called.answered, LIMIT_S)
         await until("its speech", lambda: called.heard_count > 10)
         called.hang_up()
         sidecars = await until("both sidecars", lambda: len(home.sidecars()) == 2 and home.sidecars())
         phone.stdin.write(b'{"stop": true}\n')
-        await asyncio.wait_for(phone.wait(), 15)
+        await asyncio.wait_for(phone.wait(), LIMIT_S)
     finally:
         if phone.returncode is None:
             phone.kill()

@@ -17,9 +17,10 @@ from callqa.demo.endpoint import AutoAnswer, Endpoint
 from callqa.desk import Desk, DeskTrunk, DialRule, save_desk
 from callqa.sip.wire.message import Message, Request, parse_message
 from tests.conftest import need_tool
-from tests.recorder.harness import TRUNK_HOST, Home, citizen, frames, free_udp_port, make_desk, phone, until
+from tests.ports import own_port
+from tests.recorder.harness import LIMIT_S, TRUNK_HOST, Home, citizen, frames, make_desk, phone, until
 from tests.sip.test_sipp_stories import in_order
-from tests.sip.test_stream_sockets import certificate, free_tcp_port
+from tests.sip.test_stream_sockets import certificate
 
 pytestmark = pytest.mark.slow
 
@@ -110,7 +111,7 @@ class Pbx:
         modules = next(
             (p for p in Path("/usr").glob("lib*/**/kamailio/modules") if (p / "tls.so").exists()), Path("/nowhere")
         )
-        self.ports = {"udp": free_udp_port(PBX), "tcp": free_tcp_port(PBX), "tls": free_tcp_port(PBX)}
+        self.ports = {"udp": own_port(), "tcp": own_port(), "tls": own_port()}
         self.trace = folder / "trace"
         self.trace.mkdir()
         config = folder / "kamailio.cfg"
@@ -127,7 +128,7 @@ class Pbx:
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(self._command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         probe = await Endpoint(TRUNK_HOST).start()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + LIMIT_S
         try:
             while await probe.options((PBX, self.ports["udp"])) != 200:
                 assert self.process.poll() is None and time.monotonic() < deadline, self.log.read_text()
@@ -136,7 +137,7 @@ class Pbx:
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGTERM)
-        self.process.wait(15)
+        self.process.wait(LIMIT_S)
 
 
 async def story(home: Home, folder: Path, port: int, transport: str) -> tuple[list[Traced], Pbx]:
@@ -150,16 +151,16 @@ async def story(home: Home, folder: Path, port: int, transport: str) -> tuple[li
         seat = await phone(home, "8001", AutoAnswer(0.05, frames(2, 200), "PCMA"))
         front = (PBX, pbx.ports["udp"])
         call = await caller.call(front, "96510", frames(1, 100), "PCMA", caller=CITIZEN_NUMBER)
-        assert await asyncio.wait_for(call.answered, 10)
+        assert await asyncio.wait_for(call.answered, LIMIT_S)
         await call.played
         seat.calls[0].hang_up()  # the recorder's BYE goes by the route that Kamailio recorded
-        await asyncio.wait_for(call.ended, 5)
+        await asyncio.wait_for(call.ended, LIMIT_S)
         await until("the first sidecar", home.sidecars)
         back = await seat.call(home.server, CITIZEN_NUMBER, frames(3, 100), "PCMA")
-        assert await asyncio.wait_for(back.answered, 10)
+        assert await asyncio.wait_for(back.answered, LIMIT_S)
         await back.played
         caller.calls[-1].hang_up()
-        await asyncio.wait_for(back.ended, 5)
+        await asyncio.wait_for(back.ended, LIMIT_S)
         await until("both sidecars", lambda: len(home.sidecars()) == 2)
         await seat.close()
     finally:
@@ -179,7 +180,7 @@ def with_trunk(desk: Desk, port: int, transport: str) -> Desk:
 def test_calls_in_and_out_through_kamailio(tmp_path: Path, transport: str) -> None:
     need_tool("kamailio")
     pem = certificate(tmp_path, PBX)
-    port = free_tcp_port()
+    port = own_port()
     ways: dict[str, object] = {}
     if transport == "tcp":
         ways = {"tcp_port": port}

@@ -15,13 +15,15 @@ from callqa.sidecar import Sidecar
 from callqa.sip.media.codec import codec_named
 from callqa.sip.wire.sdp import MediaDirection, parse_sdp
 from tests.conftest import need_tool
-from tests.recorder.harness import TRUNK_HOST, Home, citizen, frames, free_udp_port, make_desk, password, until
+from tests.ports import own_port
+from tests.recorder.harness import LIMIT_S, TRUNK_HOST, Home, citizen, frames, make_desk, password, until
 from tests.sip.test_sipp_stories import in_order
 from tests.sip.wire import Passed, linphone_trace
 
 pytestmark = pytest.mark.slow
 
 CITIZEN_HZ, EXPERT_HZ = 600, 1000
+TALK_FRAMES = 3000  # a minute: both are hung up before
 LOUD = 500.0  # of 8,000 that were sent; what is not there measures below 50
 ULAW = codec_named("PCMU/8000")
 assert ULAW is not None
@@ -63,7 +65,7 @@ class Linphone:
         (self.folder / ".local/share/linphone").mkdir(parents=True)  # without it the core does not start at all
         self._write_speech(self.folder / "seat.wav")
         text = ACCOUNT.format(
-            port=free_udp_port(), rtp=free_udp_port(), host=server[0], server=server[1], password=password("8001")
+            port=own_port(), rtp=own_port(), host=server[0], server=server[1], password=password("8001")
         )
         (self.folder / "rc").write_text(text)
         with (self.folder / "log").open("wb") as log:
@@ -99,7 +101,7 @@ class Linphone:
         if self.process.returncode is None:
             await self.type("quit")
             try:
-                await asyncio.wait_for(self.process.wait(), 5)
+                await asyncio.wait_for(self.process.wait(), LIMIT_S)
             except TimeoutError:
                 self.process.kill()
                 await self.process.wait()
@@ -114,7 +116,7 @@ async def story(folder: Path) -> list[Passed]:
         await phone.start(home.server)
         await until("linphone to register", lambda: home.board().seats[0].registered)  # type: ignore[union-attr]  # it runs
         call = await caller.call(home.server, "96510", frames(1, 120), caller="13871206358")
-        assert await asyncio.wait_for(call.answered, 10)
+        assert await asyncio.wait_for(call.answered, LIMIT_S)
         await until("speech of the phone", lambda: call.heard_count > 20)
         await phone.type("pause")
         await until("the hold", lambda: home.board().calls[0].state == "held")  # type: ignore[union-attr]
@@ -149,15 +151,15 @@ async def conference(folder: Path) -> tuple[list[Sidecar], Path]:
     """A citizen on the line, an expert asked beside him, and both put together by the phone, which mixes them."""
     phone = Linphone(folder / "linphone")
     caller = await citizen()
-    caller.on_invite = lambda _: AutoAnswer(0.05, tone(EXPERT_HZ, 400), "PCMU")
+    caller.on_invite = lambda _: AutoAnswer(0.05, tone(EXPERT_HZ, TALK_FRAMES), "PCMU")
     trunk = DeskTrunk(name="loop", addresses=(TRUNK_HOST,), host=TRUNK_HOST, port=caller.port)
     home = Home(folder, make_desk(["8001"]).model_copy(update={"trunks": (trunk,)}))
     await home.start()
     try:
         await phone.start(home.server)
         await until("linphone to register", lambda: home.board().seats[0].registered)  # type: ignore[union-attr]  # it runs
-        call = await caller.call(home.server, "96510", tone(CITIZEN_HZ, 600), caller="13871206358")
-        assert await asyncio.wait_for(call.answered, 10)
+        call = await caller.call(home.server, "96510", tone(CITIZEN_HZ, TALK_FRAMES), caller="13871206358")
+        assert await asyncio.wait_for(call.answered, LIMIT_S)
         await until("speech of the phone", lambda: call.heard_count > 10)
         await phone.type("pause")
         await until("the citizen on hold", lambda: phone.says("is now paused"))

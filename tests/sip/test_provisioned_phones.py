@@ -13,8 +13,9 @@ from callqa.usecases.people import add_seat
 from callqa.usecases.phone_files import grandstream_xml, parse_yealink, yealink_cfg
 from callqa.usecases.provision import PhoneAccount, server_of
 from tests.conftest import need_tool
-from tests.recorder.harness import Home, free_udp_port, until
-from tests.sip.test_baresip_story import free_tcp_port, write_config
+from tests.ports import own_port
+from tests.recorder.harness import Home, until
+from tests.sip.test_baresip_story import write_config
 from tests.store_fixture import make_database
 
 pytestmark = pytest.mark.slow
@@ -63,7 +64,7 @@ async def story(folder: Path) -> None:
     await home.start()
     phone_folder = folder / "baresip"
     phone_folder.mkdir()
-    write_config(phone_folder, home.server, free_udp_port(), free_tcp_port())
+    write_config(phone_folder, home.server, own_port(), own_port())
     (phone_folder / "accounts").write_text("\n".join(lines) + "\n")
     with (folder / "baresip.log").open("wb") as log:
         phone = await asyncio.create_subprocess_exec(

@@ -8,16 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from callqa.demo.endpoint import AutoAnswer, RingForever
+from callqa.demo.endpoint import AutoAnswer, Policy, Refuse, RingForever
 from callqa.sip.media.codec import PCMA
 from callqa.sip.media.rtp import parse_rtp
+from callqa.sip.wire.message import Request
 from callqa.sip.wire.sdp import MediaDirection, parse_sdp
 from tests.conftest import need_tool
-from tests.recorder.harness import TRUNK_HOST, Home, citizen, frames, free_udp_port, make_desk, password, phone, until
+from tests.ports import own_port
+from tests.recorder.harness import TRUNK_HOST, Home, citizen, frames, make_desk, password, phone, until
 from tests.sip.wire import Tap
 
 SCENARIOS = Path(__file__).parent / "scenarios"
-LIMIT_S = 20
+LIMIT_S = 60
 
 pytestmark = pytest.mark.slow
 
@@ -34,7 +36,7 @@ class Sipp:
     def __init__(self, scenario: str, server: tuple[str, int], folder: Path, host: str, port: int, *more: str) -> None:
         self.command = [
             need_tool("sipp"), f"{server[0]}:{server[1]}", "-sf", str(SCENARIOS / f"{scenario}.xml"), "-m", "1", "-nostdin",
-            "-i", host, "-p", str(port), "-mi", host, "-mp", str(free_udp_port(host)), "-timeout", f"{LIMIT_S}s", "-timeout_error",
+            "-i", host, "-p", str(port), "-mi", host, "-mp", str(own_port()), "-timeout", f"{LIMIT_S}s", "-timeout_error",
             "-trace_err", "-error_file", str(folder / f"{scenario}.err"), *more,
         ]  # fmt: skip
         self.error_file = folder / f"{scenario}.err"
@@ -70,13 +72,11 @@ async def hold_story(folder: Path) -> None:
     tap = await Tap(TRUNK_HOST, home.server).open()
     seat = await phone(home, "8001", AutoAnswer(0.1, frames(2, 200)))
     try:
-        sipp = await Sipp(
-            "citizen_holds", tap.address, folder, TRUNK_HOST, free_udp_port(TRUNK_HOST), "-s", "96510"
-        ).start()
+        sipp = await Sipp("citizen_holds", tap.address, folder, TRUNK_HOST, own_port(), "-s", "96510").start()
         await sipp.succeed()
         (sidecar,) = await until("the sidecar", home.sidecars)
         call = seat.calls[0]
-        await asyncio.wait_for(call.ended, 5)
+        await asyncio.wait_for(call.ended, LIMIT_S)
     finally:
         await seat.close()
         tap.close()
@@ -115,11 +115,9 @@ async def give_up_story(folder: Path) -> None:
     tap = await Tap(TRUNK_HOST, home.server).open()
     seats = [await phone(home, e, RingForever()) for e in ("8001", "8002")]  # type: ignore[arg-type]  # any policy
     try:
-        sipp = await Sipp(
-            "citizen_gives_up", tap.address, folder, TRUNK_HOST, free_udp_port(TRUNK_HOST), "-s", "96510"
-        ).start()
+        sipp = await Sipp("citizen_gives_up", tap.address, folder, TRUNK_HOST, own_port(), "-s", "96510").start()
         await sipp.succeed()
-        assert [await asyncio.wait_for(s.calls[0].ended, 5) for s in seats] == ["cancelled", "cancelled"]
+        assert [await asyncio.wait_for(s.calls[0].ended, LIMIT_S) for s in seats] == ["cancelled", "cancelled"]
         (abandoned,) = await until("the journal", lambda: home.journal("call_abandoned"))
     finally:
         for seat in seats:
@@ -148,7 +146,7 @@ async def waiting_story(folder: Path) -> None:
         talking = await first.call(home.server, "96510", b"", "PCMA")
         assert await talking.answered
         sipp = await Sipp(
-            "citizen_waits", tap.address, folder, TRUNK_HOST, free_udp_port(TRUNK_HOST), "-s", "96510",
+            "citizen_waits", tap.address, folder, TRUNK_HOST, own_port(), "-s", "96510",
             "-key", "heard_at", str(heard.getsockname()[1]),
         ).start()  # fmt: skip
         packets: list[bytes] = []
@@ -168,9 +166,10 @@ async def waiting_story(folder: Path) -> None:
     assert in_order(
         story, "> INVITE", "< 183 INVITE", "> PRACK", "< 200 PRACK", "< 200 INVITE", "> ACK", "> BYE", "< 200 BYE"
     )
-    assert story.count("< 183 INVITE") == 1 and "< 180 INVITE" not in story
-    early, final = (parse_sdp(tap.sdp(m)) for m in ("< 183 INVITE", "< 200 INVITE"))
-    assert early == final and early.voice == ((8, "PCMA/8000"),)
+    early = [p.message for p in tap.passed if str(p) == "< 183 INVITE"]  # sent again until SIPp's PRACK comes
+    assert len({m.headers.first("RSeq") for m in early}) == 1 and "< 180 INVITE" not in story
+    offered, final = (parse_sdp(tap.sdp(m)) for m in ("< 183 INVITE", "< 200 INVITE"))
+    assert offered == final and offered.voice == ((8, "PCMA/8000"),)
     played = [parse_rtp(p) for p in packets]
     assert {p.payload_type for p in played} == {8} and {len(p.payload) for p in played} == {160}
     loud = np.abs(PCMA.decode(b"".join(p.payload for p in played)).astype(int))
@@ -194,7 +193,7 @@ async def seat_story(folder: Path) -> None:
     home = Home(folder, make_desk(["8001"]))
     await home.start()
     tap = await Tap("127.0.0.1", home.server).open()
-    port = free_udp_port()
+    port = own_port()
     caller = await citizen()
     try:
         register = await Sipp(
@@ -213,7 +212,7 @@ async def seat_story(folder: Path) -> None:
 
         tap.drop = drop
         call = await caller.call(home.server, "96510", frames(1, 60), caller="13871206358")
-        assert await asyncio.wait_for(call.answered, 10)
+        assert await asyncio.wait_for(call.answered, LIMIT_S)
         await call.played
         await until("the phone's ACK", lambda: "< ACK" in tap.story())
         call.hang_up()
@@ -249,18 +248,28 @@ async def transfer_story(folder: Path) -> None:
     home = Home(folder, make_desk(["8001", "8002"]))
     await home.start()
     tap = await Tap("127.0.0.1", home.server).open()
-    port = free_udp_port()
+    port = own_port()
     caller = await citizen()
     try:
         account = ("-s", "8001", "-au", "8001", "-ap", password("8001"))
         await (await Sipp("register", tap.address, folder, "127.0.0.1", port, *account).start()).succeed()
         seat = await Sipp("seat_transfers", tap.address, folder, "127.0.0.1", port).start()
+        # His phone is there from the start, and busy while the hotline rings: SIPp transfers soon after it answered.
+        refused: list[Request] = []
+
+        def busy_once(request: Request) -> Policy:
+            if refused:
+                return AutoAnswer(0.4, frames(2, 40), "PCMU")
+            refused.append(request)
+            return Refuse(486)
+
+        colleague = await phone(home, "8002", Refuse(486))
+        colleague.on_invite = busy_once
         call = await caller.call(home.server, "96510", frames(1, 200), caller="13871206358")
-        assert await asyncio.wait_for(call.answered, 10)
-        colleague = await phone(home, "8002", AutoAnswer(0.4, frames(2, 40), "PCMU"))
+        await until("the colleague to be rung", lambda: refused)
+        assert await asyncio.wait_for(call.answered, LIMIT_S)
         await seat.succeed()
-        theirs = await colleague.incoming.get()
-        await theirs.played
+        await until("all of the colleague", lambda: frames(2, 40)[-160:] in call.heard_payload())
         call.hang_up()
         (sidecar,) = await until("the sidecar", home.sidecars)
         await colleague.close()

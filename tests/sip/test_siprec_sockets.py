@@ -11,7 +11,8 @@ import pytest
 from callqa.sidecar import Sidecar
 from callqa.sip.media.rtp import RtpPacket, build_rtp
 from tests.conftest import need_tool
-from tests.recorder.harness import TRUNK_HOST, Home, frames, free_udp_port, make_desk, until
+from tests.ports import own_port
+from tests.recorder.harness import TRUNK_HOST, Home, frames, make_desk, until
 from tests.sip.test_sipp_stories import Sipp, in_order
 from tests.sip.wire import Tap
 
@@ -30,7 +31,7 @@ class Voice:
     """One stream: 20-ms frames, each different from every other, as long as it is told to speak."""
 
     def __init__(self, seed: int) -> None:
-        self.audio = frames(seed, 400)
+        self.audio = frames(seed, 3000)
         self.ssrc = seed
         self.sent = 0
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -54,7 +55,7 @@ async def story(folder: Path) -> tuple[Sidecar, bytes, list[Voice], Tap]:
     voices = [Voice(1), Voice(2)]
     keys = ("-key", "citizen_port", str(voices[0].port), "-key", "agent_port", str(voices[1].port))
     try:
-        client = Sipp("recording_client", tap.address, folder, TRUNK_HOST, free_udp_port(TRUNK_HOST), *keys)
+        client = Sipp("recording_client", tap.address, folder, TRUNK_HOST, own_port(), *keys)
         await client.start()
         await until("the answer", lambda: tap.story().count("< 200 INVITE") == 1)
         ports = re.findall(rb"(?m)^m=audio (\d+)", tap.sdp("< 200 INVITE"))

@@ -16,15 +16,8 @@ from callqa.sip.wire.headers import Headers, parse_name_addr
 from callqa.sip.wire.message import Message, Request, Response, parse_message, reply, serialise
 from callqa.sip.wire.sdp import OUR_CODECS, MediaDirection, build_sdp
 from tests.conftest import need_tool
-from tests.recorder.harness import Home, citizen, frames, make_desk, password, until
-
-LIMIT_S = 10.0
-
-
-def free_tcp_port(host: str = "127.0.0.1") -> int:
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as s:
-        s.bind((host, 0))
-        return int(s.getsockname()[1])
+from tests.ports import own_port
+from tests.recorder.harness import LIMIT_S, Home, citizen, frames, make_desk, password, until
 
 
 class Wire:
@@ -124,7 +117,7 @@ async def call_story(home: Home, wire: Wire) -> None:
     ("secure", "listen"), [(False, "127.0.0.1"), (True, "127.0.0.1"), (False, "::")], ids=["tcp", "tls", "all_versions"]
 )
 def test_a_phone_on_one_connection(tmp_path: Path, secure: bool, listen: str) -> None:
-    port = free_tcp_port()
+    port = own_port()
     ways: dict[str, object] = {"tcp_port": port, "listen_host": listen}
     context = None
     if secure:
@@ -149,7 +142,7 @@ def test_a_phone_on_one_connection(tmp_path: Path, secure: bool, listen: str) ->
 
 
 def test_ipv4_and_ipv6_on_one_address(tmp_path: Path) -> None:
-    port = free_tcp_port("::1")
+    port = own_port()
     home = Home(tmp_path, make_desk(["8001"]), listen_host="::", tcp_port=port)
 
     async def story() -> None:
@@ -184,7 +177,7 @@ def test_a_port_in_use_and_a_bad_certificate_are_told(tmp_path: Path) -> None:
         s.listen()
         with pytest.raises(ConfigError, match="tls_port"):
             bind_sip_stream("127.0.0.1", s.getsockname()[1], "tls_port")
-    home = Home(tmp_path, make_desk(["8001"]), tls_port=free_tcp_port(), tls_certificate="nowhere.pem")
+    home = Home(tmp_path, make_desk(["8001"]), tls_port=own_port(), tls_certificate="nowhere.pem")
     process = home.spawn()
     assert process.wait(LIMIT_S) != 0
     assert "tls_certificate" in home.log.read_text()

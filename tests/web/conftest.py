@@ -12,11 +12,14 @@ from callqa.config import Settings
 from callqa.store.db import Database
 from callqa.store.tables import Account, Agent
 from callqa.usecases import accounts as password_verbs
+from callqa.usecases import recorder_line
 from callqa.usecases.accounts import hash_password
+from callqa.web import live_socket
 from callqa.web.app import create_app
 from tests import builders
 from tests.store_fixture import make_database
 
+LIMIT_S = 60.0  # reached only on failure; machines that build are often busy
 NOW_MS = 1_795_327_500_000  # 2026-11-22 14:05 in Shanghai
 PASSWORD = "correct-horse-7"
 ORIGIN = "http://testserver"
@@ -26,6 +29,13 @@ ORIGIN = "http://testserver"
 def quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Argon2 with its least cost: real hashes take 50 ms each, and a test makes many."""
     monkeypatch.setattr(password_verbs, "_hasher", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+
+
+@pytest.fixture(autouse=True)
+def patient_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page waits half a second for the recorder; a test's recorder on a busy machine may need longer."""
+    monkeypatch.setattr(live_socket, "FIRST_BOARD_WITHIN_S", LIMIT_S)
+    monkeypatch.setattr(recorder_line, "ANSWER_WITHIN_S", LIMIT_S)
 
 
 @cache

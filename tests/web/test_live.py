@@ -12,7 +12,7 @@ from callqa.live import Board, LiveCall, LiveFault, LiveSeat, LiveToday, LiveTru
 from callqa.web import live
 from callqa.web.live_board import own_seat, view_board
 from callqa.web.live_socket import find_board
-from tests.web.conftest import NOW_MS
+from tests.web.conftest import LIMIT_S, NOW_MS
 
 
 def board(number: int = 1, **values) -> Board:
@@ -60,7 +60,7 @@ class FakeRecorder:
     def stop(self) -> None:
         self._socket.shutdown(socket.SHUT_RDWR)
         self._socket.close()
-        self._thread.join(5)
+        self._thread.join(LIMIT_S)
         for client in self._clients:
             client.close()
 
@@ -124,7 +124,7 @@ def test_boards_follow_and_the_loss_is_told(settings):
         await stream.aclose()
         return found
 
-    found = asyncio.run(asyncio.wait_for(read(), 10))
+    found = asyncio.run(asyncio.wait_for(read(), LIMIT_S))
     assert [b.number if b else None for b in found] == [1, 2, None]
 
 
@@ -135,7 +135,7 @@ def test_events_are_pieces_of_html_and_end_when_the_browser_leaves(recorder, set
         await events.aclose()
         return event
 
-    event = asyncio.run(asyncio.wait_for(first(), 10))
+    event = asyncio.run(asyncio.wait_for(first(), LIMIT_S))
     assert event == f"event: board\nid: {NOW_MS + 1}\ndata: <p>\ndata: 37\ndata: </p>\n\n"
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from callqa.store import audit
 from callqa.store.tables import AuditEntry
 from callqa.usecases.recorder_line import listen
 from tests.media.builders import G711, Sender
-from tests.web.conftest import NOW_MS
+from tests.web.conftest import LIMIT_S, NOW_MS
 from tests.web.test_live import board, call_of
 
 BOARD = board(
@@ -36,7 +37,7 @@ class TalkingRecorder:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
         self._thread.start()
-        assert self._up.wait(5)
+        assert self._up.wait(LIMIT_S)
 
     async def _run(self) -> None:
         self._loop, self._over = asyncio.get_running_loop(), asyncio.Event()
@@ -57,7 +58,7 @@ class TalkingRecorder:
 
     def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._over.set)
-        self._thread.join(5)
+        self._thread.join(LIMIT_S)
 
 
 @pytest.fixture
@@ -169,11 +170,13 @@ def test_a_listener_hears_the_right_side_and_leaves_a_trace_of_start_and_end(dat
         pieces = [piece async for piece in granted.sound()]
         return b"".join(pieces)
 
+    asked_s = time.monotonic()
     heard = np.frombuffer(asyncio.run(hear()), "<i2").reshape(-1, 2)
     assert line.asked[0]["actor"] == "li"
     assert not heard[:, 0].any()
     (end,) = trail(database, "call.listen_end")  # asyncio.run waits for its threads
-    assert (end.actor, end.subject, end.detail) == ("li", "T1", {"seconds": 0})
+    assert (end.actor, end.subject, list(end.detail)) == ("li", "T1", ["seconds"])
+    assert 0 <= end.detail["seconds"] <= round(time.monotonic() - asked_s)
     start = int(np.flatnonzero(heard[:, 1])[0])
     assert heard[start : start + 1600, 1].tolist() == PCMA.decode(sender.audio())[:1600].tolist()
 
