@@ -106,6 +106,14 @@ class RetentionSettings(_Section):
     disk_alarm_mb: int = Field(default=2048, ge=0, description="剩余空间低于这么多 MB 时告警")
 
 
+class ReviewSettings(_Section):
+    """评分的发布与申诉。"""
+
+    answer_days: int = Field(
+        default=5, ge=1, le=60, description="评分发布后，坐席确认或申诉的天数（发布当天不算）；逾期视为确认"
+    )
+
+
 class ImportSettings(_Section):
     """从别处导入录音。"""
 
@@ -127,6 +135,7 @@ class Settings(_Section):
     database: DatabaseSettings = DatabaseSettings()
     speech: SpeechSettings = SpeechSettings()
     retention: RetentionSettings = RetentionSettings()
+    review: ReviewSettings = ReviewSettings()
     imports: ImportSettings = ImportSettings()
     demo: bool = Field(default=False, description="演示：所有页面与报告标注“演示”")
     home: Path = Field(default=Path("."), description="安装文件夹；由程序按 callqa.toml 的位置填写")

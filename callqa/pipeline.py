@@ -32,6 +32,7 @@ from callqa.usecases.desk import publish_desk
 from callqa.usecases.ingest import JournalTail, give_up_overdue, ingest, ingest_lost
 from callqa.usecases.load_rubric import load_rubric
 from callqa.usecases.progress import STAGES, Stage
+from callqa.usecases.review import lapse_due
 from callqa.usecases.vocabulary import make_repairer
 from callqa.usecases.watch_folder import WatchedFolder, WatchRules
 from callqa.usecases.work import EngineFactory, EngineSlot, RepairSlot, Work
@@ -248,6 +249,7 @@ class Worker:
 
     def _keep_house(self, now_ms: int) -> None:
         give_up_overdue(self.db, now_ms=now_ms)
+        lapse_due(self.db, now_ms=now_ms)
         archive(self.db, spool=self.settings.spool_dir, now_ms=now_ms)
         free_spools(
             self.db,

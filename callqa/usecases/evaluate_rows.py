@@ -6,6 +6,7 @@ from sqlmodel import Session, col, delete, select
 
 from callqa.scoring.criteria import Rubric
 from callqa.scoring.scorecard import ScoreCard, total
+from callqa.store.queries.evaluate import EvaluationView
 from callqa.store.tables import (
     Call,
     Deduction,
@@ -17,7 +18,14 @@ from callqa.store.tables import (
     SuggestionRow,
 )
 from callqa.units import CallType
-from callqa.usecases.evaluate_input import EvaluationInput, SuggestionRef, refuse_nonsense
+from callqa.usecases.evaluate_input import (
+    CommentInput,
+    DeductionInput,
+    EvaluationInput,
+    FatalInput,
+    SuggestionRef,
+    refuse_nonsense,
+)
 
 
 def suggestions_of(session: Session, evaluation: Evaluation) -> tuple[SuggestionRef, ...]:
@@ -46,6 +54,22 @@ def suggestion_refs(rows: Sequence[SuggestionRow]) -> tuple[SuggestionRef, ...]:
         )
         for row in rows
         if row.id is not None
+    )
+
+
+def stored_input(view: EvaluationView) -> EvaluationInput:
+    """What is stored, as the form would send it."""
+    deductions: dict[str, dict[str, DeductionInput]] = {}
+    for (item_id, code), row in view.deductions.items():
+        deductions.setdefault(item_id, {})[code] = DeductionInput(row.times, row.at_ms, row.note)
+    return EvaluationInput(
+        not_applicable=frozenset(i.item_id for i in view.items.values() if i.not_applicable),
+        deductions=deductions,
+        fatals=tuple(FatalInput(f.fatal_id, f.at_ms if f.words else None, f.words) for f in view.fatals.values()),
+        comments=tuple(CommentInput(c.at_ms, c.text) for c in view.comments),
+        decisions=view.decisions,
+        summary=view.evaluation.summary,
+        elapsed_ms=view.evaluation.elapsed_ms,
     )
 
 

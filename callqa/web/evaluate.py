@@ -18,6 +18,7 @@ from callqa.store.queries import evaluate as queries
 from callqa.store.queries.evaluate import EvaluationView
 from callqa.usecases import evaluate
 from callqa.usecases.evaluate_input import EvaluationInput, IncompleteError
+from callqa.usecases.evaluate_rows import stored_input
 from callqa.usecases.note_access import note_access
 from callqa.web.deps import DbDep, NavItem, NowDep, PageNotFound, Person, PersonDep, own_path, page, redirect, require
 from callqa.web.evaluate_form import ShownForm, read_form, write_form
@@ -30,7 +31,6 @@ from callqa.web.evaluate_page import (
     mode_of,
     parts,
     standing_of,
-    stored_input,
     suggested,
     version_now,
 )

@@ -17,10 +17,6 @@ from callqa.store.queries import evaluate as queries
 from callqa.store.queries.evaluate import EvaluationView, QueueRow
 from callqa.units import CallType
 from callqa.usecases.evaluate_input import (
-    CommentInput,
-    DeductionInput,
-    EvaluationInput,
-    FatalInput,
     Missing,
     SuggestionRef,
     find_missing,
@@ -77,22 +73,6 @@ class Notice:
     tried: bool = False
     newer_version: int | None = None
     missing: tuple[Missing, ...] = field(default=())
-
-
-def stored_input(view: EvaluationView) -> EvaluationInput:
-    """What is stored, as the form would send it."""
-    deductions: dict[str, dict[str, DeductionInput]] = {}
-    for (item_id, code), row in view.deductions.items():
-        deductions.setdefault(item_id, {})[code] = DeductionInput(row.times, row.at_ms, row.note)
-    return EvaluationInput(
-        not_applicable=frozenset(i.item_id for i in view.items.values() if i.not_applicable),
-        deductions=deductions,
-        fatals=tuple(FatalInput(f.fatal_id, f.at_ms if f.words else None, f.words) for f in view.fatals.values()),
-        comments=tuple(CommentInput(c.at_ms, c.text) for c in view.comments),
-        decisions=view.decisions,
-        summary=view.evaluation.summary,
-        elapsed_ms=view.evaluation.elapsed_ms,
-    )
 
 
 def load(request: Request, db: Database, evaluation_id: int, person: Person) -> tuple[EvaluationView, Rubric]:

@@ -8,7 +8,12 @@ from fastapi.responses import Response
 from callqa.errors import CallqaError
 from callqa.store.queries.call_page import find_call
 from callqa.store.queries.people import agent_names
-from callqa.store.queries.tickets import calls_waiting_for_link, count_waiting_for_link, unattributed_calls
+from callqa.store.queries.tickets import (
+    calls_waiting_for_link,
+    concerns_agent,
+    count_waiting_for_link,
+    unattributed_calls,
+)
 from callqa.usecases.attribute import attribute_by_person
 from callqa.usecases.link import decide_link
 from callqa.web.deps import (
@@ -65,6 +70,11 @@ def decide(
         raise CallqaError("请选择“关联”或“不是它”")
     back = own_path(next, "/links")
     ticket_no = ticket_no.strip()
+    if person.own_agent_no is not None:
+        with db.read() as session:
+            known = concerns_agent(session, ticket_no, person.own_agent_no)
+        if not known:  # linking must not be a way to read somebody else's ticket
+            return redirect(back, f"没有工单 {ticket_no}，或它不是您受理的；请班长来关联", "danger")
     try:
         if decision == "accept":
             decide_link(db, call_id, ticket_no, decision="accept", actor=person.username, now_ms=now_ms)

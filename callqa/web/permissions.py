@@ -78,7 +78,7 @@ PERMISSIONS: dict[str, frozenset[Role]] = {
     "evaluate.score": _LEADER,
     "evaluate.release": _LEADER,
     "evaluate.confirm_fatal": _SUPERVISOR,  # the second person of a fatal finding
-    "evaluate.appeal": _AGENT,
+    "evaluate.decide": _QUALITY,  # appeals; not of the own points while somebody else could
     # 抽检
     "sampling.view": _QUALITY,
     "sampling.freeze": _LEADER,

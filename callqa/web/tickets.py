@@ -5,12 +5,13 @@ from typing import Annotated
 from fastapi import APIRouter, File, Query, Request, UploadFile
 from fastapi.responses import Response
 
-from callqa.errors import ConflictError, ImportFileError
+from callqa.errors import ConflictError, ImportFileError, PermissionDenied
 from callqa.periods import Month
 from callqa.store.queries.people import agent_names
 from callqa.store.queries.tickets import (
     SORTS,
     TicketFilter,
+    concerns_agent,
     count_tickets,
     find_import,
     find_ticket_page,
@@ -32,6 +33,7 @@ FILTER_NAMES = ("month", "text", "category", "matter", "linked")
 @router.get("/tickets", dependencies=[require("tickets.view")])
 def ticket_list(
     request: Request,
+    person: PersonDep,
     db: DbDep,
     now_ms: NowDep,
     month: str = "",
@@ -49,6 +51,7 @@ def ticket_list(
         category=category if category in fmt.CATEGORY_LABELS else "",
         matter=matter if matter in fmt.MATTER_LABELS else "",
         linked=linked if linked in ("yes", "no") else "",
+        own_agent_no=person.own_agent_no,
     )
     with db.read() as session:
         total = count_tickets(session, wanted)
@@ -110,9 +113,12 @@ def ticket_page(request: Request, person: PersonDep, db: DbDep, ticket_no: str) 
     """One ticket, its process times, and its calls."""
     with db.read() as session:
         found = find_ticket_page(session, ticket_no)
+        own = person.own_agent_no
+        hidden = own is not None and not concerns_agent(session, ticket_no, own)
         names = agent_names(session)
     if found is None:
         raise PageNotFound(f"没有工单 {ticket_no}；请核对编号，或先导入该工单。")
-    own = person.own_agent_no
+    if hidden:
+        raise PermissionDenied("这张工单与您的通话无关；坐席只能查看自己受理或关联到自己通话的工单")
     calls = [c for c in found.calls if own is None or c.call.agent_no == own]
     return page(request, "tickets/ticket.html", found=found, ticket=found.ticket, calls=calls, agents=names)

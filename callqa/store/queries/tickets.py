@@ -30,6 +30,7 @@ class TicketFilter:
     matter: str = ""
     linked: str = ""
     agent_no: str = ""
+    own_agent_no: str | None = None  # only what concerns this agent; None = everybody's
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,23 @@ def list_tickets(
     order = column.desc() if descending else column.asc()
     query = _filtered(query, wanted).order_by(order.nulls_last(), col(Ticket.ticket_no)).offset(offset).limit(limit)
     return [TicketLine(*row) for row in session.exec(query)]
+
+
+def _concerns(agent_no: str) -> ColumnElement[bool]:
+    """Tickets the agent accepted, or that are linked or proposed for a call the agent took."""
+    own_call = exists().where(
+        col(TicketLink.ticket_no) == col(Ticket.ticket_no),
+        col(TicketLink.state) != "rejected",
+        col(Call.call_id) == col(TicketLink.call_id),
+        col(Call.agent_no) == agent_no,
+    )
+    return or_(col(Ticket.accepted_by_agent_no) == agent_no, own_call)
+
+
+def concerns_agent(session: Session, ticket_no: str, agent_no: str) -> bool:
+    """Whether the ticket is one the agent may see."""
+    query = select(Ticket.ticket_no).where(Ticket.ticket_no == ticket_no, _concerns(agent_no))
+    return session.exec(query).first() is not None
 
 
 def count_tickets(session: Session, wanted: TicketFilter) -> int:
@@ -178,6 +196,8 @@ def _filtered(query: Any, wanted: TicketFilter) -> Any:  # a select of any row s
     ):
         if value:
             conditions.append(col(column) == value)
+    if wanted.own_agent_no is not None:
+        conditions.append(_concerns(wanted.own_agent_no))
     if wanted.linked:
         has_call = exists().where(col(TicketLink.ticket_no) == col(Ticket.ticket_no), col(TicketLink.state) == "linked")
         conditions.append(has_call if wanted.linked == "yes" else ~has_call)

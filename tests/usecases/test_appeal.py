@@ -1,0 +1,239 @@
+"""Release, answer, lapse, appeal, decision: who may, until when, and what stands afterwards."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlmodel import col, select
+
+from callqa.errors import CallqaError, ConflictError, PermissionDenied, StateError
+from callqa.scoring.evaluation import VISIBLE_TO_AGENT, Outcome
+from callqa.store.db import Database
+from callqa.store.queries import reviews as queries
+from callqa.store.tables import Account, Appeal, AuditEntry, Call, Evaluation, EvaluationRevision, FatalFinding
+from callqa.usecases import appeal, evaluate, review
+from callqa.usecases.appeal import Ruling
+from callqa.usecases.evaluate_input import DeductionInput, EvaluationInput, FatalInput
+from tests.builders import add_call, add_people, add_rubric, at
+from tests.store_fixture import make_database
+
+NOW_MS = at("2026-11-22 14:05:00")
+DUE_MS = at("2026-11-28 00:00:00")  # five days after the day of the release
+LEADER, SUPERVISOR, AGENT, OTHER_AGENT = 1, 2, 3, 4
+CALL = "20261105T232210000Z-A1"
+GIVEN = EvaluationInput(
+    not_applicable=frozenset(),
+    deductions={"S1.1": {"b": DeductionInput(note="没听清工号")}, "S3.2": {"a": DeductionInput(1, 20_000, "未复述")}},
+    fatals=(FatalInput("F1", 5_000, "你烦不烦"),),
+)
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Iterator[Database]:
+    database = make_database(tmp_path)
+    with database.write() as session:
+        add_people(session)
+        for name, role, agent_no in (
+            ("leader", "shift_leader", None),
+            ("supervisor", "client_supervisor", None),
+            ("own", "agent", "805"),
+            ("other", "agent", "801"),
+        ):
+            session.add(Account(username=name, display_name=name, role=role, password_hash="x", agent_no=agent_no))
+            session.flush()
+        add_rubric(session)
+        add_call(session, CALL, at("2026-11-06 07:22:10"))
+    yield database
+    database.dispose()
+
+
+@pytest.fixture
+def submitted(db: Database) -> int:
+    evaluation_id = evaluate.open_evaluation(db, CALL, evaluator_id=LEADER, now_ms=NOW_MS)
+    evaluate.submit(db, evaluation_id, GIVEN, version=1, account_id=LEADER, now_ms=NOW_MS)
+    return evaluation_id
+
+
+@pytest.fixture
+def released(db: Database, submitted: int) -> int:
+    review.release(db, [submitted], account_id=LEADER, answer_days=5, now_ms=NOW_MS)
+    return submitted
+
+
+def stored(db: Database, evaluation_id: int) -> Evaluation:
+    with db.read() as session:
+        row = session.get(Evaluation, evaluation_id)
+        assert row is not None
+        return row
+
+
+def version(db: Database, evaluation_id: int) -> int:
+    return stored(db, evaluation_id).version
+
+
+def actions(db: Database) -> list[str]:
+    with db.read() as session:
+        return list(session.exec(select(AuditEntry.action).order_by(col(AuditEntry.sequence))))
+
+
+def ask(db: Database, evaluation_id: int, *items: str, who: int = AGENT, now_ms: int = NOW_MS + 1) -> list[int]:
+    reasons = dict.fromkeys(items, "我复述过，在 0:25")
+    appeal.appeal(db, evaluation_id, reasons, version=version(db, evaluation_id), account_id=who, now_ms=now_ms)
+    with db.read() as session:
+        return [row.id or 0 for row in session.exec(select(Appeal).where(Appeal.state == "open").order_by(Appeal.id))]
+
+
+def test_the_window_ends_with_the_last_day(db: Database, released: int) -> None:
+    row = stored(db, released)
+    assert (row.status, row.released_at_ms, row.answer_due_at_ms) == ("released", NOW_MS, DUE_MS)
+    assert set(queries.VISIBLE_TO_AGENT) == VISIBLE_TO_AGENT
+
+
+def test_release_is_the_leaders_and_all_or_none(db: Database, submitted: int) -> None:
+    with pytest.raises(PermissionDenied, match="发布"):
+        review.release(db, [submitted], account_id=SUPERVISOR, answer_days=5, now_ms=NOW_MS)
+    with db.write() as session:
+        call = session.get(Call, CALL)
+        assert call is not None
+        call.agent_no = None
+        session.add(call)
+    with pytest.raises(StateError, match="归属"):
+        review.release(db, [submitted], account_id=LEADER, answer_days=5, now_ms=NOW_MS)
+    assert stored(db, submitted).status == "submitted"
+
+
+def test_the_agent_acknowledges_and_the_leader_finalizes(db: Database, released: int) -> None:
+    appeal.acknowledge(db, released, version=version(db, released), account_id=AGENT, now_ms=NOW_MS + 1)
+    row = stored(db, released)
+    assert (row.status, row.answered_at_ms, row.answered_by_lapse) == ("acknowledged", NOW_MS + 1, False)
+    with pytest.raises(StateError):
+        ask(db, released, "S1.1")
+    review.finalize(db, [released], account_id=LEADER, now_ms=NOW_MS + 2)
+    assert stored(db, released).status == "finalized"
+    assert actions(db) == [f"evaluation.{a}" for a in ("submit", "release", "acknowledge", "finalize")]
+
+
+@pytest.mark.parametrize("who", [OTHER_AGENT, LEADER, SUPERVISOR])
+def test_nobody_else_answers(db: Database, released: int, who: int) -> None:
+    with pytest.raises(PermissionDenied):
+        appeal.acknowledge(db, released, version=version(db, released), account_id=who, now_ms=NOW_MS + 1)
+    with pytest.raises(PermissionDenied):
+        ask(db, released, "S1.1", who=who)
+    assert stored(db, released).status == "released"
+
+
+def test_what_is_not_released_cannot_be_answered(db: Database, submitted: int) -> None:
+    with pytest.raises(PermissionDenied, match="没有发布"):
+        ask(db, submitted, "S1.1")
+
+
+def test_after_the_window_it_is_acknowledged_by_lapse(db: Database, released: int) -> None:
+    assert review.lapse_due(db, now_ms=DUE_MS - 1) == ()
+    with pytest.raises(StateError, match="截止"):
+        ask(db, released, "S1.1", now_ms=DUE_MS)
+    assert review.lapse_due(db, now_ms=DUE_MS) == (released,)
+    row = stored(db, released)
+    assert (row.status, row.answered_by_lapse, row.answered_at_ms) == ("acknowledged", True, DUE_MS)
+    assert actions(db)[-1] == "evaluation.lapse" and review.lapse_due(db, now_ms=DUE_MS + 1) == ()
+
+
+def test_a_revision_after_the_answer_opens_it_again_with_a_new_window(db: Database, released: int) -> None:
+    review.lapse_due(db, now_ms=DUE_MS)
+    later = at("2026-12-01 09:00:00")
+    with_reason = {"account_id": LEADER, "now_ms": later, "reason": "听错"}
+    evaluate.submit(db, released, replace(GIVEN, fatals=()), version=version(db, released), **with_reason)
+    row = stored(db, released)
+    assert (row.status, row.answered_at_ms, row.answered_by_lapse) == ("released", None, False)
+    assert row.answer_due_at_ms == at("2026-12-07 00:00:00")
+
+
+def test_a_fatal_item_confirmed_after_the_answer_opens_it_again(db: Database, released: int) -> None:
+    appeal.acknowledge(db, released, version=version(db, released), account_id=AGENT, now_ms=NOW_MS + 1)
+    with db.read() as session:
+        finding = session.exec(select(FatalFinding)).one()
+    before = stored(db, released)
+    assert before.final_score == before.quality_score  # pending: does not count
+    evaluate.confirm_fatal(db, finding.id or 0, account_id=SUPERVISOR, now_ms=NOW_MS + 2)
+    row = stored(db, released)
+    assert (row.status, row.final_score) == ("released", 0.0)
+    assert row.quality_score == before.quality_score
+
+
+def test_reasons_items_and_versions_are_checked(db: Database, released: int) -> None:
+    now = version(db, released)
+    for reasons, complaint in (({}, "至少选一项"), ({"S1.1": " "}, "写明"), ({"S9.9": "x"}, "没有 S9.9")):
+        with pytest.raises(CallqaError, match=complaint):
+            appeal.appeal(db, released, reasons, version=now, account_id=AGENT, now_ms=NOW_MS)
+    with pytest.raises(ConflictError):
+        appeal.appeal(db, released, {"S1.1": "x"}, version=now - 1, account_id=AGENT, now_ms=NOW_MS)
+    with db.read() as session:
+        assert session.exec(select(Appeal)).all() == []
+
+
+def test_an_appeal_is_decided_by_another_item_by_item_and_is_final(db: Database, released: int) -> None:
+    ids = ask(db, released, "F1", "S1.1", "S3.2")
+    with pytest.raises(StateError):  # decided before anything else is changed
+        evaluate.submit(
+            db, released, GIVEN, version=version(db, released), account_id=LEADER, now_ms=NOW_MS, reason="改"
+        )
+    rulings = {
+        ids[0]: Ruling(Outcome.REVISED, "语气不构成辱骂"),
+        ids[1]: Ruling(Outcome.UPHELD, "确实听不清"),
+        ids[2]: Ruling(Outcome.REVISED, "0:25 已复述"),
+    }
+    with pytest.raises(PermissionDenied, match="另一位"):
+        appeal.decide(db, released, rulings, version=version(db, released), account_id=LEADER, now_ms=NOW_MS + 2)
+    with pytest.raises(CallqaError, match=r"S3\.2 还没有裁定"):
+        some = {k: v for k, v in rulings.items() if k != ids[2]}
+        appeal.decide(db, released, some, version=version(db, released), account_id=SUPERVISOR, now_ms=NOW_MS + 2)
+    same = {**rulings, ids[2]: Ruling(Outcome.REVISED, "0:25 已复述", {"a": 1})}
+    with pytest.raises(CallqaError, match="没有改变"):
+        appeal.decide(db, released, same, version=version(db, released), account_id=SUPERVISOR, now_ms=NOW_MS + 2)
+    before = stored(db, released)
+    appeal.decide(db, released, rulings, version=before.version, account_id=SUPERVISOR, now_ms=NOW_MS + 3)
+    after = stored(db, released)
+    assert after.status == "finalized" and (after.quality_score or 0) > (before.quality_score or 0)
+    with db.read() as session:
+        rows = {row.item_id: row for row in session.exec(select(Appeal))}
+        assert session.exec(select(FatalFinding)).all() == []
+        kept = session.exec(select(EvaluationRevision).order_by(col(EvaluationRevision.number))).all()
+    assert {k: (r.state, r.points_before, r.points_after, r.alone) for k, r in rows.items()} == {
+        "F1": ("revised", None, None, False),
+        "S1.1": ("upheld", 4.0, 4.0, False),
+        "S3.2": ("revised", 0.0, 5.0, False),
+    }
+    assert [r.kind for r in kept] == ["submit", "decide"] and "F1" in kept[0].items and "F1" not in kept[1].items
+    # the decision stands: another revision may change other items only
+    changed = replace(GIVEN, fatals=())
+    with pytest.raises(StateError, match="申诉裁定"):
+        evaluate.submit(db, released, changed, version=after.version, account_id=LEADER, now_ms=NOW_MS, reason="改")
+    kept_item = replace(
+        changed, deductions={"S1.1": GIVEN.deductions["S1.1"], "S2.1": {"b": DeductionInput(1, 9_000, "打断")}}
+    )
+    evaluate.submit(db, released, kept_item, version=after.version, account_id=LEADER, now_ms=NOW_MS, reason="漏扣")
+    with pytest.raises(StateError, match="裁定过"):
+        ask(db, released, "S3.2")
+    assert ask(db, released, "S2.1")
+
+
+def test_where_nobody_else_is_there_the_scorer_decides_and_it_says_so(db: Database, released: int) -> None:
+    with db.write() as session:
+        supervisor = session.get(Account, SUPERVISOR)
+        assert supervisor is not None
+        supervisor.active = False
+        session.add(supervisor)
+    (only,) = ask(db, released, "S1.1")
+    ruling = {only: Ruling(Outcome.UPHELD, "再听一遍仍不清")}
+    appeal.decide(db, released, ruling, version=version(db, released), account_id=LEADER, now_ms=NOW_MS + 2)
+    with db.read() as session:
+        assert session.exec(select(Appeal)).one().alone
+        entry = session.exec(select(AuditEntry).where(AuditEntry.action == "evaluation.decide")).one()
+    assert entry.detail["alone"] is True
+
+
+def test_an_appeal_may_be_taken_back(db: Database, released: int) -> None:
+    ask(db, released, "S1.1")
+    appeal.withdraw(db, released, version=version(db, released), account_id=AGENT, now_ms=NOW_MS + 2)
+    assert stored(db, released).status == "released"
+    assert ask(db, released, "S1.1", now_ms=NOW_MS + 3)
