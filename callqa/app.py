@@ -42,6 +42,14 @@ def work(settings: Settings) -> int:
     return run_worker(settings)
 
 
+def speech_work(settings: Settings) -> int:
+    """A process that only transcribes, beside the worker."""
+    from callqa.speech_worker import run_speech_worker
+
+    prepare_folders(settings)
+    return run_speech_worker(settings)
+
+
 def web(settings: Settings) -> int:
     """The web process."""
     from callqa.web.app import run_web

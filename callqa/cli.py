@@ -63,7 +63,12 @@ def _parser() -> Parser:
 
     add("up", _up, "启动录音、处理、网页三个服务")
     add("record", lambda s, _: app.record(s), "只启动录音服务")
-    add("work", lambda s, _: app.work(s), "只启动处理服务（关联、转写、预评）")
+    worker = add(
+        "work",
+        lambda s, args: app.speech_work(s) if args.speech else app.work(s),
+        "只启动处理服务（关联、转写、预评）；--speech 再加一个只转写的进程",
+    )
+    worker.add_argument("--speech", action="store_true", help="只转写：可开几个，也可在共用数据库和录音的别的机器上开")
     add("web", lambda s, _: app.web(s), "只启动网页服务")
     add("migrate", _migrate, "建立或升级数据库")
     add("doctor", _doctor, "检查安装：什么正常，缺什么，怎么补")

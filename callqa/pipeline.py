@@ -24,8 +24,6 @@ from callqa.config import Settings
 from callqa.store.db import Database, driver_url, sqlite_path
 from callqa.store.migrate import migrate
 from callqa.store.queries.calls_for_work import calls_whose_ticket_changed, calls_with_wanted_stages
-from callqa.transcribe.engine import Engine
-from callqa.transcribe.engines import find_loader
 from callqa.usecases import link, progress
 from callqa.usecases.archive import archive, free_spools
 from callqa.usecases.desk import publish_desk
@@ -33,9 +31,8 @@ from callqa.usecases.ingest import JournalTail, give_up_overdue, ingest, ingest_
 from callqa.usecases.load_rubric import load_rubric
 from callqa.usecases.progress import STAGES, Stage
 from callqa.usecases.review import lapse_due
-from callqa.usecases.vocabulary import make_repairer
 from callqa.usecases.watch_folder import WatchedFolder, WatchRules
-from callqa.usecases.work import EngineFactory, EngineSlot, RepairSlot, Work
+from callqa.usecases.work import EngineFactory, Work, build_work
 
 log = logging.getLogger("callqa.work")
 
@@ -279,29 +276,18 @@ def run_worker(
         migrate(settings.database_url)
         db = Database(settings.database_url)
         try:
-            return _run(settings, db, stop, engine_factory or (lambda: _engine(settings)))
+            return _run(settings, db, stop, engine_factory)
         finally:
             db.dispose()
 
 
-def _run(settings: Settings, db: Database, stop: threading.Event, engine_factory: EngineFactory) -> int:
+def _run(settings: Settings, db: Database, stop: threading.Event, engine_factory: EngineFactory | None) -> int:
     clock = _now_ms
-    work = Work(
-        db=db,
-        recordings=settings.recordings_dir,
-        engine=EngineSlot(engine_factory),
-        clock=clock,
-        parallel_calls=settings.speech.parallel_calls,
-        stop=stop,
-        repair=RepairSlot(
-            settings.scorecards_dir / "vocabulary.yaml", lambda text: make_repairer(text, settings.word_model)
-        ),
-    )
+    name = f"{platform.node()}:{settings.var_dir}"
+    work = build_work(settings, db, clock=clock, stop=stop, worker=name, engine_factory=engine_factory)
     jobs_url = settings.jobs_url if sqlite_path(settings.jobs_url) else driver_url(settings.jobs_url)
-    runner = Runner(work, jobs_url, executor_id=f"{platform.node()}:{settings.var_dir}")
-    if db.is_sqlite:
-        # We hold the lock and SQLite is never shared between machines: whoever ran these is dead.
-        progress.recover_dead(db, silent_since_ms=clock() + 1, now_ms=clock())
+    runner = Runner(work, jobs_url, executor_id=name)
+    progress.recover_own(db, name, now_ms=clock())  # we hold the lock: whoever ran these under our name is dead
     runner.launch()
     worker = Worker(settings, db, work, runner, watched=_watched(settings))
     log.info("the worker is ready")
@@ -344,13 +330,6 @@ def _only_worker(path: Path, stop: threading.Event) -> Iterator[bool]:
 def _watched(settings: Settings) -> WatchedFolder | None:
     folder, rules = settings.watch_folder, settings.imports
     return WatchedFolder(WatchRules(folder, rules.settle_s * 1000, rules.wait_facts_s * 1000)) if folder else None
-
-
-def _engine(settings: Settings) -> Engine:
-    """The engine that the settings name, with its model loaded; heavy, so only when a call needs it."""
-    speech = settings.speech
-    load = find_loader(speech.engine)
-    return load(settings.model_dir, device=speech.device, compute_type=speech.compute_type, threads=speech.threads)
 
 
 def _now_ms() -> int:

@@ -8,6 +8,7 @@ works the rows off; it may forget everything at any time.
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from sqlmodel import Session
 
@@ -108,8 +109,8 @@ class WorkCounts:
         )
 
 
-def claim(db: Database, call_id: str, stage: Stage, *, now_ms: int) -> Claim | None:
-    """Take a wanted stage; None when it is not wanted (any more)."""
+def claim(db: Database, call_id: str, stage: Stage, *, now_ms: int, worker: str = "") -> Claim | None:
+    """Take a wanted stage; None when it is not wanted (any more). worker: who, so that its next life finds it again."""
     with db.write() as session:
         at = _attempts(session, call_id, stage)
         if at is None or not rows.move(
@@ -123,6 +124,7 @@ def claim(db: Database, call_id: str, stage: Stage, *, now_ms: int) -> Claim | N
             percent=0,
             message="",
             updated_at_ms=now_ms,
+            worker=worker,
         ):
             return None
         return Claim(call_id, stage, at + 1)
@@ -178,22 +180,31 @@ def release(db: Database, claimed: Claim, *, now_ms: int) -> None:
 
 def recover_dead(db: Database, *, silent_since_ms: int, now_ms: int) -> int:
     """Take stages from workers not heard of since then: wanted again, or failed after too many attempts."""
+    return _take_back(db, now_ms=now_ms, updated_before_ms=silent_since_ms)
+
+
+def recover_own(db: Database, worker: str, *, now_ms: int) -> int:
+    """The same at once for the stages of an earlier life of this worker, whose lock proves that it is dead."""
+    return _take_back(db, now_ms=now_ms, worker_is=worker)
+
+
+def _take_back(db: Database, *, now_ms: int, **which: Any) -> int:
     with db.write() as session:
         again = rows.move_all(
             session,
             come_from=StageState.RUNNING,
-            updated_before_ms=silent_since_ms,
             attempts_below=MAX_ATTEMPTS,
             state=StageState.WANTED.value,
             updated_at_ms=now_ms,
+            **which,
         )
         given_up = rows.move_all(
             session,
             come_from=StageState.RUNNING,
-            updated_before_ms=silent_since_ms,
             state=StageState.FAILED.value,
             message=f"处理时连续中断 {MAX_ATTEMPTS} 次，已停止重试；请检查内存与系统日志后重新处理",
             updated_at_ms=now_ms,
+            **which,
         )
     return again + given_up
 

@@ -10,13 +10,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from callqa.config import Settings
 from callqa.errors import CallqaError, ConflictError, EngineError
 from callqa.store.db import Database
 from callqa.transcribe.engine import Engine
+from callqa.transcribe.engines import find_loader
 from callqa.transcribe.repair import Repairer
 from callqa.usecases import attribute, check, link, progress
 from callqa.usecases.progress import Claim, Stage, StageResult, StageState
 from callqa.usecases.transcribe import Clock, Interrupted, transcribe
+from callqa.usecases.vocabulary import make_repairer
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +106,7 @@ class Work:
     parallel_calls: int = 1
     stop: threading.Event = field(default_factory=threading.Event)
     repair: RepairSlot | None = None
+    worker: str = ""  # whose claims these are
     _claims: set[Claim] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _speech_room: threading.Semaphore = field(init=False)
@@ -148,7 +152,7 @@ class Work:
     def _claimed(self, call_id: str, stage: Stage) -> str:
         if self.stop.is_set():
             return "not now"
-        claimed = progress.claim(self.db, call_id, stage, now_ms=self.clock())
+        claimed = progress.claim(self.db, call_id, stage, now_ms=self.clock(), worker=self.worker)
         if claimed is None:
             return "not wanted"
         with self._lock:
@@ -198,3 +202,34 @@ class Work:
     def _transcribed(self, call_id: str) -> bool:
         stages = progress.progress_of_call(self.db, call_id)
         return any(view.stage is Stage.TRANSCRIBE and view.state is StageState.DONE for view in stages)
+
+
+def build_work(
+    settings: Settings,
+    db: Database,
+    *,
+    clock: Clock,
+    stop: threading.Event,
+    worker: str,
+    engine_factory: EngineFactory | None = None,
+) -> Work:
+    """What a worker process works with. engine_factory: by default the engine that the settings name."""
+    return Work(
+        db=db,
+        recordings=settings.recordings_dir,
+        engine=EngineSlot(engine_factory or (lambda: load_speech_engine(settings))),
+        clock=clock,
+        parallel_calls=settings.speech.parallel_calls,
+        stop=stop,
+        repair=RepairSlot(
+            settings.scorecards_dir / "vocabulary.yaml", lambda text: make_repairer(text, settings.word_model)
+        ),
+        worker=worker,
+    )
+
+
+def load_speech_engine(settings: Settings) -> Engine:
+    """The engine that the settings name, with its model loaded; heavy, so only when a call needs it."""
+    speech = settings.speech
+    load = find_loader(speech.engine)
+    return load(settings.model_dir, device=speech.device, compute_type=speech.compute_type, threads=speech.threads)

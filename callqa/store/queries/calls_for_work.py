@@ -32,6 +32,12 @@ def calls_with_wanted_stages(session: Session, limit: int) -> Sequence[tuple[str
     return [(call_id, int(attempts)) for call_id, attempts in session.exec(query)]
 
 
+def calls_to_transcribe(session: Session, limit: int) -> Sequence[str]:
+    """Calls whose transcription is wanted, oldest first."""
+    query = select(CallProgress.call_id).where(CallProgress.stage == "transcribe", CallProgress.state == "wanted")
+    return session.exec(query.order_by(col(CallProgress.call_id)).limit(limit)).all()
+
+
 def calls_whose_ticket_changed(session: Session, since_ms: int, limit: int) -> Sequence[str]:
     """Calls checked before their present link was decided or its ticket was imported again. Only links and imports
     from since_ms on are looked at."""

@@ -62,6 +62,7 @@ def move_all(
     attempts: int | None = None,
     attempts_below: int | None = None,
     message_other_than: str | None = None,
+    worker_is: str | None = None,
     **values: object,
 ) -> int:
     """Set `values` on every row in state `come_from` that fits the rest. Returns how many there were."""
@@ -74,6 +75,8 @@ def move_all(
         change = change.where(col(CallProgress.attempts) == attempts)
     if attempts_below is not None:
         change = change.where(col(CallProgress.attempts) < attempts_below)
+    if worker_is is not None:
+        change = change.where(col(CallProgress.worker) == worker_is)
     if message_other_than is not None:
         change = change.where(col(CallProgress.message) != message_other_than)
     return session.exec(change.values(**values)).rowcount

@@ -24,6 +24,7 @@ from callqa.store.tables.scoring import (
     SuggestionRow,
 )
 from callqa.store.tables.tickets import Ticket, TicketImport, TicketLink
+from callqa.store.tables.transcripts import VocabularyCandidate, VocabularyVersion
 
 __all__ = [
     "Account",
@@ -59,6 +60,8 @@ __all__ = [
     "TicketLink",
     "TranscriptRow",
     "UtteranceRow",
+    "VocabularyCandidate",
+    "VocabularyVersion",
     "WebSession",
 ]
 

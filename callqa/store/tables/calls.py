@@ -9,6 +9,11 @@ def _later_list() -> Column[list]:
     return Column(JSON, nullable=False, server_default=text("'[]'"))
 
 
+def _later_text() -> Column[str]:
+    """A text that came with a later version: rows written before it have an empty one."""
+    return Column(String, nullable=False, server_default="")
+
+
 class Call(SQLModel, table=True):  # 通话
     __tablename__ = "call"
     __table_args__ = (
@@ -103,6 +108,7 @@ class CallProgress(SQLModel, table=True):
     message: str = ""
     attempts: int = 0
     updated_at_ms: int
+    worker: str = Field(default="", sa_column=_later_text())  # whose claim it is or was
 
 
 class TranscriptRow(SQLModel, table=True):  # 转写, one row a version
@@ -122,6 +128,15 @@ class TranscriptRow(SQLModel, table=True):  # 转写, one row a version
     notes: list = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
     created_at_ms: int
     cpu_s: float | None = None
+    # 更正: a version that a person made from another
+    author: str = Field(default="", sa_column=_later_text())  # user name; "" = the machine
+    reason: str = Field(default="", sa_column=_later_text())
+    based_on: int | None = None  # the version it was made from
+    verified: bool = Field(
+        default=False, sa_column=Column(Boolean, nullable=False, server_default=false())
+    )  # 全文核对过
+    machine_edits: int | None = None  # characters to change from the machine's last text to this one
+    reference_chars: int | None = None  # characters of this one
 
 
 class UtteranceRow(SQLModel, table=True):  # 语句
@@ -138,3 +153,4 @@ class UtteranceRow(SQLModel, table=True):  # 语句
     confidence: float
     reliable: bool = True
     repairs: list = Field(default_factory=list, sa_column=_later_list())  # [start, end, was]
+    corrections: list = Field(default_factory=list, sa_column=_later_list())  # the same, written by a person
