@@ -11,6 +11,7 @@ on arrays that numpy lays out (Linux with 64 bits); where it is not to be had, R
 
 import asyncio
 import ctypes
+import itertools
 import logging
 import socket
 import struct
@@ -32,6 +33,7 @@ DRAIN_S = 0.1
 _EACH_MOST = 64  # packets of one socket a call: 1.3 s of a stream
 _CALLS_MOST = 4  # of one socket in one round; a flood has to wait, and is dropped by the kernel
 _SLOTS = 4096
+_SIZES_MOST = 4  # sizes of packets for which pieces of the memory are kept ready: a codec has one, or two
 _HEAD_BYTES = RECORD_HEAD.size + PACKET_HEAD.size
 _DATA_BYTES = 2048 - _HEAD_BYTES  # beyond any frame that a network carries whole; what is longer is cut
 _SLOT_BYTES = _HEAD_BYTES + _DATA_BYTES
@@ -56,8 +58,8 @@ _RECORD = np.dtype(
     }
 )
 
-# descriptor, address of the first header, how many, flags, no time-out -> how many came; negative: none
-Receive = Callable[[int, int, int, int, None], int]
+# descriptor, the first header, how many, flags, no time-out -> how many came; negative: none
+Receive = Callable[[int, ctypes.c_void_p, int, int, None], int]
 _DONT_WAIT = 0x40  # MSG_DONTWAIT
 
 
@@ -84,9 +86,8 @@ def find_receive() -> Receive | None:
         call = ctypes.PyDLL(None).recvmmsg
     except (OSError, AttributeError):
         return None
-    call.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_uint, ctypes.c_int, ctypes.c_void_p)
     call.restype = ctypes.c_int
-    return cast(Receive, call)
+    return cast(Receive, call)  # without argtypes: to convert a pointer at each call costs as much as three packets
 
 
 class _Room:
@@ -105,12 +106,14 @@ class _Room:
         self.headers["iov"] = self.iov.ctypes.data + each * _IOVEC.itemsize
         self.headers["n_iov"] = 1
         self.headers["control"] = self.controls.ctypes.data + each * _CONTROL_BYTES
-        self.first_header = int(self.headers.ctypes.data)
+        first_header = int(self.headers.ctypes.data)
+        self.header_at = [ctypes.c_void_p(first_header + i * _MMSG.itemsize) for i in range(_SLOTS)]
         self.records = self.slots.view(_RECORD)[:, 0]
         self.records["kind"] = KIND_PACKET
         self.stamps = self.controls[:, _STAMP_AT : _STAMP_AT + 16].view("<i8")
         self.octets = self.slots.data.cast("B")
         self.raw_names = self.names.data.cast("B")
+        self._bodies: dict[int, list[memoryview]] = {}
         self.reset(_SLOTS)
 
     def reset(self, n: int) -> None:
@@ -118,6 +121,15 @@ class _Room:
         self.headers["name_bytes"][:n] = _NAME_BYTES
         self.headers["control_bytes"][:n] = _CONTROL_BYTES
         self.stamps[:n] = 0
+
+    def bodies(self, size: int, n: int) -> list[memoryview]:
+        """What the CRC of a record is made of, for at least the first n slots if each holds a packet of that size."""
+        if size not in self._bodies and len(self._bodies) >= _SIZES_MOST:
+            self._bodies.clear()
+        made = self._bodies.setdefault(size, [])
+        for start in range(len(made) * _SLOT_BYTES, n * _SLOT_BYTES, _SLOT_BYTES):
+            made.append(self.octets[start + RECORD_HEAD.size : start + _HEAD_BYTES + size])
+        return made
 
 
 class BatchReader:
@@ -173,21 +185,24 @@ class BatchReader:
         room = self._room
         if room is None:
             return
-        receive, header_bytes = self._receive, _MMSG.itemsize
+        receive, header_at = self._receive, room.header_at
         came: list[tuple[Stream, int, int]] = []
         at = 0
-        for descriptor, stream in streams:
-            for _ in range(_CALLS_MOST):
-                if at + _EACH_MOST > _SLOTS:
+        for _ in range(_CALLS_MOST):
+            more = []
+            for descriptor, stream in streams:
+                if at > _SLOTS - _EACH_MOST:
                     self._take(room, came, at)
                     came, at = [], 0
-                n = receive(descriptor, room.first_header + at * header_bytes, _EACH_MOST, _DONT_WAIT, None)
-                if n <= 0:
-                    break
-                came.append((stream, at, at + n))
-                at += n
-                if n < _EACH_MOST:
-                    break
+                n = receive(descriptor, header_at[at], _EACH_MOST, _DONT_WAIT, None)
+                if n > 0:
+                    came.append((stream, at, at + n))
+                    at += n
+                    if n == _EACH_MOST:
+                        more.append((descriptor, stream))
+            if not more:
+                break
+            streams = more
         if at:
             self._take(room, came, at)
 
@@ -200,44 +215,20 @@ class BatchReader:
         records["arrival_ns"] = arrival_ns
         starts = np.array([start for _, start, _ in came])
         records["stream"] = np.repeat([s.stream for s, _, _ in came], np.diff(starts, append=n))
-        even = np.minimum.reduceat(sizes, starts) == np.maximum.reduceat(sizes, starts)
-        octets, crc32 = room.octets, zlib.crc32
-        ends = (np.arange(n) * _SLOT_BYTES + _HEAD_BYTES + sizes).tolist()
-        body = range(RECORD_HEAD.size, n * _SLOT_BYTES, _SLOT_BYTES)
-        records["crc"] = [crc32(octets[a:b]) for a, b in zip(body, ends, strict=True)]
-        lasts = arrival_ns.tolist()
-        for (stream, start, end), is_even in zip(came, even.tolist(), strict=True):
+        packed, ends = _pack(room, sizes, n)
+        names, lasts = bytes(room.raw_names[: n * _NAME_BYTES]), arrival_ns.tolist()
+        for stream, start, end in came:
             try:
-                self._give(room, stream, start, end, ends, lasts, is_even)
+                if stream.sender and names[start * _NAME_BYTES : end * _NAME_BYTES] == stream.sender * (end - start):
+                    last = packed[ends[end - 1] + _HEAD_BYTES : ends[end]]
+                    stream.take_batch(packed[ends[start] : ends[end]], end - start, lasts[end - 1], last)
+                else:
+                    for i in range(start, end):
+                        raw = names[i * _NAME_BYTES : (i + 1) * _NAME_BYTES]
+                        _give(stream, packed[ends[i] : ends[i + 1]], raw, lasts[i])
             except Exception:  # the datagram callback: one stream's trouble stops no other
                 log.exception("RTP stream %d", stream.stream)
         room.reset(n)
-
-    def _give(
-        self, room: _Room, stream: Stream, start: int, end: int, ends: list[int], lasts: list[int], is_even: bool
-    ) -> None:
-        """is_even: all packets are of one size, so their records are the rows of a rectangle."""
-        sender, octets = stream.sender, room.octets
-        names = room.raw_names[start * _NAME_BYTES : end * _NAME_BYTES]
-        if sender is not None and bytes(names) == sender * (end - start):
-            if is_even:
-                records = room.slots[start:end, : ends[start] - start * _SLOT_BYTES].tobytes()
-            else:
-                records = b"".join(octets[i * _SLOT_BYTES : ends[i]] for i in range(start, end))
-            stream.take_batch(
-                records,
-                end - start,
-                lasts[end - 1],
-                bytes(octets[(end - 1) * _SLOT_BYTES + _HEAD_BYTES : ends[end - 1]]),
-            )
-            return
-        for i in range(start, end):
-            data = bytes(octets[i * _SLOT_BYTES + _HEAD_BYTES : ends[i]])
-            raw = bytes(room.raw_names[i * _NAME_BYTES : (i + 1) * _NAME_BYTES])
-            if raw == stream.sender:
-                stream.take_batch(bytes(octets[i * _SLOT_BYTES : ends[i]]), 1, lasts[i], data)
-                continue
-            stream.take_one(data, _address(raw), raw, lasts[i])
 
     def _arrivals(self, room: _Room, n: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
         """Monotonic arrival of each packet. The kernel stamps wall time, which may be set while packets wait: none is
@@ -246,6 +237,28 @@ class BatchReader:
         stamps = room.stamps[:n, 0] * 1_000_000_000 + room.stamps[:n, 1]
         made = np.where(stamps > 0, stamps - ahead_ns, now_ns)
         return np.clip(made, min(self._before_ns, now_ns), now_ns)
+
+
+def _pack(room: _Room, sizes: np.ndarray[tuple[int], np.dtype[np.uint32]], n: int) -> tuple[bytes, list[int]]:
+    """The records in the first n slots one after another, their CRC made; record i is [ends[i], ends[i + 1])."""
+    size = int(sizes[0])
+    if (sizes == size).all():  # nearly always, and then they are the rows of a rectangle
+        room.records["crc"][:n] = list(map(zlib.crc32, room.bodies(size, n)[:n]))
+        length = _HEAD_BYTES + size
+        return room.slots[:n, :length].tobytes(), list(range(0, (n + 1) * length, length))
+    octets, lengths = room.octets, (sizes + _HEAD_BYTES).tolist()
+    whole = [octets[i * _SLOT_BYTES : i * _SLOT_BYTES + length] for i, length in enumerate(lengths)]
+    room.records["crc"][:n] = [zlib.crc32(record[RECORD_HEAD.size :]) for record in whole]
+    return b"".join(whole), [0, *itertools.accumulate(lengths)]
+
+
+def _give(stream: Stream, record: bytes, raw: bytes, arrival_ns: int) -> None:
+    """One record of a stream of whose packets not all are from the sender it believes. raw: its sender's address."""
+    data = record[_HEAD_BYTES:]
+    if raw == stream.sender:
+        stream.take_batch(record, 1, arrival_ns, data)
+    else:
+        stream.take_one(data, _address(raw), raw, arrival_ns)
 
 
 def both_clocks(clock: Clock) -> tuple[int, int]:
