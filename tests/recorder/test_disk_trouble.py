@@ -65,7 +65,10 @@ def test_a_call_within_a_full_disk_still_gets_its_sidecar_once_there_is_room(tmp
         device.full = True
         disk.append_mark(file, MAGIC)
         for record in RECORDS:
-            (disk.append if isinstance(record, PacketRecord) else disk.append_mark)(file, encode(record))
+            if isinstance(record, PacketRecord):
+                file.keep(encode(record))
+            else:
+                disk.append_mark(file, encode(record))
         disk.flush()
         while not device.refused:
             await asyncio.sleep(0.005)
@@ -121,16 +124,16 @@ def test_a_spool_that_cannot_be_deleted_or_closed_stops_no_other(tmp_path, monke
         disk = DiskWriter(asyncio.get_running_loop(), lambda path, reason: None)
         monkeypatch.setattr(Path, "unlink", refuse)
         first = disk.open(tmp_path / "a.spool")
-        disk.append(first, MAGIC)
+        first.keep(MAGIC)
         disk.flush()
         disk.discard(first)
         second = disk.open(tmp_path / "b.spool")
-        disk.append(second, MAGIC)
+        second.keep(MAGIC)
         monkeypatch.setattr(os, "close", close_badly)
         await closed(disk, second)
         monkeypatch.setattr(os, "close", real_close)
         third = disk.open(tmp_path / "c.spool")
-        disk.append(third, MAGIC + encode_packet(0, 1, b"x"))
+        third.keep(MAGIC + encode_packet(0, 1, b"x"))
         await closed(disk, third)
         disk.stop()
 
@@ -249,7 +252,7 @@ def test_many_spools_are_synced_by_one_call_and_one_by_one_while_it_fails(tmp_pa
         opened = [disk.open(tmp_path / f"{i}.spool") for i in range(n)]
         for _ in range(2):
             for file in opened:
-                disk.append(file, MAGIC)
+                file.keep(MAGIC)
             disk.flush()
             writing.finish()
             syncing.at_times()

@@ -14,7 +14,6 @@ import logging
 import socket
 from collections.abc import Callable, Iterable
 from enum import IntEnum
-from functools import partial
 
 from callqa.sip.events import PLAIN_MEDIA, Address, MediaTerms
 from callqa.sip.media.rtcp import is_rtcp
@@ -342,7 +341,7 @@ class CallCapture:
         self._told: dict[tuple[str, int], bytes] = {}  # each leg's last media and side marks, for who begins to listen
         self._listeners: list[Listener] = []
         self._kept = True
-        self._keep_always: Callable[[bytes], None] = partial(disk.append, file)
+        self._keep_always: Callable[[bytes], None] = file.keep
         self._keep: Callable[[bytes], None] = self._keep_always  # what every packet goes to
         disk.append_mark(file, MAGIC)
         self.mark(started)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from callqa.files import DISK, Files
 from callqa.refusals import os_reason
-from callqa.sip.process.worker import Worker, WorkerThread, do
+from callqa.sip.process.worker import Worker, WorkerThread
 
 log = logging.getLogger(__name__)
 
@@ -34,15 +34,18 @@ MAX_WAITING_BYTES = 128 << 20
 
 
 class SpoolFile:
-    """One open spool. The loop owns `records` and `marks`; the writing thread the rest until it passes the file on."""
+    """One open spool. The loop owns `records` and `marks`; the writing thread the rest until it passes the file on.
+
+    keep: queue one packet record; every packet comes here, so it is the list's own method."""
 
     __slots__ = (
-        "carry", "descriptor", "dirty", "failed", "marks", "named", "path", "records", "sealed", "told", "torn", "whole_bytes",
+        "carry", "descriptor", "dirty", "failed", "keep", "marks", "named", "path", "records", "sealed", "told", "torn", "whole_bytes",
     )  # fmt: skip
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.records: list[bytes] = []
+        self.keep = self.records.append
         self.marks: list[bytes] = []  # those of `records` that must not get lost
         self.carry: list[bytes] = []
         self.descriptor = -1
@@ -76,7 +79,6 @@ class DiskWriter:
         self._on_fault = on_fault
         self._files = files
         self._open: dict[SpoolFile, None] = {}
-        self._touched: dict[SpoolFile, None] = {}
         self._queued_bytes = 0  # counted in the loop
         self._taken_bytes = 0  # counted in the writing thread
         self._timer: asyncio.TimerHandle | None = None
@@ -89,29 +91,25 @@ class DiskWriter:
         """A new spool; it is created with its first records."""
         file = SpoolFile(path)
         self._open[file] = None
+        if self._timer is None:
+            self._timer = self._loop.call_later(FLUSH_S, self._tick)
         return file
-
-    def append(self, file: SpoolFile, record: bytes) -> None:
-        """Queue one packet record."""
-        if not file.records:  # the first since they were last taken
-            self._touch(file)
-        file.records.append(record)
 
     def append_mark(self, file: SpoolFile, record: bytes) -> None:
         """Queue one record that is tried again should the disk fail."""
         file.marks.append(record)
-        self.append(file, record)
+        file.keep(record)
 
     def close(self, file: SpoolFile, then: Callable[[], None]) -> None:
         """Write what is left, sync, close; then call `then` in the loop."""
-        batch = self._take(file)
-        if batch is not None:
-            self._writing.put(lambda: self._write(*batch))
+        if file.records:
+            self._writing.put(partial(self._write, *self._take(file)))
         self._writing.put(lambda: self._pass_on(file, lambda: self._close(file, then)))
 
     def discard(self, file: SpoolFile) -> None:
         """Close and delete: nobody answered, there is nothing to record."""
-        file.records, file.marks = [], []
+        file.records.clear()
+        file.marks = []
         self._writing.put(lambda: self._syncing.put(lambda: self._discard(file)))
 
     def stop(self) -> None:
@@ -127,31 +125,26 @@ class DiskWriter:
 
     def flush(self) -> None:
         """Hand everything queued to the writing thread."""
-        self._timer = None
-        touched, self._touched = self._touched, {}
-        batches = [batch for file in touched if (batch := self._take(file)) is not None]
+        batches = [self._take(file) for file in list(self._open) if file.records]
         if batches:
-            self._writing.put(lambda: self._write_all(batches))
+            self._writing.put(partial(self._write_all, batches))
 
     # -- in the loop ------------------------------------------------------------------------------------------------
 
-    def _touch(self, file: SpoolFile) -> None:
-        self._touched[file] = None
-        if self._timer is None:
-            self._timer = self._loop.call_later(FLUSH_S, self.flush)
+    def _tick(self) -> None:
+        self._timer = self._loop.call_later(FLUSH_S, self._tick) if self._open else None
+        self.flush()
 
-    def _take(self, file: SpoolFile) -> _Batch | None:
+    def _take(self, file: SpoolFile) -> _Batch:
         """What is queued for a file, taken from it."""
-        records, marks = file.records, file.marks
-        file.records, file.marks = [], []
-        if not records:
-            return None
+        marks, file.marks = file.marks, []
+        data = b"".join(file.records)
+        file.records.clear()
         if self._queued_bytes - self._taken_bytes > MAX_WAITING_BYTES:
             if not file.failed:
                 self._trouble(file, "磁盘写入太慢，积压过多")
             file.failed = True
-            records = marks
-        data = b"".join(records)
+            data = b"".join(marks)
         self._queued_bytes += len(data)
         return file, data, marks
 
@@ -169,8 +162,11 @@ class DiskWriter:
             self._loop.call_soon_threadsafe(call)
 
     def _write_all(self, batches: list[_Batch]) -> None:
-        for file, data, marks in batches:
-            do(partial(self._write, file, data, marks))
+        for batch in batches:
+            try:
+                self._write(*batch)
+            except Exception:  # the worker loop: trouble with one file must not stop the writing of all others
+                log.exception("spool %s", batch[0].path.name)
 
     def _write(self, file: SpoolFile, data: bytes, marks: list[bytes]) -> None:
         self._taken_bytes += len(data)
@@ -179,7 +175,9 @@ class DiskWriter:
         try:
             if file.torn:
                 self._cut_back(file)
-            self._append(file, b"".join(file.carry) + data)
+            if file.carry:
+                data = b"".join((*file.carry, data))
+            self._append(file, data)
             file.carry = []
             file.failed = False
         except OSError as e:
