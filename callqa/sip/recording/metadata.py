@@ -17,7 +17,7 @@ from callqa.sip.wire.xml_tree import Node, read_xml
 
 PARTICIPANTS_MOST = 32
 NAME_MOST_CHARS = 128
-_IDS = ("{}_id", "{}id", "id", "{}")
+_IDS = {kind: (f"{kind}_id", f"{kind}id", "id", kind) for kind in ("participant", "stream")}
 
 
 class Role(StrEnum):
@@ -73,7 +73,7 @@ def read_metadata(data: bytes) -> Metadata:
 
 
 def _id(node: Node, kind: str) -> str:
-    return plain(node.attribute(*(name.format(kind) for name in _IDS)))
+    return plain(node.attribute(*_IDS[kind]))
 
 
 def _participants(nodes: list[Node]) -> Iterator[Participant]:
@@ -89,9 +89,11 @@ def _participants(nodes: list[Node]) -> Iterator[Participant]:
 
 def _streams(nodes: list[Node]) -> Iterator[tuple[str, str]]:
     for node in nodes:
+        if node.name != "stream":
+            continue
         label = node.first("label") or node.attribute("label")
         key = _id(node, "stream") or label
-        if node.name == "stream" and key:
+        if key:
             yield key, plain(label)
 
 

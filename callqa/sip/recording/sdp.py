@@ -1,6 +1,6 @@
 """SDP of a recording session (RFC 7866 §7.1): every audio line is a stream of its own, answered line by line.
 
-Each line is read by sdp.parse_sdp as if it stood alone. We take every format we can decode, and where there is none the
+Each line is read by sdp.read_lines as if it stood alone. We take every format we can decode, and where there is none the
 first that is offered, since raw packets are better than nothing. Lines of another kind are declined with port 0.
 """
 
@@ -19,12 +19,14 @@ from callqa.sip.wire.sdp import (
     MediaDirection,
     Session,
     UnfitMedia,
-    parse_sdp,
+    lines_of,
+    read_lines,
 )
 
 LABEL_MOST_CHARS = 64
 # RFC 3551 §6: what a number means without a=rtpmap, of those that we can decode.
 _STATIC = {3: "GSM/8000", 9: "G722/8000", 18: "G729/8000"}
+_MAPPED = re.compile(r"a=rtpmap:\d")
 _MEDIA = re.compile(r"m=(\S+)\s+(\d+)(?:/\d+)?\s+(\S+)\s+(.*\S)\s*")
 
 
@@ -62,7 +64,7 @@ def read_offer(data: bytes) -> tuple[OfferedStream, ...]:
     """All m= lines. ProtocolError when it is no SDP or has none."""
     if len(data) > SDP_MOST_BYTES or not data.lstrip().startswith(b"v="):
         raise ProtocolError(f"{len(data)} bytes are no SDP")
-    lines = [x for x in re.split(r"\r\n|\n|\r", data.decode("utf-8", "replace").lstrip()) if x.strip()]
+    lines = lines_of(data.lstrip())
     starts = [i for i, line in enumerate(lines) if line.startswith("m=")][:MEDIA_MOST]
     if not starts:
         raise ProtocolError("SDP has no m= line")
@@ -81,12 +83,12 @@ def _stream(index: int, head: list[str], section: list[str]) -> OfferedStream:
     bare = OfferedStream(index, kind, protocol, formats, label=label)
     if kind != "audio" or not port or index >= 2 * STREAMS_MOST:
         return bare
-    mapped = {line[9:].split()[0] for line in section if re.match(r"a=rtpmap:\d", line)}
+    mapped = {line[9:].split()[0] for line in section if _MAPPED.match(line)}
     missing = [
         f"a=rtpmap:{n} {name}" for n, name in _STATIC.items() if str(n) not in mapped and str(n) in formats.split()
     ]
     try:
-        session = parse_sdp("\r\n".join([*head, *section, *missing, ""]).encode())
+        session = read_lines([*head, *section, *missing])
     except UnfitMedia as e:
         return replace(bare, unfit=e.reason)
     except ProtocolError:

@@ -104,7 +104,10 @@ class Headers:
 
     def first(self, name: str) -> str | None:
         """Value of the topmost field of that name, or None."""
-        return next((v for n, v in self.fields if n == name), None)
+        for n, v in self.fields:
+            if n == name:
+                return v
+        return None
 
     def all(self, name: str) -> tuple[str, ...]:
         """Values of every field of that name, top to bottom."""

@@ -6,10 +6,12 @@ Content-Length is not kept among the headers: it is written anew from the body. 
 """
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import lru_cache
 
 from callqa.errors import ProtocolError
 from callqa.sip.wire.headers import (
+    REMEMBERED,
     SPLIT,
     CSeq,
     Headers,
@@ -123,9 +125,9 @@ def parse_message(data: bytes) -> Message:
     if end is None:
         raise ProtocolError(f"no end of headers within {min(len(data), HEADER_BLOCK_MOST_BYTES)} bytes")
     lines = _unfold(_text(data[: end.start()]))
-    message = _start(lines[0], Headers(_fields(lines[1:])))
+    fields = _fields(lines[1:])
     body = data[end.end() :]
-    lengths = {v.strip() for v in message.headers.all("Content-Length")}
+    lengths = {v.strip() for n, v in fields if n == "Content-Length"}
     if len(lengths) > 1:
         raise ProtocolError(f"Content-Length is given {len(lengths)} times, differently")
     if lengths:
@@ -133,7 +135,7 @@ def parse_message(data: bytes) -> Message:
         if length > len(body):
             raise ProtocolError(f"body has {len(body)} bytes, Content-Length says {length}")
         body = body[:length]
-    message = replace(message, headers=message.headers.replaced("Content-Length"), body=body)
+    message = _start(lines[0], Headers(tuple([f for f in fields if f[0] != "Content-Length"])), body)
     _check(message)
     return message
 
@@ -169,40 +171,50 @@ def _unfold(block: str) -> list[str]:
     return lines
 
 
-def _fields(lines: list[str]) -> tuple[tuple[str, str], ...]:
+@lru_cache(REMEMBERED)
+def _field_name(text: str) -> str:
+    """A header name in its usual spelling, or "" where it is none."""
+    name = usual_name(text.strip())
+    return name if is_token(name) else ""
+
+
+def _fields(lines: list[str]) -> list[tuple[str, str]]:
     fields: list[tuple[str, str]] = []
     for line in lines:
-        name, colon, value = line.partition(":")
-        name = usual_name(name.strip())
-        if not colon or not is_token(name):
+        before, colon, value = line.partition(":")
+        name = _field_name(before)
+        if not colon or not name:
             raise ProtocolError(f"header line {line[:60]!r} is not name: value")
-        values = split_outside(value, ",") if name in SPLIT else [value.strip()]
-        fields += [(name, v) for v in values]
+        if name in SPLIT:
+            fields += [(name, v) for v in split_outside(value, ",")]
+        else:
+            fields.append((name, value.strip()))
         if len(fields) > FIELDS_MOST:
             raise ProtocolError(f"more than {FIELDS_MOST} header fields")
-    return tuple(fields)
+    return fields
 
 
-def _start(line: str, headers: Headers) -> Message:
+def _start(line: str, headers: Headers, body: bytes) -> Message:
     parts = line.split(" ", 2)
     if parts[0].upper() == VERSION:
         if len(parts) < 2 or re.fullmatch(r"[1-6][0-9][0-9]", parts[1]) is None:
             raise ProtocolError(f"status line {line[:60]!r} has no status from 100 to 699")
-        return Response(int(parts[1]), parts[2] if len(parts) > 2 else "", headers)
+        return Response(int(parts[1]), parts[2] if len(parts) > 2 else "", headers, body)
     if len(parts) != 3 or parts[2].strip().upper() != VERSION or not is_token(parts[0]):
         raise ProtocolError(f"start line {line[:60]!r} is no SIP/2.0 request or status line")
     if not parts[1] or len(parts[1]) > URI_MOST_CHARS or not parts[1].isprintable():
         raise ProtocolError(f"Request-URI has {len(parts[1])} characters or unprintable ones, limit {URI_MOST_CHARS}")
-    return Request(parts[0], parts[1], headers)
+    return Request(parts[0], parts[1], headers, body)
 
 
 _ONCE = ("From", "To", "Call-ID", "CSeq")
 
 
 def _check(message: Message) -> None:
+    names = [n for n, _ in message.headers.fields]
     for name in _ONCE:
-        if len(message.headers.all(name)) != 1:
-            raise ProtocolError(f"{name} occurs {len(message.headers.all(name))} times, needs 1")
+        if names.count(name) != 1:
+            raise ProtocolError(f"{name} occurs {names.count(name)} times, needs 1")
     if not message.call_id:
         raise ProtocolError("Call-ID is empty")
     parse_name_addr(message.headers.first("From") or "")

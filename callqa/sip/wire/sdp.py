@@ -7,6 +7,7 @@ would rather than must, in RTP/AVP(F) with a=crypto. It does not do DTLS-SRTP, I
 
 import ipaddress
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -15,6 +16,12 @@ from callqa.sip.wire.sdes import CryptoLine, parse_crypto
 
 SDP_MOST_BYTES = 32_768
 LINES_MOST = 1_000
+_LINE_END = re.compile(r"\r\n|\n|\r")
+_PORT = re.compile(r"[0-9]{1,5}")
+_RTPMAP = re.compile(r"a=rtpmap:\s*([0-9]{1,3})\s+([A-Za-z0-9_.-]+)/([0-9]{1,6})(/[12])?\s*")
+_PTIME = re.compile(r"a=ptime:\s*([0-9]{1,4})(?:\.0*)?\s*")
+_RTCP = re.compile(r"a=rtcp:\s*([0-9]{1,5})(?:\s+IN\s+IP[46]\s+(\S+))?\s*", re.IGNORECASE)
+_CONNECTION = re.compile(r"c=IN\s+IP[46]\s+([^\s/]+)\S*\s*", re.IGNORECASE)
 _FORMAT = re.compile(r"[0-9]{1,2}|1[01][0-9]|12[0-7]")  # an RTP payload type
 MEDIA_MOST = 32
 FORMATS_MOST = 64
@@ -175,7 +182,16 @@ def parse_sdp(data: bytes) -> Session:
     """Read a session description. ProtocolError when it has no audio over RTP; UnfitMedia when it has, but none we can take."""
     if len(data) > SDP_MOST_BYTES:
         raise ProtocolError(f"SDP has {len(data)} bytes, limit {SDP_MOST_BYTES}")
-    lines = [x for x in re.split(r"\r\n|\n|\r", data.decode("utf-8", "replace")) if x.strip()]
+    return read_lines(lines_of(data))
+
+
+def lines_of(data: bytes) -> list[str]:
+    """The lines of a session description that are not empty."""
+    return [x for x in _LINE_END.split(data.decode("utf-8", "replace")) if x.strip()]
+
+
+def read_lines(lines: Sequence[str]) -> Session:
+    """Read the lines of a session description; as parse_sdp."""
     if len(lines) > LINES_MOST or not lines or not lines[0].startswith("v="):
         raise ProtocolError(f"SDP of {len(lines)} lines does not start with v=")
     session_lines: list[str] = []
@@ -211,7 +227,7 @@ def _fingerprint(session_lines: list[str], section: list[str]) -> bool:
 def _media_line(line: str) -> MediaLine:
     parts = line[2:].split()
     port = parts[1].partition("/")[0] if len(parts) > 3 else ""
-    if re.fullmatch(r"[0-9]{1,5}", port) is None or int(port) > 65535 or len(parts) > FORMATS_MOST + 3:
+    if _PORT.fullmatch(port) is None or int(port) > 65535 or len(parts) > FORMATS_MOST + 3:
         raise ProtocolError(f"SDP media line {line[:60]!r} is not kind port protocol formats")
     return parts[0].lower(), int(port), parts[2].upper(), tuple(parts[3:])
 
@@ -227,12 +243,11 @@ def _audio(session_lines: list[str], sections: list[list[str]], media: list[Medi
     direction = _direction(section, direction)
     ptime_ms = None
     for line in section:
-        rtpmap = re.fullmatch(r"a=rtpmap:\s*([0-9]{1,3})\s+([A-Za-z0-9_.-]+)/([0-9]{1,6})(/[12])?\s*", line)
-        if rtpmap:
+        if rtpmap := _RTPMAP.fullmatch(line):
             name = rtpmap[2].lower() if rtpmap[2].lower() == "telephone-event" else rtpmap[2].upper()
             names[int(rtpmap[1])] = f"{name}/{int(rtpmap[3])}"
-        ptime = re.fullmatch(r"a=ptime:\s*([0-9]{1,4})(?:\.0*)?\s*", line)
-        ptime_ms = int(ptime[1]) if ptime else ptime_ms
+        elif ptime := _PTIME.fullmatch(line):
+            ptime_ms = int(ptime[1])
     codecs = tuple((int(f), names[int(f)]) for f in formats if _FORMAT.fullmatch(f) and int(f) in names)
     all_media = tuple((kind, protocol, " ".join(f)) for kind, _, protocol, f in media)
     mux = "a=rtcp-mux" in (line.strip() for line in section)
@@ -244,7 +259,7 @@ def _audio(session_lines: list[str], sections: list[list[str]], media: list[Medi
 def _rtcp(section: list[str], host: str) -> tuple[str, int] | None:
     """RFC 3605: a=rtcp:port, perhaps with an address of its own; a broken one counts as none."""
     for line in section:
-        match = re.fullmatch(r"a=rtcp:\s*([0-9]{1,5})(?:\s+IN\s+IP[46]\s+(\S+))?\s*", line, re.IGNORECASE)
+        match = _RTCP.fullmatch(line)
         if match and 0 < int(match[1]) <= 65535:
             try:
                 return str(ipaddress.ip_address(match[2])) if match[2] else host, int(match[1])
@@ -255,7 +270,7 @@ def _rtcp(section: list[str], host: str) -> tuple[str, int] | None:
 
 def _host(lines: list[str]) -> str | None:
     for line in lines:
-        match = re.fullmatch(r"c=IN\s+IP[46]\s+([^\s/]+)\S*\s*", line, re.IGNORECASE)
+        match = _CONNECTION.fullmatch(line)
         if match:
             try:
                 return str(ipaddress.ip_address(match[1]))

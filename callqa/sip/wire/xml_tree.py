@@ -37,7 +37,11 @@ class Node:
 
     def attribute(self, *names: str) -> str:
         """Value of the first of these attributes that it has, or ""."""
-        return next((self.attributes[name] for name in names if self.attributes.get(name)), "")
+        for name in names:
+            value = self.attributes.get(name)
+            if value:
+                return value
+        return ""
 
 
 class _Stop(Exception):
