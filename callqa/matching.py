@@ -15,6 +15,7 @@ from functools import lru_cache
 _NUMBER_NOISE = re.compile(r"[\s()\-–—.]+")
 
 
+@lru_cache(256)
 def canonical_number(raw: str) -> str:
     """One form of a phone number: digits only, without +86 / 0086 / 86 before a mobile or area code.
 

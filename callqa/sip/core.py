@@ -63,7 +63,7 @@ class Core:
         tokens: Callable[[], str],
     ) -> None:
         self.settings = settings
-        self.desk = desk
+        self.set_desk(desk)
         self.ports = ports
         self.call_ids = call_ids
         self.tokens = tokens
@@ -77,6 +77,11 @@ class Core:
         self.service_routes: Callable[[str], tuple[str, ...]] = lambda trunk: ()  # set by trunks.py
         self.clear_keys: set[str] = set()  # hosts of whom it was told that their keys came in the clear
         self._told: dict[tuple[str, str], float] = {}
+
+    def set_desk(self, desk: Desk) -> None:
+        """Use this desk from now on."""
+        self.desk = desk
+        self.extensions = frozenset(seat.extension for seat in desk.seats)
 
     def send(self, data: bytes, peer: Address) -> None:
         """Put a datagram into the outbox."""

@@ -245,7 +245,7 @@ class Registrar:
 
     def restore(self, saved: Iterable[SavedBinding], now: float, wall_ms: int) -> None:
         """Take back what `save` gave; what has expired, is of no seat, or unreadable, is left out."""
-        seats = {s.extension for s in self._core.desk.seats}
+        seats = self._core.extensions
         for s in saved:
             try:
                 until = now + min((int(s["expires_at_ms"]) - wall_ms) / 1000, float(EXPIRES_MOST_S))

@@ -150,10 +150,10 @@ class UserAgent:
     def set_desk(self, desk: Desk, now: float) -> None:
         """Use another desk; calls in progress go on."""
         self._desk = desk
-        self._core.desk = self._sign_ins.apply(desk)
+        self._core.set_desk(self._sign_ins.apply(desk))
         self._trunk_hosts.clear()
         self._trunks.set_desk(desk, now)
-        self._registrar.keep_only(frozenset(s.extension for s in desk.seats), now)
+        self._registrar.keep_only(self._core.extensions, now)
         self._queue.touch()
         self._serve_queue(now)
 
@@ -339,9 +339,9 @@ class UserAgent:
                 self._calls[call.call_id] = call
                 call.start(self._closing, now)
             return
-        seats = {s.extension for s in desk.seats}
         registered = self._registrar.seat_at(source)
-        if (registered and is_stream(source)) or ((registered or t.request.from_.uri.user in seats) and not from_trunk):
+        from_seat = registered or t.request.from_.uri.user in self._core.extensions
+        if (registered and is_stream(source)) or (from_seat and not from_trunk):
             self._call_out(t, source, now)
         elif trunk is not None:
             self._call_in(t, source, now)
@@ -392,7 +392,7 @@ class UserAgent:
         target = offer if isinstance(offer, Refusal) else self._exchange.reach(number)
         if isinstance(target, Refusal):
             self._core.fault(now, f"分机 {seat.extension} 呼出被拒绝：{target.reason}", source)
-        inside = any(s.extension == number for s in self._core.desk.seats)
+        inside = number in self._core.extensions
         ours = "" if inside else self._core.desk.routing.hotline_number
         facts = CallFacts(
             CallMode.BRIDGE,
@@ -413,7 +413,7 @@ class UserAgent:
         self, code: FeatureCode | MarkCode, extension: str, dialog: FeatureCall, offer: Session | None, now: float
     ) -> None:
         if isinstance(code, FeatureCode):
-            self._core.desk = self._sign_ins.take(extension, code, self._desk, now)
+            self._core.set_desk(self._sign_ins.take(extension, code, self._desk, now))
             if code.agent_no is None:
                 self._exchange.seat_taken(None, extension, now)  # what rings there rings elsewhere
         else:

@@ -114,7 +114,7 @@ def person(key: str, address: str, **more: object) -> Participant:
     ],
 )
 def test_who_the_agent_is(parties, agents):
-    assert agents_of(parties, Who(frozenset({"8001", "8002"}), "02784770000")) == agents
+    assert agents_of(tuple(parties), Who(frozenset({"8001", "8002"}), "02784770000")) == agents
 
 
 def test_uui_that_is_no_ucid_joins_nothing():

@@ -35,7 +35,7 @@ class Exchange:
 
     def reach(self, number: str) -> tuple[Target, ...] | Refusal:
         """Where a dialled extension or number is reached."""
-        if not any(s.extension == number for s in self._core.desk.seats):
+        if number not in self._core.extensions:
             return outbound_targets(self._core.desk, number, self._trunks.is_up)
         if number in self.busy():
             return Refusal(486, f"分机 {number} 正在通话")

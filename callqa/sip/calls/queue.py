@@ -77,6 +77,9 @@ class Queue:
         self._searches: list[SeatSearch] = []
         self._idle_since: dict[str, float] = {}  # of the seats that are manned and have no call
         self._agents: dict[str, str | None] = {}
+        self._seen: tuple[Desk, Mapping[str, tuple[Target, ...]]] | None = None  # of which `_manned` is
+        self._manned: tuple[str, ...] = ()
+        self._busy: frozenset[str] = frozenset()
         self._alarm: Alarm | None = None
 
     def touch(self) -> None:
@@ -98,9 +101,14 @@ class Queue:
     def serve(self, now: float) -> None:
         """Have the right seats ring, put into the queue or turn away whom no seat can ring for, tell places that changed."""
         self.dirty = False
-        desk, contacts = self._core.desk, self._contacts()
-        manned, busy = manned_seats(desk, contacts), self._busy_now()
-        self._note_idle(desk, manned, busy, now)
+        desk, contacts, busy = self._core.desk, self._contacts(), self._busy_now()
+        changed = self._seen is None or self._seen[0] is not desk or self._seen[1] is not contacts
+        if changed:
+            self._seen, self._manned = (desk, contacts), manned_seats(desk, contacts)
+        manned = self._manned
+        if changed or busy != self._busy:
+            self._busy = busy
+            self._note_idle(desk, manned, busy, now)
         if not self._searches:
             return
         self._end_waits(desk.routing, now)

@@ -9,11 +9,12 @@ every seat is on the agent's (a second agent, a leader who joined).
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from callqa.errors import ProtocolError
 from callqa.matching import canonical_number
 from callqa.sip.recording.metadata import UUI_UCID, Participant, Role, call_key
-from callqa.sip.wire.headers import NameAddr, param, parse_name_addr, parse_uri, plain
+from callqa.sip.wire.headers import REMEMBERED, NameAddr, param, parse_name_addr, parse_uri, plain
 from callqa.sip.wire.message import Request
 from callqa.sip.wire.multipart import content_type, parts_of
 from callqa.units import Channel, Direction
@@ -44,7 +45,8 @@ def number_of_party(party: Participant) -> str:
     return canonical_number(user) if user.isascii() else ""
 
 
-def agents_of(parties: Sequence[Participant], who: Who) -> frozenset[str]:
+@lru_cache(REMEMBERED)
+def agents_of(parties: tuple[Participant, ...], who: Who) -> frozenset[str]:
     """Keys of those on the agent's side; empty where nobody is known at all."""
     seats = frozenset(p.key for p in parties if user_of(p.address) in who.seats)
     if seats or not parties:

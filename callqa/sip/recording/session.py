@@ -99,12 +99,16 @@ class RecordingSession:
     sdp_id: int = 0
     version: int = 0
     last: bytes = b""
+    _parties: tuple[Participant, ...] | None = None  # until another document comes
 
     @property
     def parties(self) -> tuple[Participant, ...]:
         """Who is on the call by this session, in the order they are named; each under his address, where that is known."""
-        told = tuple(self.picture.participants.values()) or self.signs.parties
-        return tuple(replace(p, key=p.address) if p.address and p.address != p.key else p for p in told)
+        if self._parties is None:
+            told = tuple(self.picture.participants.values()) or self.signs.parties
+            named = (replace(p, key=p.address) if p.address and p.address != p.key else p for p in told)
+            self._parties = tuple(named)
+        return self._parties
 
     def senders(self, label: str) -> list[str]:
         """Who sends the stream of a label, by the same keys."""
@@ -120,6 +124,7 @@ class RecordingSession:
         """Take in what a request brought; why it cannot be taken, if so. What it told of the call counts in any case."""
         if read.told is not None:
             self.picture.take(read.told)
+            self._parties = None
         if read.why is not None or read.lines is None:
             return read.why
         if not self.streams and not read.streams:

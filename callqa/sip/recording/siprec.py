@@ -68,7 +68,7 @@ class RecordingCall(Call):
         self.keys: set[str] = set()
         self.began = 0.0
         self._sip_call_ids: list[str] = []
-        who = Who(frozenset(s.extension for s in core.desk.seats), core.desk.routing.hotline_number)
+        who = Who(core.extensions, core.desk.routing.hotline_number)
         self._whole = Whole(self.sessions, who)
         self._parties: dict[str, tuple[str, Channel]] = {}  # address -> as told
         self._joined_by: str | None = None
