@@ -44,7 +44,7 @@ def work(settings: Settings) -> int:
 
 def speech_work(settings: Settings) -> int:
     """A process that only transcribes, beside the worker."""
-    from callqa.speech_worker import run_speech_worker
+    from callqa.transcriber import run_speech_worker
 
     prepare_folders(settings)
     return run_speech_worker(settings)

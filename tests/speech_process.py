@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from callqa.config import load_settings
-from callqa.speech_worker import run_speech_worker
+from callqa.transcriber import run_speech_worker
 from callqa.usecases import progress, transcribe
 from tests.usecases.recorded import FakeEngine
 

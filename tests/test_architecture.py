@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "usecases": WORDS | CONTRACTS | {"config", "sip", "transcribe", "scoring", "tickets", "reports", "store"},
     "web": WORDS | CONTRACTS | {"config", "usecases", "store", "scoring", "reports"},
     "pipeline": WORDS | CONTRACTS | {"config", "usecases", "store", "transcribe"},
-    "speech_worker": WORDS | CONTRACTS | {"config", "usecases", "store"},
+    "transcriber": WORDS | CONTRACTS | {"config", "usecases", "store"},
     "demo": EVERYTHING,
     "app": EVERYTHING,
     "cli": EVERYTHING,
