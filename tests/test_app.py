@@ -14,7 +14,7 @@ from callqa.doctor import examine
 from callqa.errors import ConfigError
 
 
-def wait_until(ready: Callable[[], object], limit_s: float = 10.0) -> None:
+def wait_until(ready: Callable[[], object], limit_s: float = 60.0) -> None:
     deadline = time.monotonic() + limit_s
     while not ready():
         assert time.monotonic() < deadline, "it did not happen in time"

@@ -1,11 +1,8 @@
 """A served application over a temporary month, and tabs of Debian's Chromium signed in by role."""
 
-import socket
-import threading
 from collections.abc import Callable, Iterator
 
 import pytest
-import uvicorn
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from callqa.config import Settings
@@ -15,13 +12,13 @@ from callqa.web.app import create_app
 from tests.builders import add_month, add_suggestions, add_transcript
 from tests.conftest import need_tool
 from tests.drawn_month import SCORECARDS, draw_month
+from tests.served import FLAGS, LIMIT_S, serve
 from tests.web import conftest as web
 
 # The same installation as the other web tests, without their in-process client.
 clock, settings, database, accounts = web.clock, web.settings, web.database, web.accounts
 
 FIRST, SECOND = "20261107T011200000Z-A2", "20261105T232210000Z-A1"  # of 801 and 805: the queue's order
-FLAGS = ("--no-sandbox", "--disable-gpu", "--autoplay-policy=no-user-gesture-required")
 
 
 @pytest.fixture
@@ -39,16 +36,8 @@ def sampled(database: Database, settings: Settings, accounts: dict[str, int]) ->
 @pytest.fixture
 def address(settings: Settings, sampled: Database, clock: web.Clock) -> Iterator[str]:
     """The application on a free port of the loopback."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        config = uvicorn.Config(create_app(settings, sampled, clock=clock), log_level="error", access_log=False)
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        server.should_exit = True
-        thread.join(10)
+    with serve(create_app(settings, sampled, clock=clock)) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +62,7 @@ def sign_in(chromium: Browser, address: str) -> Iterator[Callable[[str], Page]]:
         )
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(LIMIT_S * 1000)
         trouble: list[str] = []
         page.trouble = trouble  # type: ignore[attr-defined]  # read by the tests
         page.on("console", lambda m: trouble.append(m.text) if m.type in ("error", "warning") else None)

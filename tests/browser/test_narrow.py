@@ -2,6 +2,7 @@
 
 from callqa.desk import DeskTrunk, DialRule
 from callqa.usecases import desk
+from tests.served import come_true
 
 PAGES = (
     "/",
@@ -27,7 +28,7 @@ def test_no_page_is_wider_than_a_phones_screen(sign_in, sampled):
     page.set_viewport_size(PHONE)
     for path in PAGES:
         page.goto(path)
-        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], path
+        come_true(page, f"document.documentElement.scrollWidth <= {PHONE['width']}", path)
         assert page.evaluate(OVER_THE_EDGE) == [], path
 
 
@@ -38,8 +39,8 @@ def test_what_was_saved_is_told_where_the_page_stands(sign_in, sampled):
     page.fill("#g-ring_timeout_s", "31")
     page.click("text=保存来电路由")
     page.wait_for_selector(".cq-flash")
-    page.wait_for_function("scrollY > 0")
-    box = page.locator(".cq-flash").bounding_box()
-    assert box is not None and 0 <= box["y"] < 900
-    heading = page.locator("#routing h2").bounding_box()
-    assert heading is not None and heading["y"] > box["y"] + box["height"]
+    come_true(page, "scrollY > 0", "the page stands at its section")
+    box = "document.querySelector('.cq-flash').getBoundingClientRect()"
+    come_true(page, f"{box}.top >= 0 && {box}.top < innerHeight", "what was saved is in view")
+    heading = "document.querySelector('#routing h2').getBoundingClientRect()"
+    come_true(page, f"{heading}.top > {box}.bottom", "and hides nothing")

@@ -9,10 +9,10 @@ from sqlmodel import select
 from callqa.store.db import Database
 from callqa.store.tables import Deduction, Evaluation, SuggestionDecision
 from tests.browser.conftest import FIRST, SECOND
+from tests.served import come_true, plays_from
 
 pytestmark = pytest.mark.slow
 
-POSITION = "document.querySelector('[data-player]').callPlayer.positionMs"
 NOTE = '[name="note:S3.2:a"]'
 
 SignIn = Callable[[str], Page]
@@ -33,14 +33,13 @@ def suggestion(page: Page, item: str):
 def test_the_leader_scores_a_call_and_goes_on_to_the_next(sign_in: SignIn, sampled: Database) -> None:
     page = sign_in("shift_leader")
     open_first(page)
-    assert page.locator(".cq-wave canvas").count() >= 2
+    expect(page.locator(".cq-wave canvas").nth(1)).to_be_attached()
     expect(page.locator("[data-transcript]")).to_contain_text("工号八零五")
     expect(page.locator("#ev-totals")).to_contain_text("提交前还差 2 处")
-    assert page.evaluate("document.documentElement.scrollHeight <= innerHeight"), "the page fits its window"
+    come_true(page, "document.documentElement.scrollHeight <= innerHeight", "the page fits its window")
 
     # evidence plays from two seconds before it
-    suggestion(page, "S1.4").locator("[data-play-from]").click()
-    page.wait_for_function(f"() => {POSITION} >= 44600 && {POSITION} < 47000")
+    plays_from(page, suggestion(page, "S1.4").locator("[data-play-from]"), 44_600)
     page.keyboard.press("Space")
     page.wait_for_function("() => document.querySelector('audio').paused")
 
@@ -202,8 +201,8 @@ def test_nothing_runs_out_of_the_window(sign_in: SignIn) -> None:
     page.set_viewport_size({"width": 1024, "height": 768})
     wide = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
     open_first(page)
-    assert page.evaluate(wide) and page.evaluate("document.documentElement.scrollHeight <= innerHeight")
+    come_true(page, f"{wide} && document.documentElement.scrollHeight <= innerHeight", "the scoring form")
     for path in ("/evaluate", "/sampling/2026-11", "/reports/2026-11"):
         page.goto(path)
-        assert page.evaluate(wide), path
+        come_true(page, wide, path)
     assert page.trouble == []  # type: ignore[attr-defined]

@@ -1,15 +1,13 @@
 """Listening in with a real browser: the sound of each side arrives and is measured, under the strict content policy."""
 
 import asyncio
-import socket
 import threading
 import time
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
-import uvicorn
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 from sqlmodel import select
 
 from callqa.sip.media.codec import PCMA
@@ -19,6 +17,7 @@ from callqa.store.tables import AuditEntry
 from callqa.web.app import create_app
 from tests.conftest import need_tool
 from tests.media.builders import G711
+from tests.served import FLAGS, LIMIT_S, serve
 from tests.web.conftest import PASSWORD
 from tests.web.test_live_call import BOARD
 
@@ -35,7 +34,7 @@ class SoundingRecorder:
         up = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run(str(path), up)))
         self._thread.start()
-        assert up.wait(5)
+        assert up.wait(LIMIT_S)
 
     async def _run(self, path: str, up: threading.Event) -> None:
         server = await asyncio.start_unix_server(self._serve, path)
@@ -69,7 +68,7 @@ class SoundingRecorder:
 
     def stop(self) -> None:
         self._stop.set()
-        self._thread.join(5)
+        self._thread.join(LIMIT_S)
 
 
 @pytest.fixture
@@ -81,16 +80,8 @@ def sounding(settings) -> Iterator[SoundingRecorder]:
 
 @pytest.fixture
 def address(settings, database, clock) -> Iterator[str]:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        app = create_app(settings, database, clock=clock)
-        server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False, timeout_graceful_shutdown=1))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        server.should_exit = True
-        thread.join(10)
+    with serve(create_app(settings, database, clock=clock)) as address:
+        yield address
 
 
 def actions(database) -> list[str]:
@@ -103,11 +94,9 @@ def test_the_leader_listens_and_the_player_tells_how_it_stands(address, month, s
     chromium = need_tool("chromium")
     trouble: list[str] = []
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium,
-            args=["--no-sandbox", "--disable-gpu", "--autoplay-policy=no-user-gesture-required"],
-        )
+        browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
         page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page.set_default_timeout(LIMIT_S * 1000)
         page.on("console", lambda m: trouble.append(m.text) if m.type in ("error", "warning") else None)
         page.on("pageerror", lambda e: trouble.append(str(e)))
         page.goto(f"{address}/login?next=/live")
@@ -121,12 +110,13 @@ def test_the_leader_listens_and_the_player_tells_how_it_stands(address, month, s
         assert heard[0] == 0 and 0.3 < heard[1] < 0.7, "the agent's side only"
         ahead = page.evaluate(f"{box}.callListen.next - {box}.callListen.sound.currentTime")
         assert -0.2 < ahead < 0.7, "what is heard is at most so old"
-        assert "监听中" in page.inner_text("[data-listen-player]") and "8001" in page.inner_text("[data-listen-player]")
+        expect(page.locator("[data-listen-player]")).to_contain_text("监听中")
+        expect(page.locator("[data-listen-player]")).to_contain_text("8001")
         assert actions(database) == ["call.listen"]
 
         page.click("[data-listen-stop]")
-        assert page.locator("[data-listen-player]").is_hidden()
-        deadline = time.monotonic() + 10
+        expect(page.locator("[data-listen-player]")).to_be_hidden()
+        deadline = time.monotonic() + LIMIT_S
         while actions(database) != ["call.listen", "call.listen_end"]:
             assert time.monotonic() < deadline, "who stops is noted"
             page.wait_for_timeout(50)

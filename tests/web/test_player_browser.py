@@ -1,31 +1,22 @@
 """The player in a real browser: what a person hears and sees, under the strict content policy."""
 
 import socket
-import threading
 from collections.abc import Iterator
 
 import pytest
-import uvicorn
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page, expect, sync_playwright
 
 from callqa.web.app import create_app, run_web
 from tests.conftest import need_tool
+from tests.served import FLAGS, LIMIT_S, POSITION, come_true, plays_from, serve
 from tests.web.conftest import PASSWORD
 
 
 @pytest.fixture
 def address(settings, database, clock) -> Iterator[str]:
     """A served application on a free port of the loopback."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        config = uvicorn.Config(create_app(settings, database, clock=clock), log_level="error", access_log=False)
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        server.should_exit = True
-        thread.join(10)
+    with serve(create_app(settings, database, clock=clock)) as address:
+        yield address
 
 
 @pytest.fixture
@@ -34,11 +25,9 @@ def tab(address, month) -> Iterator[Page]:
     chromium = need_tool("chromium")
     trouble: list[str] = []
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium,
-            args=["--no-sandbox", "--disable-gpu", "--autoplay-policy=no-user-gesture-required"],
-        )
+        browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
         page = browser.new_page(viewport={"width": 1024, "height": 768})
+        page.set_default_timeout(LIMIT_S * 1000)
         page.on("console", lambda m: trouble.append(m.text) if m.type in ("error", "warning") else None)
         page.on("pageerror", lambda e: trouble.append(str(e)))
         page.goto(f"{address}/login?next=/calls/{month}")
@@ -51,32 +40,34 @@ def tab(address, month) -> Iterator[Page]:
     assert trouble == []
 
 
-POSITION = "document.querySelector('[data-player]').callPlayer.positionMs"
+PLAYER = "document.querySelector('[data-player]').callPlayer"
 
 
 @pytest.mark.slow
 def test_playing_by_key_chip_and_sentence(tab: Page):
     fetched: list[str] = []
     tab.on("request", lambda r: fetched.append(r.url) if r.url.endswith("/audio") else None)
-    assert tab.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth")
-    assert tab.locator("canvas").count() >= 2
+    come_true(tab, "document.documentElement.scrollWidth <= document.documentElement.clientWidth", "no wider")
+    expect(tab.locator("canvas").nth(1)).to_be_attached()
     assert fetched == [], "opening the page is not listening"
 
     tab.keyboard.press("Space")
     tab.wait_for_function(f"() => {POSITION} > 500")
-    assert "工号八零五" in tab.locator(".cq-utt.now").inner_text()
+    tab.keyboard.press("Space")
+    tab.wait_for_function(f"() => !{PLAYER}.playing")
+    tab.evaluate(f"{PLAYER}.seek(1000)")
+    expect(tab.locator(".cq-utt.now")).to_contain_text("工号八零五")
 
-    tab.click("[data-play-from='46600'] >> nth=0")
-    tab.wait_for_function(f"() => {POSITION} >= 44600 && {POSITION} < 46600")  # from two seconds before
+    plays_from(tab, tab.locator("[data-play-from='46600'] >> nth=0"), 44_600)  # from two seconds before
     tab.keyboard.press("Shift+J")
     tab.wait_for_function(f"() => {POSITION} < 33000")
-    tab.keyboard.press("Space")
+    tab.keyboard.press("Space")  # the chip that was clicked does not keep it
+    tab.wait_for_function(f"() => !{PLAYER}.playing")
 
-    tab.click("[data-utterance] >> nth=3")
-    tab.wait_for_function(f"() => {POSITION} >= 13900 && {POSITION} < 16000")
+    plays_from(tab, tab.locator("[data-utterance] >> nth=3"), 13_900)
     tab.keyboard.press("Space")
     tab.keyboard.press("]")
-    assert tab.evaluate("document.querySelector('audio').playbackRate") == 1.25
+    come_true(tab, "document.querySelector('audio').playbackRate === 1.25", "a step faster")
 
 
 @pytest.mark.slow

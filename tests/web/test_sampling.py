@@ -102,7 +102,7 @@ def test_the_files_give_the_same_draw_to_anybody(drawn, browser, tmp_path):
     assert [(one.call_id, one.kind.value, one.position, one.rank) for one in again.entries] == stored
 
     command = [sys.executable, "verify_draw.py", "frame.tsv", "plan.json", NONCE_A, NONCE_B]
-    printed = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True, timeout=30).stdout
+    printed = subprocess.run(command, cwd=tmp_path, capture_output=True, check=True, timeout=60).stdout
     assert printed == Path(tmp_path / "draw.tsv").read_bytes()
 
 

@@ -220,6 +220,8 @@ document.addEventListener("DOMContentLoaded", () => {
 
   document.addEventListener("click", (event) => {
     const chip = event.target.closest("[data-play-from]");
+    // After a click with the mouse Space is the player's again: it pauses, and does not press the same button once more.
+    if (chip && event.detail > 0) chip.blur();
     if (chip) { player.playFrom(Number(chip.dataset.playFrom), Number(chip.dataset.playUntil) || undefined); return; }
     const seek = event.target.closest("[data-seek]");
     if (seek && !seek.closest("[data-utterance]")) { player.seek(Number(seek.dataset.seek)); player.play(); }

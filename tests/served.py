@@ -1,0 +1,58 @@
+"""The application served on the loopback for real browsers, and what they see once it has settled."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from fastapi import FastAPI
+from playwright.sync_api import Locator, Page, expect
+
+LIMIT_S = 60.0  # reached only on failure; machines that build are often busy
+FLAGS = ("--no-sandbox", "--disable-gpu", "--autoplay-policy=no-user-gesture-required")
+POSITION = "document.querySelector('[data-player]').callPlayer.positionMs"
+NEAR_MS = 300  # a player that began may have played on before it is looked at
+
+expect.set_options(timeout=LIMIT_S * 1000)  # Playwright's own five seconds are too few where everybody builds
+
+
+@contextmanager
+def serve(app: FastAPI) -> Iterator[str]:
+    """Its address, on a port that the system picks and this process keeps."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        config = uvicorn.Config(app, log_level="error", access_log=False, timeout_graceful_shutdown=1)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join(LIMIT_S)
+
+
+def come_true(page: Page, condition: str, why: str) -> None:
+    """Wait until a script's condition holds."""
+    try:
+        page.wait_for_function(f"() => {condition}")
+    except Exception as e:
+        raise AssertionError(f"{why}: {condition}") from e
+
+
+def plays_from(page: Page, what: Locator, start_ms: int) -> None:
+    """Click on something that plays from a place: the player goes there, wherever it may be when it is looked at."""
+    page.evaluate(
+        """() => {
+          const audio = document.querySelector('audio');
+          window.wentToMs = null;
+          audio.addEventListener('seeking', () => { window.wentToMs = audio.currentTime * 1000; }, { once: true });
+        }"""
+    )
+    what.click()
+    page.wait_for_function("() => window.wentToMs !== null")
+    went_to_ms = page.evaluate("window.wentToMs")
+    assert 0 <= round(went_to_ms) - start_ms < NEAR_MS, went_to_ms
+    page.wait_for_function(f"() => {POSITION} > {start_ms + NEAR_MS}")  # and it plays
