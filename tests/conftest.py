@@ -4,6 +4,11 @@ import os
 import shutil
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes says how busy the machine is, nothing of the code: no test fails by Hypothesis's own clock.
+settings.register_profile("callqa")
+settings.load_profile("callqa")
 
 
 def need_tool(name: str) -> str:

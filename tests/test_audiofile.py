@@ -7,7 +7,7 @@ import av
 import numpy as np
 import pytest
 import soundfile
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from callqa.audiofile import Audio, AudioError, decode_audio, peaks, read_audio, wav_bytes
@@ -67,7 +67,6 @@ def test_a_missing_file_says_so() -> None:
         read_audio(DATA / "not_there.wav")
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_any_bytes_give_audio_or_our_error(tail: bytes) -> None:
     for data in (tail, b"RIFF\0\0\0\0WAVE" + tail, (DATA / "pcm16_stereo.wav").read_bytes()[:36] + tail):
@@ -78,7 +77,6 @@ def test_any_bytes_give_audio_or_our_error(tail: bytes) -> None:
         assert audio.samples.dtype == np.int16 and len(audio.samples)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 2), st.integers(0, 400), st.sampled_from([8000, 16000, 44100]))
 def test_wav_there_and_back(n_channels: int, n_samples: int, rate: int) -> None:
     samples = np.arange(n_samples * n_channels, dtype=np.int16).reshape(-1, n_channels) * np.int16(37)
@@ -96,7 +94,6 @@ def test_a_part_of_a_wav_is_cut_by_time_and_to_the_recording() -> None:
     assert len(decode_audio(wav_bytes(samples, 8000, start_ms=900, end_ms=5000), "x").samples) == 800
 
 
-@settings(deadline=None)
 @given(st.integers(0, 500), st.integers(1, 200))
 def test_peaks_hold_every_extreme(n_samples: int, buckets: int) -> None:
     rng = np.random.default_rng(n_samples)

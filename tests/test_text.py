@@ -95,7 +95,7 @@ def test_positions_lead_back_to_the_original() -> None:
     assert form.original_span(3, 3)[0] == form.original_span(3, 3)[1]
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.text(alphabet="零一二两三十百千万幺点第个栋天，。 那嗯a9%.臺灣ﬁ́", max_size=25))
 def test_positions_are_in_order_and_inside_the_original(text: str) -> None:
     for form in (normalised_with_positions(text), spoken_with_positions(text)):
@@ -107,7 +107,7 @@ def test_positions_are_in_order_and_inside_the_original(text: str) -> None:
             last = start
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.text(max_size=40))
 def test_normalising_any_text_is_total(text: str) -> None:
     form = normalised_with_positions(text)

@@ -37,7 +37,7 @@ def test_columns_of_a_spool_and_of_its_records_are_the_same():
     assert read_columns(MAGIC).last_ns == 0
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(0, len(WHOLE) - 1), st.binary(min_size=1, max_size=4), st.booleans())
 def test_a_damaged_spool_gives_the_same_prefix_both_ways(at, garbage, cut):
     data = WHOLE[:at] + (b"" if cut else garbage + WHOLE[at + len(garbage) :])
@@ -63,7 +63,7 @@ DATAGRAMS = st.one_of(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(DATAGRAMS, max_size=20))
 def test_rtp_is_read_in_columns_as_one_by_one(datagrams):
     columns = columns_of([PacketRecord(0, k, data) for k, data in enumerate(datagrams)])

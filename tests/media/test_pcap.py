@@ -252,7 +252,7 @@ def test_a_cut_capture_gives_a_prefix(write) -> None:
     assert sizes == sorted(sizes) and sizes[-1] == 6
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.sampled_from([write_pcap, pcapng]),
     st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 255)), max_size=12),
@@ -273,7 +273,7 @@ def test_damage_never_raises(write, changes, tail) -> None:
             to_stereo(to_records(found, "C1", Sides(Party.CALLEE, None)))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.sampled_from([0, 1, 101, 113, 276, 7]), st.binary(max_size=120))
 def test_any_frame_is_read_or_left(link, data) -> None:
     assert len(list(read_datagrams([Frame(0, link, data)]))) <= 1

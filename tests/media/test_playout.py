@@ -95,7 +95,7 @@ def test_wideband_is_heard_too():
     assert samples.std() > 3000
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.lists(st.tuples(st.integers(0, 15), st.binary(max_size=300), st.floats(0, 3)), max_size=30))
 def test_any_packet_is_played_or_left_out(packets):
     playout = Playout(0.0)

@@ -82,7 +82,7 @@ def test_nonsense_gives_a_rubric_error(text: str) -> None:
         parse_rubric(text)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     st.integers(0, len(GOOD) - 1),
     st.integers(0, 12),

@@ -104,7 +104,7 @@ choices = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(choices, st.sets(st.sampled_from(IDS), max_size=8))
 def test_the_total_is_the_sum_of_its_items(deductions: dict[str, dict[str, int]], na: set[str]) -> None:
     card = inbound(deductions, tuple(na))
@@ -116,7 +116,7 @@ def test_the_total_is_the_sum_of_its_items(deductions: dict[str, dict[str, int]]
     assert 0 <= card.final_score == card.quality_score <= 100
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(choices, st.sampled_from(IDS), st.data())
 def test_one_more_deduction_never_raises_the_score_unless_exclusive(
     deductions: dict[str, dict[str, int]], item_id: str, data: st.DataObject

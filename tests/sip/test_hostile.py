@@ -46,7 +46,7 @@ def changed(data: bytes, changes: list[tuple[int, bytes, int]]) -> bytes:
     return data
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(STORY)
 def test_changed_and_reordered_messages_leave_nothing_behind(story: list[tuple[int, list[tuple[int, bytes, int]]]]):
     net = Network()
@@ -61,7 +61,7 @@ def test_changed_and_reordered_messages_leave_nothing_behind(story: list[tuple[i
     assert len(net.of(CallStarted)) == len(net.of(MediaClosed))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 2**32 - 1), percent=st.integers(0, 40))
 def test_lost_datagrams_never_leave_a_call_open(seed: int, percent: int):
     net = Network()

@@ -39,7 +39,7 @@ def test_only_what_would_run_is_guarded():
 _TEXT = st.text(st.sampled_from("中a1=+-@'\", ;\n"), max_size=12).map(lambda t: t.strip().replace("\r", ""))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(_TEXT, _TEXT), max_size=4))
 def test_any_text_survives_csv_and_xlsx(texts):
     rows = tuple(

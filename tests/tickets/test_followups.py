@@ -118,7 +118,7 @@ told = st.tuples(st.integers(-300, 300), st.sampled_from([MISSED, REACHED, NOT_R
 
 
 @given(st.lists(told, min_size=1, max_size=6, unique_by=lambda t: t[0]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_order_of_arrival_changes_nothing(events: list[tuple[int, EventKind]]) -> None:
     calls = [fact(minute, kind) for minute, kind in [*events, (0 if all(m for m, _ in events) else 301, MISSED)]]
     expected = stand_of_day(DAY, calls)

@@ -212,7 +212,7 @@ def test_every_column_name_belongs_to_one_column():
         assert all(clean_header(n) == n for n in names)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.binary(max_size=400),
     st.sampled_from([b"", b"\xef\xbb\xbf", b"PK\x03\x04", "工单编号,受理时间,来电号码\n".encode()]),
@@ -225,7 +225,7 @@ def test_any_bytes_give_a_file_or_our_error(data, head):
             assert str(e)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_a_damaged_workbook_gives_a_file_or_our_error(data):
     whole = bytearray((DATA / "tickets.xlsx").read_bytes())

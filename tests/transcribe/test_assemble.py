@@ -68,7 +68,7 @@ def placed(steps: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return out
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(spans, spans)
 def test_laws_of_every_transcript(citizen_steps: list[tuple[int, int]], agent_steps: list[tuple[int, int]]) -> None:
     """Ordered, inside the recording, exactly the spans of voice activity, nothing lost, progress 0 to 100 and never back."""

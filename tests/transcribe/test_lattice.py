@@ -35,7 +35,7 @@ def every_way(n_places: int, choices: list[Choices]) -> float:
     return float(best)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(1, 4), st.randoms(use_true_random=False))
 def test_a_wide_beam_finds_the_best_way(n_places: int, rng: object) -> None:
     draw = rng.randint  # type: ignore[attr-defined]  # hypothesis gives a Random

@@ -8,7 +8,7 @@ from callqa.speech import Span
 from callqa.transcribe.windows import WINDOW_MS, pack
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.integers(50, 3_000), st.integers(100, 40_000)), min_size=1, max_size=8))
 def test_every_turn_is_in_a_window_once_and_whole(steps: list[tuple[int, int]]) -> None:
     turns, at = [], 0

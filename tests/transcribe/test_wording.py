@@ -1,7 +1,7 @@
 """Chinese punctuation and simplified characters; no word changes."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from callqa.transcribe.wording import written
@@ -28,7 +28,6 @@ def test_written(raw: str, text: str) -> None:
     assert written(raw) == text
 
 
-@settings(deadline=None)
 @given(st.text(alphabet="水压低了吗,.?! 123，。", max_size=30))
 def test_writing_twice_changes_nothing_and_keeps_the_words(raw: str) -> None:
     once = written(raw)
