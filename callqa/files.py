@@ -7,6 +7,7 @@ synced, and a new name, a rename or a deletion once its folder was.
 import ctypes
 import errno
 import fcntl
+import fnmatch
 import io
 import os
 import shutil
@@ -112,7 +113,16 @@ class Files:
 
     def list(self, folder: Path, pattern: str) -> list[Path]:
         """The matching paths in a folder, sorted; none when there is no such folder."""
-        return sorted(folder.glob(pattern))
+        try:
+            names = os.listdir(folder)
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            return []
+        return [folder / name for name in sorted(fnmatch.filter(names, pattern))]
+
+    def holds_any(self, folder: Path) -> bool:
+        """Whether something is in a folder whose name does not begin with a dot. A day's folder has thousands: the first will do."""
+        with os.scandir(folder) as entries:
+            return any(not entry.name.startswith(".") for entry in entries)
 
     def unlink(self, path: Path) -> None:
         """Delete a file; no error when it is gone already."""
@@ -127,7 +137,7 @@ class Files:
 
         One that is there and empty was perhaps made by somebody who died before its name was on the disk.
         """
-        if self.is_folder(path) and (path == path.parent or self.list(path, "[!.]*")):
+        if self.is_folder(path) and (path == path.parent or self.holds_any(path)):
             return
         self.make_folder(path.parent)
         self.new_folder(path)

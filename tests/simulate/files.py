@@ -305,6 +305,9 @@ class MemoryFiles(Files):
         inside = {*self.disk.folders.get(str(folder), ()), *self.disk.inside.get(str(folder), ())}
         return [folder / name for name in sorted(fnmatch.filter(inside, pattern))]
 
+    def holds_any(self, folder: Path) -> bool:
+        return bool(self.list(folder, "[!.]*"))
+
     def unlink(self, path: Path) -> None:
         folder, name, there = self._place(path)
         self._step("unlink", str(path))
