@@ -31,7 +31,7 @@ class Exchange:
 
     def busy(self) -> frozenset[str]:
         """Seats that talk, or are calling out themselves; a seat that only rings is not busy."""
-        return frozenset(e for c in self._bridged() for e in c.seats)
+        return frozenset([e for c in self._bridged() for e in c.seats])
 
     def reach(self, number: str) -> tuple[Target, ...] | Refusal:
         """Where a dialled extension or number is reached."""

@@ -59,7 +59,8 @@ class Talk(Call, SilentOwner):
     @property
     def seats(self) -> frozenset[str]:
         """Seats whose phones are in the call; not those that only ring."""
-        return frozenset(leg.seat_extension for leg in self._legs() if leg.seat_extension and not _is_gone(leg))
+        legs = self._legs()  # asked of every call at every event: a list is quicker than what makes one
+        return frozenset([leg.seat_extension for leg in legs if leg.seat_extension and leg.state is not LegState.GONE])
 
     def beside(self, leg: Leg) -> Leg:
         """The other side of an answered call."""
