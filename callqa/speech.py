@@ -74,12 +74,22 @@ class Repair:
 
 
 @dataclass(frozen=True, slots=True)
+class Unprompted:
+    """What a decode without prompt made of the same speech; confidence and reliable as in `Utterance`."""
+
+    text: str
+    confidence: float
+    reliable: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Utterance:
     """语句: one turn of one speaker.
 
     text: simplified Chinese with punctuation; raw_text: as the engine wrote it.
     confidence: mean word probability in [0, 1]; reliable: False where a guard doubts the text.
     repairs: what homophone repair wrote, in order; no finding may rest on such characters alone.
+    unprompted: where `text` is from a decode with a prompt, the other one; None: `text` itself came without.
     """
 
     index: int
@@ -90,6 +100,17 @@ class Utterance:
     confidence: float
     reliable: bool = True
     repairs: tuple[Repair, ...] = ()
+    unprompted: Unprompted | None = None
+
+    @property
+    def without_prompt(self) -> "Utterance":
+        """The same as a decode without prompt wrote it."""
+        other = self.unprompted
+        if other is None:
+            return self
+        return replace(
+            self, text=other.text, confidence=other.confidence, reliable=other.reliable, repairs=(), unprompted=None
+        )
 
     @property
     def as_heard(self) -> "Utterance":
@@ -133,6 +154,13 @@ class Transcript:
         if not any(utterance.repairs for utterance in self.utterances):
             return self
         return replace(self, utterances=tuple(utterance.as_heard for utterance in self.utterances))
+
+    @property
+    def without_prompt(self) -> "Transcript":
+        """The same from decodes without prompt; itself where no text came from another."""
+        if all(utterance.unprompted is None for utterance in self.utterances):
+            return self
+        return replace(self, utterances=tuple(utterance.without_prompt for utterance in self.utterances))
 
     def speech_of(self, channel: Channel) -> tuple[Span, ...]:
         """Speech spans of one channel, in order, not overlapping."""

@@ -9,6 +9,7 @@ Rules:
   exclusive option.
 - No suggestion rests on homophone repair alone: where words were repaired, the check must come out the same on what the
   engine itself wrote, else it is unsure; and where it does so only by sound, it is a hint.
+- No verdict on greeting or closing, for or against, rests on a decode with a prompt alone: one without must say the same.
 - `na_when` takes words as they were read, exactly; only a certain hit makes an item 不适用: where 井盖 may have been said,
   the item about hazards stays.
 """
@@ -27,6 +28,7 @@ from callqa.scoring.criteria import (
     Level,
     Not,
     OperatorCall,
+    Origin,
     Outcome,
     Rubric,
     TicketIs,
@@ -82,23 +84,28 @@ class CheckOutcome:
 
 @dataclass(frozen=True, slots=True)
 class _Scenes:
-    """The call as it is read, and as the engine itself wrote it; heard None: no word was repaired."""
+    """The call as it is read; as the engine itself wrote it; as it wrote it without a prompt. None: the same as read."""
 
     read: Scene
     heard: Scene | None
+    unprompted: Scene | None
 
 
-def _before_repair(scene: Scene) -> Scene | None:
+def _scenes(scene: Scene) -> _Scenes:
     transcript = scene.facts.transcript
-    if transcript is None or transcript.as_heard is transcript:
-        return None
-    return replace(scene, facts=replace(scene.facts, transcript=transcript.as_heard))
+    if transcript is None:
+        return _Scenes(scene, None, None)
+    heard, unprompted = (
+        None if other is transcript else replace(scene, facts=replace(scene.facts, transcript=other))
+        for other in (transcript.as_heard, transcript.without_prompt)
+    )
+    return _Scenes(scene, heard, unprompted)
 
 
 def score(rubric: Rubric, facts: CallFacts, operators: Operators = REGISTRY) -> CheckOutcome:
     """Evaluate every check that applies to the call, in the order of the rubric."""
     scene = Scene(facts, rubric.gate, rubric.sound, rubric.required_phrases)
-    scenes = _Scenes(scene, _before_repair(scene))
+    scenes = _scenes(scene)
     results: list[CheckResult] = []
     suggestions: list[Suggestion] = []
     not_applicable: set[str] = set()
@@ -138,6 +145,7 @@ def _run(
     suggestions = []
     for check in checks:
         finding = _without_repair(check, _check(check, scenes.read, operators), scenes.heard, operators)
+        finding = _without_prompt(check, finding, scenes.unprompted, operators)
         results.append(CheckResult(check.check_id, check.item_id, finding.state, finding.explanation))
         suggestion = _suggestion(check, item, finding)
         if suggestion is not None:
@@ -165,6 +173,25 @@ def _without_repair(check: Check, finding: Finding, heard: Scene | None, operato
         by_sound = unrepaired.hits and not any(hit.exact for hit in unrepaired.hits)
         return replace(finding, hits=tuple(replace(h, exact=False) for h in finding.hits)) if by_sound else finding
     return replace(finding, state=State.UNSURE, explanation=f"{finding.explanation}（只见于同音修正过的字，请核听）")
+
+
+def _without_prompt(check: Check, finding: Finding, unprompted: Scene | None, operators: Operators) -> Finding:
+    """The finding on greeting or closing, `unsure` where a decode without prompt says otherwise: a prompt may have put the
+    words into the engine's mouth, or kept it from hearing them."""
+    if unprompted is None or finding.state not in (State.HIT, State.MISS) or not _is_of_edge(check):
+        return finding
+    if _check(check, unprompted, operators).state is finding.state:
+        return finding
+    text = f"{finding.explanation}（不带提示的另一次识别与此不一致，请核听）"
+    return replace(finding, state=State.UNSURE, explanation=text)
+
+
+def _is_of_edge(check: Check) -> bool:
+    """Whether the check is on words at the beginning or the end of a call: greeting and closing."""
+    return any(
+        call.scope is not None and call.scope.origin in (Origin.START, Origin.END)
+        for call in operator_calls(check.condition)
+    )
 
 
 def _outcome(check: Check, finding: Finding) -> Outcome | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from callqa.audiofile import Audio
-from callqa.speech import Made, Span, Speaker, Transcript, Utterance
+from callqa.speech import Made, Span, Speaker, Transcript, Unprompted, Utterance
 from callqa.text import simplified
 from callqa.transcribe import guard
 from callqa.transcribe.audio import channel_float, to_engine_rate, without_echo
@@ -23,9 +23,10 @@ from callqa.transcribe.windows import Window, pack
 from callqa.transcribe.wording import written
 from callqa.units import Channel
 
-PIPELINE: Final = "windows-2"  # changes whenever the same audio and model would give another transcript
+PIPELINE: Final = "windows-3"  # changes whenever the same audio and model would give another transcript
 # In log10: the engine against the word model, what a further character is worth (else the shorter text always wins).
 ENGINE_WEIGHT, CHAR_BONUS, HARD_DOUBT_COST = 2.0, 2.5, 8.0
+EDGE_MS: Final = 30_000  # greeting and closing are looked for in so much of the beginning and end of a side's speech
 OVERRUN_MS: Final = 300  # a word this far beyond the window's audio was heard in the padding: nobody said it
 
 
@@ -45,6 +46,10 @@ class Plan:
     def again(self) -> DecodeRequest:
         """Without a prompt: prompted retries of a single short turn went round in loops."""
         return DecodeRequest("", self.beam_size, self.retry_temperatures)
+
+    def unprompted(self) -> DecodeRequest:
+        """As the first decode, but without any prompt."""
+        return DecodeRequest("", self.beam_size, self.temperatures)
 
     def rival(self, speaker: Speaker) -> DecodeRequest:
         """With the words of the trade: another text, and the word model says which of the two is likelier."""
@@ -117,10 +122,11 @@ class _Decoder:
 
 @dataclass(frozen=True, slots=True)
 class _Believed:
-    """What was heard in a turn and what it is taken to say."""
+    """What was heard in a turn and what it is taken to say; unprompted: the same of a decode without prompt, if another."""
 
     heard: Heard
     repaired: Repaired
+    unprompted: "_Believed | None" = None
 
 
 def _part_of(progress: Progress, n: int, sides: int) -> Progress:
@@ -138,29 +144,43 @@ def _decode_side(
     samples: Float, turns: Sequence[Span], speaker: Speaker, decoder: _Decoder, progress: Progress
 ) -> list[_Believed]:
     """What was said in each turn: all decoded once, the doubtful ones again with only their neighbours, the rather
-    unlikely ones a third time with a prompt where a word model can choose."""
+    unlikely ones a third time with a prompt where a word model can choose; and what prompted the choice is kept beside."""
 
     def decode(numbers: Sequence[int], request: DecodeRequest, first: int, last: int) -> dict[int, Heard]:
         share: Progress = lambda percent: progress(first + percent * (last - first) // 100)  # noqa: E731
         return _decode_turns(samples, turns, numbers, request, decoder.engine, share)
 
     plan, repairer = decoder.plan, decoder.repairer
-    heard = decode(range(len(turns)), plan.first(speaker), 0, 60)
-    doubtful = [n for n in heard if guard.asks_again(heard[n])]
+    first = decode(range(len(turns)), plan.first(speaker), 0, 60)
+    doubtful = [n for n in first if guard.asks_again(first[n])]
     again = decode(_in_company(doubtful, len(turns)), plan.again(), 60, 70)
-    heard |= {n: guard.choose([heard[n], again[n]]) for n in doubtful}
-    if repairer is None:
-        progress(100)
-        return [_Believed(heard[n], Repaired(simplified(heard[n].raw))) for n in heard]
-    unlikely = [n for n in heard if guard.asks_rival(heard[n])]
-    rivals = decode(_in_company(unlikely, len(turns)), plan.rival(speaker), 70, 100)
-    progress(100)
-    return [
+    heard = first | {n: guard.choose([first[n], again[n]]) for n in doubtful}
+    unlikely = [n for n in heard if repairer is not None and guard.asks_rival(heard[n])]
+    rivals = decode(_in_company(unlikely, len(turns)), plan.rival(speaker), 70, 90)
+    chosen = [
         max(
-            (_repaired(each, repairer) for each in ((heard[n], rivals[n]) if n in unlikely else (heard[n],))),
+            (_believed(each, repairer) for each in ((heard[n], rivals[n]) if n in unlikely else (heard[n],))),
             key=_merit,
         )
         for n in heard
+    ]
+    plain = again | {n: each for n, each in heard.items() if not each.prompt}
+    missing = [n for n in _at_edges(turns) if chosen[n].heard.prompt and n not in plain]
+    edges = decode(_in_company(missing, len(turns)), plan.unprompted(), 90, 100)
+    plain |= {n: edges[n] for n in missing}
+    progress(100)
+    return [
+        replace(each, unprompted=_believed(plain[n], repairer)) if each.heard.prompt and n in plain else each
+        for n, each in enumerate(chosen)
+    ]
+
+
+def _at_edges(turns: Sequence[Span]) -> list[int]:
+    """Numbers of the turns in which greeting and closing would be."""
+    return [
+        n
+        for n, turn in enumerate(turns)
+        if turn.start_ms < turns[0].start_ms + EDGE_MS or turn.end_ms > turns[-1].end_ms - EDGE_MS
     ]
 
 
@@ -213,22 +233,37 @@ def _utterance(speaker: Speaker, believed: _Believed) -> Utterance:
 
     Speech without believable text stays as an unreliable utterance with empty text: "not understood" is not "not said".
     """
-    heard, repaired = believed.heard, believed.repaired
-    text = "" if guard.is_invented(heard) else written(repaired.text)
+    heard, repaired, other = believed.heard, believed.repaired, believed.unprompted
+    text = _text(believed)
     return Utterance(
         index=0,
         speaker=speaker,
         span=heard.turn,
         text=text,
         raw_text=heard.text,
-        confidence=round(heard.probability, 4) if text else 0.0,
-        reliable=not guard.doubts(heard) and repaired.share <= guard.MAX_REPAIRED_SHARE,
+        confidence=_confidence(believed),
+        reliable=_is_reliable(believed),
         repairs=placed(repaired, text) if text else (),
+        unprompted=Unprompted(_text(other), _confidence(other), _is_reliable(other)) if other else None,
     )
 
 
-def _repaired(heard: Heard, repairer: Repairer) -> _Believed:
+def _text(believed: _Believed) -> str:
+    return "" if guard.is_invented(believed.heard) else written(believed.repaired.text)
+
+
+def _confidence(believed: _Believed) -> float:
+    return round(believed.heard.probability, 4) if _text(believed) else 0.0
+
+
+def _is_reliable(believed: _Believed) -> bool:
+    return not guard.doubts(believed.heard) and believed.repaired.share <= guard.MAX_REPAIRED_SHARE
+
+
+def _believed(heard: Heard, repairer: Repairer | None) -> _Believed:
     plain = simplified(heard.raw)
+    if repairer is None:
+        return _Believed(heard, Repaired(plain))
     each = [word.probability for word in heard.words for _ in word.text]
     return _Believed(
         heard, repairer.repair(plain, each if len(plain) == len(each) else [heard.probability] * len(plain))

@@ -7,13 +7,14 @@ killed in mid-work leaves nothing, and its successor writes exactly one version.
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import astuple
 from pathlib import Path
 
 from sqlmodel import Session, col, func, select
 
 from callqa.audiofile import read_audio
 from callqa.errors import AudioError, CallqaError, EngineError, StoreError
-from callqa.speech import Made, Repair, Span, Speaker, Transcript, Utterance
+from callqa.speech import Made, Repair, Span, Speaker, Transcript, Unprompted, Utterance
 from callqa.store.db import Database
 from callqa.store.tables import Call, TranscriptRow, UtteranceRow
 from callqa.transcribe.assemble import transcribe_call
@@ -146,6 +147,7 @@ def save_transcript(
                 confidence=utterance.confidence,
                 reliable=utterance.reliable,
                 repairs=[[repair.start, repair.end, repair.was] for repair in utterance.repairs],
+                unprompted=list(astuple(utterance.unprompted)) if utterance.unprompted else [],
             )
         )
     session.flush()
@@ -169,6 +171,7 @@ def load_transcript(session: Session, row: TranscriptRow) -> Transcript:
                 confidence=each.confidence,
                 reliable=each.reliable,
                 repairs=tuple(Repair(start, end, was) for start, end, was in each.repairs),
+                unprompted=Unprompted(*each.unprompted) if each.unprompted else None,
             )
             for each in utterances
         ),

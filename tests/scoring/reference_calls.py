@@ -1,6 +1,7 @@
 """Call facts from the reference of a synthetic call (turns with times and exact text) and its row of the ticket file."""
 
 import csv
+import dataclasses
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from callqa.periods import SHANGHAI, to_ms
 from callqa.scoring.facts import CallFacts, ProcessTimes, TicketFacts
-from callqa.speech import Made, Repair, Span, Speaker, Transcript, Utterance
+from callqa.speech import Made, Repair, Span, Speaker, Transcript, Unprompted, Utterance
 from callqa.units import CallType, Direction
 
 DATA = Path(__file__).parents[1] / "data" / "calls"
@@ -69,6 +70,7 @@ def load_base_transcript(path: Path) -> Transcript:
                     "speaker": Speaker(each["speaker"]),
                     "span": Span(*each["span"]),
                     "repairs": tuple(Repair(*repair) for repair in each.get("repairs", ())),
+                    "unprompted": Unprompted(*each["unprompted"]) if each.get("unprompted") else None,
                 }
             )
             for each in data["utterances"]
@@ -92,6 +94,7 @@ def transcript_json(transcript: Transcript) -> str:
                 "confidence": each.confidence,
                 "reliable": each.reliable,
                 "repairs": [[repair.start, repair.end, repair.was] for repair in each.repairs],
+                **({"unprompted": dataclasses.astuple(each.unprompted)} if each.unprompted else {}),
             },
             ensure_ascii=False,
         )

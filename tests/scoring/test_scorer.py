@@ -9,7 +9,7 @@ from callqa.scoring.criteria import Level
 from callqa.scoring.facts import CallFacts, TicketFacts
 from callqa.scoring.operators.base import State
 from callqa.scoring.scorer import CheckOutcome, score
-from callqa.speech import Repair
+from callqa.speech import Repair, Unprompted
 from callqa.units import CallType, Channel, Direction
 from tests.scoring.scenes import call, rubric_with
 
@@ -257,6 +257,42 @@ def test_a_repaired_word_counts_for_the_agent() -> None:
     facts = repaired(BASE, 0, "工号", "公号")
     outcome = score(rubric_with(check), facts)
     assert outcome.results[0].state is State.HIT and not outcome.suggestions
+
+
+def prompted(facts: CallFacts, n: int, without: str) -> CallFacts:
+    """The call with its n-th utterance from a prompted decode; one without a prompt wrote `without`."""
+    assert facts.transcript is not None
+    utterances = list(facts.transcript.utterances)
+    utterances[n] = replace(utterances[n], unprompted=Unprompted(without, 0.9, True))
+    return replace(facts, transcript=replace(facts.transcript, utterances=tuple(utterances)))
+
+
+EDGE = "{id: S1.1-1, op: keyword_any, role: agent, scope: {from: %s, unit: s, within: 15}, params: {words: [%s]}, on_miss: {suggest: a}}"
+
+
+@pytest.mark.parametrize(
+    ("edge", "n", "word", "without", "state"),
+    [
+        ("start", 0, "工号", "您好，武汉水务热线，为您服务。", State.UNSURE),  # heard only with a prompt
+        ("start", 0, "欢迎", "您好，武汉水务热线，欢迎您。", State.UNSURE),  # heard only without
+        ("start", 0, "工号", "您好，武汉水务阵线，工号八零幺为您服务。", State.HIT),
+        ("start", 0, "欢迎", "您好，武汉水务阵线，工号八零幺为您服务。", State.MISS),
+        ("end", 2, "稍等", "请您上等一下。", State.UNSURE),
+    ],
+)
+def test_greeting_and_closing_need_a_decode_without_prompt_to_agree(
+    edge: str, n: int, word: str, without: str, state: State
+) -> None:
+    outcome = one(EDGE % (edge, word), prompted(BASE, n, without))
+    assert outcome.results[0].state is state
+    assert bool(outcome.suggestions) == (state is State.MISS)
+    if state is State.UNSURE:
+        assert "不带提示" in outcome.results[0].explanation
+
+
+def test_what_is_said_in_between_needs_no_second_decode() -> None:
+    check = "{id: S1.1-1, op: keyword_any, role: agent, params: {words: [稍等]}, on_miss: {suggest: a}}"
+    assert one(check, prompted(BASE, 2, "请您上等一下。")).results[0].state is State.HIT
 
 
 def test_a_fatal_item_of_another_call_type_is_not_suggested() -> None:

@@ -88,7 +88,7 @@ def test_rows_of_the_first_version_are_kept_and_new_fields_are_empty(url: str) -
         assert (call.withheld, call.diverted_from, call.queued_at_ms, call.joined_by) == (False, "", None, None)
         assert [call.digits, call.marks, call.transfers, call.parties, call.pauses] == [[]] * 5
         utterance = session.exec(select(UtteranceRow)).one()
-        assert (utterance.text, utterance.repairs) == ("您好", [])
+        assert (utterance.text, utterance.repairs, utterance.unprompted) == ("您好", [], [])
     with db.write() as session:  # and the new tables can be written
         entry = MissedCallFollowup(
             key="2026-11-03/13871206358",

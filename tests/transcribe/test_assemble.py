@@ -129,7 +129,10 @@ def test_a_plan_with_prompts_gives_each_role_its_own_and_says_so() -> None:
     engine = FakeEngine()
     audio = recording(6_000, [(1_000, 2_000)], [(3_000, 4_000)])
     transcript = transcribe_call(audio, engine, recording_sha256="", plan=Plan(prompts=ROLE_PROMPTS))
-    assert [r.prompt for r in engine.requests] == [ROLE_PROMPTS[Speaker.CITIZEN], ROLE_PROMPTS[Speaker.AGENT]]
+    assert [r.prompt for r in engine.requests if r.prompt] == [
+        ROLE_PROMPTS[Speaker.CITIZEN],
+        ROLE_PROMPTS[Speaker.AGENT],
+    ]
     assert dict(transcript.made.options)["prompts"] == "agent+citizen+unknown"
 
 
@@ -185,6 +188,33 @@ def test_an_unlikely_turn_is_decoded_with_a_prompt_only_where_a_word_model_can_c
     assert [request.prompt for request in with_model.requests] == ["", ROLE_PROMPTS[Speaker.AGENT]]
 
 
+def test_a_text_from_a_prompted_decode_has_the_other_one_beside_it() -> None:
+    """Where the prompted one is likelier; its own words need no second opinion where it is not."""
+    audio = recording(6_000, [], [(1_000, 3_000)])
+    repairer = build_repairer(Unigrams())
+    engine = PromptReader(lambda k: "务污水务"[k % 4], "水务热线")
+    (utterance,) = transcribe_call(audio, engine, recording_sha256="", repairer=repairer).utterances
+    assert "水务热线" in utterance.text and utterance.unprompted is not None
+    assert "务污水务" in utterance.unprompted.text and utterance.unprompted.confidence == pytest.approx(0.7)
+    assert utterance.without_prompt.text == utterance.unprompted.text
+    engine = PromptReader(lambda k: "水务热线"[k % 4], "务污水务")
+    transcript = transcribe_call(audio, engine, recording_sha256="", repairer=repairer)
+    assert transcript.utterances[0].unprompted is None and transcript.without_prompt is transcript
+
+
+def test_a_plan_with_prompts_hears_greeting_and_closing_again_without() -> None:
+    """And nothing else: the middle of a call is decoded once."""
+    turns = [(1_000, 3_000), (50_000, 52_000), (54_000, 56_000), (58_000, 60_000), (110_000, 112_000)]
+    engine = PromptReader(lambda k: "务污水务"[k % 4], "水务热线", probability=0.9)
+    transcript = transcribe_call(
+        recording(115_000, [], turns), engine, recording_sha256="", plan=Plan(prompts=ROLE_PROMPTS)
+    )
+    assert [u.unprompted is not None for u in transcript.utterances] == [True, False, False, False, True]
+    assert [bool(r.prompt) for r in engine.requests] == [True, False]
+    first, again = engine.heard_ms
+    assert again < first, "two turns and their neighbours"
+
+
 def test_a_rival_that_reads_its_prompt_aloud_never_wins() -> None:
     """However likely its words are: the turn would stay empty."""
     prompt = ROLE_PROMPTS[Speaker.AGENT].replace(",", "")
@@ -196,10 +226,10 @@ def test_a_rival_that_reads_its_prompt_aloud_never_wins() -> None:
 
 
 class PromptReader(FakeEngine):
-    """Answers a prompted request with the prompt."""
+    """Answers a prompted request with another text, such as the prompt."""
 
-    def __init__(self, text: Callable[[int], str], prompt: str) -> None:
-        super().__init__(text, probability=0.7)
+    def __init__(self, text: Callable[[int], str], prompt: str, probability: float = 0.7) -> None:
+        super().__init__(text, probability)
         self._plain, self._prompt_text = text, prompt
 
     def decode(self, samples: Float, request: DecodeRequest) -> list[Segment]:

@@ -1,5 +1,6 @@
 """A call becomes one new transcript version, never inside a transaction, never twice for one claim."""
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from sqlmodel import select
 
 from callqa.errors import EngineError, StoreError
+from callqa.speech import Unprompted
 from callqa.store.db import Database
 from callqa.store.tables import Call, TranscriptRow, UtteranceRow
 from callqa.transcribe.engine import Float
@@ -14,7 +16,7 @@ from callqa.transcribe.repair import build_repairer
 from callqa.usecases import progress
 from callqa.usecases.ingest import ingest
 from callqa.usecases.progress import Claim, Stage, StageState
-from callqa.usecases.transcribe import Interrupted, load_transcript, newest_transcript, transcribe
+from callqa.usecases.transcribe import Interrupted, load_transcript, newest_transcript, save_transcript, transcribe
 from tests.fakes_engine import FakeEngine as SpeakingEngine
 from tests.store_fixture import make_database
 from tests.transcribe.word_models import Unigrams
@@ -87,6 +89,21 @@ def test_repairs_are_kept_with_what_was_there(db: Database, recorder: Recorder) 
         transcript = load_transcript(session, row)
     found = [u for u in transcript.utterances if u.repairs]
     assert found and all("污" in u.as_heard.text and "务" in u.text for u in found)
+
+
+def test_what_a_decode_without_prompt_wrote_is_kept(db: Database, recorder: Recorder) -> None:
+    transcribe(db, _claim(db), engine=FakeEngine(), recordings=recorder.recordings, clock=Clock())
+    with db.read() as session:
+        row = newest_transcript(session, "C1")
+        assert row is not None
+        transcript = load_transcript(session, row)
+    first = replace(transcript.utterances[0], unprompted=Unprompted("水务", 0.7, False))
+    both = replace(transcript, utterances=(first, *transcript.utterances[1:]))
+    with db.write() as session:
+        save_transcript(session, "C1", both, cpu_s=None, now_ms=BASE_MS)
+    with db.read() as session:
+        row = newest_transcript(session, "C1")
+        assert row is not None and load_transcript(session, row).utterances == both.utterances
 
 
 def test_a_second_run_adds_a_version(db: Database, recorder: Recorder) -> None:

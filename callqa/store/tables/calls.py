@@ -154,3 +154,4 @@ class UtteranceRow(SQLModel, table=True):  # 语句
     reliable: bool = True
     repairs: list = Field(default_factory=list, sa_column=_later_list())  # [start, end, was]
     corrections: list = Field(default_factory=list, sa_column=_later_list())  # the same, written by a person
+    unprompted: list = Field(default_factory=list, sa_column=_later_list())  # [] or [text, confidence, reliable]
