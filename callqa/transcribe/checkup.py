@@ -73,6 +73,7 @@ def check_speech(
     yield _device_finding(options.get("device", "—"), device)
     yield Finding("well", "精度", options.get("compute_type", "—"))
     yield word_model_finding(word_model)
+    yield from twins_finding(repairer)
     yield from _sample_findings(engine, repairer)
 
 
@@ -94,6 +95,15 @@ def word_model_finding(wanted: Path | None = None) -> Finding:
     except WordModelError as e:
         remedy = "改正设置 speech.word_model" if wanted else "重新安装 libime-data-language-model"
         return Finding("warn", "词模型", f"{e}；不修正同音字", remedy)
+
+
+def twins_finding(repairer: Repairer | None) -> Iterator[Finding]:
+    """The vocabulary's words between which nobody can choose by ear, where there are any."""
+    if repairer is not None and repairer.twins:
+        shown = "、".join("／".join(group) for group in repairer.twins[:5])
+        rest = f" 等 {len(repairer.twins)} 组" if len(repairer.twins) > 5 else ""
+        remedy = "删去 vocabulary.yaml 里用不着的；都要用就由人核听"
+        yield Finding("warn", "词表", f"这些词听不出分别，同音修正不在它们之间选：{shown}{rest}", remedy)
 
 
 def hear_sample(engine: Engine, repairer: Repairer | None = None) -> Heard:

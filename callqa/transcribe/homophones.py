@@ -11,6 +11,8 @@ from typing import Final
 
 from pypinyin import Style, pinyin
 
+from callqa.text import syllables
+
 MAX_WORD_CHARS: Final = 5  # of the language model's longer words hardly any is said on a hotline
 _MAX_READINGS: Final = 3  # of one character; rarer ones only make false homophones
 _INITIALS: Final = ("zh", "ch", "sh", *"bpmfdtnlgkhjqxrzcsyw")
@@ -66,6 +68,22 @@ def readings(char: str) -> tuple[str, ...]:
         return ()
     found = pinyin(char, style=Style.NORMAL, heteronym=True)[0]
     return tuple(dict.fromkeys(found))[:_MAX_READINGS]
+
+
+def sound_twins(words: Iterable[str]) -> tuple[tuple[str, ...], ...]:
+    """Groups of words that a telephone cannot keep apart: the same syllables but for those confusions."""
+    groups: dict[Syllables, list[str]] = {}
+    for word in dict.fromkeys(words):
+        groups.setdefault(tuple(_blurred(sound) for sound in syllables(word)), []).append(word)
+    return tuple(tuple(group) for group in groups.values() if len(group) > 1)
+
+
+@lru_cache(maxsize=2_000)
+def _blurred(sound: str) -> str:
+    """One of the syllables that are near each other, for all of them."""
+    initial = next((i for i in _INITIALS if sound.startswith(i)), "")
+    final = sound[len(initial) :]
+    return min((initial, *_NEAR_INITIALS.get(initial, ()))) + min((final, *_NEAR_FINALS.get(final, ())))
 
 
 @lru_cache(maxsize=2_000)

@@ -6,6 +6,7 @@ two sound. Figures, Latin letters and number characters never change and never a
 as it was heard. Nothing here knows the call's ticket, for the same reason. Pure but for the model it is given.
 """
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -17,11 +18,13 @@ from pypinyin import Style, pinyin
 
 from callqa.speech import Repair
 from callqa.text import syllables
-from callqa.transcribe.homophones import MAX_WORD_CHARS, Homophones, index_words, loosely_near, near
+from callqa.transcribe.homophones import MAX_WORD_CHARS, Homophones, index_words, loosely_near, near, sound_twins
 from callqa.transcribe.language import WordModel, find_word_model
 from callqa.transcribe.lattice import Choices, Doubles, Ints, likeliest
 from callqa.transcribe.ngrams import UNKNOWN
 from callqa.transcribe.vocabulary import NO_VOCABULARY, Vocabulary
+
+log = logging.getLogger(__name__)
 
 NUMBER_CHARS: Final = frozenset("零〇一二三四五六七八九十百千万亿两幺半几")
 _MOST_BLOCKS: Final = 20_000  # the same few hundred characters come again in every call
@@ -77,6 +80,7 @@ class Repairer:
     """The language model, the index of its words and those of the service vocabulary.
 
     numbers: of each word; those not in the model follow its own. floors: least log10 probability by number.
+    twins: vocabulary words that sound alike: nobody hears which was said, so the repair writes none of them.
     """
 
     model: WordModel
@@ -84,6 +88,7 @@ class Repairer:
     vocabulary: Vocabulary
     numbers: Mapping[str, int]
     floors: Doubles
+    twins: tuple[tuple[str, ...], ...] = ()
     costs: Costs = field(default_factory=Costs)
     _blocks: dict[tuple[str, tuple[str, ...]], _Block] = field(default_factory=dict, compare=False, repr=False)
 
@@ -141,7 +146,7 @@ class Repairer:
         extras: dict[str, float] = {written: 0.0} if len(written) == 1 else {}
         for heard, extra in self._variants(own):
             for word in self.homophones.words(heard):
-                if extra < extras.get(word, np.inf) and not _touches_number(written, word):
+                if extra < extras.get(word, np.inf) and self._may_write(word, written):
                     extras[word] = extra
         changed = np.array([[a != b for a, b in zip(written, word, strict=True)] for word in extras], float)
         costs = [extra + self._tone_cost(written, word) for word, extra in extras.items()]
@@ -151,6 +156,12 @@ class Repairer:
             np.array(costs) + self.costs.changed * changed.sum(axis=-1) if costs else np.zeros(0),
             changed.reshape(len(extras), len(written)),
         )
+
+    def _may_write(self, word: str, written: str) -> bool:
+        """Whether the repair may put this word: no number may change or arise, and no twin be chosen."""
+        if word == written:
+            return True
+        return not _touches_number(written, word) and not any(word in group for group in self.twins)
 
     def _number(self, word: str) -> int:
         known = self.numbers.get(word)
@@ -197,7 +208,13 @@ def build_repairer(model: WordModel, vocabulary: Vocabulary = NO_VOCABULARY) -> 
     numbers |= {word: len(model.words) + n for n, word in enumerate(own)}
     floors = np.full(len(model.words) + len(own) + 1, -np.inf)  # the last one: any unknown character
     floors[[numbers[word] for word in vocabulary.words]] = list(vocabulary.words.values())
-    return Repairer(model, index_words(numbers), vocabulary, numbers, floors)
+    twins = sound_twins(vocabulary.words)
+    if twins:
+        log.warning(
+            "词表里有听不出分别的词，同音修正不在它们之间选：%s", "、".join("／".join(group) for group in twins)
+        )
+    floors[[numbers[word] for group in twins for word in group]] = -np.inf
+    return Repairer(model, index_words(numbers), vocabulary, numbers, floors, twins)
 
 
 def load_repairer(vocabulary: Vocabulary = NO_VOCABULARY, word_model: Path | None = None) -> Repairer | None:

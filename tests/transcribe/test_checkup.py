@@ -9,9 +9,11 @@ from callqa.transcribe import checkup
 from callqa.transcribe.checkup import check_speech, word_model_finding
 from callqa.transcribe.engine import Engine
 from callqa.transcribe.engines import find_loader
+from callqa.transcribe.repair import build_repairer
+from callqa.transcribe.vocabulary import Vocabulary
 from tests.fakes_engine import FakeEngine
 from tests.transcribe.test_model import folder
-from tests.transcribe.word_models import SMALL_WORD_MODEL
+from tests.transcribe.word_models import SMALL_WORD_MODEL, Unigrams
 
 
 def load_fake(model_dir: Path, *, device: str, compute_type: str, threads: int) -> Engine:
@@ -61,6 +63,12 @@ def test_language_data_that_cannot_be_used_say_what_to_do(
     monkeypatch.setattr("callqa.transcribe.language.USUAL_PLACES", (place,))
     found = word_model_finding(place if set_by_site else None)
     assert found.level == "warn" and advice in found.remedy
+
+
+def test_words_that_nobody_can_tell_apart_are_named(tmp_path: Path) -> None:
+    repairer = build_repairer(Unigrams(), Vocabulary({"三阳路": -4.6, "山阳路": -4.6}, ""))
+    found = {f.subject: f for f in check_speech(load_fake, tmp_path, needs_model=False, repairer=repairer)}
+    assert found["词表"].level == "warn" and "三阳路／山阳路" in found["词表"].text
 
 
 def test_language_data_that_can_be_used_are_named() -> None:

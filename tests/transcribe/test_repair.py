@@ -8,12 +8,18 @@ from hypothesis import strategies as st
 
 from callqa.speech import Repair
 from callqa.transcribe import language
-from callqa.transcribe.homophones import index_words, near, readings
+from callqa.transcribe.homophones import index_words, near, readings, sound_twins
+from callqa.transcribe.language import load_word_model
 from callqa.transcribe.repair import NUMBER_CHARS, Repaired, build_repairer, load_repairer, placed
 from callqa.transcribe.vocabulary import Vocabulary, parse_vocabulary
+from tests.transcribe.test_ngrams import debian_model
 from tests.transcribe.word_models import SMALL_WORD_MODEL, UNLIKELY, Unigrams
 
 REPAIRER = build_repairer(Unigrams())
+
+
+def packaged_vocabulary() -> Vocabulary:
+    return parse_vocabulary((Path(__file__).parents[2] / "scorecards" / "vocabulary.yaml").read_text(encoding="utf-8"))
 
 
 def test_a_likelier_word_of_the_same_sound_is_written_and_marked() -> None:
@@ -45,6 +51,36 @@ def test_a_vocabulary_word_is_found_though_the_model_does_not_know_it() -> None:
     repairer = build_repairer(Unigrams(), Vocabulary({"路灯亮": -4.2}, ""))
     assert repairer.repair("露灯量", [0.5] * 3) == Repaired("路灯亮", ((0, 1), (2, 3)))
     assert repairer.options == (("repair", "unigrams"), ("vocabulary", "none"))
+
+
+def test_words_of_the_vocabulary_that_sound_alike_never_replace_each_other(caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody hears whether 三阳路 or 山阳路 was said: what the engine wrote stays, and the log says so once."""
+    repairer = build_repairer(Unigrams(), Vocabulary({"三阳路": -1.0, "山阳路": -1.0, "路灯亮": -1.0}, ""))
+    assert repairer.twins == (("三阳路", "山阳路"),) and "三阳路／山阳路" in caplog.text
+    for written in ("三阳路", "山阳路"):
+        assert repairer.repair(written, [0.0] * 3).text == written
+    assert repairer.repair("山羊路", [0.5] * 3).text == "山羊路", "neither is chosen"
+    assert repairer.repair("露灯量", [0.5] * 3).text == "路灯亮"
+
+
+@pytest.mark.slow
+def test_no_word_of_the_packaged_vocabulary_is_taken_for_another() -> None:
+    """Streets, districts and words of the service as they are written, alone and inside each other, stay what they are."""
+    vocabulary = packaged_vocabulary()
+    assert not sound_twins(vocabulary.words)
+    repairer = build_repairer(load_word_model(debian_model()), vocabulary)
+    changed = {word: repairer.repair(word, [0.8] * len(word)).text for word in vocabulary.words}
+    assert not {word: text for word, text in changed.items() if word != text}
+    sentences = [
+        "您好水务热线",
+        "漏水点在后湖大道",
+        "丁字桥路和丁字桥",
+        "古田路和古田二路",
+        "江汉区江汉路",
+        "汉阳区汉阳大道",
+    ]
+    for sentence in sentences:
+        assert repairer.repair(sentence, [0.8] * len(sentence)).text == sentence
 
 
 @given(st.text(alphabet="水污务时是十一二3A,。 您好热线", max_size=24), st.floats(0, 1))
@@ -100,7 +136,6 @@ def test_the_longest_texts_are_repaired_in_bounded_time() -> None:
 
 
 def test_the_packaged_vocabulary_is_readable() -> None:
-    text = (Path(__file__).parents[2] / "scorecards" / "vocabulary.yaml").read_text(encoding="utf-8")
-    vocabulary = parse_vocabulary(text)
+    vocabulary = packaged_vocabulary()
     assert len(vocabulary.words) > 200
     assert not any(set(word) <= NUMBER_CHARS for word in vocabulary.words)
