@@ -271,11 +271,11 @@ def _believed(heard: Heard, repairer: Repairer | None) -> _Believed:
 
 
 def _merit(believed: _Believed) -> tuple[bool, float]:
-    """How much speaks for a text: that somebody said it at all; then word model, engine and length, less hard doubts."""
+    """How much speaks for a text: that somebody can have said it; then word model, engine and length, less hard doubts."""
     heard = believed.heard
     doubt = HARD_DOUBT_COST if guard.hard_doubts(heard) else 0.0
     told = believed.repaired.likelihood + ENGINE_WEIGHT * heard.log10_probability + CHAR_BONUS * heard.n_chars
-    return bool(heard.n_chars) and not guard.is_invented(heard), told - doubt
+    return bool(heard.n_chars) and not guard.is_invented(heard) and not guard.is_loop(heard), told - doubt
 
 
 def _in_order(utterances: Iterable[Utterance]) -> tuple[Utterance, ...]:

@@ -133,6 +133,11 @@ def is_invented(heard: Heard) -> bool:
     return bool(_INVENTIONS.search(heard.text)) or leaks_prompt(heard.text, heard.prompt)
 
 
+def is_loop(heard: Heard) -> bool:
+    """Whether the engine went round and round: the text is long and each part of it likely, and says nothing."""
+    return not {Doubt.REPEATS, Doubt.COMPRESSION}.isdisjoint(doubts(heard))
+
+
 def choose(decodes: Sequence[Heard]) -> Heard:
     """The decode to keep: fewest kinds of doubt other than probability, then the higher probability, then the first."""
 

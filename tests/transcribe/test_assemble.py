@@ -225,6 +225,15 @@ def test_a_rival_that_reads_its_prompt_aloud_never_wins() -> None:
     assert transcript.utterances[0].text
 
 
+def test_a_rival_that_goes_round_in_a_loop_never_wins() -> None:
+    """However long and likely it is: 是是是是 says less than a garbled sentence."""
+    engine = PromptReader(lambda k: "水务热线请问地址停漏"[k % 10], "是")
+    transcript = transcribe_call(
+        recording(8_000, [], [(1_000, 5_000)]), engine, recording_sha256="", repairer=build_repairer(Unigrams())
+    )
+    assert "是是" not in transcript.utterances[0].text
+
+
 class PromptReader(FakeEngine):
     """Answers a prompted request with another text, such as the prompt."""
 
