@@ -3,6 +3,7 @@ and which rooms are pure. A changed house changes these tables."""
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -99,15 +100,19 @@ def room_of(module: str) -> str:
     return max(candidates, key=len)
 
 
-def imports(path: Path) -> Iterator[tuple[int, str]]:
+@cache
+def imports(path: Path) -> tuple[tuple[int, str], ...]:
+    """Line and name of each; every rule below asks for every file."""
+    found = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            yield from ((node.lineno, alias.name) for alias in node.names)
+            found += [(node.lineno, alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             if node.module == "callqa":
-                yield from ((node.lineno, f"callqa.{alias.name}") for alias in node.names)
+                found += [(node.lineno, f"callqa.{alias.name}") for alias in node.names]
             else:
-                yield node.lineno, node.module
+                found.append((node.lineno, node.module))
+    return tuple(found)
 
 
 def test_rooms_import_only_what_they_may() -> None:
