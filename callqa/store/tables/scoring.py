@@ -91,6 +91,9 @@ class SamplingFrame(SQLModel, table=True):  # 抽样框, frozen
     revealed_at_ms: int | None = None
     revealed_by: str | None = None
     void_reason: str | None = None
+    blind_commit: str | None = None  # scoring.blind: published when the sample is revealed
+    blind_secret: str | None = None  # shown to nobody before blind_revealed_at_ms
+    blind_revealed_at_ms: int | None = None
 
 
 class SampleEntry(SQLModel, table=True):  # 样本与递补
@@ -125,7 +128,7 @@ class Evaluation(SQLModel, table=True):  # 质检评分记录
     )
     id: int | None = Field(default=None, primary_key=True)
     call_id: str = Field(foreign_key="call.call_id", index=True)
-    kind: str = "first"  # first | blind_rescore | calibration:<account>
+    kind: str = "first"  # first | blind_rescore | calibration:<session>:<account>
     sample_entry_id: int | None = Field(default=None, foreign_key="sample_entry.id")
     rubric_hash: str = Field(foreign_key="rubric_version.rubric_hash")
     transcript_id: int | None = Field(default=None, foreign_key="transcript.id")
@@ -148,6 +151,10 @@ class Evaluation(SQLModel, table=True):  # 质检评分记录
     finalized_at_ms: int | None = None
     elapsed_ms: int = 0
     version: int = 1
+    # item_id -> {"ok": bool, "why": str}: whether its suggestions were preselected when the card was opened
+    trust: dict = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    # {"deducted": [item ids], "na": [item ids]} as first submitted: on a blind card, before the machine was shown
+    first_given: dict = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
 
 
 class EvaluationItem(SQLModel, table=True):
@@ -208,3 +215,17 @@ class SuggestionDecision(SQLModel, table=True):  # 采纳 / 驳回
     evaluation_id: int = Field(foreign_key="evaluation.id", index=True)
     suggestion_id: int = Field(foreign_key="suggestion.id")
     decision: str
+
+
+class CalibrationSession(SQLModel, table=True):  # 校准
+    """Several raters score the same calls without seeing each other's cards; then the comparison is opened."""
+
+    __tablename__ = "calibration_session"
+    id: int | None = Field(default=None, primary_key=True)
+    title: str
+    created_by: int = Field(foreign_key="account.id")
+    created_at_ms: int
+    opened_by: int | None = Field(default=None, foreign_key="account.id")
+    opened_at_ms: int | None = None
+    call_ids: list = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    rater_ids: list = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
