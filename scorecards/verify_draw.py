@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """独立验证一次抽样：只用 Python 自带的库，与 callqa 不共用代码。
 
-用法：python3 verify_draw.py 抽样框文件 方案.json nonce_a nonce_b
+用法：python3 verify_draw.py 抽样框文件 方案.json nonce_a nonce_b [盲评随机串]
 输出：每行一通：工号、层、样本/递补、次序、call_id、排序值；首行起为哈希、承诺与种子，供与月报核对。
+给出盲评随机串时另列盲评承诺与盲评卡（样本的 10%，四舍五入）；启用过递补的，盲评随被替换的那一通走。
 文件不对时用中文说明原因，退出码为 2。
 """
 
@@ -112,8 +113,18 @@ def draw(frame_bytes, plan_bytes, nonce_a, nonce_b):
     return seed, rows
 
 
+def blind(seed, secret, calls):
+    """The lines of the blind cards: a tenth of the sample, half up, by a key of seed and secret."""
+    key = hashlib.sha256(f"callqa-blind-key/1\n{seed}\n{secret}".encode()).digest()
+    ranked = sorted(
+        calls, key=lambda call: hmac.new(key, b"callqa-blind/1\x1f" + call.encode("utf-8"), "sha256").digest()
+    )
+    lines = ["blind_commit\t" + sha256(("callqa-blind/1:" + secret).encode("utf-8"))]
+    return lines + ["blind\t" + call for call in sorted(ranked[: (len(calls) + 5) // 10])]
+
+
 def main(arguments):
-    if len(arguments) != 4:
+    if len(arguments) not in (4, 5):
         sys.stderr.write(__doc__)
         return 2
     try:
@@ -124,10 +135,12 @@ def main(arguments):
         sys.stderr.write(f"{e}\n")
         return 2
     out = ["frame_hash\t" + sha256(frame_bytes), "plan_hash\t" + sha256(plan_bytes)]
-    for name, nonce in zip("ab", arguments[2:], strict=False):
+    for name, nonce in zip("ab", arguments[2:4], strict=False):
         out.append("commit_{}\t{}".format(name, sha256(("callqa-nonce/1:" + nonce).encode("utf-8"))))
     out.append("seed\t" + seed)
     out += ["\t".join(str(value) for value in row) for row in rows]
+    if len(arguments) == 5:
+        out += blind(seed, arguments[4], [row[4] for row in rows if row[2] == "sample"])
     sys.stdout.buffer.write(("\n".join(out) + "\n").encode("utf-8"))
     return 0
 

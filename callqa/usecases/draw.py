@@ -16,6 +16,7 @@ from callqa.store import audit
 from callqa.store.db import Database
 from callqa.store.queries import sampling as queries
 from callqa.store.tables import Evaluation, SampleEntry, SamplingFrame
+from callqa.usecases.blind import commit_blind
 
 
 class ReserveReason(StrEnum):
@@ -95,6 +96,7 @@ def reveal(db: Database, frame_id: int, *, nonce_a: str, nonce_b: str, actor: st
         audit.append(
             session, actor=actor, action="sampling.reveal", subject=str(frame_id), detail=detail, now_ms=now_ms
         )
+        commit_blind(session, frame, actor=actor, now_ms=now_ms)
     return result
 
 

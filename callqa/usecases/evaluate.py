@@ -6,6 +6,7 @@ that the page was loaded with; a submitted evaluation changes only as a revision
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -21,18 +22,23 @@ from callqa.store.tables import (
     Account,
     Appeal,
     Call,
+    CheckRun,
     Evaluation,
     EvaluationItem,
     FatalFinding,
     RubricVersion,
     SampleEntry,
+    SamplingFrame,
+    SuggestionRow,
 )
 from callqa.units import CallType
+from callqa.usecases.blind import commit_blind, is_blind, reveal_blind_when_done
 from callqa.usecases.check import newest_run
 from callqa.usecases.evaluate_input import EvaluationInput, IncompleteError, Missing, find_missing, settle_covered
 from callqa.usecases.evaluate_rows import score_stored, store_input, suggestions_of, write_totals
 from callqa.usecases.evaluate_state import actor_of, keep_revision, move, must_be_author, points_now
 from callqa.usecases.load_rubric import rubric_in_force
+from callqa.usecases.trust import preselected, trust_now
 
 # Reading a rubric takes as long as a hundred queries; every autosave needs it. Frozen, so it may be shared.
 _parsed = lru_cache(maxsize=4)(parse_rubric)
@@ -56,27 +62,47 @@ def open_evaluation(db: Database, call_id: str, *, evaluator_id: int, now_ms: in
             raise CallqaError(f"没有通话 {call_id}")
         if call.outcome != "answered":
             raise StateError("这通电话没有接通，不能评分")
-        return _open(session, call, evaluator_id=evaluator_id, now_ms=now_ms)
+        return open_card(session, call, evaluator_id=evaluator_id, now_ms=now_ms)
 
 
-def _open(session: Session, call: Call, *, evaluator_id: int, now_ms: int) -> int:
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What is opened. like: a card of the same call whose rubric, transcript and run this one takes over."""
+
+    kind: str = "first"
+    blind: bool = False
+    like: Evaluation | None = None
+
+
+FIRST = Card()
+
+
+def open_card(session: Session, call: Call, *, evaluator_id: int, now_ms: int, card: Card = FIRST) -> int:
+    """A new draft with what it is made of pinned. A first card of a sample may be blind (usecases/blind.py); one that is
+    not starts with the deductions of items that the machine is trusted with (usecases/trust.py)."""
     run = newest_run(session, call.call_id)
+    if card.like is not None:
+        run = session.get(CheckRun, card.like.check_run_id) if card.like.check_run_id is not None else None
     rubric_hash = run.rubric_hash if run else _rubric_at(session, call.started_at_ms)
     entry = session.exec(
         select(SampleEntry)
         .where(SampleEntry.call_id == call.call_id, col(SampleEntry.state) != "replaced")
         .order_by(col(SampleEntry.id).desc())
     ).first()
+    entry = entry if card.kind == "first" else None
     evaluation = Evaluation(
         call_id=call.call_id,
+        kind=card.kind,
         sample_entry_id=entry.id if entry else None,
-        rubric_hash=rubric_hash,
+        rubric_hash=card.like.rubric_hash if card.like is not None else rubric_hash,
         transcript_id=run.transcript_id if run else None,
         check_run_id=run.id if run else None,
         recording_sha256=call.recording_sha256,
         evaluator_id=evaluator_id,
         opened_at_ms=now_ms,
+        blind=card.blind or (entry is not None and _drawn_blind(session, entry, now_ms)),
     )
+    rubric_hash = evaluation.rubric_hash
     session.add(evaluation)
     session.flush()
     assert evaluation.id is not None
@@ -93,7 +119,31 @@ def _open(session: Session, call: Call, *, evaluator_id: int, now_ms: int) -> in
                 points=None if na else float(item.max_points),
             )
         )
+    if run is not None and card.kind == "first":
+        _preselect(session, evaluation, call, by_rule)
     return evaluation.id
+
+
+def _drawn_blind(session: Session, entry: SampleEntry, now_ms: int) -> bool:
+    frame = session.get(SamplingFrame, entry.frame_id)
+    if frame is None:
+        return False
+    commit_blind(session, frame, actor="system", now_ms=now_ms)  # a sample revealed before there were blind cards
+    return is_blind(session, frame, entry.call_id)
+
+
+def _preselect(session: Session, evaluation: Evaluation, call: Call, by_rule: frozenset[str]) -> None:
+    """Pin how far each item is trusted now; on a card that shows the machine's view, tick what may be preselected."""
+    suggestions = session.exec(
+        select(SuggestionRow)
+        .where(SuggestionRow.check_run_id == evaluation.check_run_id)
+        .order_by(col(SuggestionRow.id))
+    ).all()
+    evaluation.trust = trust_now(session, evaluation.rubric_hash, suggestions)
+    session.add(evaluation)
+    given = preselected(evaluation.trust, suggestions, EvaluationInput(by_rule, {}))
+    if given.decisions and not evaluation.blind:
+        store_input(session, evaluation, call, load_rubric_version(session, evaluation.rubric_hash), given)
 
 
 def _take_over_orphan(session: Session, evaluation: Evaluation, account_id: int, now_ms: int) -> None:
@@ -119,10 +169,11 @@ def _take_over_orphan(session: Session, evaluation: Evaluation, account_id: int,
 def save_draft(db: Database, evaluation_id: int, given: EvaluationInput, *, version: int, account_id: int) -> int:
     """Keep what the form holds, checked for sense but not for completeness. Returns the new version. The author's only."""
     with db.write() as session:
-        evaluation, call, rubric = _load(session, evaluation_id, version)
+        evaluation, call, rubric = load_for(session, evaluation_id, version)
         if evaluation.status != Status.DRAFT:
             raise StateError("这份评分已提交；修改请点“修改”，写明理由后重新提交")
-        check_role(Action.SAVE, actor_of(session, account_id).role)
+        if evaluation.kind == "first":
+            check_role(Action.SAVE, actor_of(session, account_id).role)
         must_be_author(evaluation, account_id)
         store_input(session, evaluation, call, rubric, given)
         return evaluation.version
@@ -144,7 +195,7 @@ def submit(
     decided stays as it was decided; a revision after the release opens the acknowledgement again.
     """
     with db.write() as session:
-        evaluation, call, rubric = _load(session, evaluation_id, version)
+        evaluation, call, rubric = load_for(session, evaluation_id, version)
         actor = actor_of(session, account_id)
         action = Action.SUBMIT if evaluation.status == Status.DRAFT else Action.REVISE
         before = (evaluation.quality_score, evaluation.final_score)
@@ -170,6 +221,10 @@ def submit(
         detail |= {"quality_score": str(card.quality_score), "final_score": str(card.final_score)}
         move(session, evaluation, action, actor, now_ms=now_ms, detail=detail)
         keep_revision(session, evaluation, action, actor, now_ms=now_ms, reason=reason)
+        entry = session.get(SampleEntry, evaluation.sample_entry_id) if evaluation.sample_entry_id else None
+        if action is Action.SUBMIT and entry is not None:
+            session.flush()
+            reveal_blind_when_done(session, entry.frame_id, actor=actor.username, now_ms=now_ms)
         return evaluation.version
 
 
@@ -245,7 +300,8 @@ def _rubric_at(session: Session, instant_ms: int) -> str:
     return row.rubric_hash
 
 
-def _load(session: Session, evaluation_id: int, version: int) -> tuple[Evaluation, Call, Rubric]:
+def load_for(session: Session, evaluation_id: int, version: int) -> tuple[Evaluation, Call, Rubric]:
+    """An evaluation to be changed, as the page that changes it saw it. Raise ConflictError when it was saved since."""
     evaluation = session.get(Evaluation, evaluation_id)
     if evaluation is None:
         raise CallqaError("没有这份评分")

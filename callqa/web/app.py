@@ -37,6 +37,7 @@ from callqa.web import (
     sampling,
     system,
     tickets,
+    trust,
 )
 from callqa.web.deps import WebState
 from callqa.web.guard import Guard
@@ -57,6 +58,7 @@ AREAS: tuple[ModuleType, ...] = (
     reviews,
     mine,
     sampling,
+    trust,
     report,
     links,
     tickets,

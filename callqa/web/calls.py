@@ -27,6 +27,7 @@ from callqa.store.queries.calls import (
     list_calls,
 )
 from callqa.store.queries.followups import entry_of_call
+from callqa.store.queries.sampling import waits_to_be_scored
 from callqa.usecases.note_access import note_access
 from callqa.usecases.progress import Stage, StageState, StageView, progress_of_call, want_again
 from callqa.web import format as fmt
@@ -175,6 +176,7 @@ def call_page(request: Request, call_id: str, person: PersonDep, db: DbDep) -> R
     found = load_page(db, person, call_id)
     with db.read() as session:
         before, after = neighbours(session, found.call, person.own_agent_no)
+        waits = waits_to_be_scored(session, call_id)
         history = history_of(session, call_id) if person.can("calls.view_all") else ()
         account_names = people_queries.account_names(session) if history else {}
         others = siblings(session, found.call) if person.can("calls.view_all") else ()
@@ -182,7 +184,8 @@ def call_page(request: Request, call_id: str, person: PersonDep, db: DbDep) -> R
         followup = entry_of_call(session, call_id) if missed and person.can("followups.view") else None
     stages = progress_of_call(db, call_id)
     rubric = state_of(request).rubrics.find(db, found.run.rubric_hash if found.run else None)
-    suggestions = view_suggestions(found.suggestions, rubric) if person.can("calls.suggestions") else ()
+    shown = person.can("calls.suggestions") and not waits
+    suggestions = view_suggestions(found.suggestions, rubric) if shown else ()
     return page(
         request,
         "calls/call.html",
@@ -196,6 +199,7 @@ def call_page(request: Request, call_id: str, person: PersonDep, db: DbDep) -> R
         busy=is_busy(stages),
         transcribing=next((stage for stage in stages if stage.stage is Stage.TRANSCRIBE), None),
         suggestions=suggestions,
+        waits=waits,
         history=[say_history(entry, account_names) for entry in history],
         play_from_ms=request.query_params.get("t", ""),
     )

@@ -9,14 +9,15 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Form, Request
 from fastapi.responses import PlainTextResponse, Response
 
-from callqa.errors import CallqaError, ConflictError
+from callqa.errors import CallqaError, ConflictError, PermissionDenied
 from callqa.periods import Month
 from callqa.scoring.criteria import Rubric
 from callqa.scoring.evaluation import STATUS_LABELS
 from callqa.scoring.explain import gate_text
 from callqa.store.queries import evaluate as queries
 from callqa.store.queries.evaluate import EvaluationView
-from callqa.usecases import evaluate
+from callqa.usecases import evaluate, second_look
+from callqa.usecases.blind import rescores_due
 from callqa.usecases.evaluate_input import EvaluationInput, IncompleteError
 from callqa.usecases.evaluate_rows import stored_input
 from callqa.usecases.note_access import note_access
@@ -34,7 +35,7 @@ from callqa.web.evaluate_page import (
     suggested,
     version_now,
 )
-from callqa.web.evaluate_queue import QUEUE_HEAD, STRATUM_LABELS, only, progress_of, queue_cells
+from callqa.web.evaluate_queue import QUEUE_HEAD, STRATUM_LABELS, first_scorer, only, progress_of, queue_cells
 from callqa.web.format import agent_label, points
 from callqa.web.reasoning_view import view_reasoning
 from callqa.web.tables import csv_answer
@@ -51,12 +52,13 @@ PairsDep = Annotated[list[tuple[str, str]], Depends(_pairs)]
 
 
 @router.get("", dependencies=[require("evaluate.view")])
-def queue(request: Request, db: DbDep, month: str = "", state: str = "") -> Response:
+def queue(request: Request, db: DbDep, person: PersonDep, now_ms: NowDep, month: str = "", state: str = "") -> Response:
     """A month's sample, drawn call by drawn call; state: open | done."""
     with db.read() as session:
         frame, rows = queries.drawn_queue(session, str(Month.parse(month)) if month else None)
         fatals = queries.pending_fatals(session)
         months = queries.drawn_months(session)
+        again = rescores_due(session, now_ms) if person.can("evaluate.score") else []
     done = [row for row in rows if row.is_done]
     return page(
         request,
@@ -69,6 +71,8 @@ def queue(request: Request, db: DbDep, month: str = "", state: str = "") -> Resp
         state=state,
         done=len(done),
         fatals=fatals,
+        again=[due for due in again if first_scorer(rows, due) in (None, person.account_id)],
+        hidden={due.call.call_id for due in again},
         status_labels=STATUS_LABELS,
         stratum_labels=STRATUM_LABELS,
         **progress_of(done),
@@ -80,6 +84,7 @@ def export(db: DbDep, person: PersonDep, now_ms: NowDep, month: str = "", state:
     """What the queue shows, as CSV; written to the audit chain."""
     with db.read() as session:
         frame, rows = queries.drawn_queue(session, str(Month.parse(month)) if month else None)
+        hidden = {due.call.call_id for due in rescores_due(session, now_ms)} if person.can("evaluate.score") else set()
     if frame is None:
         raise PageNotFound("还没有抽取样本，没有可导出的内容")
     note_access(
@@ -90,7 +95,9 @@ def export(db: DbDep, person: PersonDep, now_ms: NowDep, month: str = "", state:
         detail={"state": state, "rows": len(rows)},
         now_ms=now_ms,
     )
-    return csv_answer(f"{Month.parse(frame.month).label}抽检评分.csv", QUEUE_HEAD, queue_cells(only(rows, state)))
+    return csv_answer(
+        f"{Month.parse(frame.month).label}抽检评分.csv", QUEUE_HEAD, queue_cells(only(rows, state), hidden)
+    )
 
 
 @router.get("/next", dependencies=[require("evaluate.score")])
@@ -120,13 +127,21 @@ def form(request: Request, evaluation_id: int, db: DbDep, person: PersonDep, rev
     return form_page(request, db, view, rubric, shown, mode=mode_of(view, person, revise=revise == "1"))
 
 
-@router.post("/{evaluation_id}", dependencies=[require("evaluate.score")])
+@router.get("/rescore/{call_id}", dependencies=[require("evaluate.score")])
+def open_rescore(request: Request, call_id: str, db: DbDep, person: PersonDep, now_ms: NowDep) -> Response:
+    """Open the blind re-score of a call that is due."""
+    evaluation_id = second_look.open_rescore(db, call_id, evaluator_id=person.account_id, now_ms=now_ms)
+    return redirect(f"/evaluate/{evaluation_id}")
+
+
+@router.post("/{evaluation_id}", dependencies=[require("evaluate.fill")])
 def save(
     request: Request, evaluation_id: int, db: DbDep, person: PersonDep, now_ms: NowDep, pairs: PairsDep
 ) -> Response:
     """Save the draft; with do=submit or submit-next submit it, or submit a revision. `onto`: the version knowingly replaced."""
     fields = dict(pairs)
     view, rubric = load(request, db, evaluation_id, person)
+    _must_fill(view, person)
     quiet = "X-Autosave" in request.headers
     try:
         given = read_form(pairs, suggested(view))
@@ -139,6 +154,13 @@ def save(
     if quiet:
         return PlainTextResponse(str(new_version))
     return redirect(f"/evaluate/{evaluation_id}", "草稿已保存")
+
+
+def _must_fill(view: EvaluationView, person: Person) -> None:
+    """Raise PermissionDenied unless the person may write on this card: a rater on the own calibration card, else who scores."""
+    own = second_look.session_id_of(view.evaluation) is not None and view.evaluation.evaluator_id == person.account_id
+    if not own and not person.can("evaluate.score"):
+        raise PermissionDenied("您的角色不能评分")
 
 
 def _submit(
@@ -156,6 +178,15 @@ def _submit(
         version = evaluate.save_draft(
             db, evaluation_id, given, version=version, account_id=person.account_id
         )  # kept whatever submitting says
+    if second_look.is_second_look(view.evaluation):
+        second_look.submit_second_look(
+            db, evaluation_id, given, version=version, account_id=person.account_id, now_ms=now_ms
+        )
+        session_id = second_look.session_id_of(view.evaluation)
+        return redirect(
+            f"/trust/calibration/{session_id}" if session_id else "/evaluate",
+            "已提交；这份评分不公布给坐席，也不进报告",
+        )
     evaluate.submit(
         db,
         evaluation_id,
@@ -170,6 +201,8 @@ def _submit(
     assert after is not None
     who = agent_label(after.call.agent_no, after.agent_name)
     message = f"{who}的评分已提交：质量分 {points(after.evaluation.quality_score)}"
+    if after.evaluation.blind and view.evaluation.status == "draft":
+        message += "。这是一张盲评卡：评分时没有显示机器建议，现在可在该页对照"
     if fields.get("do") == "submit-next" or fields.get("go") == "next":
         return redirect("/evaluate/next", message)
     return redirect(f"/evaluate/{evaluation_id}", message)
@@ -206,10 +239,11 @@ def _give_back(
     return form_page(request, db, view, rubric, shown, mode=mode, notice=notice, status_code=422)
 
 
-@router.post("/{evaluation_id}/preview", dependencies=[require("evaluate.score")])
+@router.post("/{evaluation_id}/preview", dependencies=[require("evaluate.fill")])
 def preview_score(request: Request, evaluation_id: int, db: DbDep, person: PersonDep, pairs: PairsDep) -> Response:
     """The score the form would give now, and what is missing, as a fragment; stores nothing."""
     view, rubric = load(request, db, evaluation_id, person)
+    _must_fill(view, person)
     return page(request, "evaluate/standing.html", **parts(view, rubric, standing_of(view, rubric, pairs)))
 
 

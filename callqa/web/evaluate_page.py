@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import Request
 from fastapi.responses import Response
 
-from callqa.errors import CallqaError
+from callqa.errors import CallqaError, PermissionDenied, StateError
 from callqa.scoring.criteria import Rubric
 from callqa.scoring.evaluation import STATUS_LABELS, Action, Status, actions_for
 from callqa.scoring.scorecard import ScoreCard
@@ -16,6 +16,7 @@ from callqa.store.db import Database
 from callqa.store.queries import evaluate as queries
 from callqa.store.queries.evaluate import EvaluationView, QueueRow
 from callqa.units import CallType
+from callqa.usecases.blind import is_asked_again
 from callqa.usecases.evaluate_input import (
     Missing,
     SuggestionRef,
@@ -25,12 +26,14 @@ from callqa.usecases.evaluate_input import (
 )
 from callqa.usecases.evaluate_rows import suggestion_refs
 from callqa.usecases.evaluate_state import must_be_author
-from callqa.web.deps import PageNotFound, Person, get_person, page, state_of
+from callqa.usecases.second_look import is_second_look, may_see, session_id_of
+from callqa.web.deps import PageNotFound, Person, get_now_ms, get_person, page, state_of
 from callqa.web.evaluate_flow import in_call_order
 from callqa.web.evaluate_form import Pairs, ShownForm, read_form
 from callqa.web.format import points
 from callqa.web.suggestion_view import SuggestionView, view_suggestions
 
+SECOND_LOOK_LABELS = {"blind_rescore": "盲评复测", "calibration": "校准"}
 GRADE_LABELS = {"excellent": "优秀", "good": "良好", "qualified": "合格", "failed": "不合格"}
 
 
@@ -76,12 +79,22 @@ class Notice:
 
 
 def load(request: Request, db: Database, evaluation_id: int, person: Person) -> tuple[EvaluationView, Rubric]:
-    """The evaluation and its rubric. Raise PageNotFound; PermissionDenied for a draft of somebody else."""
+    """The evaluation and its rubric. Raise PageNotFound; PermissionDenied for a draft of somebody else, or a card of a
+    calibration that is not opened; StateError for a first score that is being tested by a blind re-score."""
+    now_ms = get_now_ms(request)
     with db.read() as session:
         view = queries.find_evaluation(session, evaluation_id)
+        visible = view is None or may_see(session, view.evaluation, person.account_id)
+        asked_again = (
+            person.can("evaluate.score") and view is not None and is_asked_again(session, view.evaluation, now_ms)
+        )
     if view is None:
         raise PageNotFound("没有这份评分；可能已随抽样框作废，请从“评分”列表进入")
     must_be_author(view.evaluation, person.account_id)
+    if not visible:
+        raise PermissionDenied("校准的比对公布之前，只能看自己的评分")
+    if asked_again:
+        raise StateError("这通电话的盲评复测已到期：提交复测之前不显示首评。请从“评分”页的“盲评复测”进入")
     return view, state_of(request).rubrics.load(db, view.evaluation.rubric_hash)
 
 
@@ -92,6 +105,9 @@ def version_now(db: Database, view: EvaluationView) -> int:
 
 
 def mode_of(view: EvaluationView, person: Person, *, revise: bool) -> Mode:
+    if is_second_look(view.evaluation):
+        own = view.evaluation.status == "draft" and view.evaluation.evaluator_id == person.account_id
+        return Mode.EDIT if own else Mode.READ
     if person.can("evaluate.score"):
         if view.evaluation.status == "draft":
             return Mode.EDIT
@@ -101,8 +117,8 @@ def mode_of(view: EvaluationView, person: Person, *, revise: bool) -> Mode:
 
 
 def hides_machine(view: EvaluationView) -> bool:
-    """Whether what the machine says must not be shown: a blind card until it is submitted."""
-    return view.evaluation.blind and view.evaluation.status == "draft"
+    """Whether what the machine says must not be shown: a blind card until it is submitted, every second look."""
+    return view.evaluation.blind and (view.evaluation.status == "draft" or is_second_look(view.evaluation))
 
 
 def suggested(view: EvaluationView) -> tuple[SuggestionRef, ...]:
@@ -143,7 +159,8 @@ def form_page(
     status_code: int = 200,
 ) -> Response:
     call_type = CallType(view.call.call_type)
-    suggestions = () if view.evaluation.blind else view_suggestions(view.suggestions, rubric)
+    trust = view.evaluation.trust
+    suggestions = () if hides_machine(view) else view_suggestions(view.suggestions, rubric, trust)
     by_item: dict[str, list[SuggestionView]] = {}
     for suggestion in suggestions:
         by_item.setdefault(suggestion.item_id, []).append(suggestion)
@@ -171,6 +188,8 @@ def form_page(
         place=place,
         before=rows[place - 2] if place and place > 1 else None,
         after=rows[place] if place and place < len(rows) else None,
+        second_look=SECOND_LOOK_LABELS.get(view.evaluation.kind.partition(":")[0], ""),
+        session_id=session_id_of(view.evaluation),
         next_open=first_open(rows[place:] if place else [], get_person(request)),
         weighty=lambda item, option: needs_evidence(rubric, item, option),
         **parts(view, rubric, standing),

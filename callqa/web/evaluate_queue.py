@@ -1,12 +1,13 @@
 """The scoring queue as shown and exported. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from statistics import fmean, median
 from typing import Any
 
 from callqa.periods import say_instant
 from callqa.scoring.evaluation import STATUS_LABELS, Status
 from callqa.store.queries.evaluate import QueueRow
+from callqa.usecases.blind import RescoreDue
 from callqa.web.format import agent_label, call_type_label, points
 
 STRATUM_LABELS = {"risk": "风险", "callback": "回访", "normal": "普通"}
@@ -45,8 +46,14 @@ def progress_of(done: Sequence[QueueRow]) -> dict[str, Any]:
     }
 
 
-def queue_cells(rows: Iterable[QueueRow]) -> list[tuple[object, ...]]:
-    """The exported cells of each row."""
+def first_scorer(rows: Iterable[QueueRow], due: RescoreDue) -> int | None:
+    """Who gave the first score that a re-score tests; None where the queue shows another month."""
+    return next((row.author_id for row in rows if row.call.call_id == due.call.call_id), None)
+
+
+def queue_cells(rows: Iterable[QueueRow], hidden: Collection[str] = ()) -> list[tuple[object, ...]]:
+    """The exported cells of each row. What the machine suggests is shown with the score, not before; scores that a blind
+    re-score tests (`hidden`) are left out."""
     return [
         (
             row.position,
@@ -57,10 +64,15 @@ def queue_cells(rows: Iterable[QueueRow]) -> list[tuple[object, ...]]:
             STRATUM_LABELS[row.entry.stratum],
             "递补" if row.entry.kind == "reserve" else "随机",
             (row.call.duration_ms or 0) // 1000,
-            row.suggestions,
+            row.suggestions if row.is_done else "",
             STATUS_LABELS[Status(row.evaluation.status)] if row.evaluation else "未评",
-            points(row.evaluation.quality_score) if row.is_done and row.evaluation else "",
-            points(row.evaluation.final_score) if row.is_done and row.evaluation else "",
+            *_scores(row, row.call.call_id in hidden),
         )
         for row in rows
     ]
+
+
+def _scores(row: QueueRow, hidden: bool) -> tuple[str, str]:
+    if hidden or not row.is_done or row.evaluation is None:
+        return "", ""
+    return points(row.evaluation.quality_score), points(row.evaluation.final_score)

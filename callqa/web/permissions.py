@@ -76,6 +76,9 @@ PERMISSIONS: dict[str, frozenset[Role]] = {
     "evaluate.view": _QUALITY,
     "evaluate.own": _AGENT,  # 我的质检
     "evaluate.score": _LEADER,
+    "evaluate.fill": _QUALITY,  # write on a card: who scores, and raters on their own calibration cards
+    "calibration.manage": _LEADER,
+    "trust.view": _QUALITY,
     "evaluate.release": _LEADER,
     "evaluate.confirm_fatal": _SUPERVISOR,  # the second person of a fatal finding
     "evaluate.decide": _QUALITY,  # appeals; not of the own points while somebody else could

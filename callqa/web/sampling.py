@@ -13,6 +13,7 @@ from callqa.store.queries.report import accounts
 from callqa.store.queries.sampling import SamplingPage, committed_by_one, entries_of, load_sampling_page
 from callqa.store.tables import SamplingFrame
 from callqa.usecases import draw
+from callqa.usecases.blind import blind_calls
 from callqa.usecases.freeze import freeze
 from callqa.usecases.verify_draw import draw_lines, verify_draw
 from callqa.web.deps import DbDep, NavItem, NowDep, PageNotFound, PersonDep, SettingsDep, page, redirect, require
@@ -207,6 +208,8 @@ def _month_page(
     view = _load(db, period)
     with db.read() as session:
         names = {account.username: account.display_name for account in accounts(session).values()}
+        shown = view.frame is not None and view.frame.blind_revealed_at_ms is not None
+        blind = blind_calls(session, view.frame) if shown and view.frame is not None else ()
     return page(
         request,
         "sampling/month.html",
@@ -214,6 +217,7 @@ def _month_page(
         period=period,
         view=view,
         names=names,
+        blind_calls=blind,
         one_person=view.frame is not None and committed_by_one(view.frame),
         over=now_ms >= period.end_ms,
         problem=problem,

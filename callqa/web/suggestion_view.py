@@ -3,8 +3,9 @@
 The scoring page uses the same values. A rubric that cannot be read (or is not given) leaves the ids as names.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from callqa.scoring.criteria import Rubric
 from callqa.store.tables import SuggestionRow
@@ -75,10 +76,20 @@ class SuggestionView:
     points: float
     reason: str
     evidence: tuple[EvidenceView, ...]
+    shown_level: str = ""  # as the card treats it: the rule may preselect, the item may not be trusted with it
+    trust: str = ""  # why, where the rule would preselect
 
 
-def view_suggestions(rows: Sequence[SuggestionRow], rubric: Rubric | None) -> tuple[SuggestionView, ...]:
-    """Every suggestion with names instead of codes; suspected fatal ones first, then in the rubric's order."""
+UNKNOWN_TRUST = "开始评分时还没有可信度数据，只作提示"
+
+
+def view_suggestions(
+    rows: Sequence[SuggestionRow], rubric: Rubric | None, trust: Mapping[str, Mapping[str, Any]] | None = None
+) -> tuple[SuggestionView, ...]:
+    """Every suggestion with names instead of codes; suspected fatal ones first, then in the rubric's order.
+
+    trust: what a card pinned of its items (usecases/trust.py); None where nothing is to be preselected.
+    """
     titles = {item.item_id: item.title for item in rubric.items} if rubric else {}
     fatals = {fatal.fatal_id: fatal.title for fatal in rubric.fatal_items} if rubric else {}
     options = {(i.item_id, o.code): o.label for i in rubric.items for o in i.options} if rubric else {}
@@ -96,10 +107,24 @@ def view_suggestions(rows: Sequence[SuggestionRow], rubric: Rubric | None) -> tu
             points=row.points,
             reason=row.reason,
             evidence=_by_place(_evidence(e) for e in row.evidence),
+            shown_level=_shown_level(row, trust),
+            trust=_trust_text(row, trust),
         )
         for row in rows
     ]
     return tuple(sorted(views, key=lambda v: (not v.fatal, order.get(v.item_id, len(order)), v.suggestion_id)))
+
+
+def _shown_level(row: SuggestionRow, trust: Mapping[str, Mapping[str, Any]] | None) -> str:
+    if trust is None or row.level != "preselect" or trust.get(row.item_id, {}).get("ok"):
+        return row.level
+    return "hint"
+
+
+def _trust_text(row: SuggestionRow, trust: Mapping[str, Mapping[str, Any]] | None) -> str:
+    if trust is None or row.level != "preselect" or row.option_code is None:
+        return ""
+    return str(trust.get(row.item_id, {}).get("why", UNKNOWN_TRUST))
 
 
 def _by_place(evidence: Iterable[EvidenceView]) -> tuple[EvidenceView, ...]:

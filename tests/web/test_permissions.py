@@ -57,6 +57,8 @@ PAGES = {
     "/reconcile": {Role.SHIFT_LEADER, Role.CLIENT_SUPERVISOR, Role.ADMIN},
     "/followups": {Role.SHIFT_LEADER, Role.CLIENT_SUPERVISOR, Role.AGENT},
     "/followups.csv": {Role.SHIFT_LEADER, Role.CLIENT_SUPERVISOR},
+    "/trust": {Role.SHIFT_LEADER, Role.CLIENT_SUPERVISOR},
+    "/trust/calibration/new": {Role.SHIFT_LEADER},
     "/links": {Role.SHIFT_LEADER, Role.AGENT},
     "/tickets": {Role.SHIFT_LEADER, Role.CLIENT_SUPERVISOR, Role.AGENT},
     "/tickets/import": {Role.SHIFT_LEADER, Role.ADMIN},

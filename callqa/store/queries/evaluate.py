@@ -225,7 +225,9 @@ def pending_fatals(session: Session) -> list[PendingFatal]:
         .join(Evaluation, col(Evaluation.id) == FatalFinding.evaluation_id)
         .join(Call, col(Call.call_id) == Evaluation.call_id)
         .join(Account, col(Account.id) == FatalFinding.confirmed_by)
-        .where(col(FatalFinding.second_confirmed_by).is_(None), Evaluation.status != "draft")
+        .where(
+            col(FatalFinding.second_confirmed_by).is_(None), Evaluation.status != "draft", Evaluation.kind == "first"
+        )
         .order_by(col(FatalFinding.id))
     ).all()
     return [PendingFatal(f, e, c, a.display_name) for f, e, c, a in rows]

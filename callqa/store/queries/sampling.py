@@ -185,3 +185,18 @@ def stratum_rows(frame: SamplingFrame, views: Sequence[EntryView]) -> tuple[Stra
 def committed_by_one(frame: SamplingFrame) -> bool:
     """未经双方承诺: both random strings came through the same person."""
     return frame.commit_a_by is not None and frame.commit_a_by == frame.commit_b_by
+
+
+def waits_to_be_scored(session: Session, call_id: str) -> bool:
+    """Whether the call stands in a revealed sample and its card is not submitted yet."""
+    entries = session.exec(
+        select(SampleEntry)
+        .join(SamplingFrame, col(SamplingFrame.id) == col(SampleEntry.frame_id))
+        .where(SampleEntry.call_id == call_id, SamplingFrame.state == "revealed")
+    ).all()
+    if not any(in_sample(entry) for entry in entries):
+        return False
+    done = select(Evaluation.id).where(
+        Evaluation.call_id == call_id, Evaluation.kind == "first", col(Evaluation.status).in_(DONE_STATUSES)
+    )
+    return session.exec(done).first() is None

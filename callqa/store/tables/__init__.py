@@ -8,7 +8,7 @@ from callqa.store.tables.calls import Call, CallProgress, JournalPosition, Trans
 from callqa.store.tables.followups import FollowupEvent, MissedCallFollowup
 from callqa.store.tables.people import Account, Agent, DeskSetting, RosterEntry, Seat, SeatLogin, WebSession
 from callqa.store.tables.reports import AuditEntry, ReportRow, ReportText
-from callqa.store.tables.reviews import Appeal, EvaluationRevision
+from callqa.store.tables.reviews import Appeal, CalibrationSession, EvaluationRevision
 from callqa.store.tables.scoring import (
     CheckResultRow,
     CheckRun,
@@ -31,6 +31,7 @@ __all__ = [
     "Agent",
     "Appeal",
     "AuditEntry",
+    "CalibrationSession",
     "Call",
     "CallProgress",
     "CheckResultRow",

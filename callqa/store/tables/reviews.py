@@ -1,4 +1,4 @@
-"""What happens to an evaluation after it was submitted: each state of its points, and the agent's appeals."""
+"""What happens to an evaluation after it was submitted: each state of its points, the agent's appeals, calibration."""
 
 from sqlalchemy import JSON, CheckConstraint, Column, Index, UniqueConstraint
 from sqlmodel import Field, SQLModel
@@ -46,4 +46,18 @@ class Appeal(SQLModel, table=True):  # 申诉, one row an item
     alone: bool = False  # decided by who gave the points: there was no second person
 
 
-__all__ = ["Appeal", "EvaluationRevision"]
+class CalibrationSession(SQLModel, table=True):  # 校准
+    """Several raters score the same calls without seeing each other's cards; then the comparison is opened."""
+
+    __tablename__ = "calibration_session"
+    id: int | None = Field(default=None, primary_key=True)
+    title: str
+    created_by: int = Field(foreign_key="account.id")
+    created_at_ms: int
+    opened_by: int | None = Field(default=None, foreign_key="account.id")
+    opened_at_ms: int | None = None
+    call_ids: list = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    rater_ids: list = Field(default_factory=list, sa_column=Column(JSON, nullable=False))  # account ids
+
+
+__all__ = ["Appeal", "CalibrationSession", "EvaluationRevision"]

@@ -153,8 +153,6 @@ class Evaluation(SQLModel, table=True):  # 质检评分记录
     version: int = 1
     # item_id -> {"ok": bool, "why": str}: whether its suggestions were preselected when the card was opened
     trust: dict = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
-    # {"deducted": [item ids], "na": [item ids]} as first submitted: on a blind card, before the machine was shown
-    first_given: dict = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
 
 
 class EvaluationItem(SQLModel, table=True):
@@ -215,17 +213,3 @@ class SuggestionDecision(SQLModel, table=True):  # 采纳 / 驳回
     evaluation_id: int = Field(foreign_key="evaluation.id", index=True)
     suggestion_id: int = Field(foreign_key="suggestion.id")
     decision: str
-
-
-class CalibrationSession(SQLModel, table=True):  # 校准
-    """Several raters score the same calls without seeing each other's cards; then the comparison is opened."""
-
-    __tablename__ = "calibration_session"
-    id: int | None = Field(default=None, primary_key=True)
-    title: str
-    created_by: int = Field(foreign_key="account.id")
-    created_at_ms: int
-    opened_by: int | None = Field(default=None, foreign_key="account.id")
-    opened_at_ms: int | None = None
-    call_ids: list = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
-    rater_ids: list = Field(default_factory=list, sa_column=Column(JSON, nullable=False))

@@ -1,0 +1,35 @@
+"""Figures of the trust pages in words. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from callqa.scoring.trust import Figures
+
+COLUMNS = (("observed", "一致率"), ("ac1", "AC1"), ("kappa", "κ"), ("precision", "查准率"), ("recall", "查全率"))
+
+
+@dataclass(frozen=True, slots=True)
+class FigureCell:
+    """One figure: its value, and its 95% interval or "" where there is none."""
+
+    name: str
+    value: str
+    interval: str
+    low: bool  # below the threshold of the rule, where the rule looks at it
+
+
+def figure_cells(figures: Figures, threshold: float) -> Sequence[FigureCell]:
+    """The five figures of a table."""
+    cells = []
+    for key, name in COLUMNS:
+        value = getattr(figures.agreement, key)
+        interval = figures.intervals.get(key)
+        cells.append(
+            FigureCell(
+                name,
+                "—" if value is None else f"{value:.2f}",
+                f"{interval[0]:.2f}–{interval[1]:.2f}" if interval is not None and value is not None else "",
+                key in ("ac1", "precision") and value is not None and value < threshold,
+            )
+        )
+    return cells

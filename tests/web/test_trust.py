@@ -1,0 +1,139 @@
+"""质检可信度 and 校准 over HTTP; blind cards on the pages; what waits to be scored shows nothing of the machine elsewhere."""
+
+import re
+
+import pytest
+from sqlmodel import select
+
+from callqa.store.tables import Call, Evaluation, SamplingFrame
+from callqa.usecases.blind import is_blind
+from tests.usecases.test_blind import DAY_MS, prescore
+from tests.usecases.test_blind import make_blind as choose_blind
+from tests.web import test_evaluate
+from tests.web.conftest import NOW_MS
+from tests.web.score_form import ScoreForm, follow
+
+# The drawn month of the scoring page's own tests.
+drawn, leader = test_evaluate.drawn, test_evaluate.leader
+
+
+def frame_of(database) -> SamplingFrame:
+    with database.read() as session:
+        return session.exec(select(SamplingFrame)).one()
+
+
+def give_run(database, call_id: str) -> None:
+    prescore(database, call_id)
+
+
+def test_the_machine_is_hidden_on_a_blind_card_and_told_afterwards(leader, drawn, database) -> None:
+    call_id = drawn.sample[0]
+    give_run(database, call_id)
+    choose_blind(database, frame_of(database), call_id)
+    page = leader.get(f"/calls/{call_id}").text
+    assert "没有道别" not in page and "已抽中待评" in page
+    form = ScoreForm.open(leader, f"/evaluate/call/{call_id}")
+    for word in ("没有道别", "盲评", "机器预评的全部依据", "/reasoning", "data-suggestion"):
+        assert word not in form.text, word
+    assert leader.get(f"{form.path}/reasoning").status_code == 404
+    queue = leader.get("/evaluate").text
+    row = re.search(rf'<tr data-href="/evaluate/call/{call_id}">.*?</tr>', queue, re.S)
+    assert row is not None and '<td class="r">—</td>' in row[0]  # no count of suggestions before it is scored
+    done = follow(leader, form.send())
+    assert "盲评卡" in done.text and done.status_code == 200
+    shown = leader.get(form.path).text
+    assert "没有道别" in shown and "盲评卡" in shown and "采纳" not in shown
+    assert "没有道别" in leader.get(f"/calls/{call_id}").text
+    revise = ScoreForm(leader, leader.get(f"{form.path}?revise=1"))
+    assert revise.suggestion_ids == []
+    assert follow(leader, revise.send({"reason": "再听一遍"})).status_code == 200
+
+
+def test_a_card_that_is_not_blind_says_why_it_only_hints(leader, drawn, database) -> None:
+    frame = frame_of(database)
+    with database.read() as session:
+        call_id = next(c for c in drawn.sample if not is_blind(session, frame, c))
+    give_run(database, call_id)
+    form = ScoreForm.open(leader, f"/evaluate/call/{call_id}")
+    assert "没有道别" in form.text
+    assert "本项盲评样本 0 通，不足 30 通，只作提示。" in form.text and "预选扣分 −" not in form.text
+    assert not form.ticked(f"s:{form.suggestion_ids[0]}", "accepted")
+
+
+def test_the_trust_page_counts_what_was_submitted(leader, drawn, database, browser) -> None:
+    assert leader.get("/trust").status_code == 200
+    for call_id in drawn.sample[:2]:
+        give_run(database, call_id)
+        ScoreForm.open(leader, f"/evaluate/call/{call_id}").send(decision="accepted")
+    page = leader.get("/trust").text
+    line = re.search(r"<tr>\s*<td><span[^>]*>S1\.4</span>.*?</tr>", page, re.S)
+    assert line is not None and "不足 30 通" in line[0] and "只作提示" in line[0]
+    assert "计入的评分" in page and ">2<" in page
+    assert browser("client_supervisor").get("/trust").status_code == 200
+    assert browser("agent").get("/trust").status_code == 403
+
+
+def test_a_due_rescore_stands_in_the_queue_without_the_first_score(leader, drawn, database, clock) -> None:
+    paths = {}
+    for call_id in drawn.sample:
+        form = ScoreForm.open(leader, f"/evaluate/call/{call_id}")
+        form.send()
+        paths[call_id] = form.path
+    clock.now_ms = NOW_MS + 15 * DAY_MS
+    leader.post("/login", data={"username": "shift_leader", "password": "correct-horse-7"})
+    queue = leader.get("/evaluate").text
+    due = re.findall(r'href="/evaluate/rescore/([^"]+)"', queue)
+    assert len(due) == min(4, len(drawn.sample)) and "复测中" in queue
+    row = re.search(rf'<tr data-href="/evaluate/call/{due[0]}">.*?</tr>', queue, re.S)
+    assert row is not None and "100.0" not in row[0]
+    assert leader.get(paths[due[0]]).status_code == 409  # the first score is not shown meanwhile
+    exported = leader.get("/evaluate/export").text
+    assert next(line for line in exported.splitlines() if due[0] in line).rstrip().endswith(",,")
+    form = ScoreForm.open(leader, f"/evaluate/rescore/{due[0]}")
+    assert "盲评复测" in form.text and 'value="submit-next"' not in form.text
+    assert follow(leader, form.send({"d:S1.1:b": "1"})).status_code == 200
+    assert due[0] not in re.findall(r'href="/evaluate/rescore/([^"]+)"', leader.get("/evaluate").text)
+    assert leader.get(paths[due[0]]).status_code == 200
+    assert due[0] in leader.get("/trust").text
+
+
+@pytest.fixture
+def calibration(leader, drawn, database, accounts):
+    answer = leader.post(
+        "/trust/calibration",
+        data={"title": "11 月", "call_id": drawn.sample[:2], "rater": [accounts["shift_leader"], accounts["client_supervisor"]]},
+    )  # fmt: skip
+    assert answer.status_code == 303, answer.text
+    return answer.headers["location"], drawn.sample[:2]
+
+
+def test_two_raters_score_apart_and_see_the_comparison_when_it_is_opened(
+    leader, calibration, browser, database
+) -> None:
+    path, calls = calibration
+    supervisor = browser("client_supervisor")
+    cards = {}
+    for who, client, change in (("leader", leader, {}), ("supervisor", supervisor, {"d:S1.1:b": "1"})):
+        for call_id in calls:
+            form = ScoreForm.open(client, f"{path}/call/{call_id}")
+            assert "校准" in form.text
+            cards[who, call_id] = form.path
+            assert follow(client, form.send(change)).status_code == 200
+    assert supervisor.get(cards["leader", calls[0]]).status_code == 403
+    assert "99" not in leader.get(path).text.split("<h2>通话</h2>")[1]
+    assert supervisor.post(f"{path}/open").status_code == 403
+    assert leader.post(f"{path}/open").status_code == 303
+    page = leader.get(path).text
+    assert "总分一致性" in page and "赵监督扣分" in page and "李班长 — 赵监督" in page
+    assert supervisor.get(cards["leader", calls[0]]).status_code == 200
+    with database.read() as session:
+        kinds = {row.kind.split(":")[0] for row in session.exec(select(Evaluation))}
+    assert kinds == {"calibration"}
+
+
+def test_a_session_that_cannot_be_comes_back_with_why(leader, drawn, accounts, database) -> None:
+    answer = leader.post("/trust/calibration", data={"title": "x", "call_id": [drawn.sample[0]], "rater": [accounts["shift_leader"]]})  # fmt: skip
+    assert answer.status_code == 422 and "请选 2 到 8 位评分人" in answer.text
+    assert leader.get("/trust/calibration/99").status_code == 404
+    with database.read() as session:
+        assert session.exec(select(Call)).first() is not None
