@@ -66,7 +66,10 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """同音修正: [start, end) of an utterance's text was written by the repair; `was` is what the engine wrote there."""
+    """[start, end) of an utterance's text stands where `was` stood: 同音修正 by the machine, 更正 by a person.
+
+    A person may also have put in words where nothing stood (was ""), or taken some out (start == end).
+    """
 
     start: int
     end: int
@@ -90,6 +93,7 @@ class Utterance:
     confidence: mean word probability in [0, 1]; reliable: False where a guard doubts the text.
     repairs: what homophone repair wrote, in order; no finding may rest on such characters alone.
     unprompted: where `text` is from a decode with a prompt, the other one; None: `text` itself came without.
+    corrections: what a person wrote over the machine's text, in order; such an utterance is confirmed as a whole.
     """
 
     index: int
@@ -101,6 +105,7 @@ class Utterance:
     reliable: bool = True
     repairs: tuple[Repair, ...] = ()
     unprompted: Unprompted | None = None
+    corrections: tuple[Repair, ...] = ()
 
     @property
     def without_prompt(self) -> "Utterance":
@@ -115,12 +120,19 @@ class Utterance:
     @property
     def as_heard(self) -> "Utterance":
         """The same before repair: the engine's own characters, with the punctuation of `text`."""
-        if not self.repairs:
-            return self
-        text, at = "", 0
-        for repair in self.repairs:
-            text, at = text + self.text[at : repair.start] + repair.was, repair.end
-        return replace(self, text=text + self.text[at:], repairs=())
+        return replace(self, text=_before(self.text, self.repairs), repairs=()) if self.repairs else self
+
+    @property
+    def machine_text(self) -> str:
+        """What stood here before a person corrected it."""
+        return _before(self.text, self.corrections)
+
+
+def _before(text: str, changes: tuple[Repair, ...]) -> str:
+    out, at = "", 0
+    for change in changes:
+        out, at = out + text[at : change.start] + change.was, change.end
+    return out + text[at:]
 
 
 @dataclass(frozen=True, slots=True)

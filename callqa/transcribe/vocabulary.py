@@ -5,7 +5,7 @@ wrote itself into transcripts. Commas are ASCII: full-width ones break the byte 
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -36,6 +36,7 @@ def _bare(text: str) -> str:
 
 
 MAX_WORD_CHARS: Final = 12
+SITE_LOG10: Final = -4.2  # as districts in the file: a word that a person wrote here will be said here again
 _LIKELIEST, _UNLIKELIEST = -1.0, -8.0  # outside of it a group would rewrite everything, or nothing
 
 
@@ -68,6 +69,20 @@ def parse_vocabulary(text: str) -> Vocabulary:
     return Vocabulary(words, hashlib.sha256(text.encode()).hexdigest())
 
 
+def may_be_word(word: str) -> bool:
+    """Whether a text may stand in a vocabulary: Han characters only, not too many."""
+    return 0 < len(word) <= MAX_WORD_CHARS and all(map(is_han, word))
+
+
+def with_words(vocabulary: Vocabulary, words: Sequence[str]) -> Vocabulary:
+    """The vocabulary and the site's own words; another hash, unless there are none."""
+    if not words:
+        return vocabulary
+    told = "\n".join((vocabulary.vocabulary_hash, *words))
+    known = {word: max(SITE_LOG10, vocabulary.words.get(word, _UNLIKELIEST)) for word in words}
+    return Vocabulary({**vocabulary.words, **known}, hashlib.sha256(told.encode()).hexdigest())
+
+
 def _group_words(group: object, number: int) -> Iterator[tuple[str, float]]:
     if not isinstance(group, dict):
         raise RubricError(0, f"词表 vocabulary.yaml 第 {number} 组不是“name、log10、words”的形式。")
@@ -80,7 +95,7 @@ def _group_words(group: object, number: int) -> Iterator[tuple[str, float]]:
     if not isinstance(words, list):
         raise RubricError(0, f"{where}的 words 应为列表。")
     for word in words:
-        if not isinstance(word, str) or not word or len(word) > MAX_WORD_CHARS or not all(map(is_han, word)):
+        if not isinstance(word, str) or not may_be_word(word):
             raise RubricError(
                 0, f"{where}里的“{word}”不是 1 到 {MAX_WORD_CHARS} 个汉字的词；数字、字母与标点不能入词表。"
             )

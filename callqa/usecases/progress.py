@@ -15,6 +15,7 @@ from sqlmodel import Session
 from callqa.store import audit
 from callqa.store.db import Database
 from callqa.store.queries import progress as rows
+from callqa.store.queries.transcription import want_speech_again
 
 
 class Stage(StrEnum):
@@ -279,6 +280,17 @@ def want_again(db: Database, call_ids: Collection[str], stage: Stage, *, actor: 
                     session, actor=actor, action=f"call.{stage}", subject=call_id, detail={"again": True}, now_ms=now_ms
                 )
     return len(asked)
+
+
+def transcribe_again(db: Database, span_ms: tuple[int, int] | None, *, subject: str, actor: str, now_ms: int) -> int:
+    """Ask for the transcription of all recorded calls of a span (None: of all) once more. subject: what it is called."""
+    with db.write() as session:
+        start_ms, end_ms = span_ms or (None, None)
+        asked = want_speech_again(session, start_ms, end_ms, now_ms)
+        if asked:
+            detail = {"calls": asked, "again": True}
+            audit.append(session, actor=actor, action="transcript.again", subject=subject, detail=detail, now_ms=now_ms)
+    return asked
 
 
 def progress_of_call(db: Database, call_id: str) -> tuple[StageView, ...]:

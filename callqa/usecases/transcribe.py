@@ -7,7 +7,7 @@ killed in mid-work leaves nothing, and its successor writes exactly one version.
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import astuple
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from sqlmodel import Session, col, func, select
@@ -18,6 +18,7 @@ from callqa.speech import Made, Repair, Span, Speaker, Transcript, Unprompted, U
 from callqa.store.db import Database
 from callqa.store.tables import Call, TranscriptRow, UtteranceRow
 from callqa.transcribe.assemble import transcribe_call
+from callqa.transcribe.corrections import errors_of
 from callqa.transcribe.engine import Engine
 from callqa.transcribe.repair import Repairer
 from callqa.usecases.progress import Claim, StageResult, StageState, beat, finish
@@ -25,6 +26,7 @@ from callqa.usecases.progress import Claim, StageResult, StageState, beat, finis
 log = logging.getLogger(__name__)
 
 REPORT_EVERY_MS = 1000
+CARRIED = "重新转写后沿用"  # how the reason of a confirmed text begins that outlived another transcription
 Clock = Callable[[], int]  # UTC milliseconds now
 
 _NOTHING_TO_HEAR = {
@@ -101,18 +103,69 @@ def _reporter(db: Database, claimed: Claim, clock: Clock, stopping: Callable[[],
 
 
 def _save(db: Database, claimed: Claim, transcript: Transcript, *, cpu_s: float, now_ms: int) -> StageResult:
-    words = len(transcript.utterances)
-    result = StageResult(StageState.DONE, "" if words else "没有听到语音")
-    with db.write() as session:
-        if not finish(session, claimed, result, now_ms=now_ms):
-            session.rollback()
-            raise Interrupted(f"call {claimed.call_id}: another worker has taken over")
-        save_transcript(session, claimed.call_id, transcript, cpu_s=cpu_s, now_ms=now_ms)
-    return result
+    """Save the machine's version; where a person has confirmed the text of this call, that text stays in force, as the
+    version after it."""
+    result = StageResult(StageState.DONE, "" if transcript.utterances else "没有听到语音")
+    while True:
+        confirmed = find_confirmed(db, claimed.call_id)
+        origin = None if confirmed is None else _carried(confirmed, transcript)
+        with db.write() as session:
+            newest = newest_transcript(session, claimed.call_id)
+            if newest is not None and newest.author and (confirmed is None or newest.id != confirmed.row.id):
+                session.rollback()
+                continue  # somebody has just corrected it
+            if not finish(session, claimed, result, now_ms=now_ms):
+                session.rollback()
+                raise Interrupted(f"call {claimed.call_id}: another worker has taken over")
+            save_transcript(session, claimed.call_id, transcript, cpu_s=cpu_s, now_ms=now_ms)
+            if confirmed is not None and origin is not None:
+                kept = confirmed.transcript
+                save_transcript(session, claimed.call_id, kept, cpu_s=None, now_ms=now_ms, origin=origin)
+        return result
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """更正: who made a version and why, from which one, and how far the machine's last text was from it in characters."""
+
+    author: str
+    reason: str
+    based_on: int
+    verified: bool
+    machine_edits: int
+    reference_chars: int
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """The version in force, where a person made it."""
+
+    row: TranscriptRow
+    transcript: Transcript
+
+
+def find_confirmed(db: Database, call_id: str) -> Confirmed | None:
+    """The text that a person has confirmed, or None where the machine's is in force."""
+    with db.read() as session:
+        row = newest_transcript(session, call_id)
+        return Confirmed(row, load_transcript(session, row)) if row is not None and row.author else None
+
+
+def _carried(confirmed: Confirmed, machine: Transcript) -> Origin:
+    row = confirmed.row
+    edits, chars = errors_of(machine, confirmed.transcript)
+    reason = row.reason if row.reason.startswith(CARRIED) else f"{CARRIED}：{row.reason}"
+    return Origin(row.author, reason, row.version, row.verified, edits, chars)
 
 
 def save_transcript(
-    session: Session, call_id: str, transcript: Transcript, *, cpu_s: float | None, now_ms: int
+    session: Session,
+    call_id: str,
+    transcript: Transcript,
+    *,
+    cpu_s: float | None,
+    now_ms: int,
+    origin: Origin | None = None,
 ) -> TranscriptRow:
     """Add the next transcript version of a call with its utterances; earlier versions stay."""
     last = session.exec(select(func.max(TranscriptRow.version)).where(TranscriptRow.call_id == call_id)).one()
@@ -131,6 +184,13 @@ def save_transcript(
         created_at_ms=now_ms,
         cpu_s=cpu_s,
     )
+    if origin is not None:
+        row.author, row.reason, row.based_on = origin.author, origin.reason, origin.based_on
+        row.verified, row.machine_edits, row.reference_chars = (
+            origin.verified,
+            origin.machine_edits,
+            origin.reference_chars,
+        )
     session.add(row)
     session.flush()
     assert row.id is not None
@@ -146,8 +206,9 @@ def save_transcript(
                 raw_text=utterance.raw_text,
                 confidence=utterance.confidence,
                 reliable=utterance.reliable,
-                repairs=[[repair.start, repair.end, repair.was] for repair in utterance.repairs],
                 unprompted=list(astuple(utterance.unprompted)) if utterance.unprompted else [],
+                repairs=_stored(utterance.repairs),
+                corrections=_stored(utterance.corrections),
             )
         )
     session.flush()
@@ -172,6 +233,7 @@ def load_transcript(session: Session, row: TranscriptRow) -> Transcript:
                 reliable=each.reliable,
                 repairs=tuple(Repair(start, end, was) for start, end, was in each.repairs),
                 unprompted=Unprompted(*each.unprompted) if each.unprompted else None,
+                corrections=tuple(Repair(start, end, was) for start, end, was in each.corrections),
             )
             for each in utterances
         ),
@@ -183,8 +245,12 @@ def load_transcript(session: Session, row: TranscriptRow) -> Transcript:
     )
 
 
+def _stored(changes: tuple[Repair, ...]) -> list[list[object]]:
+    return [[change.start, change.end, change.was] for change in changes]
+
+
 def newest_transcript(session: Session, call_id: str) -> TranscriptRow | None:
-    """The highest version of a call's transcript."""
+    """The highest version of a call's transcript: the one in force, a person's where one has confirmed the text."""
     return session.exec(
         select(TranscriptRow)
         .where(TranscriptRow.call_id == call_id)

@@ -19,7 +19,7 @@ from callqa.transcribe.repair import Repairer
 from callqa.usecases import attribute, check, link, progress
 from callqa.usecases.progress import Claim, Stage, StageResult, StageState
 from callqa.usecases.transcribe import Clock, Interrupted, transcribe
-from callqa.usecases.vocabulary import make_repairer
+from callqa.usecases.vocabulary import make_repairer, site_words
 
 log = logging.getLogger(__name__)
 
@@ -71,25 +71,27 @@ class EngineSlot:
 
 @dataclass(slots=True)
 class RepairSlot:
-    """The homophone repair, loaded once when the first call needs it, and again when the vocabulary file has changed.
+    """The homophone repair, loaded once when the first call needs it, and again when the vocabulary has changed.
 
-    load: from the vocabulary's text; None where this machine has no word model.
+    load: from the vocabulary's text and the site's own words; None where this machine has no word model.
     """
 
     vocabulary: Path
-    load: Callable[[str], Repairer | None]
+    load: Callable[[str, tuple[str, ...]], Repairer | None]
+    site_words: Callable[[], tuple[str, ...]] = tuple
     _repairer: Repairer | None = None
-    _seen_ns: int = -1
+    _seen: tuple[int, tuple[str, ...]] = (-1, ())
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def get(self) -> Repairer | None:
         """The repairer, or None. A vocabulary that cannot be read is logged and left out: transcription goes on."""
         with self._lock:
             changed_ns = self.vocabulary.stat().st_mtime_ns if self.vocabulary.exists() else 0
-            if changed_ns != self._seen_ns:
-                self._seen_ns = changed_ns
+            words = self.site_words()
+            if (changed_ns, words) != self._seen:
+                self._seen = (changed_ns, words)
                 try:
-                    self._repairer = self.load(self.vocabulary.read_text("utf-8") if changed_ns else "")
+                    self._repairer = self.load(self.vocabulary.read_text("utf-8") if changed_ns else "", words)
                 except (CallqaError, OSError, UnicodeDecodeError) as e:
                     log.error("词表 %s 读不了，继续用原来的：%s", self.vocabulary, e)
             return self._repairer
@@ -222,7 +224,9 @@ def build_work(
         parallel_calls=settings.speech.parallel_calls,
         stop=stop,
         repair=RepairSlot(
-            settings.scorecards_dir / "vocabulary.yaml", lambda text: make_repairer(text, settings.word_model)
+            settings.scorecards_dir / "vocabulary.yaml",
+            lambda text, words: make_repairer(text, settings.word_model, words),
+            lambda: site_words(db),
         ),
         worker=worker,
     )

@@ -134,19 +134,24 @@ def test_the_repair_is_loaded_once_and_again_when_the_vocabulary_changed(tmp_pat
     path = tmp_path / "vocabulary.yaml"
     repairer = build_repairer(Unigrams())
 
-    def load(text: str) -> Repairer:
-        loaded.append(text)
+    words: list[str] = []
+
+    def load(text: str, added: tuple[str, ...]) -> Repairer:
+        loaded.append(text + "".join(added))
         if text == "bad":
             raise RubricError(1, "词表有误")
         return repairer
 
-    slot = RepairSlot(path, load)
+    slot = RepairSlot(path, load, lambda: tuple(words))
     assert slot.get() is repairer and slot.get() is repairer and loaded == [""]
     for n, text in enumerate(("good", "bad")):
         path.write_text(text)
         os.utime(path, ns=(n + 1, n + 1))
         assert slot.get() is repairer and slot.get() is repairer, "a bad vocabulary leaves the last good one"
     assert loaded == ["", "good", "bad"]
+    words.append("泵站")
+    path.write_text("good")
+    assert slot.get() is repairer and loaded[-1] == "good泵站", "a word that the leader accepted is in force at once"
 
 
 def test_engine_is_made_once_for_calls_one_after_the_other_and_twice_side_by_side() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from sqlalchemy import func, or_
 from sqlmodel import Session, col, select
 
-from callqa.store.tables import Call, CallProgress, Ticket, TicketImport, TicketLink
+from callqa.store.tables import Call, CallProgress, Ticket, TicketImport, TicketLink, TranscriptRow
 
 
 def calls_with_wanted_stages(session: Session, limit: int) -> Sequence[tuple[str, int]]:
@@ -39,8 +39,8 @@ def calls_to_transcribe(session: Session, limit: int) -> Sequence[str]:
 
 
 def calls_whose_ticket_changed(session: Session, since_ms: int, limit: int) -> Sequence[str]:
-    """Calls checked before their present link was decided or its ticket was imported again. Only links and imports
-    from since_ms on are looked at."""
+    """Calls checked before their present link was decided, its ticket was imported again or a person corrected the
+    transcript. Only links, imports and corrections from since_ms on are looked at."""
     checked = (
         select(CallProgress.call_id)
         .join(TicketLink, col(TicketLink.call_id) == col(CallProgress.call_id))
@@ -59,7 +59,19 @@ def calls_whose_ticket_changed(session: Session, since_ms: int, limit: int) -> S
             col(TicketImport.imported_at_ms) > col(CallProgress.updated_at_ms),
         )
     )
-    return sorted({*session.exec(newly_linked), *session.exec(newly_imported)})
+    newly_corrected = (
+        select(CallProgress.call_id)
+        .join(TranscriptRow, col(TranscriptRow.call_id) == col(CallProgress.call_id))
+        .where(
+            CallProgress.stage == "check",
+            CallProgress.state == "done",
+            TranscriptRow.author != "",
+            col(TranscriptRow.created_at_ms) >= since_ms,
+            col(TranscriptRow.created_at_ms) > col(CallProgress.updated_at_ms),
+        )
+        .limit(limit)
+    )
+    return sorted({*session.exec(newly_linked), *session.exec(newly_imported), *session.exec(newly_corrected)})
 
 
 def calls_awaiting_a_recording(session: Session, ended_before_ms: int) -> Sequence[Call]:

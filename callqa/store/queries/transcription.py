@@ -1,0 +1,204 @@
+"""What the 转写 page and `callqa transcribe` show: how far it is, versions of a call, errors found by people, offered words."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import func, update
+from sqlmodel import Session, col, select
+
+from callqa.periods import Month
+from callqa.store.tables import Call, CallProgress, TranscriptRow, UtteranceRow, VocabularyCandidate, VocabularyVersion
+
+RATE_WINDOW_MS = 20 * 60_000  # how fast it went lately tells how long the rest takes
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechWork:
+    """How many calls are in which state, and how long the rest will take. eta_ms: None when nothing tells."""
+
+    wanted: int
+    running: int
+    waiting: int
+    failed: int
+    done: int
+    left_ms: int  # of recordings
+    eta_ms: int | None
+
+    @property
+    def total(self) -> int:
+        return self.wanted + self.running + self.waiting + self.failed + self.done
+
+    @property
+    def busy(self) -> bool:
+        return bool(self.wanted or self.running)
+
+
+@dataclass(frozen=True, slots=True)
+class MonthErrors:
+    """Machine against confirmed text, of the calls of one month that people corrected. verified: of those, the calls
+    compared as a whole; only their rate is not flattered by what nobody looked at."""
+
+    month: str
+    calls: int
+    edits: int
+    chars: int
+    verified_calls: int
+    verified_edits: int
+    verified_chars: int
+
+    @property
+    def rate(self) -> float | None:
+        return self.edits / self.chars if self.chars else None
+
+    @property
+    def verified_rate(self) -> float | None:
+        return self.verified_edits / self.verified_chars if self.verified_chars else None
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """A word that waits for the leader. times: how often it was written."""
+
+    candidate: VocabularyCandidate
+    call_id: str
+    times: int
+
+
+def speech_work(session: Session, now_ms: int) -> SpeechWork:
+    """How far transcription is, and when it will be done if it goes on as lately."""
+    counted = dict(
+        session.exec(
+            select(CallProgress.state, func.count())
+            .where(CallProgress.stage == "transcribe")
+            .group_by(col(CallProgress.state))
+        ).all()
+    )
+    summed = session.exec(
+        select(func.coalesce(func.sum(Call.duration_ms), 0))
+        .join(CallProgress, col(CallProgress.call_id) == col(Call.call_id))
+        .where(
+            CallProgress.stage == "transcribe",
+            col(CallProgress.state).in_(("wanted", "running")),
+            Call.recording_status == "ok",
+        )
+    ).one()
+    left_ms = int(summed or 0)
+    made_ms, since_ms, n = session.exec(
+        select(
+            func.coalesce(func.sum(TranscriptRow.duration_ms), 0), func.min(TranscriptRow.created_at_ms), func.count()
+        )
+        .select_from(TranscriptRow)
+        .where(TranscriptRow.author == "", col(TranscriptRow.created_at_ms) >= now_ms - RATE_WINDOW_MS)
+    ).one()
+    took_ms = now_ms - since_ms if since_ms is not None else 0
+    known = n > 1 and made_ms and took_ms > 0 and left_ms
+    return SpeechWork(
+        wanted=counted.get("wanted", 0),
+        running=counted.get("running", 0),
+        waiting=counted.get("waiting", 0),
+        failed=counted.get("failed", 0),
+        done=counted.get("done", 0),
+        left_ms=left_ms,
+        eta_ms=left_ms * took_ms // made_ms if known else None,
+    )
+
+
+def versions_of(session: Session, call_id: str) -> Sequence[TranscriptRow]:
+    """All versions of a call's transcript, newest first."""
+    return session.exec(
+        select(TranscriptRow).where(TranscriptRow.call_id == call_id).order_by(col(TranscriptRow.version).desc())
+    ).all()
+
+
+def find_version(session: Session, call_id: str, version: int) -> tuple[TranscriptRow, Sequence[UtteranceRow]] | None:
+    """One version with its utterances."""
+    row = session.exec(
+        select(TranscriptRow).where(TranscriptRow.call_id == call_id, TranscriptRow.version == version)
+    ).first()
+    if row is None:
+        return None
+    utterances = session.exec(
+        select(UtteranceRow)
+        .where(UtteranceRow.transcript_id == row.id)
+        .order_by(col(UtteranceRow.start_ms), col(UtteranceRow.index))
+    ).all()
+    return row, utterances
+
+
+def errors_by_month(session: Session, limit: int = 12) -> list[MonthErrors]:
+    """Of each month's calls, the newest text that a person confirmed against the machine's; newest month first."""
+    rows = session.exec(
+        select(Call.call_id, Call.started_at_ms, TranscriptRow)
+        .join(TranscriptRow, col(TranscriptRow.call_id) == col(Call.call_id))
+        .where(TranscriptRow.author != "")
+        .order_by(col(TranscriptRow.version))
+    ).all()
+    newest = {call_id: (str(Month.of(started_ms)), row) for call_id, started_ms, row in rows}
+    months: dict[str, list[TranscriptRow]] = defaultdict(list)
+    for month, row in newest.values():
+        months[month].append(row)
+    return [_errors(month, months[month]) for month in sorted(months, reverse=True)[:limit]]
+
+
+def _errors(month: str, rows: Iterable[TranscriptRow]) -> MonthErrors:
+    every = list(rows)
+    whole = [row for row in every if row.verified]
+    return MonthErrors(month, *_sums(every), *_sums(whole))
+
+
+def _sums(rows: Sequence[TranscriptRow]) -> tuple[int, int, int]:
+    return len(rows), sum(row.machine_edits or 0 for row in rows), sum(row.reference_chars or 0 for row in rows)
+
+
+def offered_words(session: Session, limit: int = 50) -> list[Offered]:
+    """Words that wait for a decision, the most frequent first, each once."""
+    rows = session.exec(
+        select(VocabularyCandidate, TranscriptRow.call_id)
+        .join(TranscriptRow, col(TranscriptRow.id) == col(VocabularyCandidate.transcript_id))
+        .where(VocabularyCandidate.state == "offered")
+        .order_by(col(VocabularyCandidate.id))
+    ).all()
+    words: dict[str, list[tuple[VocabularyCandidate, str]]] = defaultdict(list)
+    for candidate, call_id in rows:
+        words[candidate.word].append((candidate, call_id))
+    found = [Offered(*seen[-1], times=len(seen)) for seen in words.values()]
+    return sorted(found, key=lambda o: (-o.times, o.candidate.id or 0))[:limit]
+
+
+def vocabulary_versions(session: Session, limit: int = 10) -> Sequence[VocabularyVersion]:
+    """Versions of the site's own words, newest first."""
+    return session.exec(select(VocabularyVersion).order_by(col(VocabularyVersion.version).desc()).limit(limit)).all()
+
+
+def count_offered(session: Session) -> int:
+    """How many different words wait for a decision."""
+    return session.exec(
+        select(func.count(func.distinct(VocabularyCandidate.word))).where(VocabularyCandidate.state == "offered")
+    ).one()
+
+
+def want_speech_again(session: Session, start_ms: int | None, end_ms: int | None, now_ms: int) -> int:
+    """Ask for the transcription of every recorded call that started in [start_ms, end_ms) (None: all), and for its check.
+    Those in work now are left alone. Returns how many were asked for."""
+    recorded = select(Call.call_id).where(Call.recording_status == "ok")
+    if start_ms is not None and end_ms is not None:
+        recorded = recorded.where(col(Call.started_at_ms) >= start_ms, col(Call.started_at_ms) < end_ms)
+    at_rest = ("done", "failed", "waiting")
+    values = {"state": "wanted", "attempts": 0, "percent": 0, "message": "", "updated_at_ms": now_ms}
+    asked = (
+        select(CallProgress.call_id)
+        .where(CallProgress.stage == "transcribe", col(CallProgress.state).in_(at_rest))
+        .where(col(CallProgress.call_id).in_(recorded))
+    )
+    change = update(CallProgress).where(col(CallProgress.state).in_(at_rest))
+    session.exec(
+        change.where(col(CallProgress.stage) == "check", col(CallProgress.call_id).in_(asked))
+        .values(**values)
+        .execution_options(synchronize_session=False)
+    )
+    return session.exec(
+        change.where(col(CallProgress.stage) == "transcribe", col(CallProgress.call_id).in_(recorded))
+        .values(**values)
+        .execution_options(synchronize_session=False)
+    ).rowcount
