@@ -18,6 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from tests.simulate.plan import draw, plain
 from tests.simulate.story import Told, tell
 
 CHUNK = 25
@@ -52,10 +53,11 @@ def main() -> int:
     parser.add_argument("--from", dest="first", type=int, default=0, help="the first seed")
     parser.add_argument("--seed", type=int, help="this one story")
     parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--plain", action="store_true", help="that story without what tests/simulate/wider.py adds")
     parser.add_argument("--trace", action="store_true", help="say what happens")
     args = parser.parse_args()
     if args.seed is not None:
-        told = tell(args.seed, print if args.trace else None)
+        told = tell(plain(args.seed) if args.plain else draw(args.seed), print if args.trace else None)
         print(*(f"seed {told.seed}: {v}" for v in told.violations), sep="\n")
         return _sum_up([told], 0.0)
     began = time.monotonic()

@@ -56,6 +56,15 @@ def test_a_straggler_does_not_make_the_next_stream_a_stranger():
     assert old.audio() + new.audio() in side(stereo)
 
 
+def test_a_packet_held_up_does_not_make_the_next_stream_a_stranger():
+    """The last of the old stream overtaken by the first two of the new one."""
+    old, new = Sender(0, 30, ssrc=1), Sender(0, 2, start_ms=600, seed=2, ssrc=2, sequence=5000)
+    records = [*(old.record(k) for k in range(29)), old.record(29, delay_ms=45), *new.records()]
+    stereo = to_stereo(call(records, 700))
+    assert stereo.streams[0].foreign == 0
+    assert old.audio() + new.audio() in side(stereo)
+
+
 @pytest.mark.parametrize("early_ms", [25, 60, 300])
 def test_two_who_talk_at_once_on_one_leg_are_added(early_ms):
     """At a transfer the new phone spoke before the old one had gone: its first frames were written over the old one's."""

@@ -11,6 +11,7 @@ from callqa.journal import JournalEntry, JournalKind, decode_line
 from callqa.sidecar import Sidecar
 from callqa.sip.media.columns import read_columns
 from callqa.sip.media.spool import MAGIC, AnsweredMark, StartedMark
+from tests.simulate.line import LOST_OF_256
 from tests.simulate.loop import SECOND_NS
 from tests.simulate.process import Run
 from tests.simulate.sound import check_audio, pauses_of
@@ -120,8 +121,20 @@ def check(world: World) -> None:
     by_call = _by_call(found)
     _check_rows(world, by_call, made)
     _check_spools(world, made)
+    _check_prompts(world, found)
     for attempt in world.attempts.values():
         _check_attempt(world, attempt, by_call, made)
+
+
+def _check_prompts(world: World, found: list[JournalEntry]) -> None:
+    """A notice that cannot be played is told of, one that can is not."""
+    told = any(e.kind is JournalKind.FAULT and "录音告知" in e.facts["text"] for e in found)
+    notice = world.plan.wide.notice
+    if told and notice not in ("missing", "broken") and not world.troubled_ns:
+        world.wrong("no false alarm", "the notice was said to be no use")
+    inbound = any(a.inbound and a.begun_ns and not world.plan.calls[a.number].session for a in world.attempts.values())
+    if notice in ("missing", "broken") and inbound and not told and not world.blows and not world.troubled_ns:
+        world.wrong("a notice that is missing is told of", notice)
 
 
 def _by_call(found: list[JournalEntry]) -> dict[str, list[JournalEntry]]:
@@ -273,6 +286,7 @@ def _check_recording(world: World, attempt: Attempt, path: str, sidecar: Sidecar
         world.wrong("a master has its hash", f"{who}: {len(data)} bytes")
         return
     _check_spool_prefix(world, attempt, sidecar)
+    _check_reports(world, attempt, sidecar)
     if sidecar.recording.encoding != "pcm16":
         frames = np.frombuffer(data, np.uint8)[-2 * sidecar.recording.n_samples :].reshape(-1, 2)
         check_audio(world, attempt, sidecar, frames)
@@ -286,6 +300,23 @@ def _may_be_silent(world: World, attempt: Attempt) -> bool:
         any(first_ns > b.at_ns - (SPOOL_UNSYNCED_NS if b.power else SECOND_NS // 4) for b in world.blows)
         or attempt.hostile
     )
+
+
+def _check_reports(world: World, attempt: Attempt, sidecar: Sidecar) -> None:
+    """What the peers reported by RTCP of what they hear is in the recording's figures, and nobody else's."""
+    told = {channel for channel in (0, 1) for at in (at for who, at in attempt.reports if who == channel) if at}
+    for figures in sidecar.streams:
+        if figures.peer_lost_pct is None:
+            continue
+        if figures.channel not in told or abs(figures.peer_lost_pct - 100 * LOST_OF_256 / 256) > 0.2:
+            world.wrong("RTCP of a peer is kept as it came", f"call {attempt.number}: {figures}")
+    if sidecar.recovered or world.blows or world.troubled_ns or attempt.hostile or len(attempt.voices) != 2:
+        return
+    start_ns = attempt.ok_ns + 100_000_000
+    end_ns = sidecar.ended_at_ms * 1_000_000 - attempt.wall_offset_ns - 100_000_000
+    for channel in {who for who, at in attempt.reports if start_ns < at < end_ns}:
+        if not any(f.channel == channel and f.peer_lost_pct is not None for f in sidecar.streams):
+            world.wrong("RTCP that came is in the figures", f"call {attempt.number}, channel {channel}")
 
 
 def _check_spool_prefix(world: World, attempt: Attempt, sidecar: Sidecar) -> None:

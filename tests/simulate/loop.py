@@ -62,6 +62,8 @@ class SimLoop(asyncio.AbstractEventLoop):
         self.handlers: dict[int, Callable[[], object]] = {}
         self.open_datagram: Callable[[asyncio.DatagramProtocol], asyncio.DatagramTransport] | None = None
         self.timers: set[asyncio.TimerHandle] = set()
+        self.listen: Callable[..., Any] = lambda protocol_factory, address: None
+        self.connect: Callable[..., Any] = lambda protocol_factory, address: None
 
     def time(self) -> float:
         return self.work.now
@@ -157,6 +159,14 @@ class SimLoop(asyncio.AbstractEventLoop):
         transport = self.open_datagram(protocol)
         protocol.connection_made(transport)
         return transport, protocol
+
+    async def create_server(self, protocol_factory, host=None, port=None, *, sock=None, ssl=None, **_: Any):  # type: ignore[no-untyped-def, override]
+        """sock: the address to listen at."""
+        return self.listen(protocol_factory, sock)
+
+    async def create_connection(self, protocol_factory, host=None, port=None, **_: Any):  # type: ignore[no-untyped-def, override]
+        await asyncio.sleep(self.work.rng.uniform(0.001, 0.03))
+        return self.connect(protocol_factory, (host, port))
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         if not self.dead:

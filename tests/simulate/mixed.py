@@ -5,6 +5,7 @@ import numpy as np
 from callqa.sip.media.codec import Codec, codec_of_encoding
 from tests.simulate.voice import FRAME_BYTES, Units, Voice, frame, read_units
 
+SURE_BYTES = 16  # of a frame; fewer may be alike by chance
 Place = tuple[int, int]  # a voice's side, which of its streams
 
 
@@ -64,16 +65,25 @@ def _search(
     column: np.ndarray, voice: Voice, stream: int, voices: list[Voice], places: dict[Place, int], law: str, due: int,
     slack: int,
 ) -> int | None:  # fmt: skip
-    """Where a stream lies of which no unit stands alone: the place at which most of it is in the sum."""
+    """Where a stream lies of which no unit stands alone: the place at which most of its frames are in the sum."""
     best, found = 0, None
     others = [_spoken(v, places, column.size) for v in voices if v is not voice]
     for place in range(due - slack, due + slack):
         mine = _spoken(voice, {(voice.side, stream): place}, column.size)
-        for other in others:
-            at = np.flatnonzero((mine >= 0) & (other >= 0))
-            fits = int((_sum(mine[at], other[at], law) == column[at]).sum())
-            if fits > best and fits > 0.9 * at.size:
-                best, found = fits, place
+        fits = sum(_frames_in_sum(column, mine, other, place, law) for other in others)
+        if fits > best:
+            best, found = fits, place
+    return found
+
+
+def _frames_in_sum(column: np.ndarray, mine: np.ndarray, other: np.ndarray, place: int, law: str) -> int:
+    """How many bytes of the frames that are in the sum of both wherever both speak."""
+    at = np.flatnonzero((mine >= 0) & (other >= 0))
+    fits = _sum(mine[at], other[at], law) == column[at]
+    found = 0
+    for number in np.unique((at - place) // FRAME_BYTES):
+        of_frame = fits[(at - place) // FRAME_BYTES == number]
+        found += of_frame.size if of_frame.size >= SURE_BYTES and of_frame.mean() > 0.95 else 0
     return found
 
 

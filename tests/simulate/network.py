@@ -5,10 +5,11 @@ import os
 import random
 import socket
 import zlib
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tests.simulate.connections import End, connected
 from tests.simulate.loop import Clockwork
 
 Address = tuple[str, int]
@@ -40,18 +41,33 @@ class Net:
         self.crc = 0
         self.packets = 0
         self.last_sip_ns = 0
+        self.sent_to: Counter[Address] = Counter()  # datagrams of RTP, before any got lost
         self.watch_sip: Callable[[bytes, Address, Address], None] | None = None
         self.trace: Callable[[str], None] | None = None
+        self.accepting: dict[Address, Callable[[End], None]] = {}  # who takes connections
         self.cut_off: set[str] = set()  # hosts that hear and say nothing any more
 
-    def send_sip(self, data: bytes, source: Address, to: Address) -> None:
-        """One SIP datagram."""
+    def note_sip(self, data: bytes, source: Address, to: Address) -> None:
+        """One SIP message goes out, by whatever way."""
         if self.watch_sip is not None:
             self.watch_sip(data, source, to)
         self.last_sip_ns = self.work.now_ns
-        w, chance = self.weather, self.rng.random
         if self.trace is not None:
             self.trace(f"SIP {source[0]}:{source[1]} -> {to[0]}:{to[1]} {_first_line(data)}")
+
+    def connect(self, source: Address, to: Address) -> End | None:
+        """The near end of a new connection; None where nobody takes it."""
+        accept = self.accepting.get(to)
+        if accept is None:
+            return None
+        near, far = connected(self, source, to)
+        accept(far)
+        return near
+
+    def send_sip(self, data: bytes, source: Address, to: Address) -> None:
+        """One SIP datagram."""
+        self.note_sip(data, source, to)
+        w, chance = self.weather, self.rng.random
         if source[0] in self.cut_off or to[0] in self.cut_off:
             return
         for _ in range(2 if w.sip_double and chance() < w.sip_double else 1):
@@ -64,6 +80,7 @@ class Net:
     def send_rtp(self, data: bytes, source: Address, to: Address, heard: Callable[[], None] | None = None) -> None:
         """One RTP datagram. heard: called when it reached a socket, before the socket's owner has it."""
         w, chance = self.weather, self.rng.random
+        self.sent_to[to] += 1
         if source[0] in self.cut_off or to[0] in self.cut_off:
             return
         for _ in range(2 if w.rtp_double and chance() < w.rtp_double else 1):

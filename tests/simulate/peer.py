@@ -10,8 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from tests.simulate.connections import End
+from tests.simulate.line import Line
 from tests.simulate.loop import SECOND_NS
 from tests.simulate.voice import FRAME_NS, Voice
+from tests.simulate.wider import By
 
 if TYPE_CHECKING:
     from tests.simulate.world import World
@@ -20,6 +23,8 @@ Address = tuple[str, int]
 T1_NS = SECOND_NS // 2
 GIVE_UP_NS = 64 * T1_NS
 CODECS = {"alaw": "8 101", "ulaw": "0 101", "both": "8 0 101"}
+TLS_PORT = 5061
+REPORT_FRAMES = 40  # between two reports
 MULTIPART = "multipart/mixed;boundary=cut"
 _METADATA = """<?xml version='1.0' encoding='UTF-8'?>
 <recording xmlns='urn:ietf:params:xml:ns:recording:1'>
@@ -117,6 +122,8 @@ class Talk:
     ok_sent: str = ""
     ending_ns: int = 0
     twin: "Talk | None" = None  # the second stream of a recording session
+    line: Line | None = None
+    heard_ssrc: int = 0
     notes: list[str] = field(default_factory=list)
 
 
@@ -131,12 +138,38 @@ class _Ask:
     begun_ns: int
     provisional: bool = False
     done: bool = False
+    went_by: End | None = None
+
+
+class Framer:
+    """Whole messages out of the bytes of a connection; what lies between them but line ends is wrong."""
+
+    def __init__(self, wrong: Callable[[str, str], None]) -> None:
+        self._wrong = wrong
+        self._buffer = b""
+
+    def feed(self, data: bytes) -> list[bytes]:
+        self._buffer = (self._buffer + data).lstrip(b"\r\n")
+        found = []
+        while b"\r\n\r\n" in self._buffer:
+            head = self._buffer.partition(b"\r\n\r\n")[0]
+            length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+            if length is None:
+                self._wrong("a message on a connection tells its length", head[:80].decode("latin-1"))
+                self._buffer = b""
+                break
+            size = len(head) + 4 + int(length[1])
+            if len(self._buffer) < size:
+                break
+            found.append(self._buffer[:size])
+            self._buffer = self._buffer[size:].lstrip(b"\r\n")
+        return found
 
 
 class Peer:
     """One address. on_invite: what to do with a call that comes in, as (peer, talk)."""
 
-    def __init__(self, world: "World", address: Address, user: str, password: str = "") -> None:
+    def __init__(self, world: "World", address: Address, user: str, password: str = "", by: By = "udp") -> None:
         self.world = world
         self.work = world.work
         self.net = world.net
@@ -151,7 +184,14 @@ class Peer:
         self._n = 0
         self._port = 4000
         self._register_cseq = 0
-        world.net.at[address] = self.receive
+        self.by = by
+        self.way = "" if by == "udp" else f";transport={by}"
+        self._connection: End | None = None
+        self._ports = 40_000
+        if by == "udp":
+            world.net.at[address] = self.receive
+        else:
+            world.net.accepting[address] = self._take_connection
 
     # -- out --------------------------------------------------------------------------------------------------------
 
@@ -159,8 +199,37 @@ class Peer:
         self._n += 1
         return f"{self.user}x{self._n}"
 
-    def send(self, text: str, to: Address | None = None) -> None:
-        self.net.send_sip(text.encode(), self.address, to or self.world.server)
+    def send(self, text: str) -> None:
+        if self.by == "udp":
+            self.net.send_sip(text.encode(), self.address, self.world.server)
+            return
+        connection = self.connection()
+        if connection is None:  # nobody there: asked again later
+            return
+        self.net.note_sip(text.encode(), self.address, self.world.server)
+        ping = "\r\n\r\n" if self.net.rng.random() < 0.05 else ""  # RFC 5626 §3.5.1
+        connection.send((ping + text).encode())
+
+    def connection(self) -> End | None:
+        """The one that is open, or a new one; None where nobody takes it."""
+        if self._connection is None or not self._connection.is_open:
+            port = TLS_PORT if self.by == "tls" else self.world.server[1]
+            self._ports += 1
+            made = self.net.connect((self.address[0], self._ports), (self.world.server[0], port))
+            if made is not None:
+                self._take_connection(made)
+            self._connection = made
+        return self._connection
+
+    def _take_connection(self, end: End) -> None:
+        framer = Framer(self.world.wrong)
+        self._connection = end
+
+        def receive(data: bytes) -> None:
+            for message in framer.feed(data):
+                self.receive(message, self.world.server)
+
+        end.receive = receive
 
     def request(
         self, method: str, uri: str, from_: str, to: str, call_id: str, cseq: int, *lines: str, body: str = "",
@@ -170,9 +239,9 @@ class Peer:
         branch = branch or f"z9hG4bK{self._token()}"
         head = [
             f"{method} {uri} SIP/2.0",
-            f"Via: SIP/2.0/UDP {self.address[0]}:{self.address[1]};branch={branch};rport",
+            f"Via: SIP/2.0/{self.by.upper()} {self.address[0]}:{self.address[1]};branch={branch};rport",
             "Max-Forwards: 70", f"From: {from_}", f"To: {to}", f"Call-ID: {call_id}", f"CSeq: {cseq} {method}",
-            f"Contact: <sip:{self.user}@{self.address[0]}:{self.address[1]}>", *lines,
+            f"Contact: <sip:{self.user}@{self.address[0]}:{self.address[1]}{self.way}>", *lines,
         ]  # fmt: skip
         if body:
             head.append(f"Content-Type: {'application/sdp' if body.startswith('v=') else MULTIPART}")
@@ -185,6 +254,7 @@ class Peer:
         ask = _Ask(text, talk, on_response, method, self.work.now_ns)
         self._asks[branch] = ask
         self.send(text)
+        ask.went_by = self._connection
         self.work.after(T1_NS, self._again, branch, ask, T1_NS)
 
     def _again(self, branch: str, ask: _Ask, after_ns: int) -> None:
@@ -193,7 +263,11 @@ class Peer:
         if self.work.now_ns - ask.begun_ns >= GIVE_UP_NS:
             self._drop(branch, ask)
             return
-        self.send(ask.text)
+        if (
+            self.by == "udp" or ask.went_by is None or not ask.went_by.is_open
+        ):  # a connection loses nothing while it lasts
+            self.send(ask.text)
+            ask.went_by = self._connection
         longer = 2 * after_ns if ask.method == "INVITE" else min(2 * after_ns, 4 * SECOND_NS)
         self.work.after(longer, self._again, branch, ask, longer)
 
@@ -216,7 +290,7 @@ class Peer:
             f"SIP/2.0 {status} X", *(f"Via: {v}" for v in f["via"]), f"From: {f['from'][0]}", f"To: {to}",
             f"Call-ID: {f['call-id'][0]}", f"CSeq: {f['cseq'][0]}",
             *(f"Record-Route: {v}" for v in f.get("record-route", ())),
-            f"Contact: <sip:{self.user}@{self.address[0]}:{self.address[1]}>", *lines,
+            f"Contact: <sip:{self.user}@{self.address[0]}:{self.address[1]}{self.way}>", *lines,
         ]  # fmt: skip
         if body:
             head.append("Content-Type: application/sdp")
@@ -613,16 +687,26 @@ class Peer:
 
     # -- media ------------------------------------------------------------------------------------------------------
 
+    def line(self, talk: Talk) -> Line:
+        if talk.line is None:
+            wide = self.world.plan.wide
+            secure = ("trunk" if self is self.world.trunk else "phones") in wide.secure
+            talk.line = Line(wide, secure, self.world.keys, self.world.wrong)
+        return talk.line
+
     def sdp(self, talk: Talk, direction: str = "sendrecv") -> str:
+        line = self.line(talk)
         if not talk.rtp_port:
             self._port += 2
             talk.rtp_port = self._port
             self.net.at[self.address[0], talk.rtp_port] = lambda data, source: self._hear(talk, data)
+            if line.wide.rtcp:
+                self.net.at[self.address[0], talk.rtp_port + 1] = lambda data, source: line.hear_report(data)
         codecs = CODECS[self.world.plan.law]
         host = self.address[0]
         return (
             f"v=0\r\no=- 1 1 IN IP4 {host}\r\ns=-\r\nc=IN IP4 {host}\r\nt=0 0\r\n"
-            f"m=audio {talk.rtp_port} RTP/AVP {codecs}\r\n{_CODEC_LINES}a=ptime:20\r\na={direction}\r\n"
+            f"m=audio {talk.rtp_port} {line.protocol} {codecs}\r\n{_CODEC_LINES}a=ptime:20\r\n{line.sdp_lines()}a={direction}\r\n"
         )
 
     def _take_sdp(self, talk: Talk, body: str) -> None:
@@ -630,6 +714,7 @@ class Peer:
         port = re.search(r"^m=audio (\d+)", body, re.MULTILINE)
         if host and port and port[1] != "0":
             talk.remote = (host[1], int(port[1]))
+            self.line(talk).read(body)
 
     def start_voice(self, talk: Talk) -> None:
         """Speak to the recorder's port until told to stop."""
@@ -648,11 +733,32 @@ class Peer:
             return
         now_ns = self.work.now_ns
         data, number = voice.packet(now_ns)
-        self.net.send_rtp(
-            data, (self.address[0], talk.rtp_port), talk.remote, voice.hearing(number, lambda: self.work.now_ns)
-        )
+        locked = self.line(talk).lock(data)
+        if locked is not None:
+            source = (self.address[0], talk.rtp_port)
+            self.net.send_rtp(locked, source, talk.remote, voice.hearing(number, lambda: self.work.now_ns))
+        if self.line(talk).wide.rtcp and number % REPORT_FRAMES == REPORT_FRAMES // 2:
+            self._report(talk, voice)
         self.work.after(FRAME_NS, self._speak, talk, voice, spell)
+
+    def _report(self, talk: Talk, voice: Voice) -> None:
+        assert talk.remote is not None
+        line = self.line(talk)
+        data = line.report(voice, self.work.now_ns, talk.heard_ssrc)
+        if data is None:
+            return
+        attempt, agent = self.world.attempts[talk.attempt], voice.side % 2
+        shift = 0 if line.mux else 1
+        self.net.send_rtp(
+            data,
+            (self.address[0], talk.rtp_port + shift),
+            (talk.remote[0], talk.remote[1] + shift),
+            lambda: attempt.reports.append((agent, self.work.now_ns)),
+        )
 
     def _hear(self, talk: Talk, data: bytes) -> None:
         """What the recorder relays: the other side of the same call, and nobody else."""
-        self.world.relayed(talk, data)
+        plain = self.line(talk).unlock(data)
+        if plain is not None:
+            talk.heard_ssrc = int.from_bytes(plain[8:12], "big")
+            self.world.relayed(talk, plain)

@@ -6,6 +6,7 @@ from typing import Literal, TypeVar
 
 from tests.simulate.network import Weather
 from tests.simulate.process import seeded
+from tests.simulate.wider import Wide, widened
 
 P = TypeVar("P")
 
@@ -99,6 +100,7 @@ class Plan:
     strategy: str = "all"
     pause_allowed: bool = False
     stops_at_s: float | None = None  # SIGTERM in the middle of things, and a new start
+    wide: Wide = field(default_factory=Wide)
 
     @property
     def last_s(self) -> float:
@@ -108,6 +110,11 @@ class Plan:
 
 def draw(seed: int) -> Plan:
     """The story of a seed."""
+    return widened(plain(seed))
+
+
+def plain(seed: int) -> Plan:
+    """The story of a seed without what wider.py adds."""
     rng = seeded(seed, "plan")
     chance = rng.random
     ring_s = rng.choice((5, 6, 8))

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import errno
 import json
+import os
 import random
 from collections import deque
 from collections.abc import Callable
@@ -18,6 +20,7 @@ from callqa.sip.process.finalizer import Finalised
 from callqa.sip.process.live_door import LiveDoor
 from callqa.sip.process.recorder import Recorder
 from callqa.sip.process.worker import Job
+from tests.simulate.connections import End, SimConnection, SimServer
 from tests.simulate.files import MemoryFiles
 from tests.simulate.legal import EventOrder
 from tests.simulate.loop import SECOND_NS, Clockwork, Killed, SimLoop
@@ -249,6 +252,31 @@ class Run:
         self.recorder: CheckedRecorder | None = None
         self.task: asyncio.Task[None] | None = None
         self.files.on_killed = world.killed_in_an_operation
+        self.ends: set[End] = set()  # of connections
+        self.servers: list[SimServer] = []
+        self.loop.listen = self._listen
+        self.loop.connect = self._connect
+
+    def _listen(self, protocol_factory: Callable[[], asyncio.Protocol], address: Address) -> SimServer:
+        def accept(end: End) -> None:
+            self.loop.call(self._made, end, protocol_factory())
+
+        self.servers.append(SimServer(self.world.net, address, accept))
+        return self.servers[-1]
+
+    def _connect(
+        self, protocol_factory: Callable[[], asyncio.Protocol], to: Address
+    ) -> tuple[SimConnection, asyncio.Protocol]:
+        end = self.world.net.connect((self.world.server[0], self.work.rng.randrange(32768, 60999)), to)
+        if end is None:
+            raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
+        protocol = protocol_factory()
+        return self._made(end, protocol), protocol
+
+    def _made(self, end: End, protocol: asyncio.Protocol) -> SimConnection:
+        connection = SimConnection(end, protocol, self.loop.call, self.ends)
+        protocol.connection_made(connection)
+        return connection
 
     def attempt(self, job: Callable[[], object]) -> None:
         """Do what a thread of the process does."""

@@ -201,7 +201,8 @@ def _check_gaps(
     for gap in sidecar.gaps:
         if gap.channel == channel:
             named[gap.start_ms * 8 : gap.end_ms * 8] = True
-            surely[gap.start_ms * 8 + 8 : gap.end_ms * 8 - 8] = True  # whole milliseconds, rounded outwards
+            inner = slice(gap.start_ms * 8 + 8, gap.end_ms * 8 - 8)  # whole milliseconds, rounded outwards
+            surely[inner] = gap.kind != "lost" or not _one_of_two_is_silent(attempt, channel, units, inner)
     both = surely & covered
     if both.any():
         at = int(np.flatnonzero(both)[0]) // 8
@@ -214,6 +215,18 @@ def _check_gaps(
     if longest > LEAST_GAP_MS:
         world.wrong("the gap map names every missing piece", f"{_who(attempt, channel)}: {longest} ms without a word")
     _check_lost_frames(world, attempt, channel, units, named)
+
+
+def _one_of_two_is_silent(attempt: "Attempt", channel: int, units: Units, inside: slice) -> bool:
+    """Whether two spoke at once and it is one of them whose packet was lost."""
+    silent = False
+    for voice in _voices(attempt, channel):
+        at, number = units.at[units.side == voice.side], units.number[units.side == voice.side]
+        before, after = number[at < inside.start], number[at >= inside.stop]
+        within = ((at >= inside.start) & (at < inside.stop)).any()
+        if before.size and after.size and not within and voice.stream_of(before.max()) == voice.stream_of(after.min()):
+            silent = True
+    return silent
 
 
 def _check_lost_frames(world: "World", attempt: "Attempt", channel: int, units: Units, named: np.ndarray) -> None:

@@ -12,8 +12,12 @@ from callqa.sip.process import finalize, recorder
 from callqa.sip.process.capture import CallCapture
 from callqa.sip.process.disk import DiskWriter
 from callqa.sip.process.journal_writer import JournalWriter
+from callqa.sip.process.leg_reports import LegReports
+from callqa.sip.process.player import Player
 from callqa.sip.process.recovery import Epilogue
+from callqa.sip.process.secrecy import Secrecy
 from callqa.sip.process.transport import SipTransport
+from callqa.sip.wire.framing import StreamFramer
 from tests.simulate.files import MemoryFiles
 from tests.simulate.plan import draw
 from tests.simulate.story import tell
@@ -106,16 +110,43 @@ def _forgets_the_cut_off(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Epilogue, "cut_off", lambda self, entry: None)
 
 
+def _does_not_lock(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Secrecy, "lock", lambda self, data: data)
+
+
+def _takes_pieces_for_messages(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(StreamFramer, "feed", lambda self, data: [data])
+
+
+def _rings_during_the_notice(patch: pytest.MonkeyPatch) -> None:
+    real = Player.play
+
+    def play(self, event, codecs, send):
+        real(self, event, codecs, send)
+        if event.prompt == "notice":
+            self._loop.call_soon(self._on_over, event.call_id, event.prompt)
+
+    patch.setattr(Player, "play", play)
+
+
+def _keeps_no_reports(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(LegReports, "received", lambda self, data, source: None)
+
+
 MUTANTS: dict[str, tuple[Patch, int]] = {
-    "disk writer never syncs": (_never_syncs, 400),
+    "disk writer never syncs": (_never_syncs, 40),
     "recovery skips spools": (_skips_spools, 60),
     "align swaps sides": (_swaps_sides, 10),
     "no gap is named": (_names_no_gap, 40),
     "journal repeats a number": (_repeats_a_number, 20),
-    "numbers go on after a power cut": (_goes_on_after_a_power_cut, 300),
+    "numbers go on after a power cut": (_goes_on_after_a_power_cut, 40),
     "ports are kept": (_keeps_ports, 10),
-    "names are never durable": (_never_names_files, 80),
-    "cut off calls are forgotten": (_forgets_the_cut_off, 250),
+    "names are never durable": (_never_names_files, 40),
+    "cut off calls are forgotten": (_forgets_the_cut_off, 40),
+    "nothing is locked": (_does_not_lock, 40),
+    "a piece is a message": (_takes_pieces_for_messages, 40),
+    "phones ring during the notice": (_rings_during_the_notice, 60),
+    "reports are not kept": (_keeps_no_reports, 60),
 }
 
 

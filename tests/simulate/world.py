@@ -3,11 +3,16 @@
 import logging
 import re
 import signal
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
+import numpy as np
+
+from callqa.audiofile import wav_bytes
 from callqa.config import PathSettings, RetentionSettings, Settings, SipSettings
 from callqa.desk import Desk, DeskRouting, DeskSeat, DeskTrunk, DialRule
 from callqa.errors import ConfigError
@@ -33,6 +38,7 @@ from tests.simulate.voice import MARK, Voice
 
 HOME = Path("/home")
 SERVER: Address = ("10.0.0.1", 5060)
+TLS_PORT = 5061
 TRUNK: Address = ("10.0.1.1", 5060)
 EPOCH_NS = 1_795_305_600 * SECOND_NS  # 2026-11-22 00:00:00 UTC
 
@@ -51,10 +57,18 @@ class SimSettings(Settings):
 SETTINGS = SimSettings(
     paths=PathSettings(recordings=HOME / "recordings", var=HOME / "var", scorecards=HOME / "scorecards"),
     sip=SipSettings(
-        listen_host=SERVER[0], listen_port=SERVER[1], rtp_port_min=20000, rtp_port_max=20063, rtp_timeout_s=5
+        listen_host=SERVER[0],
+        listen_port=SERVER[1],
+        tcp_port=SERVER[1],
+        tls_port=TLS_PORT,
+        rtp_port_min=20000,
+        rtp_port_max=20063,
+        rtp_timeout_s=5,
     ),
     retention=RetentionSettings(disk_alarm_mb=1),
 )
+NOTICE_MS = 240
+TLS_STANDS_FOR: ssl.SSLContext = object()  # type: ignore[assignment]  # connections without a cipher
 _NUMBER = re.compile(r"(?:1387120|1391234)(\d{4})")
 
 
@@ -71,6 +85,7 @@ class Attempt:
     ok_ns: int = 0  # its first 200 to the caller
     wall_offset_ns: int = 0  # at its begin
     ended_ns: int = 0
+    reports: list[tuple[int, int]] = field(default_factory=list)  # RTCP that reached the recorder: 1 of the agent, when
     life: int = 0  # of the recorder, at its begin
     hostile: bool = False  # somebody spoke with the address of a peer: no word about its audio
 
@@ -100,6 +115,7 @@ class World:
         self.disk = Disk(seeded(seed, "disk"), lambda: self.work.now_ns, in_order=plan.disk_in_order)
         self.tokens = seeded(seed, "tokens")
         self.rng = seeded(seed, "world")
+        self.keys = seeded(seed, "keys")
         self.wall_offset_ns = EPOCH_NS + plan.wall_start_s * SECOND_NS - self.work.now_ns
         self.booted_ns = self.work.now_ns - 100 * SECOND_NS
         self.server = SERVER
@@ -115,8 +131,11 @@ class World:
         self.stepped = False
         self.at_peace = False
         self._install()
-        self.trunk = Peer(self, TRUNK, "trunk")
-        self.phones = [Peer(self, (f"10.0.2.{i + 1}", 5060), f"800{i + 1}", f"pw800{i + 1}") for i in range(plan.seats)]
+        self.trunk = Peer(self, TRUNK, "trunk", by=plan.wide.trunk_by)
+        self.phones = [
+            Peer(self, (f"10.0.2.{i + 1}", 5060), f"800{i + 1}", f"pw800{i + 1}", plan.wide.phones_by)
+            for i in range(plan.seats)
+        ]
 
     # -- talking ----------------------------------------------------------------------------------------------------
 
@@ -137,8 +156,14 @@ class World:
         if found is None or int(found[1]) not in self.attempts:
             self.wrong("an INVITE of no call", f"{fields['from'][0]} → {fields['to'][0]}")
             return -1
-        self.attempts[int(found[1])].callees.append(talk)
-        return int(found[1])
+        attempt = self.attempts[int(found[1])]
+        attempt.callees.append(talk)
+        if self.plan.wide.notice == "good" and attempt.inbound and attempt.life == len(self.lives):
+            assert attempt.caller is not None
+            sent = self.net.sent_to[TRUNK[0], attempt.caller.rtp_port]
+            if sent < NOTICE_MS // 20 and not attempt.hostile:
+                self.wrong("the notice is played before anybody rings", f"call {attempt.number}: {sent} frames")
+        return attempt.number
 
     def phone_answered(self, peer: Peer, talk: Talk) -> None:
         self.say(f"{peer.user} answers call {talk.attempt}")
@@ -171,7 +196,7 @@ class World:
 
     def _watch(self, data: bytes, source: Address, to: Address) -> None:
         """What the recorder says to the callers."""
-        if source != SERVER or not data.startswith(b"SIP/2.0 ") or b" INVITE\r\n" not in data:
+        if source[0] != SERVER[0] or not data.startswith(b"SIP/2.0 ") or b" INVITE\r\n" not in data:
             return
         found = re.search(rb"\r\nCall-ID: ([^\r]*)", data)
         attempt = self.by_sip_call_id.get(found[1].decode()) if found else None
@@ -202,13 +227,19 @@ class World:
         files.make_folder(SETTINGS.recordings_dir)
         files.put(SETTINGS.desk_path, desk(self.plan).model_dump_json(by_alias=True).encode())
         if self.plan.saved_registrations:
+            by = self.plan.wide.phones_by
+            phone_way = "" if by == "udp" else f";transport={by}"
             rows = ",".join(
-                f'{{"extension":"800{i + 1}","contact":"sip:800{i + 1}@10.0.2.{i + 1}:5060","host":"10.0.2.{i + 1}",'
-                f'"port":5060,"call_id":"reg-800{i + 1}","cseq":0,"instance":"","transport":"UDP",'
+                f'{{"extension":"800{i + 1}","contact":"sip:800{i + 1}@10.0.2.{i + 1}:5060{phone_way}","host":"10.0.2.{i + 1}",'
+                f'"port":5060,"call_id":"reg-800{i + 1}","cseq":0,"instance":"","transport":"{by.upper()}",'
                 f'"expires_at_ms":{(self.work.now_ns + self.wall_offset_ns) // 1_000_000 + 3_000_000}}}'
                 for i in range(self.plan.seats)
             )
             files.put(SETTINGS.registrations_path, f"[{rows}]".encode())
+        for kind, name in ((self.plan.wide.notice, "notice.wav"), (self.plan.wide.music, "music.wav")):
+            if kind in ("good", "broken"):
+                files.make_folder(SETTINGS.prompts_dir)
+                files.put(SETTINGS.prompts_dir / name, tone() if kind == "good" else b"RIFF what follows is none")
         files.die()
 
     def child_files(self) -> MemoryFiles:
@@ -245,10 +276,12 @@ class World:
         )  # fmt: skip
         run.loop.open_datagram = lambda protocol: SimTransport(self.net, SERVER, run.loop, protocol)
 
+        ways = ((SERVER, None), ((SERVER[0], TLS_PORT), TLS_STANDS_FOR))
+
         def begin() -> None:
-            run.recorder = CheckedRecorder(SETTINGS, journal, None, around)
+            run.recorder = CheckedRecorder(SETTINGS, journal, TLS_STANDS_FOR, around)
             run.recorder.order = EventOrder(self.wrong)
-            run.task = run.loop.create_task(run.recorder.run(None))  # type: ignore[arg-type]
+            run.task = run.loop.create_task(run.recorder.run(None, ways))  # type: ignore[arg-type]
             run.task.add_done_callback(lambda task: self._ended(run, journal))
 
         run.loop.call(begin)
@@ -281,6 +314,10 @@ class World:
         run.files.die()
         for bound in list(run.sockets):
             bound.close()
+        for end in sorted(run.ends, key=lambda end: end.other.address):
+            end.close()
+        for server in run.servers:
+            server.close()
         self.net.at.pop(SERVER, None)
         if self.run is run:
             self.run = None
@@ -362,6 +399,13 @@ class World:
                     self.journal_seen[int(found[1])] = line
 
 
+@cache
+def tone() -> bytes:
+    """A WAV file of NOTICE_MS."""
+    samples = (9000 * np.sin(np.arange(NOTICE_MS * 8) / 2.5)).astype(np.int16)
+    return wav_bytes(samples[:, None], 8000)
+
+
 def desk(plan: Plan) -> Desk:
     """Seats, one trunk, and who may be called."""
     import hashlib
@@ -373,10 +417,22 @@ def desk(plan: Plan) -> Desk:
             agent_no=f"A{extension}",
         )  # fmt: skip
 
+    def encryption(who: Literal["trunk", "phones"]) -> Literal["off", "optional", "required"]:
+        return "off" if who not in plan.wide.secure else "required" if plan.wide.must else "optional"
+
     return Desk(
         number=1,
         seats=tuple(seat(f"800{i + 1}") for i in range(plan.seats)),
-        trunks=(DeskTrunk(name="trunk", addresses=(TRUNK[0],), host=TRUNK[0], port=TRUNK[1]),),
+        trunks=(
+            DeskTrunk(
+                name="trunk",
+                addresses=(TRUNK[0],),
+                host=TRUNK[0],
+                port=TRUNK[1],
+                transport=plan.wide.trunk_by,
+                media_encryption=encryption("trunk"),
+            ),
+        ),
         dial_plan=(DialRule(pattern=r"1\d{10}", trunk="trunk"),),
         routing=DeskRouting(
             ring_timeout_s=plan.ring_timeout_s,
@@ -387,6 +443,9 @@ def desk(plan: Plan) -> Desk:
             ring_each_s=5,
             queue_wait_s=10,
             pause_allowed=plan.pause_allowed,
+            seat_encryption=encryption("phones"),
+            notice="notice.wav" if plan.wide.notice else "",
+            queue_music="music.wav" if plan.wide.music else "",
         ),
     )
 

@@ -30,7 +30,6 @@ CLOCK_SET = CLOCK_RATE_HZ // 10
 # its packets and before another. Five frames: no jitter buffer holds back less, and nobody pauses so briefly.
 FOREIGN_SHARE = 0.5
 MIDST_SAMPLES = CLOCK_RATE_HZ // 10
-NO_ROOM_SAMPLES = CLOCK_RATE_HZ // 25  # two frames
 # A new one each time somebody is put on hold and back makes tens; this bounds the time a hostile sender can cost.
 STREAMS_MOST = 1000
 
@@ -140,21 +139,21 @@ def choose_streams(arrivals: Arrivals) -> tuple[list[Ints], int]:
     if not arrivals.ssrc.size:
         return [], 0
     names, inverse, counts = np.unique(arrivals.ssrc, return_inverse=True, return_counts=True)
+    if len(names) == 1:
+        return [np.arange(arrivals.ssrc.size)], 0
     by_stream = np.split(np.argsort(inverse, kind="stable"), np.cumsum(counts)[:-1])
     first = np.array([rows[0] for rows in by_stream])
-    ours = np.zeros(arrivals.ssrc.size, bool)
-    heard = np.flatnonzero(
-        ours
-    )  # rows of the streams chosen so far, without stragglers: one may come after the stream's end
+    spoken = owner = np.zeros(0, np.int64)  # when the streams chosen so far spoke, in order, and which
     chosen: list[Ints] = []
     for index in np.lexsort((first, -counts)):
         rows = by_stream[index]
-        if len(rows) < 2 and len(names) > 1:  # RFC 3550 A.1: two packets before a source is believed
+        if len(rows) < 2:  # RFC 3550 A.1: two packets before a source is believed
             continue
-        if _in_the_midst(arrivals.at, rows, heard, inverse) > FOREIGN_SHARE * len(rows):
+        times = _spoken_at(arrivals.at[rows], arrivals.timestamp[rows])
+        if _in_the_midst(times, spoken, owner) > FOREIGN_SHARE * len(rows):
             continue
-        ours[rows[_goes_on(arrivals.sequence[rows])]] = True
-        heard = np.flatnonzero(ours)
+        places = np.searchsorted(spoken, times)
+        spoken, owner = np.insert(spoken, places, times), np.insert(owner, places, index)
         chosen.append(rows)
         if len(chosen) == STREAMS_MOST:
             break
@@ -162,24 +161,22 @@ def choose_streams(arrivals: Arrivals) -> tuple[list[Ints], int]:
     return chosen, arrivals.ssrc.size - sum(len(rows) for rows in chosen)
 
 
-def _goes_on(sequence: Ints) -> Bools:
-    """Which packets of one stream, in order of arrival, are neither late nor double."""
-    step = _signed(np.diff(sequence), 16)
-    jump = np.abs(step) > MAX_DROPOUT
-    run = np.concatenate(([0], np.cumsum(jump)))
-    most = _running_max(np.concatenate(([0], np.cumsum(np.where(jump, 0, step)))), run)
-    return np.concatenate(([True], jump | (np.diff(most) > 0)))
+def _spoken_at(at: Ints, timestamp: Ints) -> Ints:
+    """When one stream's packets came had none been held up, in order: its own clock says it, unless that was set meanwhile."""
+    since = _signed(timestamp - timestamp[0], 32)
+    transit = at - since
+    least, most = int(transit.min()), int(transit.max())
+    return np.sort(since + least if most - least <= CLOCK_SET else at)
 
 
-def _in_the_midst(at: Ints, rows: Ints, heard: Ints, stream: Ints) -> int:
-    """How many of `rows` came between two of `heard` that are near, and of one stream or without room for a voice in
-    between: where one stream follows another, a short one may have its turn. rows, heard: in order of arrival."""
-    after = np.searchsorted(heard, rows)
-    inside = (after > 0) & (after < heard.size)
-    rows, after = rows[inside], after[inside]
-    left, right = heard[after - 1], heard[after]
-    near = (at[rows] - at[left] < MIDST_SAMPLES) & (at[right] - at[rows] < MIDST_SAMPLES)
-    return int((near & ((stream[left] == stream[right]) | (at[right] - at[left] <= NO_ROOM_SAMPLES))).sum())
+def _in_the_midst(times: Ints, spoken: Ints, owner: Ints) -> int:
+    """How many of `times` lie between two of `spoken` that are near and of one stream: where one stream follows another, a
+    short one may have its turn. All in order."""
+    after = np.searchsorted(spoken, times)
+    inside = (after > 0) & (after < spoken.size)
+    times, after = times[inside], after[inside]
+    near = (times - spoken[after - 1] < MIDST_SAMPLES) & (spoken[after] - times < MIDST_SAMPLES)
+    return int((near & (owner[after - 1] == owner[after])).sum())
 
 
 def order_packets(sequence: Ints) -> _Ordered:

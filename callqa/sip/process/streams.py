@@ -7,7 +7,6 @@ connection is told as closed; the user agent decides what that means. No rule ab
 import asyncio
 import logging
 import ssl
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
@@ -16,6 +15,7 @@ from callqa.config import SipSettings
 from callqa.errors import ConfigError, ProtocolError
 from callqa.refusals import os_reason
 from callqa.sip.events import Address
+from callqa.sip.process.clock import CLOCK, Clock
 from callqa.sip.wire.framing import PONG, StreamFramer
 from callqa.sip.wire.hop import Transport, hop, transport_of
 
@@ -76,7 +76,9 @@ class SipStreams:
         on_opened: Callable[[Address], None],
         on_closed: Callable[[Address], None],
         tls: ssl.SSLContext | None,
+        clock: Clock = CLOCK,
     ) -> None:
+        self.clock = clock
         self.on_message = on_message
         self.on_opened = on_opened
         self.on_closed = on_closed
@@ -173,7 +175,7 @@ class _Connection(asyncio.Protocol):
         self._spoke = False
         self.outgoing = to is not None
         self.address: Address = to or ("", 0)
-        self.heard = time.monotonic()
+        self.heard = self._streams.clock.monotonic()
 
     @property
     def settled(self) -> bool:
@@ -198,12 +200,12 @@ class _Connection(asyncio.Protocol):
             self.close()
             return
         for message in messages:
-            self.heard, self._spoke = time.monotonic(), True
+            self.heard, self._spoke = self._streams.clock.monotonic(), True
             self._streams.on_message(message, self.address)
         if self._framer.pings:
             self._framer.pings = 0
             if self._spoke:
-                self.heard = time.monotonic()
+                self.heard = self._streams.clock.monotonic()
             self.send(PONG)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -74,6 +74,7 @@ class SipTransport(asyncio.DatagramProtocol):
         self._transport: asyncio.DatagramTransport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._mapped = mapped
+        self._closed = False
         self.streams: SipStreams | None = None  # set before the first message, where there are any
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -96,6 +97,8 @@ class SipTransport(asyncio.DatagramProtocol):
 
     def stream_closed(self, address: Address) -> None:
         """A connection went, or could not be opened."""
+        if self._closed:  # with us
+            return
         self._agent.stream_closed(address, self._clock.monotonic())
         self.pump()
 
@@ -131,6 +134,8 @@ class SipTransport(asyncio.DatagramProtocol):
             log.warning("SIP to %s:%d cannot be sent: %s", *address, e)
 
     def close(self) -> None:
+        """Take and send nothing more; connections may still come down."""
+        self._closed = True
         if self._timer is not None:
             self._timer.cancel()
         if self._transport is not None:
