@@ -1,7 +1,7 @@
 """One seat phone of the demo: pyVoIP (GPL-3, extra `phones`), in a process of its own.
 
     python -m callqa.demo.phones '{"extension": "8001", "password": …, "server": …, "port": …, "sip_port": …,
-                                   "rtp_low": …, "rtp_high": …, "answers": {"13871206358": "D01.agent.ul"}}'
+                                   "answers": {"13871206358": "D01.agent.ul"}}'
 
 It registers with digest, rings on every call, answers those whose caller is in `answers` and plays that
 file's ready-made G.711 µ-law payload. Lines on standard input such as `{"call": "15327180426", "play": "D13.agent.ul"}` make
@@ -10,9 +10,12 @@ standard output, one JSON object a line.
 
 pyVoIP's own encoder loses bits (it takes 8-bit samples) and is wrong for A-law, so it is replaced by the
 identity: what is written are µ-law bytes, and they go out unchanged. It does not do RTCP, hold or transfer.
+Its RTP ports are the system's choice and bound at once: it draws a number by itself, gives those of ringing calls
+to others, and binds when the call is answered, when the port may long be somebody else's.
 """
 
 import json
+import socket
 import sys
 import threading
 import time
@@ -26,6 +29,28 @@ FRAME = 160
 NOTHING_TO_SEND = b"\x80" * FRAME  # what pyVoIP hands to its encoder when its buffer is empty
 ULAW_SILENCE = b"\xff" * FRAME
 CALLS = Path(__file__).parent / "calls"
+
+
+_bound: dict[int, socket.socket] = {}  # RTP ports of calls that are not answered yet
+
+
+class _Phone(VoIPPhone):
+    """Its calls have a port each, from the first message on."""
+
+    def request_port(self, blocking: bool = True) -> int:
+        bound = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        bound.bind((self.myIP, 0))
+        port = int(bound.getsockname()[1])
+        _bound[port] = bound
+        self.assignedPorts.append(port)
+        return port
+
+
+def _start_on_its_port(client: pyVoIP.RTP.RTPClient) -> None:
+    client.sin = client.sout = _bound.pop(client.inPort)
+    client.sin.setblocking(False)
+    for work in (client.recv, client.trans):
+        threading.Thread(target=work, daemon=True).start()
 
 
 def _payload_unchanged(_: pyVoIP.RTP.RTPClient, payload: bytes) -> bytes:
@@ -43,7 +68,7 @@ class SeatPhone:
     def __init__(self, config: dict[str, Any]) -> None:
         self.extension: str = config["extension"]
         self.answers: dict[str, str] = config["answers"]
-        self.phone = VoIPPhone(
+        self.phone = _Phone(
             config["server"],
             config["port"],
             self.extension,
@@ -51,8 +76,6 @@ class SeatPhone:
             myIP=config.get("host", "127.0.0.1"),
             callCallback=self.ring,
             sipPort=config["sip_port"],
-            rtpPortLow=config["rtp_low"],
-            rtpPortHigh=config["rtp_high"],
         )
 
     def ring(self, call: VoIPCall) -> None:
@@ -86,6 +109,7 @@ class SeatPhone:
 def main(config: dict[str, Any]) -> None:
     """Register, then obey standard input until it ends."""
     setattr(pyVoIP.RTP.RTPClient, "encode_packet", _payload_unchanged)  # noqa: B010  mypy knows it as a method
+    setattr(pyVoIP.RTP.RTPClient, "start", _start_on_its_port)  # noqa: B010
     seat = SeatPhone(config)
     seat.phone.start()
     _say(event="registered", extension=seat.extension)

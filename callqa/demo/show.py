@@ -38,7 +38,7 @@ SERVICE_START_LIMIT_S = 60
 CALL_LIMIT_S = 180
 WORK_LIMIT_S = 420
 MARKER = ".callqa-demo"
-MEDIA_BLOCKS = tuple(range(20000, 32000, 2000))  # the first port is the claim, then 1000 for calls, 800 for phones
+MEDIA_BLOCKS = tuple(range(20000, 32000, 1000))  # the first port is the claim, the others are for calls
 
 
 def tell(text: str) -> None:
@@ -270,8 +270,6 @@ class Show:
                 "server": "127.0.0.1",
                 "port": self.sip_port,
                 "sip_port": free_port(socket.SOCK_DGRAM, "127.0.0.1", 5071 + k),
-                "rtp_low": self.media_block + 1000 + 200 * k,
-                "rtp_high": self.media_block + 1198 + 200 * k,
                 "answers": {call.number: f"{call.code}.agent.ul"} if call else {},
             }
             self.phones.append(

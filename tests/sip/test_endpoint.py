@@ -55,7 +55,7 @@ async def pyvoip_story(folder: Path) -> None:
     await home.start()
     config = {
         "extension": "8001", "password": password("8001"), "server": "127.0.0.1", "port": home.port, "sip_port": own_port(),
-        "rtp_low": 24100, "rtp_high": 24200, "answers": {"13871206358": "D01.agent.ul"},
+        "answers": {"13871206358": "D01.agent.ul"},
     }  # fmt: skip
     pipe = asyncio.subprocess.PIPE
     phone = await asyncio.create_subprocess_exec(
