@@ -5,6 +5,7 @@ as by kill -9.
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from callqa.transcriber import run_speech_worker
 from callqa.usecases import progress, transcribe
 from tests.usecases.recorded import FakeEngine
 
+LIMIT_S = 60.0  # reached only on failure
 SEAMS = ("claimed", "read", "decoding", "decoded", "finishing", "saved", "committed")
 
 
@@ -65,8 +67,22 @@ def install(seam: str, call_id: str) -> Callable[[], None]:
     return die if seam == "decoding" else lambda: None
 
 
-def main(home: Path, seam: str, call_id: str) -> None:
-    """The whole life of the process, to be started by fork."""
-    before_decode = install(seam, call_id)
+def together(home: Path, racers: int) -> Callable[[], None]:
+    """Nobody goes on decoding before so many processes have begun: on one busy core the first might do every call."""
+
+    def meet() -> None:
+        (home / f"racer-{os.getpid()}").touch()
+        deadline = time.monotonic() + LIMIT_S
+        while len(list(home.glob("racer-*"))) < racers and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+    return meet
+
+
+def main(home: Path, seam: str, call_id: str, racers: int) -> None:
+    """The whole life of the process, to be started by fork. racers: how many begin together."""
+    # At the lowest priority it would hardly ever have its turn on a machine that runs other tests.
+    os.setpriority = lambda *_: None
+    before_decode = together(home, racers) if racers else install(seam, call_id)
     settings = load_settings(home / "callqa.toml", environ={})
     raise SystemExit(run_speech_worker(settings, engine_factory=lambda: FakeEngine(before_decode=before_decode)))

@@ -39,10 +39,10 @@ class Site:
     db: Database
     processes: list[BaseProcess] = field(default_factory=list)
 
-    def start(self, seam: str = "", call_id: str = "") -> BaseProcess:
+    def start(self, seam: str = "", call_id: str = "", racers: int = 0) -> BaseProcess:
         """A process of its own, forked: importing everything anew would take seconds each time."""
         self.db.dispose()  # no connection may be shared with the child
-        process = FORK.Process(target=speech_process, args=(self.home, seam, call_id))
+        process = FORK.Process(target=speech_process, args=(self.home, seam, call_id, racers))
         process.start()
         self.processes.append(process)
         return process
@@ -128,7 +128,7 @@ def test_killed_at_every_step_each_call_has_one_result(site: Site) -> None:
 
 def test_workers_that_race_do_every_call_once(site: Site) -> None:
     names = calls(site.home, site.db, RACE_CALLS)
-    racing = [site.start() for _ in range(2)]
+    racing = [site.start(racers=2) for _ in range(2)]
     site.wait(site.done, "the calls were not finished")
     for process in racing:
         assert site.stop(process) == 0

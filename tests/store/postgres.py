@@ -37,7 +37,7 @@ def server() -> Iterator[str]:
             owner, initdb, "-D", str(data), "-U", "callqa", "-A", "trust", "-E", "UTF8", "--no-sync", "--locale=C.UTF-8"
         )
         options = f"-c listen_addresses='' -c unix_socket_directories='{folder}' -c fsync=off"
-        _run(owner, pg_ctl, "-D", str(data), "-o", options, "-l", str(folder / "log"), "-w", "-t", "30", "start")
+        _run(owner, pg_ctl, "-D", str(data), "-o", options, "-l", str(folder / "log"), "-w", "-t", "120", "start")
         try:
             _run(owner, find_program("createdb"), "-h", str(folder), "-U", "callqa", "callqa")
             yield f"postgresql://callqa@/callqa?host={folder}"
