@@ -99,13 +99,17 @@ class RtpSockets:
         self._readers.clear()
 
     def _read_all(self) -> None:
-        for descriptor, _ in self._epoll.poll(0, _MOST_AT_ONCE):
-            read = self._readers.get(descriptor)
-            try:
-                if read is not None:
-                    read()
-            except Exception:  # the datagram callback: one socket's trouble stops no other
-                log.exception("RTP socket %d", descriptor)
+        """Serve what waits, and what came meanwhile: to look once more costs a thirtieth of being woken once more."""
+        left = _MOST_AT_ONCE
+        while left > 0 and (ready := self._epoll.poll(0, left)):
+            left -= len(ready)
+            for descriptor, _ in ready:
+                read = self._readers.get(descriptor)
+                try:
+                    if read is not None:
+                        read()
+                except Exception:  # the datagram callback: one socket's trouble stops no other
+                    log.exception("RTP socket %d", descriptor)
 
 
 def _stamp_ns(stamp: bytes) -> int:
