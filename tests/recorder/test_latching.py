@@ -8,8 +8,8 @@ import pytest
 
 from callqa.sip.media.spool import PacketRecord, read_records
 from callqa.sip.process.batches import SO_TIMESTAMPNS
-from callqa.sip.process.capture import EARLY_MOST, MOVED_AFTER_NS, LegMedia
 from callqa.sip.process.clock import Clock
+from callqa.sip.process.leg_media import EARLY_MOST, MOVED_AFTER_NS, LegMedia
 from callqa.sip.process.ports import bind_rtp
 from callqa.sip.process.rtp_sockets import RtpSockets
 from callqa.units import Channel

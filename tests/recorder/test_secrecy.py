@@ -12,7 +12,7 @@ from callqa.sip.events import PLAIN_MEDIA, MediaTerms
 from callqa.sip.media.rtp import RtpPacket, build_rtp
 from callqa.sip.media.spool import PacketRecord, read_records
 from callqa.sip.media.srtp import Locker, Unlocker
-from callqa.sip.process.capture import LegMedia
+from callqa.sip.process.leg_media import LegMedia
 from callqa.sip.wire.sdes import AES_80, MediaKeys
 from tests.recorder.harness import TRUNK_HOST, Home, frames, inner_gaps, make_desk, password, talked_out, until
 

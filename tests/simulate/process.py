@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from callqa.sip.events import Event
 from callqa.sip.process.batches import DRAIN_S
-from callqa.sip.process.capture import LegMedia
 from callqa.sip.process.clock import Clock
 from callqa.sip.process.finalize import work_off
 from callqa.sip.process.finalizer import Finalised
+from callqa.sip.process.leg_media import LegMedia
 from callqa.sip.process.live_door import LiveDoor
 from callqa.sip.process.recorder import Recorder
 from callqa.sip.process.worker import Job

@@ -15,7 +15,7 @@ from callqa.sip.media.spool import RtcpMark
 from callqa.sip.process.clock import Clock
 
 if TYPE_CHECKING:
-    from callqa.sip.process.capture import LegMedia
+    from callqa.sip.process.leg_media import LegMedia
 
 log = logging.getLogger(__name__)
 
