@@ -4,13 +4,17 @@ import argparse
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from callqa.arguments import Parser
 from callqa.config import Settings
-from callqa.errors import ConfigError
+from callqa.errors import CallqaError, ConfigError
+from callqa.periods import Month, say_duration
 from callqa.refusals import os_reason
 from callqa.terminal import Bar, say, say_findings
+
+if TYPE_CHECKING:
+    from callqa.store.db import Database
 
 Verb = Callable[[Settings, argparse.Namespace], int]
 
@@ -33,6 +37,13 @@ def add_speech_verbs(add: AddVerb) -> None:
     model.add_argument("--sha256", metavar="校验和", default="", help="fetch：model.bin 应有的 SHA-256")
     model.add_argument("--manifest", metavar="文件", type=Path, help="fetch：各文件的校验和清单（sha256sum 的格式）")
     model.add_argument("--name", metavar="名字", default="", help="fetch：模型文件夹的名字，默认取自地址")
+    again = add("transcribe", _transcribe, "转写进度；加 --again 重新转写一通、一个月或全部（原来的版本都保留）")
+    which = again.add_mutually_exclusive_group()
+    which.add_argument("--call", metavar="通话编号", default="", help="哪一通")
+    which.add_argument("--month", metavar="月份", type=Month.parse, help="哪个月，如 2026-11")
+    which.add_argument("--all", action="store_true", help="全部")
+    again.add_argument("--again", action="store_true", help="重新转写")
+    again.add_argument("--no-wait", action="store_true", help="列入队列就返回，不等它做完")
 
 
 def _asr(settings: Settings, _: argparse.Namespace) -> int:
@@ -115,3 +126,75 @@ def _manifest(path: Path) -> str:
         raise ConfigError(f"清单 {path} 读不了：{os_reason(e)}") from e
     except UnicodeDecodeError as e:
         raise ConfigError(f"清单 {path} 不是 UTF-8 文本") from e
+
+
+LOOK_EVERY_S = 1.0
+NOBODY_AFTER_S = 30.0  # wanted, and nothing running for so long: no worker is there
+
+
+def _transcribe(settings: Settings, args: argparse.Namespace) -> int:
+    from callqa import app
+    from callqa.store.db import Database
+    from callqa.store.migrate import migrate
+
+    chosen = args.call or args.month or args.all
+    if args.again and not chosen:
+        raise ConfigError("请写明重新转写哪些：--call 通话编号、--month 2026-11 或 --all")
+    if chosen and not args.again:
+        raise ConfigError("要重新转写请加 --again；只看进度则不写 --call、--month、--all")
+    app.prepare_folders(settings)
+    migrate(settings.database_url)
+    db = Database(settings.database_url)
+    try:
+        if args.again:
+            say(f"已列入队列：{_ask_again(db, args)} 通；原来的版本都保留")
+        return _say_speech_work(db) if args.no_wait or not args.again else _follow(db)
+    finally:
+        db.dispose()
+
+
+def _ask_again(db: "Database", args: argparse.Namespace) -> int:
+    from callqa.usecases.progress import Stage, transcribe_again, want_again
+
+    now_ms = int(time.time() * 1000)
+    if args.call:
+        asked = want_again(db, [args.call], Stage.TRANSCRIBE, actor="system", now_ms=now_ms)
+        if not asked:
+            raise CallqaError(f"通话 {args.call} 没有可重新转写的：编号不对、没有录音，或正在处理")
+        return asked
+    span = (args.month.start_ms, args.month.end_ms) if args.month else None
+    return transcribe_again(db, span, subject=str(args.month or "全部"), actor="system", now_ms=now_ms)
+
+
+def _say_speech_work(db: "Database") -> int:
+    """One line a state. Exit status 1 where a call failed or waits for a person."""
+    from callqa.store.queries.transcription import speech_work
+
+    with db.read() as session:
+        work = speech_work(session, int(time.time() * 1000))
+    say(f"排队 {work.wanted}，进行中 {work.running}，完成 {work.done}，等待条件 {work.waiting}，失败 {work.failed}")
+    if work.left_ms:
+        eta = f"，预计还要 {say_duration(work.eta_ms)}" if work.eta_ms is not None else ""
+        say(f"还有录音 {say_duration(work.left_ms)}{eta}")
+    return 1 if work.failed or work.waiting else 0
+
+
+def _follow(db: "Database") -> int:
+    """A bar until nothing is wanted or running; Ctrl-C ends the looking on, not the work."""
+    from callqa.store.queries.transcription import speech_work
+
+    bar, idle_since, told = Bar("转写"), time.monotonic(), False
+    while True:
+        with db.read() as session:
+            work = speech_work(session, int(time.time() * 1000))
+        eta = f"，预计还要 {say_duration(work.eta_ms)}" if work.eta_ms is not None else ""
+        bar.show(work.total - work.wanted - work.running, work.total, f"排队 {work.wanted}，进行中 {work.running}{eta}")
+        if not work.busy:
+            bar.close()
+            return _say_speech_work(db)
+        if work.running:
+            idle_since = time.monotonic()
+        elif not told and time.monotonic() - idle_since > NOBODY_AFTER_S:
+            told = True
+            say("没有进程在转写：请启动 callqa up 或 callqa work；Ctrl-C 退出等待，队列不会丢", error=True)
+        time.sleep(LOOK_EVERY_S)

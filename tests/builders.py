@@ -256,6 +256,7 @@ def add_transcript(
         model_sha256="ab" * 32,
         recording_sha256=call.recording_sha256 or "",
         duration_ms=call.duration_ms or 0,
+        speech=[[], []],
         mean_confidence=0.86,
         created_at_ms=(call.ended_at_ms or call.started_at_ms) + 60_000,
         cpu_s=11.2,

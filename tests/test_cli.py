@@ -5,6 +5,11 @@ from pathlib import Path
 import pytest
 
 from callqa.cli import _parser, main
+from callqa.store.db import Database
+from callqa.usecases import progress
+from callqa.usecases.ingest import ingest
+from callqa.usecases.transcribe import transcribe
+from tests.usecases.recorded import BASE_MS, FakeEngine, Recorder
 
 
 @pytest.mark.parametrize(
@@ -49,3 +54,28 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.Captur
     path = tmp_path / "callqa.toml"
     assert main(["--config", str(path), "import-tickets", str(tmp_path / "none.csv")]) == 1
     assert "none.csv 读不了：不存在" in capsys.readouterr().err
+
+
+def test_transcription_is_asked_for_again_and_its_progress_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "callqa.toml").write_text("", encoding="utf-8")
+    verb = ["--config", str(tmp_path / "callqa.toml"), "transcribe"]
+    assert main(verb) == 0
+    assert "排队 0，进行中 0，完成 0" in capsys.readouterr().out
+    assert main([*verb, "--again"]) == 2 and "--month" in capsys.readouterr().err
+    assert main([*verb, "--all"]) == 2 and "--again" in capsys.readouterr().err
+    assert main([*verb, "--call", "none", "--again"]) == 1 and "none" in capsys.readouterr().err
+    recorder = Recorder(tmp_path / "recordings")
+    recorder.call("C1")
+    db = Database(f"sqlite:///{tmp_path / 'var' / 'callqa.db'}")
+    ingest(db, recordings=recorder.recordings, now_ms=BASE_MS)
+    claimed = progress.claim(db, "C1", progress.Stage.TRANSCRIBE, now_ms=BASE_MS)
+    assert claimed is not None
+    transcribe(db, claimed, engine=FakeEngine(), recordings=recorder.recordings, clock=lambda: BASE_MS)
+    assert main([*verb, "--month", "2026-10", "--again", "--no-wait"]) == 0
+    assert "已列入队列：0 通" in capsys.readouterr().out
+    assert main([*verb, "--month", "2026-11", "--again", "--no-wait"]) == 0
+    said = capsys.readouterr().out
+    assert "已列入队列：1 通" in said and "排队 1" in said and "还有录音" in said
+    db.dispose()

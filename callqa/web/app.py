@@ -22,6 +22,7 @@ from callqa.store.db import Database
 from callqa.web import (
     auth,
     calls,
+    corrections,
     error_pages,
     evaluate,
     followups,
@@ -37,6 +38,7 @@ from callqa.web import (
     sampling,
     system,
     tickets,
+    transcription,
     trust,
 )
 from callqa.web.deps import WebState
@@ -52,6 +54,7 @@ AREAS: tuple[ModuleType, ...] = (
     live,
     media,
     calls,
+    corrections,
     reconcile,
     followups,
     evaluate,
@@ -63,6 +66,7 @@ AREAS: tuple[ModuleType, ...] = (
     links,
     tickets,
     people,
+    transcription,
     system,
 )
 

@@ -178,7 +178,7 @@ def call_page(request: Request, call_id: str, person: PersonDep, db: DbDep) -> R
         before, after = neighbours(session, found.call, person.own_agent_no)
         waits = waits_to_be_scored(session, call_id)
         history = history_of(session, call_id) if person.can("calls.view_all") else ()
-        account_names = people_queries.account_names(session) if history else {}
+        account_names = people_queries.account_names(session)
         others = siblings(session, found.call) if person.can("calls.view_all") else ()
         missed = found.call.direction == "inbound" and found.call.outcome in ("unanswered", "abandoned")
         followup = entry_of_call(session, call_id) if missed and person.can("followups.view") else None
@@ -201,6 +201,7 @@ def call_page(request: Request, call_id: str, person: PersonDep, db: DbDep) -> R
         suggestions=suggestions,
         waits=waits,
         history=[say_history(entry, account_names) for entry in history],
+        names=account_names,
         play_from_ms=request.query_params.get("t", ""),
     )
 

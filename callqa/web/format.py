@@ -189,6 +189,16 @@ def pieces(text: str, repairs: Sequence[Sequence[Any]]) -> list[tuple[str, str]]
     return [(piece, was) for piece, was in (*out, (text[at:], "")) if piece]
 
 
+def corrected_pieces(text: str, corrections: Sequence[Sequence[Any]]) -> list[tuple[str, str | None]]:
+    """A text in (stretch, what the machine had there), None where a person changed nothing. Either may be empty."""
+    out: list[tuple[str, str | None]] = []
+    at = 0
+    for start, end, was in corrections:
+        out += [(text[at:start], None), (text[start:end], was)]
+        at = end
+    return [(piece, was) for piece, was in (*out, (text[at:], None)) if piece or was]
+
+
 def mask_numbers_in(text: str) -> str:
     """Mask every run of 7 or more digits in a longer text."""
     return re.sub(r"\d{7,}", lambda m: mask_number(m[0]), text)

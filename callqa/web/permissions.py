@@ -52,7 +52,11 @@ PERMISSIONS: dict[str, frozenset[Role]] = {
     "calls.export": _QUALITY,
     "calls.attribute": _LEADER,  # say by hand who took a call
     "calls.retry": _RUNNING,  # ask for another transcription or check
+    "calls.correct": _LEADER | _AGENT,  # write what was said; an agent in the own calls only
     "calls.reconcile": _QUALITY | _ADMIN,  # compare with a PBX's call list
+    # 转写
+    "transcription.view": _QUALITY | _ADMIN,
+    "vocabulary.edit": _LEADER,  # the site's own words
     # 未接来电回拨
     "followups.view": _LEADER | _SUPERVISOR | _AGENT,
     "followups.work": _LEADER | _AGENT,  # write down attempts, close, give up

@@ -35,6 +35,7 @@ def build_templates() -> Environment:
         mask=fmt.mask_number,
         mask_in=fmt.mask_numbers_in,
         pieces=fmt.pieces,
+        corrected_pieces=fmt.corrected_pieces,
     )
     environment.globals.update(
         agent_label=fmt.agent_label,

@@ -35,14 +35,15 @@ class LinkedTicket:
 
 @dataclass(frozen=True, slots=True)
 class CallPage:
-    """One call with what hangs on it. transcript and run: the newest; None when there is none yet."""
+    """One call with what hangs on it. transcript and run: the newest; None when there is none yet. transcripts: every
+    version, newest first."""
 
     call: Call
     agent: Agent | None
     seat: Seat | None
     tickets: tuple[LinkedTicket, ...]
     transcript: TranscriptRow | None
-    transcript_versions: int
+    transcripts: tuple[TranscriptRow, ...]
     utterances: tuple[UtteranceRow, ...]
     run: CheckRun | None
     suggestions: tuple[SuggestionRow, ...]
@@ -92,7 +93,7 @@ def find_call_page(session: Session, call_id: str) -> CallPage | None:
         seat=session.get(Seat, call.seat_extension) if call.seat_extension else None,
         tickets=tuple(tickets_of_call(session, call_id)),
         transcript=transcript,
-        transcript_versions=len(transcripts),
+        transcripts=tuple(transcripts),
         utterances=_utterances(session, transcript),
         run=run,
         suggestions=_of_run(session, SuggestionRow, run),
