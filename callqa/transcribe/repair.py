@@ -3,10 +3,13 @@
 Whisper base hears the syllable and often writes another character of the same sound (水污 for 水务). The search goes over a
 lattice of words by pinyin; every changed character costs, the more the surer the engine was of it and the less alike the
 two sound. Figures, Latin letters and number characters never change and never arise: a number that was read back must stay
-as it was heard. Nothing here knows the call's ticket, for the same reason. Pure but for the model it is given.
+as it was heard. Nothing here knows the call's ticket, for the same reason. Two exceptions: a single 一 that counts nothing may
+become part of a word of the vocabulary (买一码 -> 满意吗), and 要 among digits is the 幺 that it sounds like. Pure but for the model
+it is given.
 """
 
 import logging
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -27,6 +30,14 @@ from callqa.transcribe.vocabulary import NO_VOCABULARY, Vocabulary
 log = logging.getLogger(__name__)
 
 NUMBER_CHARS: Final = frozenset("零〇一二三四五六七八九十百千万亿两幺半几")
+# A single 一 that counts nothing may be misheard too (满意吗 -> 买一码); LONE stands for it while the search runs.
+LONE: Final = "\ue000"
+_COUNTED: Final = frozenset("号栋幢座单楼层室户期门组区街路巷弄村队环元块毛点分秒时天周月年日次个位条吨方立米公")
+# 幺, as 1 is read in numbers, comes out as 要: after three digits when the number ends or goes on, before the other ten of a mobile.
+_DIGIT: Final = "[0-9零〇一二三四五六七八九幺]"
+_YAO: Final = re.compile(
+    rf"(?<={_DIGIT}{{3}})[要药腰](?={_DIGIT}|[^\u4e00-\u9fff]|$)|(?<!{_DIGIT})[要药腰](?=(?:{_DIGIT}[-, ]?){{10}}(?!{_DIGIT}))"
+)
 _MOST_BLOCKS: Final = 20_000  # the same few hundred characters come again in every call
 
 
@@ -99,16 +110,18 @@ class Repairer:
 
     def repair(self, text: str, probabilities: Sequence[float]) -> Repaired:
         """The likeliest text that sounds like `text` (simplified); one engine probability per character."""
-        out, likelihood = list(text), 0.0
-        for first, last in _han_runs(text):
-            found, score = self._likeliest(text[first:last], np.array(probabilities[first:last]))
+        numbered = _YAO.sub("幺", text)
+        out, likelihood = list(numbered), 0.0
+        marked = _with_lone_ones(numbered)
+        for first, last in _han_runs(numbered):
+            found, score = self._likeliest(marked[first:last], np.array(probabilities[first:last]))
             out[first:last] = found
             likelihood += score
         repaired = "".join(out)
         return Repaired(repaired, _differing(text, repaired), likelihood, text)
 
     def _likeliest(self, run: str, probabilities: Doubles) -> tuple[str, float]:
-        sounds = syllables(run)
+        sounds = syllables(run.replace(LONE, "一"))
         blocks: list[list[_Block]] = []
 
         def choices(at: int) -> Choices:
@@ -143,13 +156,14 @@ class Repairer:
         return found
 
     def _made_block(self, written: str, own: tuple[str, ...]) -> _Block:
-        extras: dict[str, float] = {written: 0.0} if len(written) == 1 else {}
+        plain = written.replace(LONE, "一")
+        extras: dict[str, float] = {plain: 0.0} if len(plain) == 1 else {}
         for heard, extra in self._variants(own):
             for word in self.homophones.words(heard):
                 if extra < extras.get(word, np.inf) and self._may_write(word, written):
                     extras[word] = extra
-        changed = np.array([[a != b for a, b in zip(written, word, strict=True)] for word in extras], float)
-        costs = [extra + self._tone_cost(written, word) for word, extra in extras.items()]
+        changed = np.array([[a != b for a, b in zip(plain, word, strict=True)] for word in extras], float)
+        costs = [extra + self._tone_cost(plain, word) for word, extra in extras.items()]
         return _Block(
             tuple(extras),
             np.array([self._number(word) for word in extras], np.int64),
@@ -158,9 +172,13 @@ class Repairer:
         )
 
     def _may_write(self, word: str, written: str) -> bool:
-        """Whether the repair may put this word: no number may change or arise, and no twin be chosen."""
-        if word == written:
+        """Whether the repair may put this word: no number may change or arise, a lone 一 only become part of a word of the
+        vocabulary, and no twin be chosen."""
+        if word == written.replace(LONE, "一"):
             return True
+        one_changes = any(old == LONE and new != "一" for old, new in zip(written, word, strict=True))
+        if one_changes and (len(word) == 1 or word not in self.vocabulary.words):
+            return False
         return not _touches_number(written, word) and not any(word in group for group in self.twins)
 
     def _number(self, word: str) -> int:
@@ -188,8 +206,20 @@ class Repairer:
 def _touches_number(written: str, word: str) -> bool:
     """Whether a number would change or arise."""
     return any(
-        old != new and (old in NUMBER_CHARS or new in NUMBER_CHARS) for old, new in zip(written, word, strict=True)
+        old != new and (old in NUMBER_CHARS or (new in NUMBER_CHARS and (old, new) != (LONE, "一")))
+        for old, new in zip(written, word, strict=True)
     )
+
+
+def _with_lone_ones(text: str) -> str:
+    """The text with LONE for each 一 that is beside no other number and before no unit: no part of what was read back."""
+
+    def counts(n: int) -> bool:
+        before, after = text[n - 1 : n], text[n + 1 : n + 2]
+        beside = (before, after)
+        return before == "第" or after in _COUNTED or any(c.isdigit() or c in NUMBER_CHARS for c in beside)
+
+    return "".join(LONE if char == "一" and not counts(n) else char for n, char in enumerate(text))
 
 
 def _text(blocks: Sequence[_Block], choice: int) -> str:

@@ -47,6 +47,41 @@ def test_a_number_neither_changes_nor_arises() -> None:
     assert repairer.repair("是,四四一", [0.0] * 5) == Repaired("是,四四一")
 
 
+@pytest.mark.parametrize(
+    ("written", "becomes"),
+    [
+        ("买一码", "满意码"),  # 满意 as a small model hears it
+        ("第一码", "第一码"),
+        ("买一号", "买一号"),  # counts something
+        ("买一3", "买一3"),
+        ("二一码", "二一码"),
+        ("十买一码", "十满意码"),
+    ],
+)
+def test_a_lone_one_that_counts_nothing_may_be_part_of_a_vocabulary_word(written: str, becomes: str) -> None:
+    repairer = build_repairer(Unigrams(), Vocabulary({"满意": -3.0, "意": -0.1, "弟意": -0.1}, ""))
+    assert repairer.repair(written, [0.2] * len(written)).text == becomes
+
+
+@pytest.mark.parametrize(
+    ("written", "becomes"),
+    [
+        ("工单尾号零零三要。", "工单尾号零零三幺。"),
+        ("七七八六四五三要九零", "七七八六四五三幺九零"),
+        ("电话是要8971563027吗", "电话是幺8971563027吗"),
+        ("电话是要897-156-3027", "电话是幺897-156-3027"),
+        ("需要18971563027", "需要18971563027"),  # eleven digits already
+        ("我要110", "我要110"),
+        ("八零一要登记", "八零一要登记"),  # goes on with a word
+        ("零三要。", "零三要。"),
+    ],
+)
+def test_yao_among_digits_is_a_one(written: str, becomes: str) -> None:
+    repaired = REPAIRER.repair(written, [0.9] * len(written))
+    assert repaired.text == becomes
+    assert all(written[first:last] == "要" for first, last in repaired.changed), "and it is marked"
+
+
 def test_a_vocabulary_word_is_found_though_the_model_does_not_know_it() -> None:
     repairer = build_repairer(Unigrams(), Vocabulary({"路灯亮": -4.2}, ""))
     assert repairer.repair("露灯量", [0.5] * 3) == Repaired("路灯亮", ((0, 1), (2, 3)))
