@@ -91,14 +91,24 @@ def test_what_is_not_the_peers_is_counted_and_does_no_harm():
 
 
 @pytest.mark.parametrize("first", [70_000, 140_123, 196_700])
-def test_a_sender_joined_late_is_understood_after_some_packets(first):
+def test_a_sender_joined_late_is_understood_at_once(first):
     """Its roll-over counter is 1 to 3 by then, and nobody tells it."""
     locker, unlocker = pair()
     for n in range(0, first, 20_000):
         locker.lock(packet(n))
     heard = [unlocker.unlock(locker.lock(packet(n))) for n in range(first, first + 100)]
-    assert heard[:2] == [None, None] and heard[2:] == [packet(n) for n in range(first + 2, first + 100)]
+    assert heard == [packet(n) for n in range(first, first + 100)]
     assert unlocker.unlock(locker.lock(packet(first + 150))) == packet(first + 150)
+
+
+def test_a_stranger_who_speaks_first_keeps_nobody_out():
+    """He has the sender's SSRC, but no key."""
+    locker, unlocker = pair()
+    for n in range(0, 70_000, 20_000):
+        locker.lock(packet(n))
+    assert unlocker.unlock(packet(70_000) + bytes(10)) is None
+    heard = [unlocker.unlock(locker.lock(packet(n))) for n in range(70_000, 70_050)]
+    assert heard[:1] == [None] and heard[2:] == [packet(n) for n in range(70_002, 70_050)]
 
 
 def test_a_sender_that_starts_anew_under_its_ssrc_is_understood_again():

@@ -132,7 +132,10 @@ def _check_prompts(world: World, found: list[JournalEntry]) -> None:
     notice = world.plan.wide.notice
     if told and notice not in ("missing", "broken") and not world.troubled_ns:
         world.wrong("no false alarm", "the notice was said to be no use")
-    inbound = any(a.inbound and a.begun_ns and not world.plan.calls[a.number].session for a in world.attempts.values())
+    inbound = any(
+        a.inbound and a.begun_ns and not (a.consult or world.plan.calls[a.number].session)
+        for a in world.attempts.values()
+    )
     if notice in ("missing", "broken") and inbound and not told and not world.blows and not world.troubled_ns:
         world.wrong("a notice that is missing is told of", notice)
 
@@ -230,8 +233,8 @@ def _check_spools(world: World, made: dict[str, Sidecar]) -> None:
 def _check_attempt(
     world: World, attempt: Attempt, by_call: dict[str, list[JournalEntry]], made: dict[str, Sidecar]
 ) -> None:
-    mine = [c for c, rows in by_call.items() if any(attempt.key in _numbers(e) for e in rows)]
-    recordings = [(path, s) for path, s in made.items() if attempt.key in (s.from_number, s.to_number)]
+    mine = [c for c, rows in by_call.items() if any(attempt.is_of(*_numbers(e)) for e in rows)]
+    recordings = [(path, s) for path, s in made.items() if attempt.is_of(s.from_number, s.to_number)]
     who = f"call {attempt.number}"
     if len(mine) > len(world.lives) or len(recordings) > len(world.lives):  # its INVITE may meet another life
         world.wrong("one call is one call", f"{who}: {mine} {[p for p, _ in recordings]}")

@@ -124,6 +124,8 @@ class Talk:
     twin: "Talk | None" = None  # the second stream of a recording session
     line: Line | None = None
     heard_ssrc: int = 0
+    joined: int = 0  # when it moved to another call, ns; `before`: from which
+    before: int = -1
     notes: list[str] = field(default_factory=list)
 
 
@@ -455,8 +457,16 @@ class Peer:
         if talk.state not in ("talking", "answered"):
             self.respond(message, 481, talk)
             return
+        before = talk.remote
         if message.body:
             self._take_sdp(talk, message.body)
+        moves = before is not None and talk.remote != before
+        if moves and self.world.attempts[talk.attempt].consult is not None and not talk.caller:
+            talk.spells += 1
+            self.world.joins(self, talk)
+            if talk.sends:
+                talk.sends = False
+                self.start_voice(talk)
         self.respond(message, 200, talk, self.sdp(talk))
 
     # -- calls that go out ------------------------------------------------------------------------------------------

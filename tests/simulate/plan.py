@@ -41,6 +41,7 @@ class CallPlan:
     speaks: bool = True
     pauses: tuple[float, float] | None = None  # the seat's phone pauses the recording: after the answer, for so long
     transfer: "TransferPlan | None" = None
+    consult: "ConsultPlan | None" = None
     session: bool = False  # no call to us but a recording session (RFC 7866) of one
 
     def rings_s(self, ring_timeout_s: float) -> float:
@@ -57,6 +58,18 @@ class TransferPlan:
     after_s: float
     to: str
     answer_after_s: float | None
+    leaves_at_once: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ConsultPlan:
+    """The seat's phone holds the citizen, asks a colleague, and joins both (attended transfer). answer_after_s: None = the
+    colleague lets it ring. joins_after_s: of their talk; None = it only asks, and goes back to the citizen."""
+
+    after_s: float
+    to: str
+    answer_after_s: float | None
+    joins_after_s: float | None
     leaves_at_once: bool
 
 

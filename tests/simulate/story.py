@@ -11,7 +11,7 @@ from tests.simulate import invariants
 from tests.simulate.hostile import send_hostile
 from tests.simulate.loop import SECOND_NS
 from tests.simulate.peer import Peer, Talk
-from tests.simulate.plan import BlowPlan, CallPlan, Plan, draw
+from tests.simulate.plan import BlowPlan, CallPlan, ConsultPlan, Plan, draw
 from tests.simulate.world import Attempt, Ears, World
 
 PATIENCE_S = 3.0  # nobody listens longer to a dead line
@@ -225,6 +225,9 @@ def _seat_does(world: World, peer: Peer, talk: Talk, plan: CallPlan) -> None:
         after_s, for_s = plan.pauses
         _later(world, after_s, peer.inside, talk, "INFO", "Record: off")
         _later(world, after_s + for_s, peer.inside, talk, "INFO", "Record: on")
+    if plan.consult is not None and not talk.caller and talk.attempt == 0:
+        _later(world, plan.consult.after_s, peer.hold, talk, "sendonly")
+        _later(world, plan.consult.after_s + 0.15, _ask_colleague, world, peer, talk, plan.consult)
     first = sum(1 for t in world.attempts[talk.attempt].callees if t.state in ("talking", "answered", "over")) <= 1
     if plan.transfer is not None and first and not talk.caller:
         t = plan.transfer
@@ -232,6 +235,48 @@ def _seat_does(world: World, peer: Peer, talk: Talk, plan: CallPlan) -> None:
         _later(world, t.after_s, peer.inside, talk, "REFER", refer_to)
         if t.leaves_at_once:
             _later(world, t.after_s + 0.1, peer.hang_up, talk)
+
+
+def _ask_colleague(world: World, peer: Peer, talk: Talk, consult: ConsultPlan) -> None:
+    """The seat's second call, and what comes of it."""
+    if talk.state != "talking" or talk.hangs_up:
+        return
+    attempt = Attempt(len(world.plan.calls), False, consult=(peer.user, consult.to))
+    world.attempts[attempt.number] = attempt
+    world.say(f"{peer.user} asks {consult.to}: call {attempt.number}")
+    second = attempt.caller = peer.call(attempt.number, consult.to, peer.user)
+    world.by_sip_call_id[second.call_id] = attempt
+    _later(world, 3.0, peer.end, second)
+
+    def watch(tries: int) -> None:
+        if second.state == "talking" and consult.joins_after_s is not None:
+            _later(world, consult.joins_after_s, _join, world, peer, talk, second, consult)
+        elif second.state == "over":
+            peer.hold(talk, "sendrecv")
+        elif tries < 200:
+            _later(world, 0.02, watch, tries + 1)
+
+    watch(0)
+
+
+def _join(world: World, peer: Peer, talk: Talk, second: Talk, consult: ConsultPlan) -> None:
+    if second.state != "talking" or second.hangs_up:
+        return
+    their, our = (tag.partition("tag=")[2] for tag in (second.their, second.our))
+    named = f"{second.call_id.replace('@', '%40')}%3Bto-tag%3D{their}%3Bfrom-tag%3D{our}"
+    peer.inside(talk, "REFER", f"Refer-To: <sip:{consult.to}@{world.server[0]}?Replaces={named}>")
+    if consult.leaves_at_once:
+        _later(world, 0.1, peer.hang_up, talk)
+        _later(world, 0.12, peer.hang_up, second)
+
+
+def _colleague_acts(peer: Peer, talk: Talk, consult: ConsultPlan) -> None:
+    """The phone that is asked."""
+    world = peer.world
+    _later(world, 0.01, peer.ring, talk)
+    if consult.answer_after_s is not None:
+        _later(world, 0.02 + consult.answer_after_s, peer.answer, talk)
+    _later(world, world.plan.ring_timeout_s + 4 * PATIENCE_S, peer.end, talk)
 
 
 def _go_silent(world: World, talk: Talk) -> None:
@@ -259,6 +304,11 @@ def _new_stream(world: World, talk: Talk, jump: int) -> None:
 def _phone_acts(peer: Peer, talk: Talk) -> None:
     world = peer.world
     if talk.attempt < 0:
+        return
+    if talk.attempt == len(world.plan.calls):
+        consult = world.plan.calls[0].consult
+        assert consult is not None
+        _colleague_acts(peer, talk, consult)
         return
     plan = world.plan.calls[talk.attempt]
     _later(world, 0.002 + world.rng.random() * 0.03, peer.ring, talk)

@@ -157,5 +157,34 @@ def test_a_broken_recorder_is_found_out(name, monkeypatch):
     assert any(tell(seed).violations for seed in range(within)), f"{name}: nobody noticed in {within} stories"
 
 
+def test_every_kind_of_thing_has_its_share_of_the_stories():
+    """What is drawn too seldom is as good as untested."""
+    plans = [draw(seed) for seed in range(1000)]
+    shares = {
+        "TCP or TLS": sum(
+            "udp" not in (p.wide.trunk_by, p.wide.phones_by) or p.wide.trunk_by != p.wide.phones_by for p in plans
+        ),
+        "encrypted media": sum(bool(p.wide.secure) for p in plans),
+        "RTCP": sum(bool(p.wide.rtcp) for p in plans),
+        "notice": sum(bool(p.wide.notice) for p in plans),
+        "music file": sum(bool(p.wide.music) for p in plans),
+        "attended transfer": sum(p.calls[0].consult is not None for p in plans),
+        "blind transfer": sum(any(c.transfer for c in p.calls) for p in plans),
+        "recording session": sum(any(c.session for c in p.calls) for p in plans),
+        "pause": sum(any(c.pauses for c in p.calls) for p in plans),
+        "hold": sum(any(c.holds for c in p.calls) for p in plans),
+        "kill": sum(p.blow is not None and not p.blow.power for p in plans),
+        "power cut": sum(p.blow is not None and p.blow.power for p in plans),
+        "disk trouble": sum(p.trouble is not None for p in plans),
+        "strangers": sum(p.hostile > 0 for p in plans),
+    }
+    least = {
+        "TCP or TLS": 300, "encrypted media": 170, "RTCP": 200, "notice": 100, "music file": 80, "attended transfer": 70,
+        "blind transfer": 80, "recording session": 60, "pause": 180, "hold": 200, "kill": 200, "power cut": 200,
+        "disk trouble": 120, "strangers": 200,
+    }  # fmt: skip
+    assert {name: n for name, n in shares.items() if n < least[name]} == {}, shares
+
+
 def test_plans_are_drawn_from_their_seed_alone():
     assert draw(41) == draw(41) != draw(42)

@@ -77,13 +77,14 @@ class Voice:
     address: tuple[str, int] = ("", 0)  # where it sends from
     marker: bool = True
     heard: list[tuple[int, int]] = field(default_factory=list)
+    first_due_ns: int = 0
     sent_ns: dict[int, int] = field(default_factory=dict)
     begins: list[int] = field(default_factory=lambda: [0])  # frames at which another stream or clock begins
 
     @property
     def due_ns(self) -> int:
         """When the frame after the last one begins at the earliest."""
-        return self.sent_ns[self.number - 1] + FRAME_NS if self.number else 0
+        return self.sent_ns[self.number - 1] + FRAME_NS if self.number else self.first_due_ns
 
     def resume(self, now_ns: int) -> None:
         """Speak after silence: the clock of the stream went on meanwhile (RFC 3550 §5.1)."""

@@ -1,13 +1,14 @@
 """What a story may have beside calls, weather and blows: other transports, encrypted media, RTCP, prompts, and blows that
 strike where they hurt. Drawn apart from the rest, so that `plain` tells a seed's story as it was without them."""
 
+import random
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from tests.simulate.process import seeded
 
 if TYPE_CHECKING:
-    from tests.simulate.plan import Plan
+    from tests.simulate.plan import CallPlan, Plan
 
 By = Literal["udp", "tcp", "tls"]
 File = Literal["", "good", "missing", "broken"]
@@ -47,7 +48,29 @@ def widened(plan: "Plan") -> "Plan":
         music=rng.choice(("good", "good", "missing", "broken")) if plan.queue_most and chance() < 0.5 else "",
     )
     plan = replace(plan, wide=wide)
-    return _struck(plan, chance(), chance()) if plan.blow is None and plan.trouble is None else plan
+    if plan.blow is None and plan.trouble is None:
+        plan = _struck(plan, chance(), chance())
+    call = plan.calls[0]
+    bridged = plan.mode == "bridge" and call.inbound and call.answer_after_s is not None and not call.session
+    if bridged and call.transfer is None and not plan.queue_most and chance() < 0.3:
+        plan = replace(plan, seats=3, calls=(_consulting(rng, call), *plan.calls[1:]))
+    return plan
+
+
+def _consulting(rng: random.Random, call: "CallPlan") -> "CallPlan":
+    from tests.simulate.plan import ConsultPlan
+
+    others = [f"800{1 + i}" for i in range(3) if i != call.seat]
+    consult = ConsultPlan(
+        after_s=rng.uniform(0.1, 0.8),
+        to=rng.choice((*others, *others, *others, "8009")),
+        answer_after_s=rng.choice((0.0, 0.2, 0.6)) if rng.random() < 0.85 else None,
+        joins_after_s=rng.uniform(0.1, 0.8) if rng.random() < 0.8 else None,
+        leaves_at_once=rng.random() < 0.4,
+    )
+    return replace(
+        call, talk_s=max(call.talk_s, 2.5), gives_up_s=None, two_answer=False, holds=(), pauses=None, consult=consult
+    )
 
 
 def _struck(plan: "Plan", kind: float, where: float) -> "Plan":

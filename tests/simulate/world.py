@@ -87,12 +87,19 @@ class Attempt:
     ended_ns: int = 0
     reports: list[tuple[int, int]] = field(default_factory=list)  # RTCP that reached the recorder: 1 of the agent, when
     life: int = 0  # of the recorder, at its begin
+    consult: tuple[str, str] | None = None  # a seat's call to a seat: from, to
     hostile: bool = False  # somebody spoke with the address of a peer: no word about its audio
 
     @property
     def key(self) -> str:
         """The number that the journal knows it by."""
         return f"{'1387120' if self.inbound else '1391234'}{self.number:04d}"
+
+    def is_of(self, from_number: str, to_number: str) -> bool:
+        """Whether a call with these numbers is this one."""
+        if self.consult is not None:
+            return (from_number, to_number) == self.consult
+        return self.key in (from_number, to_number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +159,11 @@ class World:
 
     def attempt_of(self, fields: dict[str, list[str]], talk: Talk) -> int:
         """Which call an INVITE of the recorder belongs to."""
+        users = tuple(m[1] for name in ("from", "to") if (m := re.search(r"sip:(\w+)@", fields[name][0])))
+        consult = next((a for a in self.attempts.values() if a.consult is not None and a.consult == users), None)
+        if consult is not None:
+            consult.callees.append(talk)
+            return consult.number
         found = _NUMBER.search(fields["from"][0]) or _NUMBER.search(fields["to"][0])
         if found is None or int(found[1]) not in self.attempts:
             self.wrong("an INVITE of no call", f"{fields['from'][0]} → {fields['to'][0]}")
@@ -191,6 +203,8 @@ class World:
             return
         attempt = self.attempts.get(talk.attempt)
         agent = attempt is not None and talk.caller != attempt.inbound
+        if talk.joined and self.work.now_ns - talk.joined < SECOND_NS and call == talk.before:
+            return  # on the way when it moved
         if call != talk.attempt or bool(side & 1) == agent:
             self.wrong("nobody hears another call, or himself", f"call {talk.attempt} was sent call {call} side {side}")
 
@@ -203,7 +217,8 @@ class World:
         if attempt is None:
             return
         status = int(data[8:11])
-        if not attempt.begun_ns and status not in (401, 407, 403, 500, 481, 491):
+        not_begun = (401, 407, 403, 500, 481, 491) if attempt.inbound else (401, 407, 403, 500, 481, 491, 503)
+        if not attempt.begun_ns and status not in not_begun:  # a seat that calls while we stop is told a fault
             attempt.begun_ns, attempt.life = self.work.now_ns, len(self.lives)
             attempt.wall_offset_ns = self.wall_offset_ns
         if 200 <= status < 300 and not attempt.ok_ns:
@@ -218,6 +233,16 @@ class World:
             peer.record(attempt.number, shown) if plan.session else peer.call(attempt.number, number, shown)
         )
         self.by_sip_call_id[attempt.caller.call_id] = attempt
+
+    def joins(self, peer: Peer, talk: Talk) -> None:
+        """The far end of a seat's question moves to the citizen's call: the same source, another call."""
+        before = talk.voice
+        talk.joined, talk.before, talk.attempt, talk.voice = self.work.now_ns, talk.attempt, 0, None
+        self.say(f"{peer.user} joins call 0")
+        if before is not None and talk.sends:
+            voice = talk.voice = self.new_voice(peer, talk)
+            voice.ssrc, voice.sequence, voice.timestamp = before.ssrc, before.sequence, before.timestamp
+            voice.first_due_ns = before.due_ns
 
     # -- the recorder's lives ---------------------------------------------------------------------------------------
 

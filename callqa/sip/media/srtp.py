@@ -22,8 +22,10 @@ _PROFILES = {
 # Far more than any jitter buffer reorders; a packet that is older is a replay.
 WINDOW = 1024
 FOLLOWED_MOST = 16  # SSRCs with a counter of their own; each hold and resume may bring one
-# A counter is looked for after so many failures in a row: soon where nothing of the sender was ever right, late where it
-# was, so that old packets sent again by a stranger do not move it.
+# A counter is looked for after so many failures in a row: at once where nothing of the sender was ever right (a phone that is
+# moved to another call goes on with its counter), and again should the first have been a stranger's; late where it was right,
+# so that old packets sent again by a stranger do not move it.
+TRY_UNHEARD_FIRST = 1
 TRY_UNHEARD_AFTER = 3
 TRY_HEARD_AFTER = 25
 TRY_AGAIN_EVERY = 50
@@ -82,7 +84,8 @@ class Unlocker:
             return None
         count = self._failing[ssrc] = self._failing.get(ssrc, 0) + 1
         first = TRY_HEARD_AFTER if ssrc in self._heard else TRY_UNHEARD_AFTER
-        if count < first or (count - first) % TRY_AGAIN_EVERY:
+        at_once = count == TRY_UNHEARD_FIRST and ssrc not in self._heard
+        if not at_once and (count < first or (count - first) % TRY_AGAIN_EVERY):
             return None
         for counter in range(COUNTERS_TRIED):
             session = _inbound(self._suite, self._key)
