@@ -198,11 +198,12 @@ def _check_gaps(
     for offset in range(8):
         covered[units.at + offset] = True
     named, surely = np.zeros(column.size, bool), np.zeros(column.size, bool)
+    lost = _lost_by_one_of_several(attempt, channel, units, column.size)
     for gap in sidecar.gaps:
         if gap.channel == channel:
             named[gap.start_ms * 8 : gap.end_ms * 8] = True
             inner = slice(gap.start_ms * 8 + 8, gap.end_ms * 8 - 8)  # whole milliseconds, rounded outwards
-            surely[inner] = gap.kind != "lost" or not _one_of_two_is_silent(attempt, channel, units, inner)
+            surely[inner] = ~lost[inner] if gap.kind == "lost" else True
     both = surely & covered
     if both.any():
         at = int(np.flatnonzero(both)[0]) // 8
@@ -217,16 +218,18 @@ def _check_gaps(
     _check_lost_frames(world, attempt, channel, units, named)
 
 
-def _one_of_two_is_silent(attempt: "Attempt", channel: int, units: Units, inside: slice) -> bool:
-    """Whether two spoke at once and it is one of them whose packet was lost."""
-    silent = False
-    for voice in _voices(attempt, channel):
-        at, number = units.at[units.side == voice.side], units.number[units.side == voice.side]
-        before, after = number[at < inside.start], number[at >= inside.stop]
-        within = ((at >= inside.start) & (at < inside.stop)).any()
-        if before.size and after.size and not within and voice.stream_of(before.max()) == voice.stream_of(after.min()):
-            silent = True
-    return silent
+def _lost_by_one_of_several(attempt: "Attempt", channel: int, units: Units, size: int) -> np.ndarray:
+    """Where one of several voices of a side, which may speak at once, lost a packet between two of a stream, bool (size,)."""
+    lost = np.zeros(size, bool)
+    voices = _voices(attempt, channel)
+    for voice in voices if len(voices) > 1 else ():
+        mine = units.side == voice.side
+        numbers, first = np.unique(units.number[mine], return_index=True)
+        starts = units.start[mine][first]
+        for i in np.flatnonzero(np.diff(numbers) > 1).tolist():
+            if voice.stream_of(int(numbers[i])) == voice.stream_of(int(numbers[i + 1])):
+                lost[max(0, starts[i] + FRAME_BYTES) : max(0, starts[i + 1])] = True
+    return lost
 
 
 def _check_lost_frames(world: "World", attempt: "Attempt", channel: int, units: Units, named: np.ndarray) -> None:
