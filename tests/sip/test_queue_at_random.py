@@ -75,7 +75,7 @@ class Day:
             phone.call("13700000000")
         elif what == "reload":
             self.number += 1
-            old = net.ua._desk
+            old = net.ua._new_calls.snapshot
             net.ua.set_desk(old.model_copy(update={"number": self.number, "routing": self.routing()}), net.now)
         elif what == "sign":
             phone.call(d.choice(("*12", f"*11{phone.user}")))
@@ -110,7 +110,7 @@ class Day:
         queue = [s for s in net.ua._queue._searches if s.queued_since is not None]
         assert [s.position for s in queue] == list(range(1, len(queue) + 1))
         assert [s.arrived for s in queue] == sorted(s.arrived for s in queue), "first come, first served"
-        singly = net.ua._desk.routing.ring_strategy != "all"
+        singly = net.ua._new_calls.snapshot.routing.ring_strategy != "all"
         free = {s.extension for s in net.ua.seats() if s.registered and s.agent_no and not s.busy and not s.ringing}
         for search in net.ua._queue._searches:
             idle = free - set(search.declined)

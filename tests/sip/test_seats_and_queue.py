@@ -35,7 +35,7 @@ def hotline(*extensions: str, **routing: object) -> tuple[Network, SimPhone, lis
 
 
 def reload(net: Network, **routing: object) -> None:
-    old = net.ua._desk
+    old = net.ua._new_calls.snapshot
     net.ua.set_desk(
         old.model_copy(
             update={"number": old.number + 1, "routing": DeskRouting(**{**old.routing.model_dump(), **routing})}
@@ -261,7 +261,7 @@ def test_a_seat_that_is_removed_while_it_rings_may_still_answer():
     net, trunk, (one, two) = hotline()
     trunk.call("12345")
     net.run(1)
-    old = net.ua._desk
+    old = net.ua._new_calls.snapshot
     net.ua.set_desk(old.model_copy(update={"number": 2, "seats": old.seats[:1]}), net.now)
     net.run(1)
     two.answer()

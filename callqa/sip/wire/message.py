@@ -31,6 +31,8 @@ DATAGRAM_MOST_BYTES = 65_535  # what UDP can carry
 HEADER_BLOCK_MOST_BYTES = 16_384  # real INVITEs stay under 4 kB; SBCs with long Record-Route under 8 kB
 FIELDS_MOST = 200  # after splitting lists; RFC 4475's longest message has about 50
 URI_MOST_CHARS = 2_048
+_FORWARDS_MOST = 255
+_FORWARDS_USUAL = 70
 VERSION = "SIP/2.0"
 _END_OF_HEADERS = re.compile(rb"\r\n\r\n|\n\n|\n\r\n")
 
@@ -92,6 +94,12 @@ class Request(_Headed):
     @property
     def from_tag(self) -> str:
         return self.from_.param("tag") or ""
+
+    @property
+    def forwards(self) -> int:
+        """Max-Forwards; ProtocolError where it is none."""
+        text = self.headers.first("Max-Forwards")
+        return parse_number(text, "Max-Forwards", _FORWARDS_MOST) if text is not None else _FORWARDS_USUAL
 
 
 @dataclass(frozen=True, slots=True)
