@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from callqa.errors import ProtocolError
 from callqa.sip.calls.call import Call, CallFacts
-from callqa.sip.calls.routing import Refusal, encryption_at
+from callqa.sip.calls.routing import Refusal
 from callqa.sip.core import Core
 from callqa.sip.events import (
     Address,
@@ -20,21 +20,18 @@ from callqa.sip.events import (
     CallUnanswered,
     FactsLearnt,
     HangupParty,
-    MediaChanged,
-    MediaOpened,
     PartyKnown,
     StreamSide,
 )
 from callqa.sip.legs.leg import SUPPORTED, Leg
 from callqa.sip.legs.leg_owner import LegState
 from callqa.sip.legs.transaction import Transaction
-from callqa.sip.media.spool import STREAMS_MOST
+from callqa.sip.recording.call_streams import CallStreams
 from callqa.sip.recording.offers import RecordingOffers
 from callqa.sip.recording.parties import Signs, Who, side_of, signs_of
-from callqa.sip.recording.sdp import AnsweredStream, OfferedStream, build_answer, build_offer, read_offer
-from callqa.sip.recording.session import NO_AUDIO, Reading, RecordedStream, RecordingSession, Whole, read_request
+from callqa.sip.recording.sdp import read_offer
+from callqa.sip.recording.session import NO_AUDIO, Reading, RecordingSession, Whole, read_request
 from callqa.sip.wire.headers import plain
-from callqa.sip.wire.sdes import UNENCRYPTED, Keyring
 from callqa.sip.wire.sdp import Session
 from callqa.units import Channel, Direction
 
@@ -74,7 +71,7 @@ class RecordingCall(Call):
         self._joined_by: str | None = None
         self._told_join: str | None = None
         self._told_ids = 1  # Call-IDs
-        self._offered_ports: list[int] = []  # of an offer of ours
+        self._streams = CallStreams(self, self.sessions, self._whole)
         self._brought = brought
         self._open(invite, source, brought)
 
@@ -91,7 +88,7 @@ class RecordingCall(Call):
         self.begin(now)
         self._tell_problem(read.problem, session, now)
         why = refusal or not_taken
-        body = None if why else self._answer(session, read.lines, now)
+        body = None if why else self._streams.answer(session, read.lines, now)
         if body is None:
             why = why or NO_PORT
             self.core.fault(now, why.reason, session.leg.dialog.observed, self.call_id)
@@ -116,7 +113,7 @@ class RecordingCall(Call):
         self._joined_by = self._joined_by or key
         why = self._take(session, brought.read, now)
         self._tell_problem(brought.read.problem, session, now)
-        body = None if why else self._answer(session, brought.read.lines, now)
+        body = None if why else self._streams.answer(session, brought.read.lines, now)
         if body is None:
             why = why or NO_PORT
             self.core.fault(now, why.reason, source, self.call_id)
@@ -152,88 +149,6 @@ class RecordingCall(Call):
 
     # -- offers -----------------------------------------------------------------------------------------------------
 
-    def _answer(self, session: RecordingSession, lines: tuple[OfferedStream, ...] | None, now: float) -> bytes | None:
-        """Our answer; streams that are new get a port. None where not one of them got any."""
-        host = self.core.local(session.leg.dialog.observed)[0]
-        if not lines:  # an INVITE without SDP: we offer
-            ports = [p for p in (self._port(), self._port()) if p is not None]
-            if not ports:
-                return None
-            session.last = build_offer(host, session.sdp_id, tuple(ports))
-            self._offered_ports = ports
-            session.leg.said(session.last)
-            return session.last
-        answered = tuple(self._take_line(session, line, now) for line in lines)
-        if not any(a.port for a in answered) and not session.streams:
-            return None
-        body = build_answer(host, session.sdp_id, session.version, answered)
-        if body != session.last:
-            session.version += 1
-            body = session.last = build_answer(host, session.sdp_id, session.version, answered)
-        session.leg.said(body)
-        return body
-
-    def _port(self) -> int | None:
-        if sum(len(s.streams) for s in self.sessions) >= STREAMS_MOST:
-            return None
-        before = len(self._ports)
-        self.take_ports(1)
-        return self._ports[-1] if len(self._ports) > before else None
-
-    def _take_line(self, session: RecordingSession, line: OfferedStream, now: float) -> AnsweredStream:
-        stream = session.streams.get(line.index)
-        if line.session is None:
-            if stream is not None:  # taken out of the session, or nothing in it that we know
-                stream.offered = replace(stream.offered, session=None)
-                self._report(session, stream, now)
-            return AnsweredStream(line, 0)
-        if stream is None:
-            keyring = self._keyring(session)
-            port = self._port() if keyring.fits(line.session.crypto) else None
-            if not keyring.fits(line.session.crypto):
-                self.core.fault(now, UNENCRYPTED, session.leg.dialog.observed, self.call_id)
-                return AnsweredStream(line, 0)
-            if port is None:
-                self.core.fault(
-                    now, "录音会话的媒体端口不够，有一路声音录不到", session.leg.dialog.observed, self.call_id
-                )
-                return AnsweredStream(line, 0)
-            side = self._whole.side(session, line)
-            stream = session.streams[line.index] = RecordedStream(self._number(side), port, line, side, keyring)
-        stream.offered = line
-        crypto = stream.keyring.answer(line.session.crypto)
-        self._report(session, stream, now)
-        return AnsweredStream(line, stream.port, tuple(str(c) for c in crypto))
-
-    def _keyring(self, session: RecordingSession) -> Keyring:
-        return Keyring(self.core.tokens, encryption_at(self.core.desk, session.leg.dialog.observed[0]))
-
-    def _number(self, side: Channel | None) -> int:
-        """The number of a new stream: its side's own where that is free."""
-        used = {stream.number for session in self.sessions for stream in session.streams.values()}
-        wanted = [side.value] if side is not None else [0]
-        return next(n for n in (*wanted, *range(STREAMS_MOST)) if n not in used)
-
-    def _report(self, session: RecordingSession, stream: RecordedStream, now: float) -> None:
-        """Tell what is new of a stream's port, codecs, address and pause."""
-        offered = stream.offered
-        remote = offered.session.remote if offered.session else None
-        told = (offered.codecs, remote, offered.paused, stream.terms)
-        if told == stream.told:
-            return
-        host = session.leg.dialog.observed[0]
-        channel = stream.side if stream.side is not None else Channel.CITIZEN
-        if stream.told is None:
-            self.core.emit(
-                MediaOpened(self.call_id, now, channel, stream.port, told[0], remote, host, stream.number, told[3])
-            )
-            if stream.side is None:
-                self.core.emit(StreamSide(self.call_id, now, stream.number, None))
-        if stream.told is not None or offered.paused:
-            self.core.emit(MediaChanged(self.call_id, now, channel, *told[:3], host, stream.number, told[2], told[3]))
-            self.since = now
-        stream.told = told
-
     def _reoffer(self, session: RecordingSession, t: Transaction, now: float) -> bytes | Refusal | None:
         """The answer to a re-INVITE or UPDATE; None where it has no SDP."""
         read = read_request(t.request)
@@ -244,7 +159,7 @@ class RecordingCall(Call):
         if read.lines is None:
             self._settle(now)
             return session.last if t.request.method == "INVITE" else None
-        body = self._answer(session, read.lines, now)
+        body = self._streams.answer(session, read.lines, now)
         self._settle(now)
         return body if body is not None else NO_AUDIO
 
@@ -255,14 +170,7 @@ class RecordingCall(Call):
         except ProtocolError:
             return
         session.lines = lines
-        for line, port in zip(lines, self._offered_ports, strict=False):
-            if line.session is not None and line.index not in session.streams:
-                side = self._whole.side(session, line)
-                session.streams[line.index] = RecordedStream(
-                    self._number(side), port, line, side, self._keyring(session)
-                )
-            if line.index in session.streams:
-                self._report(session, session.streams[line.index], now)
+        self._streams.accept(session, lines, now)
         self._settle(now)
 
     def _info(self, session: RecordingSession, t: Transaction, now: float) -> bool:
