@@ -168,7 +168,7 @@ class World:
                 self.now_ns += S // 50
                 for side in speaking:
                     self.hear(20000 + 2 * side, self.packet(side), (CITIZEN, AGENT)[side])
-            self.book.watch_media()
+            self.book.media.look()
 
     def end(self):
         self.take(CallEnded("C1", self.now, HangupParty.AGENT))
@@ -180,21 +180,21 @@ class World:
 def test_one_way_audio_is_on_the_board_in_the_faults_and_in_the_sidecar():
     world = World()
     world.run(20, 0, 1)
-    assert world.book.trouble("C1") == "" and not world.faults.told
+    assert world.book.media.trouble("C1") == "" and not world.faults.told
     world.run(10, 0)
-    assert world.book.trouble("C1") == "听不到坐席"
+    assert world.book.media.trouble("C1") == "听不到坐席"
     (told,) = world.faults.told
     assert "坐席 8001" in told and "请检查话机" in told
     world.run(70, 0)
     world.run(3, 0, 1)
-    assert world.book.trouble("C1") == "" and len(world.faults.told) == 1
+    assert world.book.media.trouble("C1") == "" and len(world.faults.told) == 1
     assert world.end().faults == ("从20秒起听不到坐席，持续1分21秒",)
 
 
 def test_an_answer_without_media_is_told_and_stays_in_the_sidecar():
     world = World()
     world.run(8)
-    assert world.book.trouble("C1") == "双方都没有声音"
+    assert world.book.media.trouble("C1") == "双方都没有声音"
     faults = world.end().faults
     assert faults[0] == "从0秒起双方都没有声音，直到通话结束"
 
@@ -314,7 +314,7 @@ def test_reports_of_an_encrypted_leg_are_encrypted():
             world.now_ns += S // 50
             world.hear(20000, world.packet(0), CITIZEN)
             world.hear(20002, phone.lock(world.packet(1)), AGENT)
-        world.book.watch_media()
+        world.book.media.look()
     (first, *_) = [data for data, _ in world.wires[20003].sent]
     plain = at_phone.unlock_rtcp(first)
     assert plain is not None and parse_rtcp(plain).sender is not None

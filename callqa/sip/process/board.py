@@ -29,7 +29,7 @@ def live_calls(views: Sequence[CallView], book: CallBook, now: float, now_ms: in
                 paused_since_ms=None if paused_ns is None else wall_ms(paused_ns / 1e9),
                 position=view.position,
                 mode=view.mode.value,
-                trouble=book.trouble(view.call_id),
+                trouble=book.media.trouble(view.call_id),
             )
         )
     for call in book.finalizing:

@@ -10,12 +10,15 @@ from typing import Any, Protocol
 
 from callqa.desk import DeskRouting
 from callqa.journal import JournalKind
+from callqa.live import LiveCommand, LiveReply
+from callqa.sip.events import PauseAsked
 from callqa.sip.media.spool import Mark, PausedMark, ResumedMark
 from callqa.sip.process.clock import Clock
 from callqa.sip.process.faults import FaultBook
 
 log = logging.getLogger(__name__)
 
+OVER = "这通电话已经结束"
 BY_TIME = "到时自动"
 FROM_PHONE = "话机按键"
 
@@ -44,10 +47,28 @@ class Pauses:
         self._note = note
         self.policy = DeskRouting()
 
+    def obey(self, command: LiveCommand, call: Pausable | None) -> LiveReply:
+        """Pause or resume for somebody at the live door. call: None when there is none of that name."""
+        pause = command.op == "pause"
+        if call is None:
+            text = OVER
+        elif pause:
+            text = self.pause(call, command.actor, command.reason)
+        else:
+            text = self.resume(call, command.actor)
+        return LiveReply(reply="pause" if pause else "resume", ok=not text, text=text)
+
+    def ask(self, call: Pausable, event: PauseAsked) -> None:
+        """Pause or resume for one of its phones; what stands against it is told."""
+        if event.pause:
+            self.pause(call, event.by, FROM_PHONE)
+        else:
+            self.resume(call, event.by)
+
     def pause(self, call: Pausable, by: str, reason: str) -> str:
         """Stop keeping packets. "" when done (or already so), else a Chinese sentence that says why not."""
         if call.media_over:
-            return "这通电话已经结束"
+            return OVER
         if call.answered_ns is None:
             return "电话还没有接通，没有录音可暂停"
         if not self.policy.pause_allowed:
@@ -66,7 +87,7 @@ class Pauses:
     def resume(self, call: Pausable, by: str) -> str:
         """Keep packets again. Always "" (done, or not paused) but for a call that is over."""
         if call.media_over:
-            return "这通电话已经结束"
+            return OVER
         if call.paused_ns is None:
             return ""
         at_ns = self._clock.monotonic_ns()

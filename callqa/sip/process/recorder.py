@@ -291,7 +291,7 @@ class Recorder:
     async def _tick(self) -> None:
         now = self._clock.monotonic()
         self._look_at_desk()
-        for call_id in self._book.silent_calls(self._settings.sip.rtp_timeout_s):
+        for call_id in self._book.media.silent_calls(self._settings.sip.rtp_timeout_s):
             self._faults.tell(
                 f"双方超过 {self._settings.sip.rtp_timeout_s} 秒没有媒体，通话已按掉线结束", call_id=call_id
             )
@@ -300,8 +300,8 @@ class Recorder:
             self._door.changed()
         self._streams.sweep(now)
         self._sip.pump()
-        self._book.note_foreign()
-        if self._book.watch_media():
+        self._book.media.note_foreign()
+        if self._book.media.look():
             self._door.changed()
         self._journal.write_waiting()
         free_mb = self._disk_free_mb()
