@@ -21,7 +21,7 @@ from callqa.usecases.vocabulary import accept_candidate, refuse_candidate, remov
 from callqa.web.deps import DbDep, NavItem, NowDep, PersonDep, SettingsDep, page, redirect, require
 
 router = APIRouter()
-NAV = (NavItem("转写", "/transcription", "transcription.view", "live", counter=count_offered),)
+NAV = (NavItem("转写", "/transcription", "transcription.view", "words", counter=count_offered),)
 
 
 @router.get("/transcription", dependencies=[require("transcription.view")])

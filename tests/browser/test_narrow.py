@@ -14,6 +14,7 @@ PAGES = (
     "/people/lines",
     "/system",
     "/tickets",
+    "/transcription",
 )
 PHONE = {"width": 390, "height": 844}
 OVER_THE_EDGE = "[...document.querySelectorAll('.cq-rows td')].filter(e => e.getBoundingClientRect().right > innerWidth).map(e => e.innerText)"

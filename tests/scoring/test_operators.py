@@ -9,7 +9,8 @@ from callqa.scoring.criteria import Level, OperatorCall, Params, Role
 from callqa.scoring.facts import CallFacts, ProcessTimes, TicketFacts
 from callqa.scoring.operators import REGISTRY
 from callqa.scoring.operators.base import STATE_LABELS, Evidence, Finding, Hit, Operator, Scene, State
-from callqa.speech import Gap, GapKind, Span
+from callqa.scoring.scorer import score
+from callqa.speech import Gap, GapKind, Span, Speaker
 from callqa.units import CallType, Channel
 from tests.scoring.scenes import call, rubric_with, run_check
 
@@ -512,6 +513,16 @@ def test_a_mono_recording_is_not_judged() -> None:
     assert BASE.transcript is not None
     facts = replace(BASE, transcript=replace(BASE.transcript, separated=False))
     assert run_check("op: silence, params: {min_s: 5}", facts).results[0].state is State.NOT_CHECKED
+
+
+def test_a_rule_about_one_speaker_abstains_on_a_mono_recording_whatever_the_gate() -> None:
+    """Nobody's words are the agent's there: "not heard" would be said of every call."""
+    unknown = tuple(replace(u, speaker=Speaker.UNKNOWN) for u in BASE.transcript.utterances)  # type: ignore[union-attr]
+    facts = replace(BASE, transcript=replace(BASE.transcript, utterances=unknown, separated=False))  # type: ignore[type-var]
+    small = rubric_with("{id: S1.1-1, op: keyword_any, role: agent, params: {words: [再见]}, on_miss: {suggest: a}}")
+    open_gate = replace(small, gate=replace(small.gate, require_two_channels=False))
+    outcome = score(open_gate, facts)
+    assert outcome.results[0].state is State.NOT_CHECKED and outcome.suggestions == ()
 
 
 def test_params_refuse_what_the_loader_should_have_refused() -> None:

@@ -2,19 +2,22 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sqlmodel import select
 
+from callqa.audiofile import read_audio, wav_bytes
 from callqa.store.db import Database
-from callqa.store.tables import Call, CheckResultRow, CheckRun, SuggestionRow, Ticket, TicketLink
+from callqa.store.tables import Call, CheckResultRow, CheckRun, SuggestionRow, Ticket, TicketLink, UtteranceRow
 from callqa.usecases import progress
 from callqa.usecases.check import call_facts, check, linked_ticket, newest_run
 from callqa.usecases.ingest import ingest
 from callqa.usecases.load_rubric import load_rubric
 from callqa.usecases.progress import Stage, StageState
-from callqa.usecases.transcribe import transcribe
+from callqa.usecases.transcribe import newest_transcript, transcribe
+from callqa.web.suggestion_view import RECORD_OPERATORS
 from tests.store_fixture import make_database
-from tests.usecases.recorded import BASE_MS, FakeEngine, Recorder
+from tests.usecases.recorded import BASE_MS, DAY_FOLDER, FakeEngine, Recorder
 from tests.usecases.test_load_rubric import DEFAULT
 
 
@@ -143,3 +146,26 @@ def test_without_a_transcript_there_is_nothing_to_check(db: Database, recordings
     result = _check(db, recordings, "C2")
     assert (result.state, _runs(db)) == (StageState.DONE, [])
     assert "没有转写" in result.message
+
+
+def test_a_mono_recording_is_transcribed_unseparated_and_only_records_are_judged(
+    db: Database, recordings: Path
+) -> None:
+    """The hotline's own rubric: every rule that listens abstains, says why, and suggests nothing."""
+    load_rubric(db, DEFAULT, now_ms=BASE_MS)
+    path = recordings / DAY_FOLDER / "C1.wav"
+    both = read_audio(path)
+    path.write_bytes(wav_bytes(both.samples.sum(axis=1, dtype=np.int16)[:, None], both.sample_rate_hz))
+    _transcribe(db, recordings)
+    _check(db, recordings)
+    with db.read() as session:
+        transcript = newest_transcript(session, "C1")
+        assert transcript is not None and not transcript.separated
+        speakers = {u.speaker for u in session.exec(select(UtteranceRow))}
+        results = session.exec(select(CheckResultRow)).all()
+        suggestions = session.exec(select(SuggestionRow)).all()
+    assert speakers == {"unknown"}
+    abstained = [r for r in results if "未分声道" in r.explanation]
+    assert abstained and {r.state for r in abstained} == {"not_checked"}
+    operators = {e["operator"] for s in suggestions for e in s.evidence}
+    assert operators <= RECORD_OPERATORS, "nothing that was said is held against anybody"

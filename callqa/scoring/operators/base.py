@@ -273,7 +273,7 @@ class Scene:
         transcript = self.facts.transcript
         if transcript is None:
             return "没有转写，待人工"
-        if not transcript.separated and self.gate.require_two_channels:
+        if not transcript.separated and (self.gate.require_two_channels or role is not Role.ANY):
             return "录音未分声道，无法区分坐席与诉求人，待人工"
         heard_ms = total_ms(self.speech_of(role))
         if needs_speech and heard_ms < self.gate.min_channel_speech_s * 1000:
