@@ -5,7 +5,7 @@ It may send command lines, each a `LiveCommand`; `board` asks for a board now, t
 which may come between boards and is known by its `reply`.
 
     {"op":"pause","call_id":"…","actor":"li","reason":"银行卡号"}    {"op":"resume","call_id":"…","actor":"li"}
-    {"op":"listen","call_id":"…","actor":"li"}
+    {"op":"listen","call_id":"…","actor":"li"}    {"op":"confidential","call_id":"…","actor":"li"}
 
 After a `listen` that was granted no further line comes on this connection: what follows is records of the call's
 spool (sip/media/spool.py: length u32 · crc32 u32 · body), first a media mark a leg, then packets and marks as they are
@@ -36,6 +36,7 @@ class LiveCall(_Frozen):
     paused: bool = False  # 录音暂停
     paused_since_ms: int | None = None
     mode: Literal["bridge", "answer", "siprec"] = "bridge"
+    confidential: bool = False  # 保密件: no number is told, nobody listens in
     trouble: str = ""  # one-way audio or no media at all, as a Chinese sentence
 
 
@@ -99,7 +100,7 @@ class Board(_Frozen):
 class LiveCommand(_Frozen):
     """What a client may ask for. actor: the user name, or the seat's extension; reason: why a recording is paused."""
 
-    op: Literal["board", "pause", "resume", "listen"]
+    op: Literal["board", "pause", "resume", "listen", "confidential"]
     call_id: str = Field(default="", max_length=64)
     actor: str = Field(default="", max_length=64)
     reason: str = Field(default="", max_length=60)
@@ -108,7 +109,7 @@ class LiveCommand(_Frozen):
 class LiveReply(_Frozen):
     """What became of a command. text: a Chinese sentence, empty when it was done."""
 
-    reply: Literal["pause", "resume", "listen", "?"]
+    reply: Literal["pause", "resume", "listen", "confidential", "?"]
     ok: bool
     text: str = ""
 

@@ -62,6 +62,7 @@ class FatalFact:
     confirmed_by: str
     second_confirmed_by: str | None
     hinted: bool = False
+    appeal: str = ""  # what became of the agent's appeal, in words; "" without one
 
     @property
     def is_confirmed(self) -> bool:

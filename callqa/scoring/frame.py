@@ -27,7 +27,7 @@ class FrameCandidate:
     """A call that started in the month, with all that eligibility and strata look at, as known when frozen.
 
     started_at_ms: UTC; recording_status: ok | missing | corrupt | none | pending; satisfaction: levels of its linked
-    tickets; excluded_as: test_call | internal_call | wrong_number | overflow or None.
+    tickets; excluded_as: test_call | internal_call | wrong_number | overflow | confidential or None.
     """
 
     call_id: str
@@ -167,7 +167,7 @@ def _parse_line(number: int, line: str) -> FrameEntry:
 
 
 def _exclusion(call: FrameCandidate, plan: SamplingPlan) -> str | None:
-    if call.excluded_as in plan.exclude:
+    if call.excluded_as == "confidential" or call.excluded_as in plan.exclude:  # 保密件 whatever the plan says
         return call.excluded_as
     return "under_20s" if call.duration_ms < plan.min_duration_ms else None
 

@@ -2,7 +2,7 @@
 
 A mistake is refused with its line. The three strata are the field's own (risk 风险, callback 回访, normal 普通); which
 conditions fill them, the quotas and the reserves are data. `must_review`, `blind_rescore` and `double_score` are kept in
-the plan (they belong to its hash); of them only the two counts that reports need are read here.
+the plan (they belong to its hash); of them only the rules of must_review are read here.
 """
 
 import difflib
@@ -39,6 +39,7 @@ EXCLUSION_LABELS = {
     "wrong_number": "骚扰、打错",
     "overflow": "溢出到外线",
     "under_20s": "时长不足",
+    "confidential": "保密件",
 }
 GAP_LABELS = {"recording_missing": "录音缺失", "recording_corrupt": "录音损坏", "attribution_unknown": "归属不明"}
 
@@ -72,6 +73,7 @@ class SamplingPlan:
     reserves_per_stratum: int
     must_review: tuple["MustReview", ...]
     plan_json: str
+    new_staff: "NewStaff | None" = None
 
     @property
     def plan_hash(self) -> str:
@@ -90,6 +92,14 @@ class MustReview:
 
     condition: Condition
     within_hours: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewStaff:
+    """定向必检 of new staff: so many calls a week more of each agent in the first days of service."""
+
+    tenure_days: int
+    extra_per_week: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +157,7 @@ def parse_plan(text: str) -> SamplingPlan:
         reserves_per_stratum=reserves,
         must_review=must_review,
         plan_json=plan_json,
+        new_staff=_parse_new_staff(top.get("must_review")),
     )
 
 
@@ -333,6 +344,18 @@ def _parse_must_review(node: yaml.Node | None) -> tuple[MustReview, ...]:
     rules: list[MustReview] = []
     for entry in _sequence(node) if node is not None else []:
         fields = _mapping(entry, allowed=["when", "within_hours", "extra_per_week"], required=("when",))
-        if "within_hours" in fields:  # a rule by tenure asks for extra calls a week and is the desk's affair
+        if "within_hours" in fields:  # a rule by tenure asks for calls a week: _parse_new_staff
             rules.append(MustReview(_parse_condition(fields["when"]), _whole(fields["within_hours"], 1, 8760)))
     return tuple(rules)
+
+
+def _parse_new_staff(node: yaml.Node | None) -> NewStaff | None:
+    """The rule `{when: {agent: {tenure_days_lt: 90}}, extra_per_week: 2}`; None where the plan has none."""
+    for entry in _sequence(node) if node is not None else []:
+        fields = _mapping(entry, allowed=["when", "within_hours", "extra_per_week"], required=("when",))
+        if "extra_per_week" not in fields:
+            continue
+        when = _mapping(fields["when"], allowed=["agent"], required=("agent",))
+        agent = _mapping(when["agent"], allowed=["tenure_days_lt"], required=("tenure_days_lt",))
+        return NewStaff(_whole(agent["tenure_days_lt"], 1, 3650), _whole(fields["extra_per_week"], 1, 100))
+    return None

@@ -15,6 +15,7 @@ from callqa.scoring.plan import SamplingPlan, parse_plan
 from callqa.store import audit
 from callqa.store.db import Database
 from callqa.store.queries import sampling as queries
+from callqa.store.queries.confidential import confidential_ids
 from callqa.store.tables import Call, CheckRun, SamplingFrame, Ticket
 
 _REPEAT_LOOK_BACK_MS = 31 * 86_400_000  # a repeated complaint looks back 30 days (frame.repeated)
@@ -70,8 +71,9 @@ def load_candidates(session: Session, month: Month, *, demo: bool) -> list[Frame
     known.update({ticket.ticket_no: ticket for linked in tickets.values() for ticket in linked})
     repeats = repeated(_trace(ticket) for ticket in known.values())
     runs = queries.latest_check_runs(session, *span)
+    secret = confidential_ids(session)
     return [
-        _candidate(call, tickets.get(call.call_id, ()), repeats, runs, demo=demo)
+        _candidate(call, tickets.get(call.call_id, ()), repeats, runs, demo=demo, secret=call.call_id in secret)
         for call in queries.answered_calls(session, *span)
     ]
 
@@ -97,7 +99,13 @@ def _refuse_second(session: Session, month: Month) -> None:
 
 
 def _candidate(
-    call: Call, tickets: Sequence[Ticket], repeats: frozenset[str], runs: Mapping[str, CheckRun], *, demo: bool
+    call: Call,
+    tickets: Sequence[Ticket],
+    repeats: frozenset[str],
+    runs: Mapping[str, CheckRun],
+    *,
+    demo: bool,
+    secret: bool,
 ) -> FrameCandidate:
     run = runs.get(call.call_id)
     return FrameCandidate(
@@ -109,7 +117,9 @@ def _candidate(
         recording_status=call.recording_status,
         sha256=call.recording_sha256,
         call_type=call.call_type,
-        excluded_as=call.excluded_as or ("test_call" if call.demo and not demo else None),
+        excluded_as=call.excluded_as
+        or ("test_call" if call.demo and not demo else None)
+        or ("confidential" if secret else None),
         satisfaction=tuple(ticket.satisfaction for ticket in tickets if ticket.satisfaction),
         repeat_complaint=any(ticket.ticket_no in repeats for ticket in tickets),
         urgent_flag=any(ticket.urgent_flag for ticket in tickets),

@@ -77,6 +77,7 @@ def set_agent_active(
         agent = _agent(session, agent_no)
         if agent.active != active:
             agent.active = active
+            agent.left_on = None if active else agent.left_on
             session.add(agent)
             if not active:
                 _end(session, now_ms, agent_no=agent_no)

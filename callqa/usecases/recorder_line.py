@@ -17,6 +17,7 @@ from callqa.sip.media.playout import Playout
 from callqa.sip.media.spool import MAGIC, MAX_BODY_BYTES, RECORD_HEAD, SpoolRecord, read_records
 from callqa.store import audit
 from callqa.store.db import Database
+from callqa.store.tables import ConfidentialCall
 
 ANSWER_WITHIN_S = 2.0
 LINE_MOST_BYTES = 1 << 20
@@ -24,6 +25,11 @@ STEP_S = 0.04  # how often sound goes out: two frames
 DRAIN_S = 0.4  # when the call is over: what is still on its way to the ear
 LISTEN_MOST_S = 1800.0  # then the listener is asked again who he is
 GONE = "录音服务未连接，没有办成；请稍后再试，或请管理员检查录音进程"
+
+
+def order(path: Path, command: LiveCommand) -> LiveReply:
+    """Give one order and wait for its answer; the caller notes it. Raise StateError when the recorder does not answer."""
+    return _ask(path, command)
 
 
 def set_paused(db: Database, path: Path, command: LiveCommand, *, now_ms: int) -> LiveReply:
@@ -105,6 +111,8 @@ async def listen(db: Database, path: Path, command: LiveCommand, *, now_ms: int)
 
     Raise StateError when the recorder does not answer.
     """
+    if await asyncio.to_thread(_is_confidential, db, command.call_id):
+        return LiveReply(reply="listen", ok=False, text="这通电话是保密件，不能监听")
     try:
         async with asyncio.timeout(ANSWER_WITHIN_S):
             reader, writer = await asyncio.open_unix_connection(str(path), limit=LINE_MOST_BYTES)
@@ -125,6 +133,11 @@ async def listen(db: Database, path: Path, command: LiveCommand, *, now_ms: int)
         writer.close()  # not noted, not heard
         raise
     return Listening(db, command, reader, writer, time.time_ns() // 1_000_000)
+
+
+def _is_confidential(db: Database, call_id: str) -> bool:
+    with db.read() as session:
+        return session.get(ConfidentialCall, call_id) is not None
 
 
 async def records(reader: asyncio.StreamReader) -> AsyncIterator[SpoolRecord]:

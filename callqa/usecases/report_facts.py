@@ -9,14 +9,15 @@ from sqlmodel import Session
 from callqa.errors import StateError
 from callqa.periods import Month, from_ms
 from callqa.reports import facts as f
-from callqa.scoring.frame import FrameCandidate, meets, parse_frame
-from callqa.scoring.plan import Condition, Stratum, parse_plan
+from callqa.scoring.evaluation import OUTCOME_LABELS, Outcome
+from callqa.scoring.frame import parse_frame
+from callqa.scoring.plan import Stratum, parse_plan
 from callqa.scoring.rubric import parse_rubric
 from callqa.store.queries import report as queries
 from callqa.store.queries import sampling
 from callqa.store.tables import (
+    Appeal,
     Call,
-    CheckRun,
     Deduction,
     Evaluation,
     EvaluationItem,
@@ -29,10 +30,9 @@ from callqa.store.tables import (
     SuggestionRow,
     Ticket,
 )
-from callqa.usecases.freeze import load_candidates
+from callqa.usecases.must_review import must_review, new_staff_words, rule_words
 
 HISTORY_MONTHS = 12
-_HOUR_MS = 3_600_000
 _DAY_HOURS = range(8, 20)  # without a roster entry
 _NOT_CALLS = ("test_call", "internal_call")  # no citizen asked for the hotline
 
@@ -73,7 +73,7 @@ def gather(session: Session, month: Month, head: ReportHead) -> f.MonthFacts:
         tickets=_ticket_facts(queries.tickets_touching(session, month.start_ms, month.end_ms)),
         previous_calls=_call_facts(before.values(), demo=frame.demo),
         previous_tickets=_ticket_facts(queries.tickets_touching(session, month.previous().start_ms, month.start_ms)),
-        must_review=_must_review(session, month, frame),
+        must_review=_must_review(session, month, frame, head.made_at_ms),
         suspects=_suspects(session, month),
         void_frames=len(page.void_frames),
         late_calls=page.late_calls,
@@ -157,6 +157,7 @@ def _scores(session: Session, month: Month, names: Mapping[int, str]) -> dict[st
     deductions = queries.parts_of(session, Deduction, ids)
     fatals = queries.parts_of(session, FatalFinding, ids)
     decisions = queries.parts_of(session, SuggestionDecision, ids)
+    appeals = queries.parts_of(session, Appeal, ids)
     run_ids = [e.check_run_id for e in evaluations.values() if e.check_run_id is not None]
     suggestions: dict[int, list[SuggestionRow]] = {}
     for row in queries.suggestions_of(session, run_ids):
@@ -168,6 +169,7 @@ def _scores(session: Session, month: Month, names: Mapping[int, str]) -> dict[st
             deductions.get(e.id or 0, []),
             fatals.get(e.id or 0, []),
             decisions.get(e.id or 0, []),
+            {a.item_id: a for a in appeals.get(e.id or 0, [])},
             suggestions.get(e.check_run_id or 0, []),
             names,
         )
@@ -182,6 +184,7 @@ def _score(
     deductions: Sequence[Deduction],
     fatals: Sequence[FatalFinding],
     decisions: Sequence[SuggestionDecision],
+    appeals: Mapping[str, Appeal],
     suggestions: Sequence[SuggestionRow],
     names: Mapping[int, str],
 ) -> f.Score:
@@ -211,12 +214,20 @@ def _score(
                 names.get(x.confirmed_by, str(x.confirmed_by)),
                 None if x.second_confirmed_by is None else names.get(x.second_confirmed_by, "—"),
                 x.fatal_id in hinted,
+                _say_appeal(appeals.get(x.fatal_id)),
             )
             for x in sorted(fatals, key=lambda x: x.fatal_id)
         ),
         suggested=len(suggestions),
         accepted=sum(d.decision == "accepted" for d in decisions),
     )
+
+
+def _say_appeal(appeal: Appeal | None) -> str:
+    """What became of an appeal; who decided alone on own points is said."""
+    if appeal is None:
+        return ""
+    return OUTCOME_LABELS[Outcome(appeal.state)] + ("（评分人本人裁定）" if appeal.alone else "")
 
 
 def _item_order(item_id: str) -> tuple[str, int, str]:
@@ -293,50 +304,29 @@ def _ticket_facts(tickets: Iterable[Ticket]) -> tuple[f.TicketFact, ...]:
     )
 
 
-def _must_review(session: Session, month: Month, frame: SamplingFrame) -> tuple[f.ReviewRow, ...]:
+def _must_review(session: Session, month: Month, frame: SamplingFrame, now_ms: int) -> tuple[f.ReviewRow, ...]:
     """定向必检 by trigger: the month's calls that meet it now, and whether they were scored in time."""
-    candidates = [c for c in load_candidates(session, month, demo=frame.demo) if c.excluded_as is None]
-    tickets = sampling.linked_tickets(session, month.start_ms, month.end_ms)
-    runs = sampling.latest_check_runs(session, month.start_ms, month.end_ms)
-    done = queries.done_evaluations(session, month.start_ms, month.end_ms)
-    ids = [e.id for e in done.values() if e.id is not None]
+    plan = parse_plan(frame.plan_json)
+    calls = must_review(session, month, plan, demo=frame.demo, now_ms=now_ms)
+    ids = [row.evaluation.id for row in calls if row.evaluation is not None and row.evaluation.id is not None]
     fatals = queries.parts_of(session, FatalFinding, ids)
+    words = [rule_words(rule.condition, rule.within_hours) for rule in plan.must_review]
+    if plan.new_staff is not None:
+        words.append(new_staff_words(plan.new_staff))
     rows = []
-    for rule in parse_plan(frame.plan_json).must_review:
-        caught = [c for c in candidates if meets(rule.condition, c)]
-        scored = [(c, done[c.call_id]) for c in caught if c.call_id in done]
-        confirmed = [e for _, e in scored if any(x.second_confirmed_by for x in fatals.get(e.id or 0, ()))]
+    for trigger in words:
+        due = [(row, t) for row in calls for t in row.triggers if t.words == trigger]
+        scored = [row.evaluation for row, _ in due if row.evaluation is not None]
         rows.append(
             f.ReviewRow(
-                trigger=f"{_trigger_words(rule.condition)}（{rule.within_hours} 小时内）",
-                due=len(caught),
-                on_time=sum(
-                    (e.submitted_at_ms or 0) - _triggered_at(c, tickets, runs) <= rule.within_hours * _HOUR_MS
-                    for c, e in scored
-                ),
-                fatal=len(confirmed),
-                failed=sum(e.grade == "failed" for _, e in scored),
+                trigger=trigger,
+                due=len(due),
+                on_time=sum(row.on_time(t) for row, t in due),
+                fatal=sum(any(x.second_confirmed_by for x in fatals.get(e.id or 0, ())) for e in scored),
+                failed=sum(e.grade == "failed" for e in scored),
             )
         )
     return tuple(rows)
-
-
-def _trigger_words(condition: Condition) -> str:
-    if condition.key == "suspected_fatal":
-        return "机器提示疑似致命项"
-    if condition.key == "satisfaction_in" and isinstance(condition.value, tuple):
-        return f"工单评价为{'、'.join(condition.value)}"
-    return {"repeat_complaint": "重复投诉", "urgent_flag": "险情、加急", "type": "指定通话类型"}.get(
-        condition.key, "其他"
-    )
-
-
-def _triggered_at(call: FrameCandidate, tickets: Mapping[str, Sequence[Ticket]], runs: Mapping[str, CheckRun]) -> int:
-    """When the trigger was known: the pre-score, or the citizen's answer at the call-back, or else the call's end."""
-    answered = [t.callback_done_at_ms for t in tickets.get(call.call_id, ()) if t.callback_done_at_ms]
-    run = runs.get(call.call_id)
-    known = [*answered, *([run.created_at_ms] if run is not None and run.suspected_fatal else [])]
-    return max([call.started_at_ms + call.duration_ms, *known])
 
 
 def _suspects(session: Session, month: Month) -> tuple[f.SuspectRow, ...]:

@@ -26,8 +26,11 @@ from callqa.store.queries.calls import (
     count_calls,
     list_calls,
 )
+from callqa.store.queries.confidential import find_confidential
 from callqa.store.queries.followups import entry_of_call
+from callqa.store.queries.people import accounts_of
 from callqa.store.queries.sampling import waits_to_be_scored
+from callqa.usecases.confidential import READER_ROLES
 from callqa.usecases.note_access import note_access
 from callqa.usecases.progress import Stage, StageState, StageView, progress_of_call, want_again
 from callqa.web import format as fmt
@@ -181,6 +184,9 @@ def call_page(request: Request, call_id: str, person: PersonDep, db: DbDep) -> R
         account_names = people_queries.account_names(session)
         others = siblings(session, found.call) if person.can("calls.view_all") else ()
         missed = found.call.direction == "inbound" and found.call.outcome in ("unanswered", "abandoned")
+        confidential = find_confidential(session, call_id)
+        marks = person.can("confidential.mark")
+        readers = accounts_of(session, READER_ROLES) if marks else ()
         followup = entry_of_call(session, call_id) if missed and person.can("followups.view") else None
     stages = progress_of_call(db, call_id)
     rubric = state_of(request).rubrics.find(db, found.run.rubric_hash if found.run else None)
@@ -195,6 +201,8 @@ def call_page(request: Request, call_id: str, person: PersonDep, db: DbDep) -> R
         after=after,
         siblings=others,
         followup=followup,
+        confidential=confidential,
+        readers=[r for r in readers if r.id != person.account_id],
         stages=stages,
         busy=is_busy(stages),
         transcribing=next((stage for stage in stages if stage.stage is Stage.TRANSCRIBE), None),

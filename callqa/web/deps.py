@@ -19,6 +19,8 @@ from callqa import __version__
 from callqa.config import Settings
 from callqa.errors import PermissionDenied
 from callqa.store.db import Database
+from callqa.store.queries import confidential
+from callqa.usecases.note_access import note_access
 from callqa.usecases.sessions import SessionAccount, SignInBrake, find_session
 from callqa.web.permissions import PERMISSIONS, ROLE_LABELS, Role, allowed
 from callqa.web.playable import PlayableCache, PlayNotes
@@ -26,6 +28,7 @@ from callqa.web.rubrics import RubricCache
 
 SESSION_COOKIE = "callqa_session"
 FLASH_COOKIE = "callqa_flash"
+BESIDE_THE_CONTENT = frozenset({"live.pause_own"})  # the seat's own recording goes on or rests; nothing is shown
 FLASH_KINDS = ("success", "info", "warning", "danger")
 FLASH_MAX_CHARS = 600  # a cookie holds 4 KB; a Chinese character takes up to 6 bytes after base64 of UTF-8
 
@@ -163,9 +166,44 @@ def require(permission: str) -> Any:
         person = get_person(request)
         if not person.can(permission):
             raise PermissionDenied("您的角色不能使用这一功能；需要时请联系管理员")
+        if permission not in BESIDE_THE_CONTENT:
+            _must_be_named(request, person)
 
     check.permission = permission  # type: ignore[attr-defined]  # read by the test that no route lacks one
     return Depends(check)
+
+
+def _must_be_named(request: Request, person: Person) -> None:
+    """Raise PermissionDenied where the address names a confidential call, or a score of one, and the person was not named.
+
+    Asked on every route, so that a new page cannot forget it. An opening is written to the audit chain.
+    """
+    named = request.path_params
+    if not {"call_id", "evaluation_id", "finding_id"} & set(named):
+        return
+    state = state_of(request)
+    with state.db.read() as session:
+        call_id = named.get("call_id") or confidential.call_behind(
+            session, evaluation_id=_number(named.get("evaluation_id")), finding_id=_number(named.get("finding_id"))
+        )
+        readers = confidential.readers_of(session, call_id) if call_id else None
+    if call_id is None or readers is None:
+        return
+    if person.account_id not in readers:
+        raise PermissionDenied("这是保密件，只有指定的人可以查看；需要时请找班长或采购人监督员")
+    if state.plays.is_new(person.session.token_sha256, f"confidential {call_id}", get_now_ms(request)):
+        note_access(
+            state.db,
+            actor=person.username,
+            action="confidential.view",
+            subject=call_id,
+            detail={"path": request.url.path},
+            now_ms=get_now_ms(request),
+        )
+
+
+def _number(text: object) -> int | None:
+    return int(text) if isinstance(text, str) and text.isascii() and text.isdigit() and len(text) < 12 else None
 
 
 PersonDep = Annotated[Person, Depends(get_person)]

@@ -8,6 +8,7 @@ from callqa.store.queries.calls import CallFilter, list_calls
 from callqa.store.queries.figures import month_figures, sample_figures, stage_counts, troubles
 from callqa.store.queries.followups import count_open
 from callqa.store.queries.people import set_up
+from callqa.store.queries.reviews import count_open_appeals, waiting_for_answer
 from callqa.store.queries.tickets import count_waiting_for_link
 from callqa.usecases.health import disk_state, model_state
 from callqa.web.deps import DbDep, NavItem, NowDep, PersonDep, SettingsDep, page, require
@@ -29,6 +30,8 @@ def home(request: Request, person: PersonDep, db: DbDep, settings: SettingsDep, 
         setup = set_up(session) if person.can("people.edit") else None
         sample = sample_figures(session, str(month)) if person.can("sampling.view") else None
         waiting_links = count_waiting_for_link(session, own) if person.can("links.view") else 0
+        waiting_appeals = count_open_appeals(session) if person.can("evaluate.decide") else 0
+        own_answers = len(waiting_for_answer(session, person.session.agent_no or "", now_ms)) if own is not None else 0
         waiting_followups = count_open(session) if person.can("followups.view") else 0
         wanted = CallFilter(start_ms=month.start_ms, end_ms=month.end_ms, own_agent_no=own)
         recent = list_calls(session, wanted, offset=0, limit=RECENT_CALLS) if person.can("calls.view") else ()
@@ -44,6 +47,8 @@ def home(request: Request, person: PersonDep, db: DbDep, settings: SettingsDep, 
         sample=sample,
         waiting_links=waiting_links,
         waiting_followups=waiting_followups,
+        waiting_appeals=waiting_appeals,
+        own_answers=own_answers,
         recent=recent,
         stages=stages,
         stuck=stuck,

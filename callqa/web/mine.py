@@ -11,8 +11,10 @@ from callqa.periods import Month
 from callqa.scoring.evaluation import OUTCOME_LABELS, STATUS_LABELS
 from callqa.store.db import Database
 from callqa.store.queries import reviews as queries
+from callqa.store.queries.coaching import notes_of
 from callqa.store.queries.reviews import ReviewPage
 from callqa.usecases import appeal as appeals
+from callqa.usecases.coaching import sign_note
 from callqa.web.deps import DbDep, NavItem, NowDep, PageNotFound, Person, PersonDep, page, redirect, require, state_of
 from callqa.web.score_sheet import score_sheet
 
@@ -99,6 +101,14 @@ def withdraw(
     return redirect(f"/mine/{evaluation_id}", "申诉已撤回")
 
 
+@router.post("/{evaluation_id}/coaching/{note_id}/sign", dependencies=[require("evaluate.own")])
+def note_sign(evaluation_id: int, note_id: int, db: DbDep, person: PersonDep, now_ms: NowDep) -> Response:
+    """Say that a coaching note was read."""
+    _load(db, person, evaluation_id)
+    sign_note(db, note_id, account_id=person.account_id, now_ms=now_ms)
+    return redirect(f"/mine/{evaluation_id}", "已签阅")
+
+
 def _load(db: Database, person: Person, evaluation_id: int) -> ReviewPage:
     """The person's own released score. Raise PageNotFound or PermissionDenied."""
     with db.read() as session:
@@ -121,6 +131,8 @@ def _show(
     status: int = 200,
 ) -> Response:
     rubric = state_of(request).rubrics.load(db, found.view.evaluation.rubric_hash)
+    with db.read() as session:
+        notes = notes_of(session, found.view.evaluation.id or 0)
     return page(
         request,
         "mine/evaluation.html",
@@ -129,6 +141,7 @@ def _show(
         view=found.view,
         sheet=score_sheet(found.view, rubric, {row.item_id: row for row in found.appeals}),
         rubric=rubric,
+        notes=notes,
         problem=problem,
         typed=typed or {},
         status_labels=STATUS_LABELS,

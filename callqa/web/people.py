@@ -10,6 +10,7 @@ from callqa.periods import from_ms
 from callqa.store.queries import people as queries
 from callqa.usecases import accounts, people
 from callqa.usecases.import_roster import import_roster
+from callqa.usecases.leave import leave
 from callqa.web import lines, phones, routing
 from callqa.web.deps import DbDep, NavItem, NowDep, PersonDep, SettingsDep, page, redirect, require
 from callqa.web.listing import read_day
@@ -69,6 +70,24 @@ def agent_active(
         db, agent_no=agent_no, active=active, actor=person.username, now_ms=now_ms, desk_path=settings.desk_path
     )
     return redirect("/people", f"工号 {agent_no} 已{'启用' if active else '停用'}")
+
+
+@router.post("/people/agents/{agent_no}/leave", dependencies=[require("people.edit")])
+def agent_leave(
+    agent_no: str,
+    person: PersonDep,
+    db: DbDep,
+    settings: SettingsDep,
+    now_ms: NowDep,
+    left_on: Annotated[str, Form(max_length=20)] = "",
+) -> Response:
+    """Somebody leaves: account, sessions and seat sign-in end at once; calls and scores stay."""
+    try:
+        ended = leave(db, agent_no, left_on=left_on, actor=person.username, now_ms=now_ms, desk_path=settings.desk_path)
+    except CallqaError as e:
+        return redirect("/people", str(e), "danger")
+    accounts_ended = f"，账号 {'、'.join(ended)} 已停用" if ended else ""
+    return redirect("/people", f"工号 {agent_no} 已办离职{accounts_ended}，登录与签入已结束；通话和评分都保留")
 
 
 @router.post("/people/seats", dependencies=[require("people.edit")])

@@ -57,6 +57,7 @@ PERMISSIONS: dict[str, frozenset[Role]] = {
     # 转写
     "transcription.view": _QUALITY | _ADMIN,
     "vocabulary.edit": _LEADER,  # the site's own words
+    "confidential.mark": _QUALITY,  # 保密件: mark, name, lift, and list those one was named for
     # 未接来电回拨
     "followups.view": _LEADER | _SUPERVISOR | _AGENT,
     "followups.work": _LEADER | _AGENT,  # write down attempts, close, give up
@@ -86,6 +87,13 @@ PERMISSIONS: dict[str, frozenset[Role]] = {
     "evaluate.release": _LEADER,
     "evaluate.confirm_fatal": _SUPERVISOR,  # the second person of a fatal finding
     "evaluate.decide": _QUALITY,  # appeals; not of the own points while somebody else could
+    # 辅导、整改、案例库
+    "coaching.write": _LEADER,
+    "actions.view": _QUALITY,
+    "actions.edit": _LEADER,
+    "cases.view": _QUALITY | _AGENT,  # excerpts without names and numbers
+    "cases.edit": _LEADER,
+    "cases.export": _QUALITY,
     # 抽检
     "sampling.view": _QUALITY,
     "sampling.freeze": _LEADER,

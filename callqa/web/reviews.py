@@ -11,6 +11,7 @@ from callqa.periods import Month
 from callqa.scoring.evaluation import ACTION_LABELS, OUTCOME_LABELS, STATUS_LABELS, Action, Outcome
 from callqa.store.db import Database
 from callqa.store.queries import reviews as queries
+from callqa.store.queries.coaching import notes_of
 from callqa.store.queries.reviews import ReviewLine, ReviewPage
 from callqa.usecases import appeal as appeals
 from callqa.usecases import review
@@ -162,6 +163,8 @@ def _show(
     status: int = 200,
 ) -> Response:
     rubric = state_of(request).rubrics.load(db, found.view.evaluation.rubric_hash)
+    with db.read() as session:
+        notes = notes_of(session, found.view.evaluation.id or 0)
     return page(
         request,
         "reviews/review.html",
@@ -170,6 +173,8 @@ def _show(
         view=found.view,
         sheet=score_sheet(found.view, rubric, {row.item_id: row for row in found.appeals}),
         options={item.item_id: item.options for item in rubric.items},
+        notes=notes,
+        score_month=Month.of(found.view.call.started_at_ms),
         refusal=_why_not(db, found, person),
         problem=problem,
         typed=typed or {},

@@ -27,6 +27,7 @@ EXCLUSION_LABELS = {
     "wrong_number": "骚扰、打错",
     "overflow": "溢出到外线",
     "under_20s": "时长不足 20 秒",
+    "confidential": "保密件",
 }
 GAP_LABELS = {"recording_missing": "有话单无录音", "recording_corrupt": "录音损坏", "attribution_unknown": "归属不明"}
 STRATUM_LABELS = {"risk": "风险", "callback": "回访", "normal": "普通"}

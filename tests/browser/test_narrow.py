@@ -15,6 +15,11 @@ PAGES = (
     "/system",
     "/tickets",
     "/transcription",
+    "/reviews?month=2026-11",
+    "/must-review?month=2026-11",
+    "/actions?month=2026-11",
+    "/cases",
+    "/confidential",
 )
 PHONE = {"width": 390, "height": 844}
 OVER_THE_EDGE = "[...document.querySelectorAll('.cq-rows td')].filter(e => e.getBoundingClientRect().right > innerWidth).map(e => e.innerText)"

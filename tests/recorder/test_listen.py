@@ -13,8 +13,9 @@ from callqa.journal import JournalKind
 from callqa.live import LiveCommand, LiveReply
 from callqa.sip.media.codec import PCMA
 from callqa.sip.process.listen import LISTENERS_MOST, UNREAD_MOST_BYTES, Listener
-from callqa.store.tables import AuditEntry
+from callqa.store.tables import Account, AuditEntry
 from callqa.usecases import recorder_line
+from callqa.usecases.confidential import mark_confidential
 from callqa.usecases.recorder_line import Listening, listen
 from tests.recorder.harness import LIMIT_S, Home, citizen, make_desk, phone, until
 from tests.recorder.test_pause import order
@@ -128,6 +129,41 @@ def test_no_more_than_four_listen_and_a_place_is_free_again(home, db):
     async def ask(home, db, call_id):
         command = LiveCommand(op="listen", call_id=call_id, actor="li")
         return await listen(db, home.settings.live_socket, command, now_ms=1)
+
+    asyncio.run(story())
+
+
+def test_a_call_made_confidential_leaves_the_board_and_nobody_listens(home, db):
+    with db.write() as session:
+        session.add(Account(id=1, username="li", display_name="li", role="shift_leader", password_hash="x"))
+
+    async def story():
+        await home.start()
+        talker = await phone(home, "8001", AutoAnswer(0.02, tone(700, TALK_S), "PCMA"))
+        caller = await citizen()
+        call = await caller.call(home.server, "96510", tone(400, TALK_S), "PCMA", caller="13800000001")
+        assert await call.answered
+        (live,) = home.board().calls
+        assert live.number == "13800000001" and not live.confidential
+        command = LiveCommand(op="listen", call_id=live.call_id, actor="li")
+        granted = await listen(db, home.settings.live_socket, command, now_ms=1)
+        assert isinstance(granted, Listening)
+        marked = await asyncio.to_thread(
+            mark_confidential, db, live.call_id, reason="举报", readers=[], account_id=1,
+            live_socket=home.settings.live_socket, now_ms=2,
+        )  # fmt: skip
+        assert marked is True
+        await until("the listener's end", lambda: home.journal(JournalKind.LISTENED))
+        granted.writer.close()
+        (live,) = home.board().calls
+        assert live.confidential and live.number == ""
+        assert (await order(home, "listen", live.call_id)).text == "这通电话是保密件，不能监听"  # the recorder itself
+        refused = await listen(db, home.settings.live_socket, command, now_ms=3)
+        assert isinstance(refused, LiveReply) and "保密件" in refused.text
+        call.hang_up()
+        assert await until("the sidecar", home.sidecars)  # recorded all the same
+        for endpoint in (talker, caller):
+            await endpoint.close()
 
     asyncio.run(story())
 

@@ -15,6 +15,7 @@ from callqa.store.tables import Account, Appeal, AuditEntry, Call, Evaluation, E
 from callqa.usecases import appeal, evaluate, review
 from callqa.usecases.appeal import Ruling
 from callqa.usecases.evaluate_input import DeductionInput, EvaluationInput, FatalInput
+from callqa.usecases.report_facts import _say_appeal
 from tests.builders import add_call, add_people, add_rubric, at
 from tests.store_fixture import make_database
 
@@ -229,6 +230,7 @@ def test_where_nobody_else_is_there_the_scorer_decides_and_it_says_so(db: Databa
     with db.read() as session:
         assert session.exec(select(Appeal)).one().alone
         entry = session.exec(select(AuditEntry).where(AuditEntry.action == "evaluation.decide")).one()
+        assert _say_appeal(session.exec(select(Appeal)).one()) == "维持（评分人本人裁定）"  # the report's column
     assert entry.detail["alone"] is True
 
 

@@ -102,7 +102,7 @@ def test_a_stale_appeal_keeps_its_words(browser, scored, database):
     late = first.post(
         f"/mine/{scored.own}/appeal", data={"version": version, "a:S3.2": "1", "why:S3.2": "辛苦写的理由"}
     )
-    assert late.status_code == 409 and "刚刚有了变化" in late.text
+    assert late.status_code == 409 and "刚刚有了变化" in late.text and "辛苦写的理由" in late.text
     unreasoned = browser("other_agent").post(f"/mine/{scored.other}/appeal", data={"version": "3", "a:S3.2": "1"})
     assert unreasoned.status_code == 422 and "请写明" in unreasoned.text
 

@@ -29,6 +29,11 @@ NOBODYS = {
     "extension": "只有班长、管理员",
     "account_id": "只有管理员",
     "finding_id": "只有监督员",
+    "session_id": "只有班长、监督员",
+    "candidate_id": "词表，只有班长",
+    "action_id": "只有班长",
+    "case_id": "只有班长能移出",
+    "note_id": "只在本人的评分之下",
 }
 OPEN_TO_AGENTS = {"followup_id"}  # of those, what an agent may open
 

@@ -47,7 +47,7 @@ def _fatals(facts: MonthFacts) -> Table:
                 text(fatal.second_confirmed_by or "", Tone.NONE)
                 if fatal.is_confirmed
                 else Cell("待确认", tone=Tone.WARN),
-                text(""),
+                text(fatal.appeal),
                 fill(slot, facts.texts.get(slot)),
             )
         )
@@ -70,7 +70,7 @@ def _fatals(facts: MonthFacts) -> Table:
             Column("处理", 1.2, "left"),
         ),
         tuple(rows),
-        notes=("经两人确认的方计入致命项；“待确认”的不影响最终分。",),
+        notes=("经两人确认的方计入致命项；“待确认”的不影响最终分。申诉改判的致命项已撤销，不在本表。",),
     )
 
 

@@ -137,6 +137,20 @@ class CallBook:
         """Pause or resume a call's recording for somebody at the live door."""
         return self.pauses.obey(command, self._calls.get(command.call_id))
 
+    def set_confidential(self, command: LiveCommand) -> LiveReply:
+        """Make a call in progress confidential for somebody at the live door: who listens in is cut off, nobody is let in."""
+        call = self._calls.get(command.call_id)
+        if call is None or call.media_over:
+            return LiveReply(reply="confidential", ok=False, text=f"{OVER}，请到通话页标记")
+        call.make_confidential()
+        log.info("call %s: made confidential by %s", command.call_id, command.actor)
+        return LiveReply(reply="confidential", ok=True)
+
+    def is_confidential(self, call_id: str) -> bool:
+        """Whether the board tells no number of the call."""
+        call = self._calls.get(call_id)
+        return call is not None and call.confidential
+
     def sweep_pauses(self) -> bool:
         """Once a second; True when one ended."""
         return self.pauses.sweep(self._calls.values())

@@ -229,6 +229,12 @@ class CallCapture:
         self.keep(self._kept)
         return tuple(self._told.values())
 
+    def end_listening(self) -> None:
+        """Everybody who listens is sent what waits and nothing more."""
+        for listener in list(self._listeners):
+            listener.end()
+            self.unlisten(listener)
+
     def unlisten(self, listener: Listener) -> None:
         """Not any more."""
         if listener in self._listeners:

@@ -1,7 +1,7 @@
 """The recorder's Unix socket (0600): every client gets a board at once and another after each change.
 
 Boards are at most ten a second. A client that does not read is cut off rather than waited for. What it may ask for is in
-live.py; set_paused and listeners are given by the recorder once it runs.
+live.py; set_paused, set_confidential and listeners are given by the recorder once it runs.
 """
 
 import asyncio
@@ -31,6 +31,7 @@ class LiveDoor:
         self._server: asyncio.Server | None = None
         self._timer: asyncio.TimerHandle | None = None
         self.set_paused: Callable[[LiveCommand], LiveReply] | None = None
+        self.set_confidential: Callable[[LiveCommand], LiveReply] | None = None
         self.listeners: Listeners | None = None
 
     async def open(self) -> None:
@@ -88,6 +89,8 @@ class LiveDoor:
                 _reply(writer, granted)
             case "pause" | "resume" if self.set_paused is not None:
                 _reply(writer, self.set_paused(command))
+            case "confidential" if self.set_confidential is not None:
+                _reply(writer, self.set_confidential(command))
             case _:
                 _reply(writer, LiveReply(reply="?", ok=False, text="录音服务正在启动，请稍后再试"))
         return None

@@ -30,6 +30,7 @@ class OpenCall:
     learnt: FactsLearnt | None = None  # all of them
     waited: Waited = NOT_WAITED
     codecs: dict[int, Codecs] = field(default_factory=dict)  # as last agreed on each leg
+    confidential: bool = False  # 保密件: nobody listens in
 
     @property
     def call_id(self) -> str:
@@ -51,7 +52,14 @@ class OpenCall:
         """Send a listener what is recorded: the records to begin with, or the Chinese reason why not."""
         if self.media_over:
             return OVER
+        if self.confidential:
+            return "这通电话是保密件，不能监听"
         return "电话还没有接通" if self.answered_ns is None else self.capture.listen(listener)
+
+    def make_confidential(self) -> None:
+        """Nobody listens in any more, and whoever did is cut off."""
+        self.confidential = True
+        self.capture.end_listening()
 
     def learn(self, event: FactsLearnt) -> None:
         """Keep what a recording client told later; what it did not say again stays."""

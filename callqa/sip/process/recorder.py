@@ -228,9 +228,15 @@ class Recorder:
         self._journal.on_entry = self._today.take
         self._listeners.attach, self._listeners.detach = self._book.listen, self._book.unlisten
         self._door.set_paused, self._door.listeners = self._set_paused, self._listeners
+        self._door.set_confidential = self._set_confidential
 
     def _set_paused(self, command: LiveCommand) -> LiveReply:
         reply = self._book.set_paused(command)
+        self._door.changed()
+        return reply
+
+    def _set_confidential(self, command: LiveCommand) -> LiveReply:
+        reply = self._book.set_confidential(command)
         self._door.changed()
         return reply
 

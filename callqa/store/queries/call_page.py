@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from sqlmodel import Session, col, select
 
+from callqa.store.queries.confidential import is_public
 from callqa.store.tables import (
     Account,
     Agent,
@@ -124,13 +125,13 @@ def siblings(session: Session, call: Call, limit: int = 10) -> Sequence[Call]:
     """Other recordings of the same call: a PBX may send each side, or each part, as a session of its own."""
     if not call.joined_by:
         return ()
-    same = (Call.joined_by == call.joined_by, Call.call_id != call.call_id)
+    same = (Call.joined_by == call.joined_by, Call.call_id != call.call_id, is_public())
     return session.exec(select(Call).where(*same).order_by(col(Call.started_at_ms)).limit(limit)).all()
 
 
 def neighbours(session: Session, call: Call, own_agent_no: str | None) -> tuple[str | None, str | None]:
     """call_id of the answered call before and the one after, among those the person may see."""
-    query = select(Call.call_id).where(Call.outcome == "answered")
+    query = select(Call.call_id).where(Call.outcome == "answered", is_public())
     if own_agent_no is not None:
         query = query.where(Call.agent_no == own_agent_no)
     here = (col(Call.started_at_ms), col(Call.call_id))

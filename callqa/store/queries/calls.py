@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, String, case, cast, exists, func, or_
 from sqlmodel import Session, col, select
 
+from callqa.store.queries.confidential import is_public
 from callqa.store.tables import (
     Agent,
     Call,
@@ -156,7 +157,7 @@ def count_calls(session: Session, wanted: CallFilter) -> int:
 
 
 def _filtered(query: Any, wanted: CallFilter) -> Any:  # a select of any row shape
-    conditions: list[ColumnElement[bool]] = []
+    conditions: list[ColumnElement[bool]] = [is_public()]
     if wanted.start_ms is not None:
         conditions.append(col(Call.started_at_ms) >= wanted.start_ms)
     if wanted.end_ms is not None:

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 from sqlmodel import Session, col, func, select
 
+from callqa.store.queries.confidential import is_public
 from callqa.store.tables import (
     Account,
     Agent,
@@ -118,7 +119,7 @@ def sample_queue(session: Session, frame_id: int) -> list[QueueRow]:
             (col(Evaluation.call_id) == SampleEntry.call_id) & (col(Evaluation.kind) == "first"),
             isouter=True,
         )
-        .where(SampleEntry.frame_id == frame_id)
+        .where(SampleEntry.frame_id == frame_id, is_public())
         .where(
             ((col(SampleEntry.kind) == "sample") & (col(SampleEntry.state) != "replaced"))
             | ((col(SampleEntry.kind) == "reserve") & (col(SampleEntry.state) == "used"))
@@ -226,7 +227,10 @@ def pending_fatals(session: Session) -> list[PendingFatal]:
         .join(Call, col(Call.call_id) == Evaluation.call_id)
         .join(Account, col(Account.id) == FatalFinding.confirmed_by)
         .where(
-            col(FatalFinding.second_confirmed_by).is_(None), Evaluation.status != "draft", Evaluation.kind == "first"
+            col(FatalFinding.second_confirmed_by).is_(None),
+            Evaluation.status != "draft",
+            Evaluation.kind == "first",
+            is_public(),
         )
         .order_by(col(FatalFinding.id))
     ).all()

@@ -1,7 +1,9 @@
 """Agents, seats, sign-ins, roster, accounts, for their pages. Reading only."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from sqlmodel import Session, col, func, select
@@ -103,6 +105,16 @@ def active_agent_names(session: Session) -> dict[str, str]:
     return dict(session.exec(query).all())
 
 
+def hired_days(session: Session) -> dict[str, date]:
+    """工号 -> first day of service, of those whose day is known and readable."""
+    rows = session.exec(select(Agent.agent_no, Agent.hired_on).where(col(Agent.hired_on).is_not(None))).all()
+    found = {}
+    for agent_no, text in rows:
+        with suppress(ValueError):
+            found[agent_no] = date.fromisoformat(text or "")
+    return found
+
+
 def list_seats(session: Session) -> Sequence[SeatLine]:
     """All seats by extension with who is signed in."""
     open_logins = {login.seat_extension: login for login in _open_logins(session)}
@@ -141,6 +153,15 @@ def list_accounts(session: Session) -> Sequence[Account]:
     """All accounts, those in use first."""
     return session.exec(
         select(Account).order_by(col(Account.active).desc(), col(Account.role), col(Account.username))
+    ).all()
+
+
+def accounts_of(session: Session, roles: Collection[str]) -> Sequence[Account]:
+    """Accounts in use that have one of the roles, by name."""
+    return session.exec(
+        select(Account)
+        .where(col(Account.active).is_(True), col(Account.role).in_(roles))
+        .order_by(Account.display_name)
     ).all()
 
 

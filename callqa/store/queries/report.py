@@ -8,6 +8,7 @@ from sqlmodel import Session, col, select
 from callqa.store.queries.sampling import DONE_STATUSES
 from callqa.store.tables import (
     Account,
+    Appeal,
     Call,
     Deduction,
     Evaluation,
@@ -23,7 +24,7 @@ from callqa.store.tables import (
     Ticket,
 )
 
-Part = TypeVar("Part", EvaluationItem, Deduction, FatalFinding, SuggestionDecision)
+Part = TypeVar("Part", Appeal, EvaluationItem, Deduction, FatalFinding, SuggestionDecision)
 
 
 def revealed_frames(session: Session, first_month: str, last_month: str, *, demo: bool) -> Sequence[SamplingFrame]:

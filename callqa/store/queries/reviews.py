@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from sqlmodel import Session, col, func, select
 
+from callqa.store.queries.confidential import is_public
 from callqa.store.queries.evaluate import EvaluationView, find_evaluation
 from callqa.store.tables import (
     Account,
@@ -63,7 +64,7 @@ def month_reviews(session: Session, start_ms: int, end_ms: int) -> list[ReviewLi
         .join(Call, col(Call.call_id) == col(Evaluation.call_id))
         .join(Agent, col(Agent.agent_no) == col(Call.agent_no), isouter=True)
         .where(Evaluation.kind == "first", Evaluation.status != "draft")
-        .where(Call.started_at_ms >= start_ms, Call.started_at_ms < end_ms)
+        .where(Call.started_at_ms >= start_ms, Call.started_at_ms < end_ms, is_public())
         .order_by(col(Call.agent_no), col(Call.started_at_ms))
     )
     return _lines(session, [(e, c, a) for e, c, a in session.exec(query)])
@@ -76,6 +77,7 @@ def own_reviews(session: Session, agent_no: str) -> list[ReviewLine]:
         .join(Call, col(Call.call_id) == col(Evaluation.call_id))
         .join(Agent, col(Agent.agent_no) == col(Call.agent_no))
         .where(Evaluation.kind == "first", col(Evaluation.status).in_(VISIBLE_TO_AGENT), Call.agent_no == agent_no)
+        .where(is_public())
         .order_by(col(Evaluation.released_at_ms).desc(), col(Call.started_at_ms))
     )
     return _lines(session, [(e, c, a) for e, c, a in session.exec(query)])
@@ -128,6 +130,15 @@ def find_review(session: Session, evaluation_id: int) -> ReviewPage | None:
     ).all()
     names = {a.id: a.display_name for a in session.exec(select(Account)) if a.id is not None}
     return ReviewPage(view, appeals, revisions, names)
+
+
+def waiting_for_answer(session: Session, agent_no: str, now_ms: int) -> list[ReviewLine]:
+    """What an agent may still acknowledge or appeal."""
+    return [
+        line
+        for line in own_reviews(session, agent_no)
+        if line.evaluation.status == "released" and now_ms < (line.evaluation.answer_due_at_ms or 0)
+    ]
 
 
 def count_open_appeals(session: Session) -> int:

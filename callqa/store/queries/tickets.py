@@ -9,6 +9,7 @@ from sqlmodel import Session, col, select
 
 from callqa.store.queries.call_page import LinkedTicket, tickets_of_call
 from callqa.store.queries.calls import link_state_expression
+from callqa.store.queries.confidential import is_public
 from callqa.store.tables import Agent, Call, Ticket, TicketImport, TicketLink
 
 SORTS = {
@@ -121,7 +122,7 @@ def find_ticket_page(session: Session, ticket_no: str) -> TicketPage | None:
         select(TicketLink, Call, Agent.name)
         .join(Call, col(Call.call_id) == col(TicketLink.call_id))
         .join(Agent, col(Agent.agent_no) == col(Call.agent_no), isouter=True)
-        .where(TicketLink.ticket_no == ticket_no)
+        .where(TicketLink.ticket_no == ticket_no, is_public())
         .order_by(col(Call.started_at_ms))
     )
     return TicketPage(
@@ -170,14 +171,14 @@ def unattributed_calls(session: Session, *, limit: int) -> Sequence[Call]:
     """Answered calls of which nobody knows who took them, newest first."""
     return session.exec(
         select(Call)
-        .where(Call.outcome == "answered", Call.attribution_source == "unknown")
+        .where(Call.outcome == "answered", Call.attribution_source == "unknown", is_public())
         .order_by(col(Call.started_at_ms).desc())
         .limit(limit)
     ).all()
 
 
 def _waits(own_agent_no: str | None) -> list[ColumnElement[bool]]:
-    conditions = [link_state_expression() == "doubtful"]
+    conditions = [link_state_expression() == "doubtful", is_public()]
     if own_agent_no is not None:
         conditions.append(col(Call.agent_no) == own_agent_no)
     return conditions

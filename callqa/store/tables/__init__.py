@@ -5,6 +5,8 @@ from sqlmodel import SQLModel
 
 from callqa.store.tables import _naming  # noqa: F401  # first: names the constraints of all tables below
 from callqa.store.tables.calls import Call, CallProgress, JournalPosition, TranscriptRow, UtteranceRow
+from callqa.store.tables.coaching import CaseStudy, CoachingNote, CorrectiveAction, CorrectiveNote
+from callqa.store.tables.confidential import ConfidentialCall, ConfidentialReader
 from callqa.store.tables.followups import FollowupEvent, MissedCallFollowup
 from callqa.store.tables.people import Account, Agent, DeskSetting, RosterEntry, Seat, SeatLogin, WebSession
 from callqa.store.tables.reports import AuditEntry, ReportRow, ReportText
@@ -34,8 +36,14 @@ __all__ = [
     "CalibrationSession",
     "Call",
     "CallProgress",
+    "CaseStudy",
     "CheckResultRow",
     "CheckRun",
+    "CoachingNote",
+    "ConfidentialCall",
+    "ConfidentialReader",
+    "CorrectiveAction",
+    "CorrectiveNote",
     "Deduction",
     "DeskSetting",
     "Evaluation",

@@ -1,0 +1,50 @@
+"""定向必检: the list with reasons and deadlines, apart from the random sample."""
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from callqa.errors import RubricError
+from callqa.periods import Month
+from callqa.scoring.evaluation import STATUS_LABELS
+from callqa.scoring.plan import SamplingPlan, parse_plan
+from callqa.store.queries import sampling as queries
+from callqa.store.queries.people import agent_names
+from callqa.usecases.must_review import must_review
+from callqa.web.deps import DbDep, NavItem, NowDep, SettingsDep, page, require
+
+router = APIRouter(prefix="/must-review")
+NAV = (NavItem("定向必检", "/must-review", "evaluate.view", "alert"),)
+
+
+@router.get("", dependencies=[require("evaluate.view")])
+def must_review_list(request: Request, db: DbDep, settings: SettingsDep, now_ms: NowDep, month: str = "") -> Response:
+    """The calls of a month that must be reviewed, the earliest due first."""
+    period = Month.parse(month) if month else Month.of(now_ms)
+    with db.read() as session:
+        frame = queries.active_frame(session, str(period))
+        plan = _plan(frame.plan_json if frame else None, settings)
+        demo = frame.demo if frame else settings.demo
+        rows = must_review(session, period, plan, demo=demo, now_ms=now_ms) if plan else ()
+        names = agent_names(session)
+    waiting = [row for row in rows if row.evaluation is None]
+    return page(
+        request,
+        "reviews/must.html",
+        month=period,
+        rows=rows,
+        plan=plan,
+        waiting=len(waiting),
+        overdue=sum(row.due_ms <= now_ms for row in waiting),
+        late=sum(not all(row.on_time(t) for t in row.triggers) for row in rows if row.evaluation is not None),
+        agents=names,
+        status_labels=STATUS_LABELS,
+    )
+
+
+def _plan(frozen: str | None, settings: SettingsDep) -> SamplingPlan | None:
+    """The frozen plan of the month, or the one in the scorecards folder; None where there is none to read."""
+    try:
+        text = frozen or (settings.scorecards_dir / "sampling.yaml").read_text(encoding="utf-8")
+        return parse_plan(text)
+    except (OSError, RubricError):
+        return None

@@ -1,0 +1,125 @@
+"""保密件: named people only, out of every list, and each opening in the chain."""
+
+import pytest
+from fastapi.routing import APIRoute
+from sqlmodel import select
+
+from callqa.errors import StoreError
+from callqa.periods import Month
+from callqa.scoring.frame import build_frame
+from callqa.scoring.plan import parse_plan
+from callqa.store.tables import AuditEntry, ConfidentialCall
+from callqa.usecases.export_pcap import export_pcap
+from callqa.usecases.freeze import load_candidates
+from callqa.web.app import AREAS
+from tests.drawn_month import SCORECARDS
+from tests.web.conftest import NOW_MS
+from tests.web.released import OTHER_TICKET, Scored, release_both
+
+
+@pytest.fixture
+def scored(database, month, accounts) -> Scored:
+    return release_both(database, accounts["shift_leader"])
+
+
+@pytest.fixture
+def secret(browser, month, scored) -> str:
+    """805's recorded, linked and scored call, marked by the supervisor, who named nobody else."""
+    answer = browser("client_supervisor").post(f"/confidential/{month}", data={"reason": "举报人要求保密"})
+    assert answer.status_code == 303
+    return month
+
+
+def actions(database, action: str) -> list[AuditEntry]:
+    with database.read() as session:
+        return list(session.exec(select(AuditEntry).where(AuditEntry.action == action)))
+
+
+def test_it_is_out_of_every_list_even_for_who_was_named(browser, secret, scored):
+    for role in ("shift_leader", "client_supervisor", "other_agent"):
+        client = browser(role)
+        for path in (
+            "/",
+            "/calls?month=2026-11",
+            "/calls?month=2026-11&words=%E5%AE%9D%E4%B8%B0",
+            "/calls.csv?month=2026-11",
+            "/reviews?month=2026-11",
+            "/mine",
+            "/links",
+            f"/tickets/{OTHER_TICKET}",
+            "/evaluate?month=2026-11",
+            "/must-review?month=2026-11",
+        ):
+            answer = client.get(path)
+            assert secret not in answer.text, (role, path)
+            assert f"/reviews/{scored.other}" not in answer.text and f"/mine/{scored.other}" not in answer.text
+
+
+def test_only_the_named_open_it_by_any_route_and_each_opening_is_noted(browser, secret, scored, database):
+    leader, agent, supervisor = browser("shift_leader"), browser("other_agent"), browser("client_supervisor")
+    asked = 0
+    for area in AREAS:
+        for route in area.router.routes:
+            if not isinstance(route, APIRoute) or not ("{call_id}" in route.path or "{evaluation_id}" in route.path):
+                continue
+            if route.path.startswith("/api/live/"):  # the seat's own recording: shows nothing
+                continue
+            path = route.path.replace("{call_id}", secret).replace("{evaluation_id}", str(scored.other))
+            for client in (leader, agent):
+                method = "GET" if "GET" in route.methods else "POST"
+                answer = client.request(method, path, data={"version": "1"} if method == "POST" else None)
+                # 400: a field of the form is asked for before anything is looked up
+                assert answer.status_code in (400, 403), (method, path)
+                assert "宝丰" not in answer.text and "举报" not in answer.text
+                asked += 1
+    assert asked > 30
+    assert actions(database, "confidential.view") == []
+    for path in (f"/calls/{secret}", f"/calls/{secret}/audio", f"/evaluate/{scored.other}", f"/reviews/{scored.other}"):
+        assert supervisor.get(path).status_code == 200, path
+    noted = actions(database, "confidential.view")
+    assert {(n.actor, n.subject) for n in noted} == {("client_supervisor", secret)} and noted
+
+
+def test_marking_names_people_and_lifting_needs_a_reason(browser, month, scored, accounts, database):
+    leader, supervisor = browser("shift_leader"), browser("client_supervisor")
+    leader.post(f"/confidential/{month}", data={"reason": " ", "next": f"/calls/{month}"})
+    assert "请写明" in leader.get(f"/calls/{month}").text
+    leader.post(f"/confidential/{month}", data={"reason": "涉密", "reader": str(accounts["agent"])})
+    assert "只能指定" in leader.get("/confidential").text
+    assert supervisor.get(f"/calls/{month}").status_code == 200  # nothing was marked
+    leader.post(f"/confidential/{month}", data={"reason": "涉密", "reader": str(accounts["client_supervisor"])})
+    assert supervisor.get(f"/calls/{month}").status_code == 200
+    html = supervisor.get("/confidential").text
+    assert month in html and "涉密" in html and "李班长" in html
+    leader.post(f"/confidential/{month}", data={"reason": "涉密"})  # named anew: the leader alone
+    assert supervisor.get(f"/calls/{month}").status_code == 403
+    assert month not in supervisor.get("/confidential").text
+    leader.post(f"/confidential/{month}/lift", data={"reason": ""})
+    with database.read() as session:
+        assert session.get(ConfidentialCall, month) is not None
+    leader.post(f"/confidential/{month}/lift", data={"reason": "已公开"})
+    assert supervisor.get(f"/calls/{month}").status_code == 200
+    assert [len(actions(database, f"confidential.{a}")) for a in ("mark", "lift")] == [2, 1]
+    assert actions(database, "confidential.mark")[0].detail["readers"] == ["client_supervisor", "shift_leader"]
+    for role in ("agent", "admin"):
+        assert browser(role).post(f"/confidential/{month}", data={"reason": "x"}).status_code == 403
+        assert browser(role).get("/confidential").status_code == 403
+
+
+def test_it_is_not_drawn_and_not_exported(browser, secret, database, settings):
+    plan = parse_plan((SCORECARDS / "sampling.yaml").read_text(encoding="utf-8"))
+    with database.read() as session:
+        candidates = load_candidates(session, Month(2026, 11), demo=False)
+    frame = build_frame(candidates, Month(2026, 11), plan)
+    assert secret not in frame.text
+    assert [out.code for out in frame.exclusions if out.call_id == secret] == ["confidential"]
+    with pytest.raises(StoreError, match="保密件"):
+        export_pcap(database, secret, spool=settings.spool_dir, keep_days=7, actor="x", now_ms=NOW_MS)
+
+
+def test_a_call_that_is_nowhere_cannot_be_marked(browser, accounts, database):
+    client = browser("shift_leader")
+    client.post("/confidential/20261122T000000000Z-ZZ", data={"reason": "x"})
+    assert "录音服务未连接" in client.get("/confidential").text
+    with database.read() as session:
+        assert session.exec(select(ConfidentialCall)).all() == []
