@@ -7,11 +7,14 @@ from functools import lru_cache
 from pathlib import Path
 
 from callqa.errors import CallqaError, EngineError
+from callqa.findings import Finding
 from callqa.refusals import os_reason
 from callqa.scoring.rubric import parse_rubric
 from callqa.scoring.sampling import parse_plan
 from callqa.store import audit
 from callqa.store.db import Database
+from callqa.transcribe.checkup import word_model_finding
+from callqa.transcribe.language import locate_word_model
 from callqa.transcribe.model import inspect_model
 
 
@@ -86,6 +89,18 @@ def model_state(model_dir: Path) -> ModelState:
         return ModelState(True, inspect_model(model_dir).name)
     except EngineError as e:
         return ModelState(False, str(e))
+
+
+def word_model_state(wanted: Path | None) -> Finding:
+    """Whether homophones are repaired here; read anew only when the file changes."""
+    place = locate_word_model(wanted)
+    stat = place.stat() if place is not None and place.is_file() else None
+    return _word_model(wanted, (stat.st_mtime_ns, stat.st_size) if stat else (0, 0))
+
+
+@lru_cache(maxsize=4)  # reading the model takes a second
+def _word_model(wanted: Path | None, _changed: tuple[int, int]) -> Finding:
+    return word_model_finding(wanted)
 
 
 def disk_state(folder: Path) -> DiskState:

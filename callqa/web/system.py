@@ -11,7 +11,7 @@ from callqa.config import Settings
 from callqa.desk import load_desk
 from callqa.errors import SpoolError
 from callqa.store.queries.figures import audit_size, current_rubric, journal_position, stage_counts, troubles
-from callqa.usecases.health import disk_state, model_state, scorecard_states, verify_chain
+from callqa.usecases.health import disk_state, model_state, scorecard_states, verify_chain, word_model_state
 from callqa.usecases.progress import STAGES, work_counts
 from callqa.web.deps import DbDep, NavItem, NowDep, PersonDep, SettingsDep, page, redirect, require, state_of
 from callqa.web.live_socket import find_board
@@ -38,6 +38,7 @@ def system_page(request: Request, db: DbDep, settings: SettingsDep, now_ms: NowD
         work=work_counts(db),
         stages=STAGES,
         model=model_state(settings.model_dir),
+        word_model=word_model_state(settings.word_model),
         scorecards=scorecard_states(settings.scorecards_dir),
         disk=disk_state(settings.recordings_dir),
         desk_number=_desk_number(settings),

@@ -1,10 +1,12 @@
 """One stage at a time, one engine a call, and what the reconciler finds to do when tickets come later."""
 
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
+from callqa.config import Settings, SpeechSettings
 from callqa.errors import ConflictError, EngineError, RubricError
 from callqa.store.db import Database
 from callqa.store.queries.calls_for_work import calls_whose_ticket_changed
@@ -14,7 +16,8 @@ from callqa.usecases import link, progress
 from callqa.usecases.ingest import ingest
 from callqa.usecases.load_rubric import load_rubric
 from callqa.usecases.progress import STAGES, Stage
-from callqa.usecases.work import ENGINE_RETRY_MS, EngineSlot, RepairSlot, Work
+from callqa.usecases.transcribe import newest_transcript
+from callqa.usecases.work import ENGINE_RETRY_MS, EngineSlot, RepairSlot, Work, build_work
 from tests.store_fixture import make_database
 from tests.transcribe.word_models import Unigrams
 from tests.usecases.recorded import BASE_MS, FakeEngine, Recorder
@@ -219,3 +222,20 @@ def test_calls_checked_before_their_ticket_came_are_found(work: Work, db: Databa
     assert progress.want_again(db, found(), Stage.CHECK, actor="system", now_ms=NOW_MS + 20) == 1
     assert found() == []
     assert _states(db) == ["done", "done", "done", "wanted"]
+
+
+def test_an_engine_named_in_the_settings_does_the_transcribing(tmp_path: Path, db: Database) -> None:
+    """A second engine is one file: tests/fakes_engine.py behind a loader, found by the setting speech.engine."""
+    recorder = Recorder(tmp_path / "recordings")
+    recorder.call("C1")
+    ingest(db, recordings=recorder.recordings, now_ms=BASE_MS)
+    speech = SpeechSettings(engine="tests.transcribe.test_checkup:load_fake")
+    settings = Settings(home=tmp_path, speech=speech)
+    work = build_work(settings, db, clock=lambda: NOW_MS, stop=threading.Event(), worker="w")
+    assert work.run_stage("C1", Stage.TRANSCRIBE) == "done"
+    with db.read() as session:
+        row = newest_transcript(session, "C1")
+    assert row is not None and row.engine == "fake 1"
+    wrong = Settings(home=tmp_path, speech=SpeechSettings(engine="tests.transcribe.test_checkup:nothing"))
+    other = build_work(wrong, db, clock=lambda: NOW_MS, stop=threading.Event(), worker="w")
+    assert not other.engine.ready(NOW_MS) and "speech.engine" in other.engine.problem
