@@ -9,6 +9,7 @@ from callqa.errors import CallqaError
 from callqa.store.queries import people as people_queries
 from callqa.store.queries.transcription import find_version, versions_of
 from callqa.usecases.correct import MAX_CHARS, MAX_REASON_CHARS, Correction, correct_transcript
+from callqa.usecases.note_access import note_access
 from callqa.web.calls import load_page
 from callqa.web.deps import DbDep, NavItem, NowDep, PageNotFound, PersonDep, page, redirect, require
 
@@ -19,11 +20,13 @@ REASONS = ("听录音更正", "地名或人名", "号码或单号", "漏字多�
 
 
 @router.get("/calls/{call_id}/correct", dependencies=[require("calls.correct")])
-def correct_page(request: Request, call_id: str, person: PersonDep, db: DbDep) -> Response:
-    """Every utterance as a field to write in."""
+def correct_page(request: Request, call_id: str, person: PersonDep, db: DbDep, now_ms: NowDep) -> Response:
+    """Every utterance as a field to write in; numbers in it are whole, so opening it is noted."""
     found = load_page(db, person, call_id)
     if found.transcript is None:
         raise PageNotFound("这通电话还没有转写，不能更正。")
+    detail = {"version": found.transcript.version}
+    note_access(db, actor=person.username, action="transcript.open", subject=call_id, detail=detail, now_ms=now_ms)
     return page(
         request,
         "calls/correct.html",

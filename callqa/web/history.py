@@ -10,6 +10,7 @@ ACTION_LABELS = {
     "call.export": "导出通话列表",
     "call.transcribe": "要求重新转写",
     "transcript.again": "要求重新转写一批通话",
+    "transcript.open": "打开转写更正（号码完整显示）",
     "transcript.correct": "更正转写",
     "vocabulary.accept": "收词进词表",
     "vocabulary.refuse": "不收一个词",

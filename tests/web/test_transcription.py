@@ -36,6 +36,7 @@ def test_the_leader_corrects_and_the_page_marks_it(browser, database: Database, 
     assert saved.headers["location"] == f"/calls/{month}"
     shown = leader.get(f"/calls/{month}").text
     assert "cq-corrected" in shown and "李班长" in shown and "各版本（2）" in shown and "更正转写" in shown
+    assert "打开转写更正（号码完整显示）" in shown, "who opened the whole text is noted"
     assert "东湖泵站" not in leader.get(f"/calls/{month}/transcripts/1").text, "the original can still be seen"
     assert "不是现行版本" in leader.get(f"/calls/{month}/transcripts/1").text
     again = leader.post(f"/calls/{month}/correct", data=form)
