@@ -1,4 +1,4 @@
-"""Digest and SDP: known answers, replay, expiry, hold, any bytes."""
+"""Digest, SDP and bodies of several parts: known answers, replay, expiry, hold, any bytes."""
 
 import pytest
 from hypothesis import given
@@ -15,6 +15,7 @@ from callqa.sip.wire.auth import (
     parse_challenge,
     parse_credentials,
 )
+from callqa.sip.wire.multipart import parts_of
 from callqa.sip.wire.sdp import EVENTS, OUR_CODECS, MediaDirection, agreed_codecs, build_sdp, common_codecs, parse_sdp
 
 PASSWORD = "密码"
@@ -218,3 +219,17 @@ def test_sdp_parser_is_total(data: bytes):
         )
     )
     assert again.codecs == (codecs or OUR_CODECS) and again.direction is session.direction
+
+
+@pytest.mark.parametrize(
+    ("body", "parts"),
+    [
+        (b"--b\r\n\r\none\r\n--b\r\n\r\ntwo\r\n--b--\r\n", [b"one", b"two"]),
+        (b"before\n--b\n\none\n--b-- \nafter", [b"one"]),
+        (b"--b\r\n\r\none --b two\r\n--bb\r\n--b--", [b"one --b two\r\n--bb"]),
+        (b"--b\r\n--b\r\n\r\none", [b"", b"one"]),  # one after the other, and the last one missing
+        (b"no line of it", []),
+    ],
+)
+def test_a_body_is_cut_at_the_lines_of_its_boundary(body, parts):
+    assert [content for _, content in parts_of("multipart/mixed;boundary=b", body)] == parts
