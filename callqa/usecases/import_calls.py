@@ -26,7 +26,8 @@ from callqa.sip.media.codec import Encoding
 from callqa.store import audit
 from callqa.store.db import Database
 from callqa.store.tables import DeskSetting
-from callqa.tickets.importers.calls import CallInput, check_mapping
+from callqa.tickets.importers.calls import CALL_COLUMNS, CallInput
+from callqa.tickets.importers.columns import check_mapping
 from callqa.tickets.importers.sheet import Cell
 from callqa.tickets.importers.values import CellRefused, parse_instant
 from callqa.usecases.import_files import Found, survey
@@ -257,7 +258,7 @@ def load_mapping(db: Database) -> dict[str, str]:
 
 def save_mapping(db: Database, mapping: Mapping[str, str], *, actor: str, now_ms: int) -> dict[str, str]:
     """Add to the saved column mapping; `{header: our column}`. Returns the whole of it. Raise ImportFileError."""
-    checked = check_mapping(mapping)
+    checked = check_mapping(CALL_COLUMNS, mapping)
     before = load_mapping(db)
     after = before | checked
     if after != before:

@@ -17,7 +17,8 @@ from callqa.store import audit
 from callqa.store.db import Database
 from callqa.store.tables import Call, DeskSetting, Seat
 from callqa.tickets.export import table_csv, table_xlsx
-from callqa.tickets.importers.cdr import CdrRow, check_mapping, read_cdr
+from callqa.tickets.importers.cdr import CDR_COLUMNS, CdrRow, read_cdr
+from callqa.tickets.importers.columns import check_mapping
 from callqa.tickets.reconcile import (
     MOST_OFFSET_MS,
     TOLERANCE_MS,
@@ -76,7 +77,7 @@ def check_cdr(
 ) -> CdrCheck:
     """Compare a call list with our calls. first, last: days on the PBX's clock, both included. mapping: {header of the
     file: our column}, remembered. Raise ImportFileError when the file is no call list or has no row in the span."""
-    columns = load_cdr_mapping(db) | check_mapping(mapping or {})
+    columns = load_cdr_mapping(db) | check_mapping(CDR_COLUMNS, mapping or {})
     file = read_cdr(file_name, data, columns)
     span_ms = _span(first, last)
     rows = [r for r in file.rows if span_ms is None or span_ms[0] <= r.started_at_ms < span_ms[1]]

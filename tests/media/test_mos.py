@@ -1,4 +1,6 @@
-"""The E-model against the points that the recommendations publish."""
+"""The E-model against the points that the recommendations publish: R and MOS of G.107 table B.1 (the edges of G.109's classes of
+quality), the G.729A column of G.113 appendix I for random loss. The codecs' Ie and Bpl are of G.113 appendix I (2007): G.711 with
+concealment 0 and 25.1, G.729A 11 and 19, GSM-EFR (as AMR at 12.2 kbit/s) 5 and 10; GSM-FR has Ie 20 and no Bpl there."""
 
 import pytest
 from hypothesis import given

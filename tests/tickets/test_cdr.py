@@ -6,7 +6,8 @@ import pytest
 
 from callqa.errors import ImportFileError
 from callqa.periods import from_ms
-from callqa.tickets.importers.cdr import check_mapping, parse_talk, read_cdr
+from callqa.tickets.importers.cdr import CDR_COLUMNS, parse_talk, read_cdr
+from callqa.tickets.importers.columns import check_mapping
 from callqa.tickets.importers.sheet import Cell
 from callqa.tickets.importers.values import CellRefused
 
@@ -56,11 +57,11 @@ def test_columns_of_other_names_by_a_mapping() -> None:
     data = "建立,甲方,乙方\n2026-11-03 08:14:30,13871206358,96510\n".encode()
     with pytest.raises(ImportFileError, match="缺少“开始时间”或“接通时间”列"):
         read_cdr("x.csv", data)
-    mapping = check_mapping({"建立": "开始时间", "甲方": "主叫"})
+    mapping = check_mapping(CDR_COLUMNS, {"建立": "开始时间", "甲方": "主叫"})
     (row,) = read_cdr("x.csv", data, mapping).rows
     assert (row.from_number, row.answered) == ("13871206358", None)
     with pytest.raises(ImportFileError, match="右边可写"):
-        check_mapping({"建立": "时间点"})
+        check_mapping(CDR_COLUMNS, {"建立": "时间点"})
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ Whether the recording, the agent and the seat exist is the use case's question, 
 
 import itertools
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -47,7 +46,6 @@ _PARTIES = {
     "客户": "citizen", "用户": "citizen", "系统": "network", "线路": "network",
 }  # fmt: skip
 _SIDES = {"诉求人": "citizen", "坐席": "agent", "座席": "agent", "市民": "citizen", "客户": "citizen"}
-_EPOCH_S, _EPOCH_MS = re.compile(r"1\d{9}"), re.compile(r"1\d{12}")
 
 
 class CallInput(BaseModel):
@@ -79,17 +77,10 @@ class CallFile:
     errors: tuple[ImportRowError, ...]
 
 
-def _instant(cell: Cell) -> int | None:
-    text = cell.text.strip()
-    if _EPOCH_MS.fullmatch(text):
-        return int(text)
-    return int(text) * 1000 if _EPOCH_S.fullmatch(text) else v.parse_instant(cell)
-
-
 _PARSERS: Mapping[str, Callable[[Cell], Any]] = {
-    "started_at": _instant,
-    "answered_at": _instant,
-    "ended_at": _instant,
+    "started_at": v.parse_stamp,
+    "answered_at": v.parse_stamp,
+    "ended_at": v.parse_stamp,
     "from_number": v.parse_number,
     "to_number": v.parse_number,
     "citizen_number": v.parse_number,
@@ -100,23 +91,6 @@ _PARSERS: Mapping[str, Callable[[Cell], Any]] = {
     "hangup_party": lambda c: v.parse_enum(c, _PARTIES, "挂机方"),
     "left": lambda c: v.parse_enum(c, _SIDES, "左声道的一方"),
 }
-
-
-def check_mapping(mapping: Mapping[str, str]) -> dict[str, str]:
-    """A column mapping {header of the file: our column} with our columns as field names. Raise ImportFileError.
-
-    Our column may be given by its Chinese title or its field name.
-    """
-    fields = {clean_header(c.title): c.field for c in CALL_COLUMNS} | {c.field: c.field for c in CALL_COLUMNS}
-    checked: dict[str, str] = {}
-    for header, wanted in mapping.items():
-        field = fields.get(clean_header(wanted)) or fields.get(wanted)
-        if not header.strip():
-            raise ImportFileError("列对应里有空的列名；应如 录音流水=录音文件")
-        if field is None:
-            raise ImportFileError(f"没有“{wanted}”这一列；可对应到：{'、'.join(TITLES.values())}")
-        checked[header.strip()] = field
-    return checked
 
 
 def read_calls(file_name: str, data: bytes, mapping: Mapping[str, str] | None = None) -> CallFile:
@@ -206,4 +180,4 @@ def _json_cell(value: object) -> Cell:
     return Cell(str(value))
 
 
-__all__ = ["CALL_COLUMNS", "TITLES", "CallFile", "CallInput", "check_mapping", "read_calls"]
+__all__ = ["CALL_COLUMNS", "TITLES", "CallFile", "CallInput", "read_calls"]

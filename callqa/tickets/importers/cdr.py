@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from callqa.errors import ImportFileError, ImportRowError
+from callqa.errors import ImportRowError
 from callqa.matching import canonical_number
 from callqa.tickets.importers import values as v
-from callqa.tickets.importers.columns import Column, clean_header, columns_with, find_layout
+from callqa.tickets.importers.columns import Column, columns_with, find_layout
 from callqa.tickets.importers.sheet import Cell, Sheet, SheetRow, read_sheet
 from callqa.tickets.importers.tickets import read_cells
 
@@ -48,7 +48,6 @@ _NO = frozenset({
 _MASKED = re.compile(r"\d+\*{2,}\d*")
 _SCIENTIFIC = re.compile(r"[+-]?\d+(\.\d+)?[eE]\+?\d+")
 _CHANNEL = re.compile(r"(?:PJSIP|SIP|IAX2|sofia/[\w.-]+)/(?:sip:)?([0-9A-Za-z_.]+?)(?:[-@].*)?", re.IGNORECASE)
-_EPOCH_S, _EPOCH_MS = re.compile(r"1\d{9}(\.\d+)?"), re.compile(r"1\d{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +73,6 @@ class CdrFile:
 
     rows: tuple[CdrRow, ...]
     errors: tuple[ImportRowError, ...]
-
-
-def _instant(cell: Cell) -> int | None:
-    text = cell.text.strip()
-    if _EPOCH_MS.fullmatch(text):
-        return int(text)
-    if _EPOCH_S.fullmatch(text):
-        return round(float(text) * 1000)
-    return v.parse_instant(Cell(re.sub(r"\.\d+$", "", text), cell.kind))
 
 
 def parse_talk(cell: Cell) -> int | None:
@@ -118,28 +108,14 @@ def _seat(cell: Cell) -> str:
 
 
 _PARSERS: Mapping[str, Callable[[Cell], Any]] = {
-    "started_at": _instant,
-    "answered_at": _instant,
-    "ended_at": _instant,
+    "started_at": v.parse_stamp,
+    "answered_at": v.parse_stamp,
+    "ended_at": v.parse_stamp,
     "talk": parse_talk,
     "from_number": _number,
     "to_number": _number,
     "seat_extension": _seat,
 }
-
-
-def check_mapping(mapping: Mapping[str, str]) -> dict[str, str]:
-    """A column mapping {header of the file: our column} with our columns as field names. Raise ImportFileError."""
-    fields = {clean_header(c.title): c.field for c in CDR_COLUMNS} | {c.field: c.field for c in CDR_COLUMNS}
-    checked: dict[str, str] = {}
-    for header, wanted in mapping.items():
-        field = fields.get(clean_header(wanted))
-        if not header.strip() or field is None:
-            raise ImportFileError(
-                f"列对应“{header}={wanted}”不对；等号右边可写：{'、'.join(TITLES.values())}，如 呼叫起始=开始时间"
-            )
-        checked[header.strip()] = field
-    return checked
 
 
 def read_cdr(file_name: str, data: bytes, mapping: Mapping[str, str] | None = None) -> CdrFile:
@@ -216,4 +192,4 @@ def _with_header(sheet: Sheet) -> Sheet:
     return sheet
 
 
-__all__ = ["CDR_COLUMNS", "TITLES", "CdrFile", "CdrRow", "check_mapping", "parse_talk", "read_cdr"]
+__all__ = ["CDR_COLUMNS", "TITLES", "CdrFile", "CdrRow", "parse_talk", "read_cdr"]

@@ -114,6 +114,21 @@ def columns_with(columns: Sequence[Column], mapping: Mapping[str, str]) -> tuple
     return tuple(found)
 
 
+def check_mapping(columns: Sequence[Column], mapping: Mapping[str, str]) -> dict[str, str]:
+    """{header of the file: field}, from a mapping to our columns by title or by field. Raise ImportFileError."""
+    fields = {clean_header(name): c.field for c in columns for name in (c.field, c.title)}
+    checked: dict[str, str] = {}
+    for header, wanted in mapping.items():
+        field = fields.get(clean_header(wanted))
+        if not header.strip():
+            raise ImportFileError(f"列对应“{header}={wanted}”不对：等号左边要写文件里的列名")
+        if field is None:
+            titles = "、".join(c.title for c in columns)
+            raise ImportFileError(f"列对应“{header}={wanted}”不对：没有“{wanted}”这一列；等号右边可写：{titles}")
+        checked[header.strip()] = field
+    return checked
+
+
 def clean_header(text: str) -> str:
     """A header for comparison: NFKC, no spaces, marks or invisible characters, lower case."""
     text = unicodedata.normalize("NFKC", text)

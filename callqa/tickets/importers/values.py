@@ -115,12 +115,23 @@ _DATE = r"(\d{4})[-/.年](\d{1,2})[-/.月](\d{1,2})日?"
 _CLOCK = r"(上午|下午|晚上|中午|凌晨|早上|[aApP][mM])?\s*(\d{1,2})[:时点](\d{1,2})分?(?:[:]?(\d{1,2})(?:\.\d+)?秒?)?\s*([aApP][mM])?"
 _INSTANT = re.compile(rf"{_DATE}(?:[T\s]*{_CLOCK})?\s*(Z|[+-]\d{{2}}:?\d{{2}})?")
 _COMPACT = re.compile(r"(\d{4})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})?")
+_EPOCH_S, _EPOCH_MS = re.compile(r"1\d{9}(\.\d+)?"), re.compile(r"1\d{12}")
 _EXPECTED_TIME = "应如 2026-11-03 08:14:30"
 
 
 def parse_instant(cell: Cell) -> int | None:
     """UTC milliseconds of a time written on the hotline's clock (or with its own offset); None when blank."""
     return _instant(cell, day_end=False)
+
+
+def parse_stamp(cell: Cell) -> int | None:
+    """As parse_instant; what telephone systems write is read too: seconds or milliseconds since 1970, parts of a second."""
+    text = cell.text.strip()
+    if _EPOCH_MS.fullmatch(text):
+        return int(text)
+    if _EPOCH_S.fullmatch(text):
+        return round(float(text) * 1000)
+    return parse_instant(Cell(re.sub(r"\.\d+$", "", text), cell.kind))
 
 
 def parse_deadline(cell: Cell) -> int | None:
