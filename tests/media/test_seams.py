@@ -6,8 +6,8 @@ import pytest
 from callqa.sip.media.align import Stereo, to_stereo
 from callqa.sip.media.codec import PCMA
 from callqa.sip.media.rtp import build_rtp
-from callqa.sip.media.spool import PacketRecord
-from tests.media.builders import ZERO_NS, Sender, call, replace
+from callqa.sip.media.spool import MediaMark, PacketRecord
+from tests.media.builders import G711, MS, ZERO_NS, Sender, call, replace
 
 
 def side(stereo: Stereo, channel: int = 0) -> bytes:
@@ -63,6 +63,21 @@ def test_a_packet_held_up_does_not_make_the_next_stream_a_stranger():
     stereo = to_stereo(call(records, 700))
     assert stereo.streams[0].foreign == 0
     assert old.audio() + new.audio() in side(stereo)
+
+
+def test_a_phone_that_took_over_is_no_stranger_however_long_the_other_stayed():
+    """Its answer got lost twice: most of what it said came while the old one spoke, and then the call was over."""
+    old, new = Sender(0, 50, ssrc=1), Sender(0, 40, start_ms=500, seed=2, ssrc=2, sequence=7000)
+    marks = [
+        MediaMark(at_ns=ZERO_NS, channel=0, codecs=G711, remote=("10.0.0.1", 4000)),
+        MediaMark(at_ns=ZERO_NS + 1000 * MS, channel=0, codecs=G711, remote=("10.0.0.2", 4000)),
+    ]
+    head, end = call([], 1400)[:4], call([], 1400)[4:]
+    stereo = to_stereo(
+        [*head, marks[0], *old.records(), marks[1], *new.records(), *end]
+    )  # kept when its answer was read
+    assert stereo.streams[0].foreign == 0
+    assert new.audio()[4000:] in side(stereo)
 
 
 @pytest.mark.parametrize("early_ms", [25, 60, 300])

@@ -63,7 +63,7 @@ def test_a_sender_with_a_new_ssrc_in_every_second_packet_costs_little_time():
     n = 60_000
     at = np.arange(n) * 160
     column = np.arange(n) // 2
-    arrivals = Arrivals(at, np.arange(n) % 65536, at, column, np.ones(n, bool), np.full(n, 160))
+    arrivals = Arrivals(at, np.arange(n) % 65536, at, column, np.ones(n, bool), np.full(n, 160), np.zeros(n, np.int64))
     before = time.process_time()
     chosen, foreign = choose_streams(arrivals)
     assert len(chosen) == STREAMS_MOST

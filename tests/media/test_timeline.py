@@ -30,7 +30,7 @@ def drifting(minutes: float, ppm: float, jitter: np.ndarray | None = None) -> Ar
     k = np.arange(n)[order]
     return Arrivals(
         at[order].astype(np.int64), k & 0xFFFF, k * 160 & 0xFFFF_FFFF, np.full(n, 7, np.int64), np.ones(n, bool),
-        np.full(n, 160),
+        np.full(n, 160), np.zeros(n, np.int64),
     )  # fmt: skip
 
 

@@ -114,6 +114,8 @@ class Talk:
     hangs_up: bool = False
     held: bool = False
     bye_done: bool = False
+    connected_ns: int = 0  # our 200 was acknowledged
+    over_ns: int = 0
     invite: str = ""
     invite_branch: str = ""
     invite_fields: dict[str, list[str]] = field(default_factory=dict)
@@ -447,7 +449,7 @@ class Peer:
         if talk is None:
             return
         if talk.state == "answered":
-            talk.state = "talking"
+            talk.state, talk.connected_ns = "talking", self.work.now_ns
             if talk.hangs_up:
                 self.hang_up(talk)
         elif talk.state == "refused":
@@ -656,7 +658,7 @@ class Peer:
     def _over(self, talk: Talk, why: str) -> None:
         self._silence(talk)
         if talk.state != "over":
-            talk.state = "over"
+            talk.state, talk.over_ns = "over", self.work.now_ns
             talk.notes.append(why)
 
     # -- registration -----------------------------------------------------------------------------------------------

@@ -41,6 +41,7 @@ KEPT = {  # told without what wider.py adds
 
 
 WIDE = {  # told with it
+    8000081: "a blind transfer whose answer got lost: the new phone spoke beside the old one for most of its time: a stranger's",
     7001648: "the simulator's own: two phones spoke at once, and both lost a packet at about the same time",
     5001570: "a phone moved to another call by an attended transfer: its first two packets could not be unlocked",
     5101948: "the simulator's own: a seat that calls while the recorder stops is refused, which is no call",

@@ -26,6 +26,7 @@ class Wide:
     rtcp: Literal["", "port", "mux"] = ""
     notice: File = ""
     music: File = ""
+    early: bool = True  # prompts before the answer; else the call is answered for them
 
 
 def widened(plan: "Plan") -> "Plan":
@@ -45,8 +46,13 @@ def widened(plan: "Plan") -> "Plan":
         notice=rng.choice(("good", "good", "good", "missing", "broken"))
         if chance() < 0.15 and plan.mode == "bridge"
         else "",
+        early=chance() < 0.7,
         music=rng.choice(("good", "good", "missing", "broken")) if plan.queue_most and chance() < 0.5 else "",
     )
+    if wide.suite.startswith(
+        "AEAD"
+    ):  # the recorder takes it and does not offer it: a call to such a phone would be plain
+        wide = replace(wide, must=False)
     plan = replace(plan, wide=wide)
     if plan.blow is None and plan.trouble is None:
         plan = _struck(plan, chance(), chance())

@@ -469,6 +469,7 @@ def desk(plan: Plan) -> Desk:
             queue_wait_s=10,
             pause_allowed=plan.pause_allowed,
             seat_encryption=encryption("phones"),
+            early_prompts=plan.wide.early,
             notice="notice.wav" if plan.wide.notice else "",
             queue_music="music.wav" if plan.wide.music else "",
         ),

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,7 @@ class Leg:
     unknown: dict[int, int]  # payload type → packets
     cell_bytes: int = 1  # of one tick of the timeline; more than 1 for audio that was decoded before (wide.py)
     comfort: NDArray[np.bool_] | None = None  # which packets are comfort noise, None: none is
+    turns: tuple[int, ...] = ()  # records from which on the signalling names another peer
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +88,18 @@ def _leg(spool: SpoolColumns, channel: int, side: Side, cell_bytes: int) -> Leg:
     comfort = (codec < 0) & (rtp.size > 0) & np.isin(rtp.payload_type, COMFORT_TYPES)
     return Leg(
         channel, side, spool.data, spool.arrival_ns[rtp.row], rtp, codec, foreign, unknown, cell_bytes,
-        comfort if comfort.any() else None,
+        comfort if comfort.any() else None, _turns(spool, channel),
     )  # fmt: skip
+
+
+def _turns(spool: SpoolColumns, channel: int) -> tuple[int, ...]:
+    """The records from which on a leg's SDP asks for audio at another address."""
+    named = [
+        (row, mark.remote)
+        for row, mark in spool.marks
+        if isinstance(mark, MediaMark) and mark.channel == channel and mark.remote is not None
+    ]
+    return tuple(row for (_, before), (row, after) in pairwise(named) if after != before)
 
 
 def _meaning(payload_type: int, codecs: tuple[tuple[int, str], ...]) -> tuple[int, bool]:
@@ -105,4 +117,5 @@ def arrivals_of(leg: Leg, zero_ns: int) -> Arrivals:
     """The leg's packets in order of arrival."""
     at = (leg.at_ns - zero_ns) * (CLOCK_RATE_HZ // 1000) // 1_000_000
     lasts = leg.rtp.size // leg.cell_bytes
-    return Arrivals(at, leg.rtp.sequence, leg.rtp.timestamp, leg.rtp.ssrc, leg.codec >= 0, lasts)
+    peer = np.searchsorted(leg.turns, leg.rtp.row, side="right")
+    return Arrivals(at, leg.rtp.sequence, leg.rtp.timestamp, leg.rtp.ssrc, leg.codec >= 0, lasts, peer)

@@ -44,7 +44,7 @@ Bools = NDArray[np.bool_]
 @dataclass(frozen=True, slots=True, eq=False)
 class Arrivals:
     """Packets of one leg in order of arrival: int64 (n,) each. audio: bool (n,), False for DTMF and comfort noise; lasts: ticks
-    of audio in a packet."""
+    of audio in a packet; peer: which of the peers that the signalling named one after the other it came under."""
 
     at: Ints
     sequence: Ints
@@ -52,6 +52,7 @@ class Arrivals:
     ssrc: Ints
     audio: Bools
     lasts: Ints
+    peer: Ints
 
     def take(self, rows: Ints) -> "Arrivals":
         return Arrivals(*(getattr(self, name)[rows] for name in Arrivals.__slots__))
@@ -143,17 +144,20 @@ def choose_streams(arrivals: Arrivals) -> tuple[list[Ints], int]:
         return [np.arange(arrivals.ssrc.size)], 0
     by_stream = np.split(np.argsort(inverse, kind="stable"), np.cumsum(counts)[:-1])
     first = np.array([rows[0] for rows in by_stream])
-    spoken = owner = np.zeros(0, np.int64)  # when the streams chosen so far spoke, in order, and which
+    spoken = owner = peer = np.zeros(0, np.int64)  # when the streams chosen so far spoke, in order, which, and as whom
     chosen: list[Ints] = []
     for index in np.lexsort((first, -counts)):
         rows = by_stream[index]
         if len(rows) < 2:  # RFC 3550 A.1: two packets before a source is believed
             continue
         times = _spoken_at(arrivals.at[rows], arrivals.timestamp[rows])
-        if _in_the_midst(times, spoken, owner) > FOREIGN_SHARE * len(rows):
+        order = np.argsort(times, kind="stable")
+        times, named = times[order], arrivals.peer[rows[order]]
+        if _in_the_midst(times, named, spoken, owner, peer) > FOREIGN_SHARE * len(rows):
             continue
         places = np.searchsorted(spoken, times)
         spoken, owner = np.insert(spoken, places, times), np.insert(owner, places, index)
+        peer = np.insert(peer, places, named)
         chosen.append(rows)
         if len(chosen) == STREAMS_MOST:
             break
@@ -162,21 +166,23 @@ def choose_streams(arrivals: Arrivals) -> tuple[list[Ints], int]:
 
 
 def _spoken_at(at: Ints, timestamp: Ints) -> Ints:
-    """When one stream's packets came had none been held up, in order: its own clock says it, unless that was set meanwhile."""
+    """When one stream's packets came had none been held up: its own clock says it, unless that was set meanwhile."""
     since = _signed(timestamp - timestamp[0], 32)
     transit = at - since
     least, most = int(transit.min()), int(transit.max())
-    return np.sort(since + least if most - least <= CLOCK_SET else at)
+    return since + least if most - least <= CLOCK_SET else at
 
 
-def _in_the_midst(times: Ints, spoken: Ints, owner: Ints) -> int:
-    """How many of `times` lie between two of `spoken` that are near and of one stream: where one stream follows another, a
-    short one may have its turn. All in order."""
+def _in_the_midst(times: Ints, named: Ints, spoken: Ints, owner: Ints, peer: Ints) -> int:
+    """How many of `times` lie between two of `spoken` that are near, of one stream and of the same named peer: where one
+    stream follows another a short one may have its turn, and a phone that takes over may speak before the other has gone.
+    All in order."""
     after = np.searchsorted(spoken, times)
     inside = (after > 0) & (after < spoken.size)
-    times, after = times[inside], after[inside]
+    times, named, after = times[inside], named[inside], after[inside]
     near = (times - spoken[after - 1] < MIDST_SAMPLES) & (spoken[after] - times < MIDST_SAMPLES)
-    return int((near & (owner[after - 1] == owner[after])).sum())
+    alike = (owner[after - 1] == owner[after]) & (peer[after - 1] == named) & (peer[after] == named)
+    return int((near & alike).sum())
 
 
 def order_packets(sequence: Ints) -> _Ordered:
