@@ -185,7 +185,7 @@ def test_codecs_are_found_by_map_and_by_static_number() -> None:
     assert packed_of_type(96, ()) is None
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(st.sampled_from(PACKED), st.lists(st.binary(max_size=200), max_size=8))
 def test_any_payload_decodes_or_gives_nothing(codec, payloads) -> None:
     decoded = codec.decode(payloads)
@@ -193,7 +193,7 @@ def test_any_payload_decodes_or_gives_nothing(codec, payloads) -> None:
     assert all(part.size <= 48_000 for part in decoded)
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(0, 49), st.integers(0, 2**16 - 1), st.integers(0, 2**32 - 1), st.binary(max_size=60)),
