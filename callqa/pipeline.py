@@ -24,7 +24,7 @@ from callqa.config import Settings
 from callqa.store.db import Database, driver_url, sqlite_path
 from callqa.store.migrate import migrate
 from callqa.store.queries.calls_for_work import calls_whose_ticket_changed, calls_with_wanted_stages
-from callqa.usecases import link, progress
+from callqa.usecases import link, progress, try_rubric
 from callqa.usecases.archive import archive, free_spools
 from callqa.usecases.desk import publish_desk
 from callqa.usecases.ingest import JournalTail, give_up_overdue, ingest, ingest_lost
@@ -192,6 +192,7 @@ class Worker:
             self._look(now_ms)
         if self.housekeeping.due():
             self._keep_house(now_ms)
+        try_rubric.work_a_while(self.db, recordings=self.settings.recordings_dir, clock=self.work.clock)
         if self.watched is not None and self.watch.due():
             self.watched.look(self.db, recordings=self.settings.recordings_dir, now_ms=now_ms, demo=self.settings.demo)
         if self.runner.lost():

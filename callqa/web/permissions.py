@@ -94,6 +94,9 @@ PERMISSIONS: dict[str, frozenset[Role]] = {
     "cases.view": _QUALITY | _AGENT,  # excerpts without names and numbers
     "cases.edit": _LEADER,
     "cases.export": _QUALITY,
+    # 标准与词表
+    "rubric.view": _QUALITY,
+    "rubric.edit": _LEADER,
     # 抽检
     "sampling.view": _QUALITY,
     "sampling.freeze": _LEADER,

@@ -15,6 +15,38 @@ class RubricVersion(SQLModel, table=True):  # 质检标准的一个版本
     loaded_at_ms: int
 
 
+class RubricDraft(SQLModel, table=True):  # 标准的草稿
+    """The one text that is being edited; publishing makes a version of it."""
+
+    __tablename__ = "rubric_draft"
+    id: int | None = Field(default=None, primary_key=True)  # always 1
+    source: str
+    based_on: str | None = Field(default=None, foreign_key="rubric_version.rubric_hash")
+    updated_by: int = Field(foreign_key="account.id")
+    updated_at_ms: int
+    version: int = 1
+
+
+class RubricTrial(SQLModel, table=True):  # 试跑：一个月的通话按两个文本各预评一次
+    __tablename__ = "rubric_trial"
+    __table_args__ = (
+        CheckConstraint("state in ('wanted','running','done','failed','stopped')", name="ck_trial_state"),
+    )
+    id: int | None = Field(default=None, primary_key=True)
+    month: str  # 2026-11
+    old_hash: str = Field(foreign_key="rubric_version.rubric_hash")
+    new_hash: str  # SHA-256 of new_source, which need not be published
+    new_source: str
+    state: str = "wanted"
+    done: int = 0
+    total: int = 0
+    asked_by: int = Field(foreign_key="account.id")
+    asked_at_ms: int
+    ended_at_ms: int | None = None
+    problem: str = ""
+    result: dict = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))  # usecases/try_rubric.py
+
+
 class CheckRun(SQLModel, table=True):  # 机器预评
     """One run of one rubric over one transcript and the facts known then. The newest run has the highest id."""
 
