@@ -114,21 +114,19 @@ def work_a_while(db: Database, *, recordings: Path, clock: Clock, slice_ms: int 
     try:
         assert old_row is not None
         old, new = _parsed(old_row.source), _parsed(trial.new_source)
-        with_audio = _volume_rules(old) != _volume_rules(new)
-        while done < len(ids):
-            _add(result, old, new, *_both(db, ids[done], old, new, recordings if with_audio else None))
-            done += 1
-            if clock() - began_ms >= slice_ms:
-                break
-    except (CallqaError, AssertionError, ValueError) as e:
-        log.exception("trial %d failed at call %d", trial.id, done)
-        problem = (
-            str(e)
-            if isinstance(e, RubricError)
-            else f"第 {done + 1} 通处理出错（{type(e).__name__}），试跑中止；详见系统日志"
-        )
-        _keep(db, trial.id, done, result, state="failed", problem=problem, now_ms=clock())
+    except RubricError as e:
+        _keep(db, trial.id, done, result, state="failed", problem=str(e), now_ms=clock())
         return False
+    with_audio = _volume_rules(old) != _volume_rules(new)
+    while done < len(ids):
+        try:
+            _add(result, *_both(db, ids[done], old, new, recordings if with_audio else None))
+        except (CallqaError, ValueError, KeyError) as e:  # one bad row never stops the others; the page counts it
+            log.exception("trial %d: call %s is left out: %s", trial.id, ids[done], e)
+            result["skipped"] = result.get("skipped", 0) + 1
+        done += 1
+        if clock() - began_ms >= slice_ms:
+            break
     over = done >= len(ids)
     _keep(db, trial.id, done, result, state="done" if over else "running", problem="", now_ms=clock())
     return not over
@@ -189,9 +187,7 @@ def _suggested(outcome: CheckOutcome) -> set[_Key]:
     }
 
 
-def _add(
-    result: dict[str, Any], old: Rubric, new: Rubric, call: Call, before: CheckOutcome, after: CheckOutcome
-) -> None:
+def _add(result: dict[str, Any], call: Call, before: CheckOutcome, after: CheckOutcome) -> None:
     """Count one call into the result."""
     had, has = _suggested(before), _suggested(after)
     result["calls"] = result.get("calls", 0) + 1

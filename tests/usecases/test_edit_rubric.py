@@ -12,7 +12,7 @@ from callqa.errors import ConflictError, RubricError, StateError
 from callqa.scoring.rubric import parse_rubric
 from callqa.scoring.scorer import score
 from callqa.store.db import Database
-from callqa.store.tables import Account, AuditEntry, Call, RubricTrial, RubricVersion
+from callqa.store.tables import Account, AuditEntry, Call, RubricTrial, RubricVersion, TranscriptRow
 from callqa.usecases import edit_rubric, try_rubric
 from callqa.usecases.check import call_facts
 from callqa.usecases.load_rubric import load_rubric, rubric_in_force
@@ -35,12 +35,19 @@ def db(tmp_path: Path) -> Iterator[Database]:
         session.add(Account(username="leader", display_name="班长", role="shift_leader", password_hash="x"))
         for n in range(3):
             call = add_call(session, f"2026110{n + 5}T232210000Z-A1", at(f"2026-11-0{n + 5} 07:22:10"))
-            add_transcript(session, call)
+            heard(add_transcript(session, call))
+        bad = add_call(session, "20261109T232210000Z-A1", at("2026-11-09 07:22:10"))
+        add_transcript(session, bad)  # a row without its speech cannot be read
         add_call(session, "20261108T232210000Z-A1", at("2026-11-08 07:22:10"))  # not transcribed
         other = add_call(session, "20261008T232210000Z-A1", at("2026-10-08 07:22:10"))
-        add_transcript(session, other)
+        heard(add_transcript(session, other))
     yield database
     database.dispose()
+
+
+def heard(row: TranscriptRow) -> None:
+    """Both sides spoke, the agent first."""
+    row.speech = [[[8_000, 12_000]], [[0, 5_000]]]
 
 
 def draft(db: Database) -> edit_rubric.Draft:
@@ -133,10 +140,11 @@ def ticking(step_ms: int):
 def test_a_trial_shows_what_changes_and_changes_nothing(db: Database, tmp_path: Path) -> None:
     assert CHANGED != TEXT
     trial_id = ask(db)
-    assert trial(db, trial_id).total == 3
+    assert trial(db, trial_id).total == 4
     assert not try_rubric.work_a_while(db, recordings=tmp_path, clock=ticking(0))
     row = trial(db, trial_id)
-    assert (row.state, row.done, row.result["calls"]) == ("done", 3, 3)
+    assert (row.state, row.done, row.result["calls"]) == ("done", 4, 3)
+    assert row.result["skipped"] == 1
     with db.read() as session:
         call = session.get(Call, "20261105T232210000Z-A1")
         assert call is not None

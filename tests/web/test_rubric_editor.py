@@ -5,10 +5,12 @@ import re
 from pathlib import Path
 
 import pytest
+from sqlmodel import select
 
+from callqa.store.tables import TranscriptRow
 from callqa.usecases.load_rubric import load_rubric
 from callqa.usecases.try_rubric import work_a_while
-from tests.usecases.test_edit_rubric import BROKEN, CHANGED, TEXT
+from tests.usecases.test_edit_rubric import BROKEN, CHANGED, TEXT, heard
 from tests.usecases.test_load_rubric import DEFAULT
 from tests.web.conftest import NOW_MS
 from tests.web.score_form import follow
@@ -17,6 +19,10 @@ from tests.web.score_form import follow
 @pytest.fixture
 def leader(browser, database, month):
     load_rubric(database, DEFAULT, now_ms=1)
+    with database.write() as session:
+        for row in session.exec(select(TranscriptRow)):
+            heard(row)
+            session.add(row)
     return browser("shift_leader")
 
 
