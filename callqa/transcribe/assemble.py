@@ -26,6 +26,7 @@ from callqa.units import Channel
 PIPELINE: Final = "windows-3"  # changes whenever the same audio and model would give another transcript
 # In log10: the engine against the word model, what a further character is worth (else the shorter text always wins).
 ENGINE_WEIGHT, CHAR_BONUS, HARD_DOUBT_COST = 2.0, 2.5, 8.0
+ALONE_MS: Final = 3_000  # from here on a turn is decoded as well alone as with its neighbours
 EDGE_MS: Final = 30_000  # greeting and closing are looked for in so much of the beginning and end of a side's speech
 OVERRUN_MS: Final = 300  # a word this far beyond the window's audio was heard in the padding: nobody said it
 
@@ -153,10 +154,10 @@ def _decode_side(
     plan, repairer = decoder.plan, decoder.repairer
     first = decode(range(len(turns)), plan.first(speaker), 0, 60)
     doubtful = [n for n in first if guard.asks_again(first[n])]
-    again = decode(_in_company(doubtful, len(turns)), plan.again(), 60, 70)
+    again = decode(_in_company(doubtful, turns), plan.again(), 60, 70)
     heard = first | {n: guard.choose([first[n], again[n]]) for n in doubtful}
     unlikely = [n for n in heard if repairer is not None and guard.asks_rival(heard[n])]
-    rivals = decode(_in_company(unlikely, len(turns)), plan.rival(speaker), 70, 90)
+    rivals = decode(_in_company(unlikely, turns), plan.rival(speaker), 70, 90)
     chosen = [
         max(
             (_believed(each, repairer) for each in ((heard[n], rivals[n]) if n in unlikely else (heard[n],))),
@@ -166,7 +167,7 @@ def _decode_side(
     ]
     plain = again | {n: each for n, each in heard.items() if not each.prompt}
     missing = [n for n in _at_edges(turns) if chosen[n].heard.prompt and n not in plain]
-    edges = decode(_in_company(missing, len(turns)), plan.unprompted(), 90, 100)
+    edges = decode(_in_company(missing, turns), plan.unprompted(), 90, 100)
     plain |= {n: edges[n] for n in missing}
     progress(100)
     return [
@@ -184,9 +185,13 @@ def _at_edges(turns: Sequence[Span]) -> list[int]:
     ]
 
 
-def _in_company(numbers: Sequence[int], n_turns: int) -> list[int]:
-    """These turns and their neighbours: a lone turn is decoded worse."""
-    return sorted({m for n in numbers for m in (n - 1, n, n + 1) if 0 <= m < n_turns})
+def _in_company(numbers: Sequence[int], turns: Sequence[Span]) -> list[int]:
+    """These turns, the short ones with their neighbours: a short turn alone is decoded worse."""
+    wanted = set(numbers)
+    for n in numbers:
+        if turns[n].duration_ms < ALONE_MS:
+            wanted |= {m for m in (n - 1, n + 1) if 0 <= m < len(turns)}
+    return sorted(wanted)
 
 
 def _decode_turns(
