@@ -5,7 +5,15 @@ import re
 from sqlmodel import select
 
 from callqa.store.db import Database
-from callqa.store.tables import Call, CallProgress, TranscriptRow, UtteranceRow, VocabularyCandidate, VocabularyVersion
+from callqa.store.tables import (
+    Call,
+    CallProgress,
+    ConfidentialCall,
+    TranscriptRow,
+    UtteranceRow,
+    VocabularyCandidate,
+    VocabularyVersion,
+)
 
 
 def base_of(html: str) -> str:
@@ -105,3 +113,24 @@ def test_a_month_is_asked_for_again_and_the_page_shows_how_far_it_is(browser, da
     bad = leader.post("/transcription/again", data={"span": "month", "month": "11月"})
     assert bad.status_code == 303
     assert browser("agent").get("/transcription").status_code == 403
+
+
+def test_words_of_a_confidential_call_are_not_offered(browser, database: Database, accounts, month: str):
+    with database.write() as session:
+        transcript = session.exec(select(TranscriptRow).where(TranscriptRow.call_id == month)).first()
+        assert transcript is not None and transcript.id is not None
+        session.add(
+            VocabularyCandidate(
+                transcript_id=transcript.id, word="光谷", was="广谷", context="在【光谷】", offered_at_ms=1
+            )
+        )
+    leader = browser("shift_leader")
+    assert "在【光谷】" in leader.get("/transcription").text
+    assert "在【光谷】" not in browser("admin").get("/transcription").text, "who reads no transcripts reads none here"
+    with database.write() as session:
+        session.add(
+            ConfidentialCall(call_id=month, reason="信访", marked_by=accounts["client_supervisor"], marked_at_ms=1)
+        )
+    assert "光谷" not in leader.get("/transcription").text
+    assert leader.get(f"/calls/{month}/correct").status_code == 403
+    assert leader.get(f"/calls/{month}/transcripts/1").status_code == 403

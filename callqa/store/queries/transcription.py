@@ -8,6 +8,7 @@ from sqlalchemy import func, update
 from sqlmodel import Session, col, select
 
 from callqa.periods import Month
+from callqa.store.queries.confidential import is_public
 from callqa.store.tables import Call, CallProgress, TranscriptRow, UtteranceRow, VocabularyCandidate, VocabularyVersion
 
 RATE_WINDOW_MS = 20 * 60_000  # how fast it went lately tells how long the rest takes
@@ -152,11 +153,12 @@ def _sums(rows: Sequence[TranscriptRow]) -> tuple[int, int, int]:
 
 
 def offered_words(session: Session, limit: int = 50) -> list[Offered]:
-    """Words that wait for a decision, the most frequent first, each once."""
+    """Words that wait for a decision, the most frequent first, each once; none of a confidential call."""
     rows = session.exec(
         select(VocabularyCandidate, TranscriptRow.call_id)
         .join(TranscriptRow, col(TranscriptRow.id) == col(VocabularyCandidate.transcript_id))
-        .where(VocabularyCandidate.state == "offered")
+        .join(Call, col(Call.call_id) == col(TranscriptRow.call_id))
+        .where(VocabularyCandidate.state == "offered", is_public())
         .order_by(col(VocabularyCandidate.id))
     ).all()
     words: dict[str, list[tuple[VocabularyCandidate, str]]] = defaultdict(list)
@@ -174,7 +176,10 @@ def vocabulary_versions(session: Session, limit: int = 10) -> Sequence[Vocabular
 def count_offered(session: Session) -> int:
     """How many different words wait for a decision."""
     return session.exec(
-        select(func.count(func.distinct(VocabularyCandidate.word))).where(VocabularyCandidate.state == "offered")
+        select(func.count(func.distinct(VocabularyCandidate.word)))
+        .join(TranscriptRow, col(TranscriptRow.id) == col(VocabularyCandidate.transcript_id))
+        .join(Call, col(Call.call_id) == col(TranscriptRow.call_id))
+        .where(VocabularyCandidate.state == "offered", is_public())
     ).one()
 
 
