@@ -8,7 +8,7 @@ from callqa.errors import StoreError
 from callqa.periods import Month
 from callqa.scoring.frame import build_frame
 from callqa.scoring.plan import parse_plan
-from callqa.store.tables import AuditEntry, ConfidentialCall
+from callqa.store.tables import AuditEntry, ConfidentialCall, TranscriptRow, VocabularyCandidate
 from callqa.usecases.export_pcap import export_pcap
 from callqa.usecases.freeze import load_candidates
 from callqa.web.app import AREAS
@@ -35,7 +35,11 @@ def actions(database, action: str) -> list[AuditEntry]:
         return list(session.exec(select(AuditEntry).where(AuditEntry.action == action)))
 
 
-def test_it_is_out_of_every_list_even_for_who_was_named(browser, secret, scored):
+def test_it_is_out_of_every_list_even_for_who_was_named(browser, secret, scored, database):
+    with database.write() as session:  # somebody had corrected a word of it
+        transcript = session.exec(select(TranscriptRow).where(TranscriptRow.call_id == secret)).one()
+        offered = {"word": "宝丰路", "was": "", "context": "在宝丰路这边", "offered_at_ms": NOW_MS}
+        session.add(VocabularyCandidate(transcript_id=transcript.id, **offered))
     for role in ("shift_leader", "client_supervisor", "other_agent"):
         client = browser(role)
         for path in (
@@ -49,9 +53,11 @@ def test_it_is_out_of_every_list_even_for_who_was_named(browser, secret, scored)
             f"/tickets/{OTHER_TICKET}",
             "/evaluate?month=2026-11",
             "/must-review?month=2026-11",
+            "/transcription",
+            "/trust",
         ):
             answer = client.get(path)
-            assert secret not in answer.text, (role, path)
+            assert secret not in answer.text and "在宝丰路这边" not in answer.text, (role, path)
             assert f"/reviews/{scored.other}" not in answer.text and f"/mine/{scored.other}" not in answer.text
 
 
