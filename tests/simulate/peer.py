@@ -7,24 +7,22 @@ far it got. Nothing of the product is used here.
 import hashlib
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tests.simulate.connections import End
-from tests.simulate.line import Line
 from tests.simulate.loop import SECOND_NS
-from tests.simulate.voice import FRAME_NS, Voice
+from tests.simulate.message import Framer, Message, param, parse, uri_of
+from tests.simulate.network import Address
+from tests.simulate.peer_media import PeerMedia, Talk
 from tests.simulate.wider import By
 
 if TYPE_CHECKING:
     from tests.simulate.world import World
 
-Address = tuple[str, int]
 T1_NS = SECOND_NS // 2
 GIVE_UP_NS = 64 * T1_NS
-CODECS = {"alaw": "8 101", "ulaw": "0 101", "both": "8 0 101"}
 TLS_PORT = 5061
-REPORT_FRAMES = 40  # between two reports
 MULTIPART = "multipart/mixed;boundary=cut"
 _METADATA = """<?xml version='1.0' encoding='UTF-8'?>
 <recording xmlns='urn:ietf:params:xml:ns:recording:1'>
@@ -36,99 +34,6 @@ _METADATA = """<?xml version='1.0' encoding='UTF-8'?>
  <participantstreamassoc participant_id='p-c'><send>1</send></participantstreamassoc>
  <participantstreamassoc participant_id='p-a'><send>2</send></participantstreamassoc>
 </recording>"""
-_CODEC_LINES = "a=rtpmap:8 PCMA/8000\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:101 telephone-event/8000\r\n"
-
-
-@dataclass(slots=True)
-class Message:
-    """method "" in a response. fields: lower-case name → values."""
-
-    method: str
-    status: int
-    fields: dict[str, list[str]]
-    body: str
-
-    def first(self, name: str) -> str:
-        return self.fields.get(name, [""])[0]
-
-    @property
-    def asked(self) -> str:
-        """The method of the request that this is, or answers."""
-        return self.method or self.first("cseq").split()[-1]
-
-    @property
-    def branch(self) -> str:
-        return _param(self.first("via"), "branch")
-
-
-_LONG = {"v": "via", "f": "from", "t": "to", "i": "call-id", "m": "contact", "l": "content-length", "c": "content-type"}
-
-
-def parse(data: bytes) -> Message | None:
-    """None for what is no SIP message."""
-    head, _, body = data.decode("utf-8", "replace").partition("\r\n\r\n")
-    first, *lines = head.split("\r\n")
-    fields: dict[str, list[str]] = {}
-    for line in lines:
-        name, colon, value = line.partition(":")
-        if colon:
-            name = name.strip().lower()
-            fields.setdefault(_LONG.get(name, name), []).append(value.strip())
-    words = first.split(" ", 2)
-    if first.startswith("SIP/2.0 ") and words[1].isdigit():
-        return Message("", int(words[1]), fields, body)
-    if len(words) == 3 and words[2] == "SIP/2.0":
-        return Message(words[0], 0, fields, body)
-    return None
-
-
-def _param(value: str, name: str) -> str:
-    match = re.search(rf";\s*{name}=([^;>\s]+)", value)
-    return match[1] if match else ""
-
-
-def _uri(value: str) -> str:
-    match = re.search(r"<([^>]*)>", value)
-    return match[1] if match else value.split(";")[0]
-
-
-@dataclass(eq=False, slots=True)
-class Talk:
-    """One dialog of a peer. state: calling, ringing, answered (200 sent, no ACK), talking, over."""
-
-    attempt: int
-    call_id: str
-    our: str
-    their: str = ""
-    target: str = ""
-    state: str = "calling"
-    caller: bool = True
-    cseq: int = 1
-    rtp_port: int = 0
-    remote: Address | None = None
-    voice: Voice | None = None
-    sends: bool = False
-    spells: int = 0  # of speech
-    got_provisional: bool = False
-    gave_up: bool = False
-    hangs_up: bool = False
-    held: bool = False
-    bye_done: bool = False
-    connected_ns: int = 0  # our 200 was acknowledged
-    over_ns: int = 0
-    invite: str = ""
-    invite_branch: str = ""
-    invite_fields: dict[str, list[str]] = field(default_factory=dict)
-    to_ack: str = ""
-    final: int = 0
-    ok_sent: str = ""
-    ending_ns: int = 0
-    twin: "Talk | None" = None  # the second stream of a recording session
-    line: Line | None = None
-    heard_ssrc: int = 0
-    joined: int = 0  # when it moved to another call, ns; `before`: from which
-    before: int = -1
-    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -145,32 +50,7 @@ class _Ask:
     went_by: End | None = None
 
 
-class Framer:
-    """Whole messages out of the bytes of a connection; what lies between them but line ends is wrong."""
-
-    def __init__(self, wrong: Callable[[str, str], None]) -> None:
-        self._wrong = wrong
-        self._buffer = b""
-
-    def feed(self, data: bytes) -> list[bytes]:
-        self._buffer = (self._buffer + data).lstrip(b"\r\n")
-        found = []
-        while b"\r\n\r\n" in self._buffer:
-            head = self._buffer.partition(b"\r\n\r\n")[0]
-            length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
-            if length is None:
-                self._wrong("a message on a connection tells its length", head[:80].decode("latin-1"))
-                self._buffer = b""
-                break
-            size = len(head) + 4 + int(length[1])
-            if len(self._buffer) < size:
-                break
-            found.append(self._buffer[:size])
-            self._buffer = self._buffer[size:].lstrip(b"\r\n")
-        return found
-
-
-class Peer:
+class Peer(PeerMedia):
     """One address. on_invite: what to do with a call that comes in, as (peer, talk)."""
 
     def __init__(self, world: "World", address: Address, user: str, password: str = "", by: By = "udp") -> None:
@@ -186,7 +66,6 @@ class Peer:
         self._asks: dict[str, _Ask] = {}
         self._answered: dict[str, str] = {}  # branch + method → our last response
         self._n = 0
-        self._port = 4000
         self._register_cseq = 0
         self.by = by
         self.way = "" if by == "udp" else f";transport={by}"
@@ -287,7 +166,7 @@ class Peer:
         f = message.fields
         to = f["to"][0]
         if talk is not None and "tag=" not in to:
-            to = f"{to};tag={_param(talk.our, 'tag')}"
+            to = f"{to};tag={param(talk.our, 'tag')}"
         elif "tag=" not in to and status != 100:
             to = f"{to};tag={self.user}"
         head = [
@@ -378,7 +257,7 @@ class Peer:
     def _invited(self, message: Message) -> None:
         f = message.fields
         talk = Talk(
-            -1, f["call-id"][0], f"{f['to'][0]};tag={self._token()}", f["from"][0], _uri(message.first("contact"))
+            -1, f["call-id"][0], f"{f['to'][0]};tag={self._token()}", f["from"][0], uri_of(message.first("contact"))
         )
         talk.caller, talk.state = False, "ringing"
         talk.invite_fields = f
@@ -539,7 +418,7 @@ class Peer:
             self._over(talk, f"refused with {message.status}")
             return
         talk.their = message.first("to")
-        talk.target = _uri(message.first("contact"))
+        talk.target = uri_of(message.first("contact"))
         _first, _, second = message.body.partition("m=audio")[2].partition("m=audio")
         self._take_sdp(talk, message.body)
         if talk.twin is not None and second:
@@ -696,81 +575,3 @@ class Peer:
             f'Authorization: Digest username="{self.user}", realm="{said["realm"]}", nonce="{said["nonce"]}", '
             f'uri="{uri}", response="{response}", algorithm=MD5, qop=auth, nc=00000001, cnonce="c0ffee"'
         )
-
-    # -- media ------------------------------------------------------------------------------------------------------
-
-    def line(self, talk: Talk) -> Line:
-        if talk.line is None:
-            wide = self.world.plan.wide
-            secure = ("trunk" if self is self.world.trunk else "phones") in wide.secure
-            talk.line = Line(wide, secure, self.world.keys, self.world.wrong)
-        return talk.line
-
-    def sdp(self, talk: Talk, direction: str = "sendrecv") -> str:
-        line = self.line(talk)
-        if not talk.rtp_port:
-            self._port += 2
-            talk.rtp_port = self._port
-            self.net.at[self.address[0], talk.rtp_port] = lambda data, source: self._hear(talk, data)
-            if line.wide.rtcp:
-                self.net.at[self.address[0], talk.rtp_port + 1] = lambda data, source: line.hear_report(data)
-        codecs = CODECS[self.world.plan.law]
-        host = self.address[0]
-        return (
-            f"v=0\r\no=- 1 1 IN IP4 {host}\r\ns=-\r\nc=IN IP4 {host}\r\nt=0 0\r\n"
-            f"m=audio {talk.rtp_port} {line.protocol} {codecs}\r\n{_CODEC_LINES}a=ptime:20\r\n{line.sdp_lines()}a={direction}\r\n"
-        )
-
-    def _take_sdp(self, talk: Talk, body: str) -> None:
-        host = re.search(r"^c=IN IP4 (\S+)", body, re.MULTILINE)
-        port = re.search(r"^m=audio (\d+)", body, re.MULTILINE)
-        if host and port and port[1] != "0":
-            talk.remote = (host[1], int(port[1]))
-            self.line(talk).read(body)
-
-    def start_voice(self, talk: Talk) -> None:
-        """Speak to the recorder's port until told to stop."""
-        if talk.sends or talk.attempt < 0 or talk.remote is None:
-            return
-        talk.sends = True
-        if talk.voice is None:
-            talk.voice = self.world.new_voice(self, talk)
-        talk.spells += 1
-        due_ns = max(self.work.now_ns, talk.voice.due_ns)  # its last frame lasts that long
-        talk.voice.resume(due_ns)
-        self.work.at_ns(due_ns, self._speak, talk, talk.voice, talk.spells)
-
-    def _speak(self, talk: Talk, voice: Voice, spell: int) -> None:
-        if not talk.sends or talk.remote is None or voice is not talk.voice or spell != talk.spells:
-            return
-        now_ns = self.work.now_ns
-        data, number = voice.packet(now_ns)
-        locked = self.line(talk).lock(data)
-        if locked is not None:
-            source = (self.address[0], talk.rtp_port)
-            self.net.send_rtp(locked, source, talk.remote, voice.hearing(number, lambda: self.work.now_ns))
-        if self.line(talk).wide.rtcp and number % REPORT_FRAMES == REPORT_FRAMES // 2:
-            self._report(talk, voice)
-        self.work.after(FRAME_NS, self._speak, talk, voice, spell)
-
-    def _report(self, talk: Talk, voice: Voice) -> None:
-        assert talk.remote is not None
-        line = self.line(talk)
-        data = line.report(voice, self.work.now_ns, talk.heard_ssrc)
-        if data is None:
-            return
-        attempt, agent = self.world.attempts[talk.attempt], voice.side % 2
-        shift = 0 if line.mux else 1
-        self.net.send_rtp(
-            data,
-            (self.address[0], talk.rtp_port + shift),
-            (talk.remote[0], talk.remote[1] + shift),
-            lambda: attempt.reports.append((agent, self.work.now_ns)),
-        )
-
-    def _hear(self, talk: Talk, data: bytes) -> None:
-        """What the recorder relays: the other side of the same call, and nobody else."""
-        plain = self.line(talk).unlock(data)
-        if plain is not None:
-            talk.heard_ssrc = int.from_bytes(plain[8:12], "big")
-            self.world.relayed(talk, plain)
