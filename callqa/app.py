@@ -29,7 +29,7 @@ log = logging.getLogger("callqa.app")
 
 def record(settings: Settings) -> int:
     """The recorder process."""
-    from callqa.sip.process.recorder import run
+    from callqa.sip.process.launch import run
 
     check_socket_path(settings)
     return run(settings)

@@ -6,31 +6,22 @@ is finished at the next start.
 """
 
 import asyncio
-import contextlib
-import gc
-import json
 import logging
 import signal
 import socket
 import ssl
-from collections.abc import Callable, Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
-
-import uvloop
 
 from callqa import __version__
 from callqa.config import Settings
-from callqa.desk import Desk, load_desk
-from callqa.errors import ConfigError, SpoolError
+from callqa.desk import Desk
 from callqa.journal import JournalKind
 from callqa.live import Board, LiveCommand, LiveReply
-from callqa.periods import from_ms
-from callqa.refusals import os_reason
 from callqa.sip.events import Event, SeatRegistered, SeatSignedIn, SeatSignedOut, SeatUnregistered
 from callqa.sip.process.board import live_calls, live_seats, live_trunks
 from callqa.sip.process.call_book import CallBook
+from callqa.sip.process.desk_watch import DeskWatch
 from callqa.sip.process.disk import DiskWriter
 from callqa.sip.process.faults import FaultBook
 from callqa.sip.process.finalizer import Finalised, Finalizer
@@ -39,86 +30,20 @@ from callqa.sip.process.journal_writer import JournalWriter, day_files, entries_
 from callqa.sip.process.listen import Listeners
 from callqa.sip.process.player import Player
 from callqa.sip.process.ports import PortMemory, PortPool
-from callqa.sip.process.priority import describe as priority
-from callqa.sip.process.priority import raise_priority
 from callqa.sip.process.recovery import Epilogue, LeftOver, find_left_over, list_spools, put_aside
-from callqa.sip.process.streams import SipStreams, client_context, server_context
+from callqa.sip.process.registrations import Registrations
+from callqa.sip.process.streams import SipStreams
 from callqa.sip.process.surroundings import SYSTEM, Surroundings
-from callqa.sip.process.today import COUNTED_MARKS, Today
-from callqa.sip.process.transport import SipTransport, bind_sip, bind_sip_stream
+from callqa.sip.process.today import COUNTED_MARKS, RecordedToday, Today
+from callqa.sip.process.transport import SipTransport
 from callqa.sip.useragent import UserAgent, UserAgentSettings
 
 log = logging.getLogger(__name__)
 
 TICK_S = 1.0
-HELPER_THREADS = 4
-# A call's legs, dialogs and transactions know each other and outlive it by 32 s (RFC 3261, 64·T1): only a full collection frees
-# them. It comes by the clock: counted by allocations, packets would set it off all the time (a seventh of all CPU at 100 calls).
-COLLECT_EVERY_S = 30.0
-GC_THRESHOLDS = (10_000, 10, 1_000_000)
 RECORDER = f"callqa {__version__}"
 FAREWELL_S = 1.0  # for the answers to our BYE and CANCEL; T1 is half of it
 STOP_GRACE_S = 5.0
-
-
-def run(settings: Settings) -> int:
-    """Record until SIGTERM or SIGINT. Raise ConfigError where a port or folder cannot be had."""
-    sip = settings.sip
-    sip_socket = bind_sip(sip.listen_host, sip.listen_port)
-    ways: list[tuple[socket.socket, ssl.SSLContext | None]] = []
-    if sip.tcp_port:
-        ways.append((bind_sip_stream(sip.listen_host, sip.tcp_port, "tcp_port"), None))
-    if sip.tls_port:
-        context = server_context(sip, settings.home)
-        ways.append((bind_sip_stream(sip.listen_host, sip.tls_port, "tls_port"), context))
-    for folder in (settings.spool_dir, settings.journal_dir, settings.state_dir):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as e:
-            raise ConfigError(
-                f"文件夹 {folder} 建不了（{os_reason(e)}）；请检查权限，或在 callqa.toml 的 [paths] 里改位置"
-            ) from e
-    with contextlib.closing(sip_socket):
-        client = client_context(sip, settings.home) if sip.tls_port else None
-        journal = JournalWriter(settings.journal_dir)
-        try:
-            raise_priority()
-            log.info("priority: %s", priority())
-            _settle_memory()
-            with asyncio.Runner(loop_factory=_new_loop) as runner:
-                runner.run(_with_clean_memory(Recorder(settings, journal, client).run(sip_socket, ways)))
-        finally:
-            journal.close()
-    return 0
-
-
-def _new_loop() -> asyncio.AbstractEventLoop:
-    """A loop whose helper threads are as quick as it is: one that waits for its turn while it holds the interpreter holds up all."""
-    loop: asyncio.AbstractEventLoop = uvloop.new_event_loop()
-    loop.set_default_executor(ThreadPoolExecutor(HELPER_THREADS, "helper", initializer=raise_priority))
-    return loop
-
-
-def _settle_memory() -> None:
-    """What was loaded by now stays for good: full collections pass it over and hold up nobody for long."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
-
-
-async def _with_clean_memory(work: Coroutine[Any, Any, None]) -> None:
-    """Do the work; meanwhile what ended calls left behind is freed every COLLECT_EVERY_S."""
-
-    async def collect() -> None:
-        while True:
-            await asyncio.sleep(COLLECT_EVERY_S)
-            gc.collect()
-
-    collecting = asyncio.get_running_loop().create_task(collect())
-    try:
-        await work
-    finally:
-        collecting.cancel()
 
 
 class Recorder:
@@ -153,20 +78,20 @@ class Recorder:
             tcp_port=sip.tcp_port,
             tls_port=sip.tls_port,
         )
-        self._desk = Desk(number=0)
-        self._desk_seen: tuple[int, int, int] | None = None
+        self._desk = DeskWatch(settings.desk_path, self._files, self._faults, self._take_desk)
         new_call_id = call_ids(around.node(), self._clock.wall_ms, around.random)
-        self._agent = UserAgent(agent_settings, self._desk, self._ports, new_call_id, around.token)
+        self._agent = UserAgent(agent_settings, self._desk.desk, self._ports, new_call_id, around.token)
         self._sip = SipTransport(self._agent, self._on_event, mapped=sip.listen_host == "::", clock=self._clock)
         self._streams = SipStreams(
             self._sip.receive, self._sip.stream_opened, self._sip.stream_closed, tls, self._clock
         )
         self._sip.streams = self._streams
-        self._registrations_changed = False
+        self._registrations = Registrations(
+            settings.registrations_path, self._agent, self._files, self._clock, self._faults
+        )
         self._left_over = LeftOver()
         self._board_number = 0
-        self._recorded_today = 0
-        self._counted_day = ""
+        self._recorded_today = RecordedToday(settings.recordings_dir, self._files, self._clock)
         self._today = Today()
         self._listeners = Listeners(journal, self._clock)
 
@@ -198,9 +123,9 @@ class Recorder:
         self._finalizer = self._book.finalizer = Finalizer(helper, self._on_finalised)
         sip = self._settings.sip
         self._journal.append(JournalKind.RECORDER_STARTED, self._started_at_ms, listening=self._listening)
-        self._look_at_desk()
-        self._restore_registrations()
-        self._recorded_today = self._count_today()
+        self._desk.look()
+        self._registrations.restore()
+        self._recorded_today.look()
         self._open_to_orders()
         spools = list_spools(spool_dir, self._files)  # before the first call of this run adds its own
         await loop.create_datagram_endpoint(lambda: self._sip, sock=sip_socket)
@@ -249,7 +174,7 @@ class Recorder:
         await self._streams.stop()
         self._player.finish()
         self._book.stop()
-        await self._save_registrations()
+        await self._registrations.save()
         await self._finalizer.stop(STOP_GRACE_S)
         self._disk.stop()
         self._ports.close()
@@ -259,7 +184,7 @@ class Recorder:
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, SeatRegistered | SeatUnregistered):
-            self._registrations_changed = True
+            self._registrations.changed = True
         if isinstance(event, SeatSignedIn):
             facts = {"seat_extension": event.extension, "agent_no": event.agent_no}
             self._journal.append(JournalKind.SEAT_LOGIN, self._clock.wall_ms(), **facts)
@@ -274,7 +199,7 @@ class Recorder:
             if not result.answered:
                 return
         if self._book.finalised(spool, recovered, result):
-            self._count_one_more(result.sidecar)
+            self._recorded_today.add(result.sidecar)
         self._door.changed()
 
     def _on_prompt_over(self, call_id: str, prompt: str) -> None:
@@ -296,7 +221,7 @@ class Recorder:
 
     async def _tick(self) -> None:
         now = self._clock.monotonic()
-        self._look_at_desk()
+        self._desk.look()
         for call_id in self._book.media.silent_calls(self._settings.sip.rtp_timeout_s):
             self._faults.tell(
                 f"双方超过 {self._settings.sip.rtp_timeout_s} 秒没有媒体，通话已按掉线结束", call_id=call_id
@@ -313,59 +238,16 @@ class Recorder:
         free_mb = self._disk_free_mb()
         if free_mb < self._settings.retention.disk_alarm_mb:
             self._faults.tell(f"磁盘剩余空间不足 {self._settings.retention.disk_alarm_mb} MB，请尽快清理或扩容")
-        if self._registrations_changed:
-            self._registrations_changed = False
-            await self._save_registrations()
+        if self._registrations.changed:
+            await self._registrations.save()
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(None, self._port_memory.save, self._ports.position)
         await loop.run_in_executor(None, self._journal.sync)
 
-    def _look_at_desk(self) -> None:
-        """Load desk.json when it changed; a bad one is refused and the last good one kept."""
-        path = self._settings.desk_path
-        try:
-            seen = self._files.version(path)
-        except OSError:
-            if self._desk_seen is not None:
-                self._faults.tell("座席配置 desk.json 不见了，继续使用原来的配置；请在“人员与席位”里重新发布")
-            return
-        if seen == self._desk_seen:
-            return
-        self._desk_seen = seen
-        try:
-            self._desk = load_desk(path, self._files)
-        except SpoolError as e:
-            log.error("%s", e)
-            self._faults.tell(f"座席配置 desk.json 无法读取，继续使用第 {self._desk.number} 版；请重新发布")
-            return
-        self._agent.set_desk(self._desk, self._clock.monotonic())
-        self._book.pauses.policy = self._desk.routing
-        log.info("desk %d: %d seats, %d trunks", self._desk.number, len(self._desk.seats), len(self._desk.trunks))
+    def _take_desk(self, desk: Desk) -> None:
+        self._agent.set_desk(desk, self._clock.monotonic())
+        self._book.pauses.policy = desk.routing
         self._door.changed()
-
-    def _restore_registrations(self) -> None:
-        try:
-            saved = json.loads(self._files.read(self._settings.registrations_path))
-        except FileNotFoundError:
-            return
-        except (OSError, ValueError, RecursionError) as e:
-            log.error("registrations: %s", e)
-            return
-        bindings: list[Any] = [b for b in saved if isinstance(b, dict)] if isinstance(saved, list) else []
-        self._agent.restore_registrations(bindings, self._clock.monotonic(), self._clock.wall_ms())
-
-    async def _save_registrations(self) -> None:
-        """In a thread: phones register all the time, and a sync of the disk would hold up every packet."""
-        saved = (
-            json.dumps(self._agent.registrations(self._clock.monotonic(), self._clock.wall_ms()), indent=1).encode()
-            + b"\n"
-        )
-        path, loop = self._settings.registrations_path, asyncio.get_running_loop()
-        try:
-            await loop.run_in_executor(None, self._files.put, path, saved)
-        except OSError as e:
-            self._registrations_changed = True  # again in a second
-            self._faults.tell(f"话机注册没能存盘（{os_reason(e)}）：重启后话机要重新注册；请检查磁盘")
 
     # -- recovery ---------------------------------------------------------------------------------------------------
 
@@ -407,31 +289,16 @@ class Recorder:
             number=self._board_number,
             at_ms=now_ms,
             started_at_ms=self._started_at_ms,
-            desk_number=self._desk.number,
+            desk_number=self._desk.desk.number,
             listening=self._listening,
             calls=live_calls(self._agent.calls(), self._book, now, now_ms),
             seats=live_seats(self._agent.seats()),
             trunks=live_trunks(self._agent.trunks()),
-            recorded_today=self._recorded_today,
+            recorded_today=self._recorded_today.count,
             faults=self._faults.shown(),
             disk_free_mb=self._disk_free_mb(),
             today=self._today.at(now_ms),
         )
-
-    def _count_one_more(self, sidecar: str) -> None:
-        """Looking through the folder after every call would cost more with every call of the day."""
-        if self._counted_day != self._day():
-            self._recorded_today = self._count_today()
-        elif sidecar.startswith(self._counted_day):
-            self._recorded_today += 1
-
-    def _count_today(self) -> int:
-        self._counted_day = self._day()
-        return len(self._files.list(self._settings.recordings_dir / self._counted_day, "[0-9]*.json"))
-
-    def _day(self) -> str:
-        """Today's folder below the recordings."""
-        return f"{from_ms(self._clock.wall_ms()):%Y/%m/%d}"
 
     def _disk_free_mb(self) -> int:
         """0 when the folder is away (a mount): that is an alarm too."""

@@ -1,10 +1,14 @@
-"""今日: inbound calls of the Shanghai day, answered or not, counted from the journal's entries as they are written."""
+"""今日: inbound calls of the Shanghai day, answered or not, counted from the journal's entries as they are written; and the day's
+recordings."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
+from callqa.files import Files
 from callqa.journal import JournalEntry, JournalKind
 from callqa.live import LiveToday
 from callqa.periods import from_ms
+from callqa.sip.process.clock import Clock
 
 _MISSED = (JournalKind.CALL_UNANSWERED, JournalKind.CALL_ABANDONED)
 # What the lines hold that matter here: of a busy day's journal they are a fifth.
@@ -50,3 +54,30 @@ class Today:
 
 def _day(at_ms: int) -> str:
     return f"{from_ms(at_ms):%Y-%m-%d}"
+
+
+class RecordedToday:
+    """How many recordings the folder of the day holds."""
+
+    def __init__(self, recordings_dir: Path, files: Files, clock: Clock) -> None:
+        self.count = 0
+        self._folder = recordings_dir
+        self._files = files
+        self._clock = clock
+        self._day = ""
+
+    def look(self) -> None:
+        """Count the files of the day."""
+        self._day = self._today()
+        self.count = len(self._files.list(self._folder / self._day, "[0-9]*.json"))
+
+    def add(self, sidecar: str) -> None:
+        """One more. Looking through the folder after every call would cost more with every call of the day."""
+        if self._day != self._today():
+            self.look()
+        elif sidecar.startswith(self._day):
+            self.count += 1
+
+    def _today(self) -> str:
+        """Today's folder below the recordings."""
+        return f"{from_ms(self._clock.wall_ms()):%Y/%m/%d}"
