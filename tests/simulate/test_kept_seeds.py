@@ -41,6 +41,8 @@ KEPT = {  # told without what wider.py adds
 
 
 WIDE = {  # told with it
+    9000225: "the simulator's own: a power cut took the answer of half a second before, of a call answered for its notice",
+    9000405: "the simulator's own: a phone that moves hears the old call until its 200 is read",
     8000081: "a blind transfer whose answer got lost: the new phone spoke beside the old one for most of its time: a stranger's",
     7001648: "the simulator's own: two phones spoke at once, and both lost a packet at about the same time",
     5001570: "a phone moved to another call by an attended transfer: its first two packets could not be unlocked",

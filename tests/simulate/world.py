@@ -68,6 +68,7 @@ SETTINGS = SimSettings(
     retention=RetentionSettings(disk_alarm_mb=1),
 )
 NOTICE_MS = 240
+MOVES_NS = 4 * SECOND_NS  # a 200 that got lost three times
 TLS_STANDS_FOR: ssl.SSLContext = object()  # type: ignore[assignment]  # connections without a cipher
 _NUMBER = re.compile(r"(?:1387120|1391234)(\d{4})")
 
@@ -203,8 +204,8 @@ class World:
             return
         attempt = self.attempts.get(talk.attempt)
         agent = attempt is not None and talk.caller != attempt.inbound
-        if talk.joined and self.work.now_ns - talk.joined < SECOND_NS and call == talk.before:
-            return  # on the way when it moved
+        if talk.joined and self.work.now_ns - talk.joined < MOVES_NS and call == talk.before:
+            return  # its 200 was not read yet
         if call != talk.attempt or bool(side & 1) == agent:
             self.wrong("nobody hears another call, or himself", f"call {talk.attempt} was sent call {call} side {side}")
 
