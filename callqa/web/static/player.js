@@ -7,6 +7,7 @@
 const LEAD_MS = 2000; // evidence is played from this long before it
 const RATES = [0.5, 0.75, 1, 1.25, 1.5, 2];
 const QUIET_PEAK = 0.02, QUIET_MIN_S = 1.5, QUIET_KEEP_S = 0.25; // what "skip silence" jumps over
+const SHOWN_QUIET_S = 5; // silences of both sides that the waveform marks
 const READER_REST_MS = 5000; // after the reader scrolled, the transcript waits this long before it follows again
 
 function clockOf(ms) {
@@ -146,6 +147,11 @@ class CallPlayer {
     const paint = { held: "rgba(91,103,118,.16)", paused: "rgba(91,103,118,.16)", no_media: "rgba(91,103,118,.10)", lost: "rgba(180,35,24,.22)", concealed: "rgba(180,35,24,.12)" };
     for (const gap of this.gaps) {
       regions.addRegion({ start: gap.start_ms / 1000, end: Math.max(gap.end_ms, gap.start_ms + 120) / 1000, color: paint[gap.kind] || paint.held, channelIdx: lanes === 2 ? gap.channel : -1, drag: false, resize: false });
+    }
+    for (const [from, to] of this.quiet) {
+      if (to - from < SHOWN_QUIET_S) continue;
+      const region = regions.addRegion({ start: from, end: to, color: "rgba(196,154,0,.10)", drag: false, resize: false });
+      if (region.element) region.element.title = `双方静音 ${Math.round(to - from)} 秒`;
     }
     for (const mark of this.marks) {
       const both = mark.channel === null || mark.channel === undefined || lanes !== 2;
