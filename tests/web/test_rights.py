@@ -31,11 +31,13 @@ NOBODYS = {
     "finding_id": "只有监督员",
     "session_id": "只有班长、监督员",
     "candidate_id": "词表，只有班长",
+    "rubric_hash": "评分标准不属于任何人",
+    "trial_id": "试评，只有班长、监督员",
     "action_id": "只有班长",
     "case_id": "只有班长能移出",
     "note_id": "只在本人的评分之下",
 }
-OPEN_TO_AGENTS = {"followup_id"}  # of those, what an agent may open
+OPEN_TO_AGENTS = {"followup_id", "rubric_hash"}  # of those, what an agent may open
 
 
 def routes() -> list[APIRoute]:
