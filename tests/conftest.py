@@ -4,10 +4,10 @@ import os
 import shutil
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # How long an example takes says how busy the machine is, nothing of the code: no test fails by Hypothesis's own clock.
-settings.register_profile("callqa")
+settings.register_profile("callqa", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("callqa")
 
 
