@@ -335,6 +335,8 @@ class Peer(PeerMedia):
             self._over(talk, talk.notes[-1])
 
     def _reinvited(self, talk: Talk, message: Message) -> None:
+        if not talk.caller and message.branch == param(talk.invite_fields["via"][0], "branch"):
+            return  # the first INVITE once more, before it had any answer
         if talk.state not in ("talking", "answered"):
             self.respond(message, 481, talk)
             return

@@ -41,6 +41,7 @@ KEPT = {  # told without what wider.py adds
 
 
 WIDE = {  # told with it
+    9100783: "the simulator's own: a phone refused an INVITE that came twice, and answered it",
     9000225: "the simulator's own: a power cut took the answer of half a second before, of a call answered for its notice",
     9000405: "the simulator's own: a phone that moves hears the old call until its 200 is read",
     8000081: "a blind transfer whose answer got lost: the new phone spoke beside the old one for most of its time: a stranger's",
