@@ -11,7 +11,9 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "callqa"
 
-WORDS = {"errors", "files", "findings", "refusals", "units", "periods", "text", "matching", "speech"}
+WORDS = {
+    "errors", "files", "findings", "refusals", "units", "periods", "text", "matching", "speech", "privacy", "searching",
+}  # fmt: skip
 CONTRACTS = {"sidecar", "desk", "journal", "live", "audiofile"}
 EVERYTHING = {"*"}
 
@@ -68,7 +70,7 @@ ONE_PLACE: dict[str, tuple[str, ...]] = {
 }
 
 # rooms whose modules are pure: values in, values out
-PURE = ("text", "matching", "speech", "units", "errors", "refusals", "scoring", "tickets", "reports", "sip")
+PURE = ("text", "matching", "speech", "privacy", "searching", "units", "errors", "refusals", "scoring", "tickets", "reports", "sip")
 IMPURE_PARTS = ("sip.process", "reports.render_docx", "reports.render_xlsx", "reports.charts_png")
 FORBIDDEN_IN_PURE = {
     "socket",

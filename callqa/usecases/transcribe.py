@@ -16,6 +16,7 @@ from callqa.audiofile import read_audio
 from callqa.errors import AudioError, CallqaError, EngineError, StoreError
 from callqa.speech import Made, Repair, Span, Speaker, Transcript, Unprompted, Utterance
 from callqa.store.db import Database
+from callqa.store.search import index_call
 from callqa.store.tables import Call, TranscriptRow, UtteranceRow
 from callqa.transcribe.assemble import transcribe_call
 from callqa.transcribe.corrections import errors_of
@@ -167,7 +168,7 @@ def save_transcript(
     now_ms: int,
     origin: Origin | None = None,
 ) -> TranscriptRow:
-    """Add the next transcript version of a call with its utterances; earlier versions stay."""
+    """Add the next transcript version of a call with its utterances; earlier versions stay, searches find the new one."""
     last = session.exec(select(func.max(TranscriptRow.version)).where(TranscriptRow.call_id == call_id)).one()
     row = TranscriptRow(
         call_id=call_id,
@@ -211,7 +212,7 @@ def save_transcript(
                 corrections=_stored(utterance.corrections),
             )
         )
-    session.flush()
+    index_call(session, call_id)
     return row
 
 

@@ -20,6 +20,7 @@ from callqa.usecases.load_rubric import load_rubric
 from callqa.usecases.progress import Stage, StageState
 from callqa.usecases.transcribe import transcribe
 from tests.store import postgres
+from tests.store_fixture import is_declared
 from tests.usecases.recorded import BASE_MS, FakeEngine, Recorder
 from tests.usecases.test_load_rubric import DEFAULT
 
@@ -41,7 +42,7 @@ def db() -> Iterator[Database]:
 
 def test_migrated_schema_is_the_declared_one(db: Database) -> None:
     with db.engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "include_name": is_declared})
         assert compare_metadata(context, SQLModel.metadata) == []
 
 

@@ -27,6 +27,7 @@ from callqa.store.tables.scoring import (
     SuggestionDecision,
     SuggestionRow,
 )
+from callqa.store.tables.search import SearchDoc
 from callqa.store.tables.tickets import Ticket, TicketImport, TicketLink
 from callqa.store.tables.transcripts import VocabularyCandidate, VocabularyVersion
 
@@ -64,6 +65,7 @@ __all__ = [
     "RubricVersion",
     "SampleEntry",
     "SamplingFrame",
+    "SearchDoc",
     "Seat",
     "SeatLogin",
     "SuggestionDecision",
@@ -83,7 +85,7 @@ def _widen_milliseconds() -> None:
     # PostgreSQL's integer ends at 2^31; UTC milliseconds passed that in January 1970. SQLite does not care.
     for table in SQLModel.metadata.tables.values():
         for column in table.columns:
-            if column.name.endswith("_ms"):
+            if column.name.endswith("_ms") or (table.name == "search_doc" and column.name == "id"):
                 column.type = BigInteger()
 
 

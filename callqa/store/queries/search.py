@@ -1,0 +1,153 @@
+"""检索: calls whose newest transcript holds words, newest first, with the utterances they stand in. Reading only.
+
+What a person may not see is not found: other agents' calls by `own_agent_no`, private numbers by `private`. Texts come
+out masked for everybody; the whole number is shown on the call's page, where each viewing is noted.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from sqlmodel import Session, col, func, select
+
+from callqa.privacy import MAY_BE_PRIVATE, PrivatePart, Turn, find_private, masked
+from callqa.searching import hits_in, needs_a_look, token_groups
+from callqa.speech import Speaker
+from callqa.store.search import Candidate, Narrowed, candidates, turns_of
+from callqa.store.tables import Agent, Call, TicketLink
+
+MOST_CALLS = 1000  # counted and paged through; beyond that a search wants another word, and says so
+HITS_SHOWN = 4  # utterances a call
+_LOOK_AT_ONCE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class SearchQuery:
+    """What is asked for. terms: as `searching.terms_of` gives them; all must occur in a call, said by `speaker`."""
+
+    terms: tuple[str, ...]
+    speaker: Speaker | None = None
+    start_ms: int | None = None
+    end_ms: int | None = None
+    agent_no: str | None = None
+    own_agent_no: str | None = None
+    ticket_no: str | None = None
+    private: bool = False  # whether numbers that are masked for others may be found
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One utterance with the words: its masked text in (piece, found)."""
+
+    speaker: Speaker
+    start_ms: int
+    pieces: tuple[tuple[str, bool], ...]
+
+    @property
+    def text(self) -> str:
+        return "".join(piece for piece, _ in self.pieces)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundCall:
+    """One call of a page of results. n_hits: all its utterances with the words, of which `hits` are the first."""
+
+    call: Call
+    agent_name: str | None
+    ticket_no: str | None
+    hits: tuple[Hit, ...]
+    n_hits: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One page. total: calls found in all; capped: there are more than that."""
+
+    calls: tuple[FoundCall, ...]
+    total: int
+    capped: bool
+
+
+def search_calls(session: Session, wanted: SearchQuery, *, offset: int, limit: int, most: int = MOST_CALLS) -> Found:
+    """One page of the calls. No terms: nothing. Raise StoreError when the index is damaged."""
+    if not wanted.terms:
+        return Found((), 0, False)
+    narrowed = Narrowed(wanted.start_ms, wanted.end_ms, wanted.agent_no, wanted.own_agent_no, wanted.ticket_no)
+    groups = token_groups(wanted.terms, wanted.speaker, private=wanted.private)
+    all_found = list(candidates(session, groups, narrowed, most + 1))
+    capped = len(all_found) > most
+    del all_found[most:]
+    if needs_a_look(wanted.terms):
+        all_found = list(_confirmed(session, wanted, all_found))
+    here = all_found[offset : offset + limit]
+    return Found(tuple(_described(session, wanted, here)), len(all_found), capped)
+
+
+def _confirmed(session: Session, wanted: SearchQuery, found: Sequence[Candidate]) -> Iterator[Candidate]:
+    """Those in which every phrase stands in a row."""
+    for first in range(0, len(found), _LOOK_AT_ONCE):
+        some = found[first : first + _LOOK_AT_ONCE]
+        said = turns_of(session, [each.transcript_id for each in some])
+        for each in some:
+            turns = said.get(each.transcript_id, [])
+            hidden = _hidden(wanted, turns)
+            if all(
+                any(hits_in(turn.text, [term], parts) for turn, parts in _spoken(wanted, turns, hidden))
+                for term in wanted.terms
+            ):
+                yield each
+
+
+def _hidden(wanted: SearchQuery, turns: Sequence[Turn]) -> Sequence[Sequence[PrivatePart]]:
+    """What must not be found in each turn."""
+    if wanted.private or MAY_BE_PRIVATE.isdisjoint("".join(wanted.terms)):
+        return [()] * len(turns)
+    return find_private(turns)
+
+
+def _spoken(
+    wanted: SearchQuery, turns: Sequence[Turn], hidden: Sequence[Sequence[PrivatePart]]
+) -> Iterator[tuple[Turn, Sequence[PrivatePart]]]:
+    for turn, parts in zip(turns, hidden, strict=True):
+        if wanted.speaker is None or turn.speaker == wanted.speaker:
+            yield turn, parts
+
+
+def _described(session: Session, wanted: SearchQuery, found: Sequence[Candidate]) -> Iterator[FoundCall]:
+    ids = [each.call_id for each in found]
+    rows = session.exec(
+        select(Call, Agent.name)
+        .join(Agent, col(Agent.agent_no) == col(Call.agent_no), isouter=True)
+        .where(col(Call.call_id).in_(ids))
+    ).all()
+    calls = {call.call_id: (call, name) for call, name in rows}
+    tickets = dict(
+        session.exec(
+            select(TicketLink.call_id, func.min(TicketLink.ticket_no))
+            .where(col(TicketLink.call_id).in_(ids), TicketLink.state == "linked")
+            .group_by(col(TicketLink.call_id))
+        ).all()
+    )
+    said = turns_of(session, [each.transcript_id for each in found])
+    for each in found:
+        call, name = calls[each.call_id]
+        hits = list(_hits(wanted, said.get(each.transcript_id, [])))
+        yield FoundCall(call, name, tickets.get(each.call_id), tuple(hits[:HITS_SHOWN]), len(hits))
+
+
+def _hits(wanted: SearchQuery, turns: Sequence[Turn]) -> Iterator[Hit]:
+    private = find_private(turns)
+    hidden = [()] * len(turns) if wanted.private else private
+    for turn, parts, unfound in zip(turns, private, hidden, strict=True):
+        if wanted.speaker is not None and turn.speaker != wanted.speaker:
+            continue
+        places = hits_in(turn.text, wanted.terms, unfound)
+        if places:
+            yield Hit(Speaker(turn.speaker), turn.start_ms, _pieces(masked(turn.text, parts), places))
+
+
+def _pieces(text: str, places: Sequence[tuple[int, int]]) -> tuple[tuple[str, bool], ...]:
+    pieces, at = [], 0
+    for start, end in places:
+        pieces += [(text[at:start], False), (text[start:end], True)]
+        at = end
+    return tuple(piece for piece in (*pieces, (text[at:], False)) if piece[0])

@@ -1,0 +1,33 @@
+"""Fill the search index from the transcripts: what is missing, or all of it anew."""
+
+from collections.abc import Callable
+
+from callqa.store import audit
+from callqa.store.db import Database
+from callqa.store.search import index_call, reset, unindexed
+
+AT_ONCE = 100  # calls a transaction: a writer beside it waits half a second at most
+
+
+def index_missing(db: Database, progress: Callable[[int], None] = lambda done: None) -> int:
+    """Index every transcript that is not, e.g. after an upgrade; how many calls that were. progress: so many done."""
+    done, after = 0, ""
+    while True:
+        with db.write() as session:
+            call_ids = unindexed(session, after, AT_ONCE)
+            for call_id in call_ids:
+                index_call(session, call_id)
+        if not call_ids:
+            return done
+        done, after = done + len(call_ids), call_ids[-1]
+        progress(done)
+
+
+def reindex(
+    db: Database, *, actor: str = "system", now_ms: int = 0, progress: Callable[[int], None] = lambda done: None
+) -> int:
+    """Empty the index and make it anew; how many calls it then holds. Until it ends, searches find a part."""
+    with db.write() as session:
+        reset(session)
+        audit.append(session, actor=actor, action="search.reindex", subject="", detail={}, now_ms=now_ms)
+    return index_missing(db, progress)

@@ -1,0 +1,248 @@
+"""Searching transcripts: the same on SQLite and PostgreSQL."""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import text
+from sqlmodel import Session, delete, select, update
+
+from callqa.searching import fold, hits_in, terms_of, tokens_of_words
+from callqa.speech import Made, Span, Speaker, Transcript, Utterance
+from callqa.store import search
+from callqa.store.db import Database
+from callqa.store.migrate import migrate
+from callqa.store.queries.search import SearchQuery, search_calls
+from callqa.store.tables import Agent, Call, CallProgress, SearchDoc, TicketLink, TranscriptRow, UtteranceRow
+from callqa.usecases.reindex import index_missing, reindex
+from callqa.usecases.transcribe import save_transcript
+from tests.builders import add_call, add_ticket, at
+from tests.store import postgres
+from tests.store_fixture import make_database
+
+STORIES = {
+    "C1": ("2026-09-03 08:00", "801", [("a", "您好，武汉水务热线。"), ("c", "我们小区漏水了，漏得很大。"), ("a", "好的，马上安排。")]),
+    "C2": ("2026-10-05 09:00", "802", [("a", "您好。"), ("c", "家里停水，从早上六点停到现在。"), ("a", "停水的原因是管道抢修。")]),
+    "C3": ("2026-11-01 10:00", "801", [("c", "水表在漏，水很小。"), ("a", "您的电话是幺三八七幺二零六三五八吗？"), ("c", "对。")]),
+    "C4": ("2026-11-01 10:00", "802", [("c", "下水道堵了，Wi-Fi 也断了。"), ("a", "给您登记，工单尾号零幺幺二。")]),
+}  # fmt: skip
+SPEAKERS = {"a": Speaker.AGENT, "c": Speaker.CITIZEN}
+
+
+def transcript(lines: list[tuple[str, str]]) -> Transcript:
+    said = tuple(
+        Utterance(i, SPEAKERS[who], Span(i * 4000, i * 4000 + 3500), words, words, 0.9)
+        for i, (who, words) in enumerate(lines)
+    )
+    return Transcript(said, ((), ()), len(lines) * 4000, Made("fake", "0" * 64, (), "1" * 64))
+
+
+def say(session: Session, call_id: str, lines: list[tuple[str, str]]) -> None:
+    save_transcript(session, call_id, transcript(lines), cpu_s=None, now_ms=1)
+
+
+def fill(db: Database) -> None:
+    with db.write() as session:
+        for no in ("801", "802"):
+            session.add(Agent(agent_no=no, name="王小雨"))
+        session.flush()
+        for call_id, (when, agent_no, lines) in STORIES.items():
+            add_call(session, call_id, at(when), agent_no=agent_no)
+            say(session, call_id, lines)
+        add_ticket(session, "SW202611010001")
+        session.add(TicketLink(call_id="C3", ticket_no="SW202611010001", state="linked", method="manual", score=0, decided_at_ms=1))
+
+
+@pytest.fixture(scope="module")
+def pg_url() -> Iterator[str]:
+    with postgres.server() as url:
+        migrate(url)
+        yield url
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+def db(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    if request.param == "sqlite":
+        database = make_database(tmp_path)
+    else:
+        database = Database(request.getfixturevalue("pg_url"))
+        with database.write() as session:
+            for table in (SearchDoc, UtteranceRow, TranscriptRow, TicketLink, CallProgress, Call, Agent):
+                session.exec(delete(table))
+            session.execute(text("delete from ticket"))
+    fill(database)
+    yield database
+    database.dispose()
+
+
+def found(db: Database, words: str, **more: object) -> list[str]:
+    with db.read() as session:
+        page = search_calls(session, SearchQuery(terms_of(words), **more), offset=0, limit=50)  # type: ignore[arg-type]
+    assert page.total == len(page.calls)
+    return [each.call.call_id for each in page.calls]
+
+
+@pytest.mark.parametrize(
+    ("words", "calls"),
+    [
+        ("漏水", ["C1"]),  # 在漏，水 is the same in a row; see below
+        ("漏", ["C3", "C1"]),
+        ("水", ["C4", "C3", "C2", "C1"]),
+        ("停水", ["C2"]),
+        ("停水的原因", ["C2"]),
+        ("停水原因", []),
+        ("停水 抢修", ["C2"]),
+        ("停水 漏", []),
+        ("wifi", ["C4"]),
+        ("WIFI也断", ["C4"]),
+        ("0112", ["C4"]),
+        ("零一一二", ["C4"]),
+        ("6点", ["C2"]),
+        ("電話", ["C3"]),
+        ("了漏得", ["C1"]),  # punctuation is no border
+        ("热线我们", []),  # an utterance is
+        ("，", []),
+        ("'\" OR *", []),
+    ],
+)
+def test_words_are_found(db: Database, words: str, calls: list[str]) -> None:
+    expected = ["C3", "C1"] if words == "漏水" else calls
+    assert found(db, words) == expected
+
+
+def test_a_search_is_narrowed_by_speaker_time_agent_and_ticket(db: Database) -> None:
+    assert found(db, "停水", speaker=Speaker.CITIZEN) == ["C2"]
+    assert found(db, "您好", speaker=Speaker.CITIZEN) == []
+    assert found(db, "水", start_ms=at("2026-10-05 09:00")) == ["C4", "C3", "C2"]
+    assert found(db, "水", end_ms=at("2026-10-05 09:00")) == ["C1"]
+    assert found(db, "水", start_ms=at("2026-09-03 08:00"), end_ms=at("2026-11-01 10:00")) == ["C2", "C1"]
+    assert found(db, "水", agent_no="801") == ["C3", "C1"]
+    assert found(db, "水", own_agent_no="802") == ["C4", "C2"]
+    assert found(db, "水", own_agent_no="") == []
+    assert found(db, "水", ticket_no="SW202611010001") == ["C3"]
+
+
+def test_a_private_number_is_found_only_by_who_may_see_it(db: Database) -> None:
+    for words in ("13871206358", "幺三八七", "三八", "63", "是1", "是13871206358", "8"):
+        assert "C3" not in found(db, words), words
+        assert "C3" in found(db, words, private=True), words
+    assert found(db, "电话是") == ["C3"]
+    with db.read() as session:  # and nobody reads it in the list of results
+        page = search_calls(session, SearchQuery(terms_of("13871206358"), private=True), offset=0, limit=9)
+    (hit,) = page.calls[0].hits
+    assert hit.text == "您的电话是幺三八****六三五八吗？"
+    assert [piece for piece, marked in hit.pieces if marked] == ["幺三八****六三五八"]
+
+
+def test_hits_name_their_utterance_and_mark_the_words(db: Database) -> None:
+    with db.read() as session:
+        page = search_calls(session, SearchQuery(terms_of("漏")), offset=1, limit=1)
+    assert (page.total, page.capped, page.calls[0].call.call_id) == (2, False, "C1")
+    (hit,) = page.calls[0].hits
+    assert (hit.speaker, hit.start_ms) == (Speaker.CITIZEN, 4000)
+    assert hit.pieces == (("我们小区", False), ("漏", True), ("水了，", False), ("漏", True), ("得很大。", False))
+
+
+def test_only_the_newest_transcript_is_found(db: Database) -> None:
+    with db.write() as session:
+        say(session, "C1", [("c", "我们小区路水了。")])
+    assert found(db, "漏水") == ["C3"]
+    assert found(db, "路水") == ["C1"]
+    assert found(db, "安排") == []
+
+
+def test_a_word_corrected_in_place_is_no_longer_found(db: Database) -> None:
+    with db.write() as session:
+        session.exec(update(UtteranceRow).where(UtteranceRow.text == "水表在漏，水很小。").values(text="水表在楼下。"))
+        search.index_call(session, "C3")
+    assert found(db, "在漏") == []
+    assert found(db, "楼下") == ["C3"]
+    with db.read() as session:
+        assert search.count_indexed(session) == 4
+
+
+def test_a_deleted_call_is_no_longer_found_and_leaves_nothing(db: Database) -> None:
+    with db.write() as session:
+        search.forget_call(session, "C2")
+        ids = session.exec(select(TranscriptRow.id).where(TranscriptRow.call_id == "C2")).all()
+        session.exec(delete(UtteranceRow).where(UtteranceRow.transcript_id.in_(ids)))  # type: ignore[attr-defined]
+        session.exec(delete(TranscriptRow).where(TranscriptRow.call_id == "C2"))  # type: ignore[arg-type]
+        session.exec(delete(Call).where(Call.call_id == "C2"))  # type: ignore[arg-type]
+    assert found(db, "停水") == []
+    if db.is_sqlite:
+        with db.read() as session:
+            rows = session.execute(text("select rowid from search_fts where search_fts match '\"c停水\"'")).all()
+        assert rows == []
+
+
+def test_what_is_rolled_back_is_not_found(db: Database) -> None:
+    with pytest.raises(RuntimeError), db.write() as session:
+        say(session, "C1", [("c", "不会留下的话")])
+        raise RuntimeError
+    assert found(db, "留下") == []
+    assert found(db, "漏水") == ["C3", "C1"]
+
+
+def test_the_index_is_made_anew_after_damage(db: Database) -> None:
+    before = {words: found(db, words) for words in ("水", "漏水", "停水的原因", "0112")}
+    with db.write() as session:
+        if db.is_sqlite:
+            session.execute(text("delete from search_fts_data where id > 10"))
+            session.execute(text("update search_fts_data set block = x'00' where id = 10"))
+        session.exec(delete(SearchDoc).where(SearchDoc.call_id == "C2"))  # type: ignore[arg-type]
+    assert found_or_refused(db, "停水") != ["C2"]
+    with db.write() as session:  # a transcript is kept whatever the index is like
+        say(session, "C4", STORIES["C4"][2])
+    assert reindex(db) == 4
+    assert {words: found(db, words) for words in before} == before
+
+
+def found_or_refused(db: Database, words: str) -> list[str] | str:
+    try:
+        return found(db, words)
+    except search.StoreError as e:
+        assert "callqa reindex" in str(e)
+        return str(e)
+
+
+def test_transcripts_of_an_earlier_version_are_indexed_later(db: Database) -> None:
+    with db.write() as session:
+        search.forget_call(session, "C1")
+        search.forget_call(session, "C4")
+    assert found(db, "漏水") == ["C3"]
+    assert index_missing(db) == 2
+    assert index_missing(db) == 0
+    assert found(db, "漏水") == ["C3", "C1"]
+
+
+def test_counts_beyond_the_limit_are_not_claimed(db: Database) -> None:
+    with db.read() as session:
+        page = search_calls(session, SearchQuery(terms_of("水")), offset=0, limit=2, most=3)
+    assert [each.call.call_id for each in page.calls] == ["C4", "C3"]
+    assert (page.total, page.capped) == (3, True)
+
+
+def test_postgresql_makes_the_same_tokens(pg_url: str) -> None:
+    words = "c我们小区漏水\nx是13871206358吗\na好\nu\n" + "a" + "水" * 40
+    database = Database(pg_url)
+    with database.read() as session:
+        made = session.execute(text("select callqa_search_tokens(:w, 24321)"), {"w": words}).scalar_one()
+    database.dispose()
+    assert sorted(made) == sorted("24321" + token for token in tokens_of_words(words))
+
+
+test_postgresql_makes_the_same_tokens = pytest.mark.slow(test_postgresql_makes_the_same_tokens)
+
+
+@given(st.text(max_size=40), st.integers(0, 38), st.integers(1, 6))
+def test_every_piece_of_a_text_is_found_in_it(said: str, first: int, length: int) -> None:
+    folded = fold(said)
+    piece = folded.text[first : first + length]
+    if piece:
+        places = hits_in(said, [piece])
+        assert places
+        assert all(0 <= a < b <= len(said) for a, b in places)
+        assert all(x[1] <= y[0] for x, y in itertools.pairwise(places))
