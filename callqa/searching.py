@@ -1,12 +1,13 @@
-"""What is searched: transcripts folded to plain characters, cut into tokens of one and two characters. Pure.
+"""What is searched: transcripts folded to plain characters, cut into pieces of one and two neighbours. Pure.
 
-Folding drops punctuation, case and width, and writes every digit as ASCII (幺三八 and 138 are the same). A token is a tag
-and one or two neighbouring characters of one utterance: the tag says who said it, and whether a character of it is part
-of a private number, so that who may not see the number does not find it either. The same tokens are made by a function
-inside PostgreSQL from `index_words`; `tokens_of_words` says what it must give.
+Folding keeps Han characters, ASCII letters and digits; case and width go, and every digit becomes an ASCII one (幺三八
+and 138 are the same).
 
-A word of one or two characters is one token. A longer phrase is all its two-character tokens; whether they stand in a
-row is seen in the utterance itself (`hits_in`).
+SQLite indexes tokens of a whole call: a piece with a tag that says who said it, and whether it belongs to a private
+number, so that who may not see the number does not find it either. PostgreSQL indexes each utterance by itself, by
+numbers made from its pieces (`key_of`); few thousand different ones a common character make rare pieces share a number,
+and each utterance found is looked at. Its functions callqa_fold and callqa_search_keys do what `fold_text` and `keys_of`
+do here; a test compares them.
 """
 
 import unicodedata
@@ -32,21 +33,36 @@ class Folded:
     places: tuple[int, ...]
 
 
+def _is_kept(char: str) -> bool:
+    return (char.isascii() and char.isalnum()) or "\u3400" <= char <= "\u4dbf" or "\u4e00" <= char <= "\u9fff"
+
+
+class _Table(dict[int, str]):
+    """What each character becomes; worked out when it is first met."""
+
+    def __missing__(self, code: int) -> str:
+        plain = unicodedata.normalize("NFKC", chr(code)).translate(_DIGITS)
+        self[code] = "".join(filter(_is_kept, plain)).lower()
+        return self[code]
+
+
+_FOLDED = _Table()
+
+
+def fold_text(text: str) -> str:
+    """ASCII letters, digits and Han characters only; lower case, ASCII width, all digits as 0 to 9."""
+    return text.translate(_FOLDED)
+
+
 def fold(text: str) -> Folded:
-    """Letters, digits and Han characters only; lower case, ASCII width, all digits as 0 to 9."""
-    chars, places = [], []
-    for at, char in enumerate(text):
-        plain = unicodedata.normalize("NFKC", char).lower().translate(_DIGITS)
-        for each in plain:
-            if each.isalnum():
-                chars.append(each)
-                places.append(at)
-    return Folded("".join(chars), tuple(places))
+    """The same with the place of each character."""
+    folded = [_FOLDED[ord(char)] for char in text]
+    return Folded("".join(folded), tuple(at for at, plain in enumerate(folded) for _ in plain))
 
 
 def terms_of(query: str) -> tuple[str, ...]:
     """The folded words of a query: parted by spaces, each searched as a phrase; all must occur in a call."""
-    folded = (fold(simplified(word[:MOST_TERM_CHARS])).text for word in query.split())
+    folded = (fold_text(simplified(word[:MOST_TERM_CHARS])) for word in query.split())
     return tuple(dict.fromkeys(term for term in folded if term))[:MOST_TERMS]
 
 
@@ -98,6 +114,21 @@ def _pieces(term: str) -> Iterator[str]:
         yield term[i : i + 2]
 
 
+def keys_of(folded: str) -> list[int]:
+    """PostgreSQL's number for each character of a folded text with its right neighbour."""
+    return [key_of(folded[i : i + 2]) for i in range(len(folded))]
+
+
+def key_of(piece: str) -> int:
+    """The number of one character and its right neighbour; the first is told by it, the second nearly."""
+    return ord(piece[0]) * 64 + (ord(piece[1]) % 61 if len(piece) == 2 else 0)
+
+
+def term_keys(term: str) -> list[int]:
+    """What an utterance with a term must have: all of them; of a single character any one."""
+    return [ord(term) * 64 + n for n in range(61)] if len(term) == 1 else keys_of(term)[:-1]
+
+
 def needs_a_look(terms: Sequence[str]) -> bool:
     """Whether tokens alone do not prove the words: a phrase of three or more characters."""
     return any(len(term) > 2 for term in terms)
@@ -108,6 +139,9 @@ def hits_in(text: str, terms: Sequence[str], parts: Sequence[PrivatePart] = ()) 
 
     parts: private parts that must not be found; a term that touches one does not count.
     """
+    plain = fold_text(text)
+    if not any(term in plain for term in terms):
+        return []
     folded = fold(text)
     hits: list[tuple[int, int]] = []
     for term in terms:

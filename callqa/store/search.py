@@ -1,14 +1,16 @@
-"""The search index: which calls hold which words. SQLite: FTS5 over our own tokens; PostgreSQL: a GIN index on an
-expression. Both hold the newest transcript of a call, and nothing of calls that have none.
+"""The search index: which calls hold which words, in their newest transcript.
+
+SQLite: an FTS5 table of our own tokens, one row a call, without text. PostgreSQL: a GIN index on an expression over the
+utterances, kept by the server itself. `search_doc` says on both which transcript of a call is searched.
 
 `index_call` is called inside the transaction that changes which transcript is the newest, or its words; `forget_call`
 before a call or its transcript is deleted (foreign keys hold until then). Calls are found newest first: a row's id is
-the second its call started in, SQLite walks them downwards, PostgreSQL reads the newest months first.
+the second its call started in.
 """
 
 import hashlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,13 +19,14 @@ from sqlalchemy.exc import DatabaseError
 from sqlmodel import Session, col, func, select
 
 from callqa.errors import StoreError
-from callqa.periods import from_ms
-from callqa.privacy import Turn, find_private
-from callqa.searching import INDEX_VERSION, index_words, tokens_of_words
+from callqa.privacy import MAY_BE_PRIVATE, Turn, find_private
+from callqa.searching import INDEX_VERSION, index_words, needs_a_look, term_keys, token_groups, tokens_of_words
+from callqa.speech import Speaker
 from callqa.store.tables import Call, SearchDoc, TranscriptRow, UtteranceRow
 
 log = logging.getLogger(__name__)
 
+_PROBED, _MOST_CALLS_HOLD = 40, 0.4
 _ID_LOOKAHEAD = 256
 _ID_SLACK_S = 100_000  # how far a crowded second may push an id beyond its call's start
 DAMAGED = "检索索引已损坏；请停下服务，运行 callqa reindex 重建（只由转写重做，不丢数据）"
@@ -39,8 +42,17 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """Folded words, all of which must occur. private: whether private numbers may be found."""
+
+    terms: tuple[str, ...]
+    speaker: Speaker | None = None
+    private: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Narrowed:
-    """Which calls are looked through; None asks for nothing. condition: more SQL on `call c`, with its values."""
+    """Which calls are looked through; None asks for nothing."""
 
     start_ms: int | None = None
     end_ms: int | None = None
@@ -97,7 +109,7 @@ def _index(session: Session, call_id: str) -> None:
         .limit(1)
     ).first()
     row = session.exec(select(SearchDoc).where(SearchDoc.call_id == call_id)).first()
-    words = "" if newest is None else transcript_words(session, newest)
+    words = "" if newest is None or not _is_sqlite(session) else transcript_words(session, newest)
     if row is not None:
         if (row.transcript_id, row.digest, row.version) == (newest, _digest(words), INDEX_VERSION):
             return
@@ -105,15 +117,12 @@ def _index(session: Session, call_id: str) -> None:
     if newest is None:
         return
     call = session.get_one(Call, call_id)
-    at = from_ms(call.started_at_ms)
     made = SearchDoc(
         id=_free_id(session, call.started_at_ms // 1000),
         call_id=call_id,
         transcript_id=newest,
-        month=month_number(at.year, at.month),
         version=INDEX_VERSION,
         digest=_digest(words),
-        words=None if _is_sqlite(session) else words,
     )
     session.add(made)
     session.flush()
@@ -149,11 +158,6 @@ def _is_sqlite(session: Session) -> bool:
     return session.get_bind().dialect.name == "sqlite"
 
 
-def month_number(year: int, month: int) -> int:
-    """A month as one number."""
-    return year * 12 + month - 1
-
-
 def _free_id(session: Session, second: int) -> int:
     """The first free id from a second on; several calls may start in one."""
     while True:
@@ -181,7 +185,7 @@ def reset(session: Session) -> None:
         session.execute(text("delete from search_doc"))
         return
     session.execute(text("truncate table search_doc"))
-    session.execute(text("reindex index ix_search_doc_tokens"))
+    session.execute(text("reindex index ix_utterance_search_keys"))
 
 
 def unindexed(session: Session, after: str = "", limit: int = 200) -> Sequence[str]:
@@ -197,15 +201,20 @@ def count_indexed(session: Session) -> int:
     return session.exec(select(func.count()).select_from(SearchDoc).where(col(SearchDoc.call_id).is_not(None))).one()
 
 
-def candidates(
-    session: Session, groups: Sequence[Sequence[str]], narrowed: Narrowed, limit: int
-) -> Iterator[Candidate]:
-    """Calls that hold a token of every group, newest first, at most `limit`. Raise StoreError when the index is broken."""
+def candidates(session: Session, asked: Asked, narrowed: Narrowed, limit: int) -> list[Candidate]:
+    """Calls with every term, newest first, at most `limit`; with `proven` False some may lack one. Raise StoreError."""
     try:
-        yield from (_on_sqlite if _is_sqlite(session) else _on_postgresql)(session, groups, narrowed, limit)
+        return (_on_sqlite if _is_sqlite(session) else _on_postgresql)(session, asked, narrowed, limit)
     except DatabaseError as e:
         log.exception("the search index cannot be read")
         raise StoreError(DAMAGED) from e
+
+
+def proven(session: Session, asked: Asked) -> bool:
+    """Whether `candidates` are sure, so that nobody has to look into the utterances."""
+    if _is_sqlite(session):
+        return not needs_a_look(asked.terms)
+    return asked.private or MAY_BE_PRIVATE.isdisjoint("".join(asked.terms))
 
 
 def _conditions(narrowed: Narrowed) -> tuple[str, dict[str, Any]]:
@@ -224,63 +233,55 @@ def _conditions(narrowed: Narrowed) -> tuple[str, dict[str, Any]]:
         if value is not None:
             sql += f" and {condition}"
             values[name] = value
+    if narrowed.start_ms is not None:
+        sql, values["low"] = sql + " and d.id >= :low", narrowed.start_ms // 1000
+    if narrowed.end_ms is not None:
+        sql, values["high"] = sql + " and d.id < :high", narrowed.end_ms // 1000 + _ID_SLACK_S
     return sql, values
 
 
-def _id_range(narrowed: Narrowed) -> tuple[int, int]:
-    low = 0 if narrowed.start_ms is None else narrowed.start_ms // 1000
-    return low, 2**62 if narrowed.end_ms is None else narrowed.end_ms // 1000 + _ID_SLACK_S
-
-
-def _on_sqlite(
-    session: Session, groups: Sequence[Sequence[str]], narrowed: Narrowed, limit: int
-) -> Iterator[Candidate]:
+def _on_sqlite(session: Session, asked: Asked, narrowed: Narrowed, limit: int) -> list[Candidate]:
     more, values = _conditions(narrowed)
+    groups = token_groups(asked.terms, asked.speaker, private=asked.private)
     match = " AND ".join("(" + " OR ".join(f'"{token}"' for token in group) + ")" for group in groups)
-    low, high = _id_range(narrowed)
     # cross join: in this order, from the newest hit downwards, until there are enough
     rows = session.execute(
         text(
             "select d.id, d.call_id, d.transcript_id from search_fts f "
             "cross join search_doc d on d.id = f.rowid cross join call c on c.call_id = d.call_id "
-            f"where f.search_fts match :match and f.rowid >= :low and f.rowid < :high{more} "
-            "order by f.rowid desc limit :limit"
+            f"where f.search_fts match :match{more.replace('d.id', 'f.rowid')} order by f.rowid desc limit :limit"
         ),
-        {"match": match, "low": low, "high": high, "limit": limit, **values},
+        {"match": match, "limit": limit, **values},
     )
-    yield from (Candidate(*row) for row in rows)
+    return [Candidate(*row) for row in rows]
 
 
-def _on_postgresql(
-    session: Session, groups: Sequence[Sequence[str]], narrowed: Narrowed, limit: int
-) -> Iterator[Candidate]:
+def _on_postgresql(session: Session, asked: Asked, narrowed: Narrowed, limit: int) -> list[Candidate]:
+    """A word that most calls hold is found by walking down from the newest; any other by the index."""
+    for setting in ("jit = off", "max_parallel_workers_per_gather = 0", "work_mem = '64MB'"):
+        session.execute(text(f"set local {setting}"))
     more, values = _conditions(narrowed)
-    low, high = _id_range(narrowed)
-    held = session.execute(
-        text("select min(id), max(id) from search_doc where id >= :low and id < :high"), {"low": low, "high": high}
-    ).one()
-    if held[0] is None:
-        return
-    # a crowded second pushes an id over a month's end, never its month: the oldest may be one month older
-    oldest, newest = _month_of(held[0] - _ID_SLACK_S), _month_of(held[1])
-    wide = 1
-    while newest >= oldest and limit > 0:
-        months = range(newest, max(oldest, newest - wide + 1) - 1, -1)
-        arrays = {f"g{n}": [f"{m}{token}" for m in months for token in group] for n, group in enumerate(groups)}
-        match = "".join(f" and callqa_search_tokens(d.words, d.month) && cast(:{name} as text[])" for name in arrays)
-        rows = session.execute(
-            text(
-                "select d.id, d.call_id, d.transcript_id from search_doc d join call c on c.call_id = d.call_id "
-                f"where d.id >= :low and d.id < :high{match}{more} order by d.id desc limit :limit"
-            ),
-            {"low": low, "high": high, "limit": limit, **arrays, **values},
-        ).all()
-        yield from (Candidate(*row) for row in rows)
-        limit -= len(rows)
-        newest -= len(months)
-        wide *= 2
-
-
-def _month_of(second: int) -> int:
-    at = from_ms(second * 1000)
-    return month_number(at.year, at.month)
+    said, by_index = "", ""
+    for n, term in enumerate(asked.terms):
+        values |= {f"w{n}": f"%{term}%", f"k{n}": term_keys(term)}
+        has = f"(u.text like :w{n} or callqa_fold(u.text) like :w{n})"
+        if asked.speaker is not None:
+            has, values["speaker"] = has + " and u.speaker = :speaker", asked.speaker.value
+        said += f" join lateral (select 1 from utterance u where u.transcript_id = d.transcript_id and {has} limit 1) h{n} on true"
+        every = "&&" if len(term) == 1 else "@>"
+        held = (
+            f"select u.transcript_id from utterance u where callqa_search_keys(u.text) {every} cast(:k{n} as integer[])"
+        )
+        if len(term) > 1:
+            held += f" and {has}"
+        elif asked.speaker is not None:
+            held += " and u.speaker = :speaker"
+        by_index += f" and d.transcript_id in ({held})"
+    newest = f"select d.id, d.call_id, d.transcript_id from search_doc d join call c on c.call_id = d.call_id where true{more}"
+    ordered = " order by d.id desc limit :limit"
+    probe = f"select count(*) from ({newest}{ordered}) d{said}"
+    if session.execute(text(probe), {**values, "limit": _PROBED}).scalar_one() >= _PROBED * _MOST_CALLS_HOLD:
+        query = f"select d.id, d.call_id, d.transcript_id from ({newest} order by d.id desc) d{said}{ordered}"
+    else:
+        query = f"{newest}{by_index}{ordered}"
+    return [Candidate(*row) for row in session.execute(text(query), {**values, "limit": limit})]

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from sqlmodel import Session, col, func, select
 
 from callqa.privacy import MAY_BE_PRIVATE, PrivatePart, Turn, find_private, masked
-from callqa.searching import hits_in, needs_a_look, token_groups
+from callqa.searching import fold_text, hits_in
 from callqa.speech import Speaker
-from callqa.store.search import Candidate, Narrowed, candidates, turns_of
+from callqa.store.search import Asked, Candidate, Narrowed, candidates, proven, turns_of
 from callqa.store.tables import Agent, Call, TicketLink
 
-MOST_CALLS = 1000  # counted and paged through; beyond that a search wants another word, and says so
+MOST_CALLS = 500  # counted and paged through; beyond that a search wants another word, and says so
 HITS_SHOWN = 4  # utterances a call
 _LOOK_AT_ONCE = 100
 
@@ -72,11 +72,11 @@ def search_calls(session: Session, wanted: SearchQuery, *, offset: int, limit: i
     if not wanted.terms:
         return Found((), 0, False)
     narrowed = Narrowed(wanted.start_ms, wanted.end_ms, wanted.agent_no, wanted.own_agent_no, wanted.ticket_no)
-    groups = token_groups(wanted.terms, wanted.speaker, private=wanted.private)
-    all_found = list(candidates(session, groups, narrowed, most + 1))
+    asked = Asked(wanted.terms, wanted.speaker, wanted.private)
+    all_found = candidates(session, asked, narrowed, most + 1)
     capped = len(all_found) > most
     del all_found[most:]
-    if needs_a_look(wanted.terms):
+    if not proven(session, asked):
         all_found = list(_confirmed(session, wanted, all_found))
     here = all_found[offset : offset + limit]
     return Found(tuple(_described(session, wanted, here)), len(all_found), capped)
@@ -135,12 +135,17 @@ def _described(session: Session, wanted: SearchQuery, found: Sequence[Candidate]
 
 
 def _hits(wanted: SearchQuery, turns: Sequence[Turn]) -> Iterator[Hit]:
-    private = find_private(turns)
-    hidden = [()] * len(turns) if wanted.private else private
-    for turn, parts, unfound in zip(turns, private, hidden, strict=True):
-        if wanted.speaker is not None and turn.speaker != wanted.speaker:
-            continue
-        places = hits_in(turn.text, wanted.terms, unfound)
+    found = {
+        index: places
+        for index, turn in enumerate(turns)
+        if (wanted.speaker is None or turn.speaker == wanted.speaker) and (places := hits_in(turn.text, wanted.terms))
+    }
+    touchy = any(not MAY_BE_PRIVATE.isdisjoint(fold_text(turns[index].text)) for index in found)
+    private = find_private(turns) if touchy else [()] * len(turns)  # a number may go over several turns
+    for index, places in found.items():
+        turn, parts = turns[index], private[index]
+        if parts and not wanted.private:
+            places = hits_in(turn.text, wanted.terms, parts)
         if places:
             yield Hit(Speaker(turn.speaker), turn.start_ms, _pieces(masked(turn.text, parts), places))
 
