@@ -101,6 +101,7 @@ def prepare_database(settings: Settings, now_ms: int) -> Prepared:
     from callqa.usecases.accounts import ensure_admin
     from callqa.usecases.desk import publish_desk
     from callqa.usecases.load_rubric import load_rubric
+    from callqa.usecases.reindex import index_missing
 
     migrate(settings.database_url)
     db = Database(settings.database_url)
@@ -108,6 +109,7 @@ def prepare_database(settings: Settings, now_ms: int) -> Prepared:
         password = ensure_admin(db, now_ms=now_ms)
         loaded = load_rubric(db, settings.scorecards_dir / "rubric.yaml", now_ms=now_ms)
         publish_desk(db, settings.desk_path, now_ms)
+        index_missing(db)
     finally:
         db.dispose()
     return Prepared(password, loaded.problem)

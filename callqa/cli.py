@@ -109,6 +109,15 @@ def _parser() -> Parser:
     checked = add("check", _check, "机器预评一通电话（不入库）：每条规则的结论；--explain 逐个算子说明依据")
     checked.add_argument("call_id", metavar="通话编号")
     checked.add_argument("--explain", action="store_true", help="看了哪里、要求什么、发现什么、为何不判")
+    words = add("search", _search, "在所有转写里找词：几个词都要在同一通电话里说到")
+    words.add_argument("words", nargs="+", metavar="词")
+    words.add_argument("--speaker", choices=["citizen", "agent"], help="只找诉求人或坐席说的")
+    words.add_argument("--from", dest="first", metavar="日期", type=_day, help="从哪天起，如 2026-11-01")
+    words.add_argument("--to", dest="last", metavar="日期", type=_day, help="到哪天止（含）")
+    words.add_argument("--agent", metavar="工号", help="只找这位坐席的通话")
+    words.add_argument("--ticket", metavar="工单编号", help="只找这张工单的通话")
+    words.add_argument("--json", action="store_true", help="每通电话一行 JSON")
+    add("reindex", _reindex, "由转写重建检索索引（索引损坏、检索不全时）")
     draw = add("verify-draw", _verify_draw, "由抽样框、方案和两个随机串独立复算抽样")
     draw.add_argument("frame", metavar="抽样框", type=Path)
     draw.add_argument("plan", metavar="方案", type=Path)
@@ -246,6 +255,43 @@ def _import(settings: Settings, args: argparse.Namespace) -> int:
         say(error, error=True)
     say(f"导入 {len(result.new)} 通，已有 {len(result.known)} 通，未能导入 {len(result.errors)} 处")
     return 1 if result.errors else 0
+
+
+def _search(settings: Settings, args: argparse.Namespace) -> int:
+    """Exit status 1 where nothing was found. Private numbers are neither found nor shown."""
+    from callqa.searching import terms_of
+    from callqa.speech import Speaker
+    from callqa.store.queries.search import MOST_CALLS, SearchQuery, search_calls
+    from callqa.usecases.find_words import day_range_ms, found_json, found_lines
+
+    start_ms, end_ms = day_range_ms(args.first, args.last)
+    wanted = SearchQuery(
+        terms_of(" ".join(args.words)),
+        Speaker(args.speaker) if args.speaker else None,
+        start_ms,
+        end_ms,
+        args.agent,
+        None,
+        args.ticket,
+    )
+    with _with_database(settings).read() as session:
+        found = search_calls(session, wanted, offset=0, limit=MOST_CALLS)
+    for each in found.calls:
+        for line in [found_json(each)] if args.json else found_lines(each):
+            say(line)
+    if not args.json:
+        more = "，还有更早的，请加条件" if found.capped else ""
+        say(f"共 {found.total} 通{more}")
+    return 0 if found.calls else 1
+
+
+def _reindex(settings: Settings, _: argparse.Namespace) -> int:
+    from callqa.usecases.reindex import reindex
+
+    db = _with_database(settings)
+    done = reindex(db, now_ms=_now_ms(), progress=lambda n: say(f"已重建 {n} 通") if n % 1000 == 0 else None)
+    say(f"检索索引已重建，共 {done} 通")
+    return 0
 
 
 def _export(settings: Settings, args: argparse.Namespace) -> int:

@@ -155,8 +155,8 @@ def _runs(turns: Sequence[Turn]) -> Iterator[list[_Atom]]:
     """Atoms of one speaker that may be pieces of one number."""
     by_speaker: dict[str, list[_Atom]] = {}
     for index, turn in enumerate(turns):
-        atoms = (_Atom(index, *match.span()) for match in _ATOM.finditer(turn.text))
-        by_speaker.setdefault(turn.speaker, []).extend(atoms)
+        found = (_Atom(index, *match.span()) for match in _ATOM.finditer(turn.text))
+        by_speaker.setdefault(turn.speaker, []).extend(found)
     own = {speaker: [i for i, turn in enumerate(turns) if turn.speaker == speaker] for speaker in by_speaker}
     for speaker, atoms in by_speaker.items():
         following = dict(pairwise(own[speaker]))

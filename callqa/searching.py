@@ -91,7 +91,7 @@ def index_words(turns: Sequence[Turn], private: Sequence[Sequence[PrivatePart]])
 
 def tokens_of_words(words: str) -> list[str]:
     """All different tokens of an indexed text, sorted."""
-    tokens = set()
+    tokens: set[str] = set()
     for line in words.split("\n"):
         tag, run = line[:1], line[1:]
         tokens.update(tag + char for char in run)

@@ -28,4 +28,4 @@ def make_database(tmp_path: Path) -> Database:
 
 def is_declared(name: str | None, kind: str, _parents: object) -> bool:
     """What a schema comparison looks at: not the search index, which has no form in the metadata (tests/store/test_search)."""
-    return not (kind == "table" and (name or "").startswith("search_fts") or name == "ix_utterance_search_keys")
+    return not ((kind == "table" and (name or "").startswith("search_fts")) or name == "ix_utterance_search_keys")

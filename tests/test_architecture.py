@@ -70,7 +70,20 @@ ONE_PLACE: dict[str, tuple[str, ...]] = {
 }
 
 # rooms whose modules are pure: values in, values out
-PURE = ("text", "matching", "speech", "privacy", "searching", "units", "errors", "refusals", "scoring", "tickets", "reports", "sip")
+PURE = (
+    "text",
+    "matching",
+    "speech",
+    "privacy",
+    "searching",
+    "units",
+    "errors",
+    "refusals",
+    "scoring",
+    "tickets",
+    "reports",
+    "sip",
+)
 IMPURE_PARTS = ("sip.process", "reports.render_docx", "reports.render_xlsx", "reports.charts_png")
 FORBIDDEN_IN_PURE = {
     "socket",

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import select as sa_select
 from sqlalchemy import text
 from sqlalchemy.exc import DatabaseError
 from sqlmodel import Session, col, func, select
@@ -91,7 +92,7 @@ def turns_of(session: Session, transcript_ids: Sequence[int]) -> dict[int, list[
     """What was said in each transcript, in order."""
     u = UtteranceRow
     query = (
-        select(u.transcript_id, u.speaker, u.start_ms, u.end_ms, u.text)
+        sa_select(col(u.transcript_id), col(u.speaker), col(u.start_ms), col(u.end_ms), col(u.text))
         .where(col(u.transcript_id).in_(transcript_ids))
         .order_by(col(u.transcript_id), col(u.start_ms), col(u.index))
     )

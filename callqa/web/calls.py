@@ -5,7 +5,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Form, Query, Request
 from fastapi.responses import HTMLResponse, Response
 
+from callqa.errors import CallqaError
 from callqa.periods import Month, say_duration, say_instant
+from callqa.privacy import MAY_BE_PRIVATE
+from callqa.searching import fold_text
 from callqa.store.db import Database
 from callqa.store.queries import people as people_queries
 from callqa.store.queries.call_page import (
@@ -75,6 +78,8 @@ def read_filter(
 ) -> CallFilter:
     """The filter in the address, narrowed to what the person may see. Unknown codes count as not given."""
     start_ms, end_ms = read_period(month, date, now_ms)
+    if not person.can("calls.private") and not MAY_BE_PRIVATE.isdisjoint(fold_text(words)):
+        raise CallqaError("带数字的词不能在这里筛选：它可能是别人的号码；请到“检索”页查找")
     return CallFilter(
         start_ms=start_ms,
         end_ms=end_ms,

@@ -22,6 +22,7 @@ from callqa.store.db import Database
 from callqa.store.queries import confidential
 from callqa.usecases.note_access import note_access
 from callqa.usecases.sessions import SessionAccount, SignInBrake, find_session
+from callqa.usecases.show_private import is_shown
 from callqa.web.permissions import PERMISSIONS, ROLE_LABELS, Role, allowed
 from callqa.web.playable import PlayableCache, PlayNotes
 from callqa.web.rubrics import RubricCache
@@ -228,6 +229,7 @@ def page(request: Request, template: str, status_code: int = 200, **context: Any
             "settings": state.settings,
             "csp_nonce": csp_nonce(request),
             "now_ms": get_now_ms(request),
+            "shown_private": lambda call_id: _is_shown(request, person, call_id),
             "version": __version__,
             **context,
         }
@@ -244,6 +246,14 @@ def _count(db: Database, item: NavItem) -> int:
         return 0
     with db.read() as session:
         return item.counter(session)
+
+
+def _is_shown(request: Request, person: Person | None, call_id: str) -> bool:
+    """Whether the address carries this person's own fresh note of looking at the call's private numbers."""
+    number = request.query_params.get("shown", "")
+    if person is None or not person.can("calls.private") or not number.isdigit() or len(number) > 15:
+        return False
+    return is_shown(get_db(request), call_id, int(number), actor=person.username, now_ms=get_now_ms(request))
 
 
 def is_fragment(request: Request) -> bool:

@@ -8,6 +8,11 @@ from callqa.store.tables import AuditEntry
 ACTION_LABELS = {
     "call.play": "播放录音",
     "call.export": "导出通话列表",
+    "call.show_private": "查看转写中的完整号码",
+    "call.export_audio": "导出录音",
+    "search.export": "导出检索结果",
+    "search.private": "按号码检索转写",
+    "search.reindex": "重建检索索引",
     "call.transcribe": "要求重新转写",
     "transcript.again": "要求重新转写一批通话",
     "transcript.open": "打开转写更正（号码完整显示）",

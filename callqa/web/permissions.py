@@ -48,6 +48,7 @@ PERMISSIONS: dict[str, frozenset[Role]] = {
     "calls.number": _LEADER | _AGENT,  # whole phone numbers
     "calls.listen": _LEADER | _SUPERVISOR | _AGENT,
     "calls.transcript": _LEADER | _SUPERVISOR | _AGENT,
+    "calls.private": _LEADER | _AGENT,  # private numbers in what was said, each viewing noted; masked until asked for
     "calls.suggestions": _QUALITY,  # what the machine suggests; agents see only what a person has decided
     "calls.export": _QUALITY,
     "calls.attribute": _LEADER,  # say by hand who took a call

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from callqa.privacy import mask_text
 from callqa.scoring.criteria import Rubric
 from callqa.store.tables import SuggestionRow
 
@@ -139,7 +140,7 @@ def _evidence(stored: dict[str, object]) -> EvidenceView:
         channel=channel if isinstance(channel, int) else None,
         start_ms=start if isinstance(start, int) else 0,
         end_ms=end if isinstance(end, int) else 0,
-        quote=str(stored.get("quote") or ""),
+        quote=mask_text(str(stored.get("quote") or "")),
         operator=OPERATOR_LABELS.get(operator, operator),
         params=str(stored.get("params") or ""),
         playable=isinstance(channel, int) or operator not in RECORD_OPERATORS,

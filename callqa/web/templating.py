@@ -5,9 +5,11 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from callqa import periods
+from callqa.privacy import mask_text
 from callqa.usecases.ingest_notes import DISPOSITION_OF_CODE
 from callqa.web import format as fmt
 from callqa.web.permissions import ROLE_LABELS
+from callqa.web.private import masked_pieces, masked_texts
 
 TEMPLATES_DIR = Path(__file__).parent / "templates"
 
@@ -34,6 +36,9 @@ def build_templates() -> Environment:
         thousands=fmt.thousands,
         mask=fmt.mask_number,
         mask_in=fmt.mask_numbers_in,
+        mask_said=mask_text,
+        masked_texts=masked_texts,
+        masked_pieces=masked_pieces,
         pieces=fmt.pieces,
         corrected_pieces=fmt.corrected_pieces,
     )

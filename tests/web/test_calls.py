@@ -175,16 +175,30 @@ def test_neighbours_lead_through_the_calls(browser, month):
     assert '/calls/20261107T011200000Z-A2" rel="next"' in html and 'rel="prev"' not in html
 
 
-def test_a_transcript_shows_whole_numbers_only_to_those_who_may_see_them(browser, month, database):
+def test_a_transcript_is_masked_until_somebody_who_may_asks_and_that_is_noted(browser, month, database, clock):
     with database.write() as session:
         line = session.exec(select(UtteranceRow)).first()
-        line.text = "您的电话是13871206358对吗"
+        line.text = "您的电话是幺三八七幺二零六三五八对吗"
         session.add(line)
-    page = f"/calls/{month}"
-    assert "13871206358对吗" in browser("shift_leader").get(page).text
-    seen = browser("client_supervisor").get(page).text
-    assert "138****6358对吗" in seen
-    assert "13871206358对吗" not in seen
+    page, whole = f"/calls/{month}", "幺三八七幺二零六三五八对吗"
+    leader, agent, supervisor = browser("shift_leader"), browser("agent"), browser("client_supervisor")
+    for client in (leader, supervisor):
+        assert "幺三八****六三五八对吗" in client.get(page).text
+        assert whole not in client.get(page + "?shown=1").text
+    answer = leader.post(f"{page}/private", data={"next": f"{page}?t=5"})
+    assert answer.status_code == 303
+    shown = answer.headers["location"]
+    assert whole in leader.get(shown).text
+    assert "隐藏号码" in leader.get(shown).text
+    assert "查看转写中的完整号码" in leader.get(page).text
+    assert whole not in leader.get(page).text
+    assert whole not in supervisor.get(shown).text  # the note is another person's
+    clock.now_ms += 11 * 60_000
+    assert whole not in leader.get(shown).text
+    assert supervisor.post(f"{page}/private", data={}).status_code == 403
+    assert agent.post(f"{page}/private", data={}).status_code == 403  # taken by 805
+    assert leader.post("/calls/NONE/private", data={}).status_code == 404
+    assert leader.post(f"{page}/private", data={"next": "https://elsewhere/"}).headers["location"].startswith(page)
 
 
 def give_notes(database, call_id: str) -> None:

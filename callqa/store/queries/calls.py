@@ -8,6 +8,8 @@ from sqlalchemy import ColumnElement, String, case, cast, exists, func, or_
 from sqlmodel import Session, col, select
 
 from callqa.store.queries.confidential import is_public
+from callqa.privacy import find_private, masked
+from callqa.store.search import turns_of
 from callqa.store.tables import (
     Agent,
     Call,
@@ -143,8 +145,8 @@ def list_calls(
                 transcript_percent=progress.percent if progress else 0,
                 evaluation_status=evaluation.status if evaluation else None,
                 final_score=evaluation.final_score if evaluation else None,
-                hit=hit.text if hit else "",
-                hit_ms=hit.start_ms if hit else None,
+                hit=hit[1] if hit else "",
+                hit_ms=hit[0] if hit else None,
             )
         )
     return lines
@@ -218,15 +220,18 @@ def _newest_transcript() -> ColumnElement[bool]:
     return col(TranscriptRow.version) == newest
 
 
-def _hits(session: Session, call_ids: Sequence[str], words: str) -> dict[str, UtteranceRow]:
-    """The first utterance of each call that holds the words."""
-    query = (
-        select(TranscriptRow.call_id, UtteranceRow)
-        .where(col(UtteranceRow.transcript_id) == col(TranscriptRow.id), col(TranscriptRow.call_id).in_(call_ids))
-        .where(_newest_transcript(), col(UtteranceRow.text).like(_like(words), escape="\\"))
-        .order_by(col(UtteranceRow.start_ms).desc())
+def _hits(session: Session, call_ids: Sequence[str], words: str) -> dict[str, tuple[int, str]]:
+    """The first utterance of each call that holds the words: where it begins, and its masked text."""
+    query = select(TranscriptRow.id, TranscriptRow.call_id).where(
+        col(TranscriptRow.call_id).in_(call_ids), _newest_transcript()
     )
-    return dict(session.exec(query).all())
+    of_call = dict(session.exec(query).all())
+    hits: dict[str, tuple[int, str]] = {}
+    for transcript_id, turns in turns_of(session, [id_ for id_ in of_call if id_ is not None]).items():
+        for turn, parts in zip(turns, find_private(turns), strict=True):
+            if words in turn.text:
+                hits.setdefault(of_call[transcript_id], (turn.start_ms, masked(turn.text, parts)))
+    return hits
 
 
 def _like(text: str) -> str:
