@@ -28,6 +28,8 @@ from callqa.store.tables import Call, SearchDoc, TranscriptRow, UtteranceRow
 log = logging.getLogger(__name__)
 
 _PROBED, _MOST_CALLS_HOLD = 40, 0.4
+# confidential calls are in no list (queries/confidential.is_public)
+_OPEN = " and not exists (select 1 from confidential_call x where x.call_id = c.call_id)"
 _ID_LOOKAHEAD = 256
 _ID_SLACK_S = 100_000  # how far a crowded second may push an id beyond its call's start
 DAMAGED = "检索索引已损坏；请停下服务，运行 callqa reindex 重建（只由转写重做，不丢数据）"
@@ -219,7 +221,7 @@ def proven(session: Session, asked: Asked) -> bool:
 
 
 def _conditions(narrowed: Narrowed) -> tuple[str, dict[str, Any]]:
-    sql, values = "", {}
+    sql, values = _OPEN, dict[str, Any]()
     for name, condition in (
         ("start_ms", "c.started_at_ms >= :start_ms"),
         ("end_ms", "c.started_at_ms < :end_ms"),

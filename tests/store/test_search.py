@@ -16,7 +16,17 @@ from callqa.store import search
 from callqa.store.db import Database
 from callqa.store.migrate import migrate
 from callqa.store.queries.search import SearchQuery, search_calls
-from callqa.store.tables import Agent, Call, CallProgress, SearchDoc, TicketLink, TranscriptRow, UtteranceRow
+from callqa.store.tables import (
+    Account,
+    Agent,
+    Call,
+    CallProgress,
+    ConfidentialCall,
+    SearchDoc,
+    TicketLink,
+    TranscriptRow,
+    UtteranceRow,
+)
 from callqa.usecases.reindex import index_missing, reindex
 from callqa.usecases.transcribe import save_transcript
 from tests.builders import add_call, add_ticket, at
@@ -139,6 +149,18 @@ def test_a_private_number_is_found_only_by_who_may_see_it(db: Database) -> None:
     (hit,) = page.calls[0].hits
     assert hit.text == "您的电话是幺三八****六三五八吗？"
     assert [piece for piece, marked in hit.pieces if marked] == ["幺三八****六三五八"]
+
+
+def test_a_confidential_call_is_not_found(db: Database) -> None:
+    with db.write() as session:
+        account = Account(username="x", display_name="x", role="shift_leader", password_hash="")
+        session.add(account)
+        session.flush()
+        session.add(ConfidentialCall(call_id="C1", reason="保密", marked_by=account.id or 0, marked_at_ms=1))
+    assert found(db, "漏水") == ["C3"]
+    with db.write() as session:
+        session.exec(delete(ConfidentialCall))
+        session.exec(delete(Account))
 
 
 def test_hits_name_their_utterance_and_mark_the_words(db: Database) -> None:

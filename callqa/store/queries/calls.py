@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, String, case, cast, exists, func, or_
 from sqlmodel import Session, col, select
 
-from callqa.store.queries.confidential import is_public
 from callqa.privacy import find_private, masked
+from callqa.store.queries.confidential import is_public
 from callqa.store.search import turns_of
 from callqa.store.tables import (
     Agent,
