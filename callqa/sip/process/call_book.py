@@ -307,7 +307,7 @@ class CallBook:
             call.capture.discard()
             self.forget(call_id)
             return
-        call.capture.note_foreign(self._clock.monotonic_ns())
+        self.media.note_foreign_of(call)
         call.media_over = True
         path = call.capture.file.path
         call.capture.close(lambda: self._finalise(path))

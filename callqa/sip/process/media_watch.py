@@ -41,19 +41,22 @@ class MediaWatch:
 
     def note_foreign(self) -> None:
         """Write down strangers' datagrams and peers that cannot be reached, and tell of them."""
+        for call in self._calls.values():
+            if not call.media_over:
+                self.note_foreign_of(call)
+
+    def note_foreign_of(self, call: OpenCall) -> None:
+        """The same for one call; also when it ends, since a short one may come and go between two looks."""
         now_ns = self._clock.monotonic_ns()
-        for call_id, call in self._calls.items():
-            if call.media_over:
-                continue
-            if call.capture.note_foreign(now_ns):
-                self._faults.tell("有通话的媒体端口收到了陌生地址的数据包，已忽略", call_id=call_id)
-            if call.capture.note_locked_out(now_ns):
-                text = "有通话的媒体包解密校验不通过，没有录入；请检查对方的 SRTP 设置，反复出现时请抓包"
-                self._faults.tell(text, call_id=call_id)
-                call.capture.mark(FaultMark(at_ns=now_ns, text="有媒体包解密校验不通过，没有录入"))
-            if call.capture.take_unsent():
-                text = "有通话的媒体地址发不过去（没有路由，或 IPv4 与 IPv6 不符），对方听不到声音，录音照常；请检查话机或中继的地址设置"
-                self._faults.tell(text, call_id=call_id)
+        if call.capture.note_foreign(now_ns):
+            self._faults.tell("有通话的媒体端口收到了陌生地址的数据包，已忽略", call_id=call.call_id)
+        if call.capture.note_locked_out(now_ns):
+            text = "有通话的媒体包解密校验不通过，没有录入；请检查对方的 SRTP 设置，反复出现时请抓包"
+            self._faults.tell(text, call_id=call.call_id)
+            call.capture.mark(FaultMark(at_ns=now_ns, text="有媒体包解密校验不通过，没有录入"))
+        if call.capture.take_unsent():
+            text = "有通话的媒体地址发不过去（没有路由，或 IPv4 与 IPv6 不符），对方听不到声音，录音照常；请检查话机或中继的地址设置"
+            self._faults.tell(text, call_id=call.call_id)
 
     def look(self) -> bool:
         """Once a second: send the RTCP that is due, tell of one-way audio and calls without media. True when any of that
