@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 ALLOW = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "REGISTER", "INFO", "UPDATE", "PRACK", "REFER")
 FAULT_EVERY_S = 10.0  # the same fault from the same address is told once in so long
 FAULTS_MOST = 1_000
+ENDED_MOST = 500  # dialogs remembered after their end
 SERVER = "callqa"
 
 
@@ -71,12 +72,24 @@ class Core:
         self.outbox: list[tuple[bytes, Address]] = []
         self.happened: list[Event] = []
         self.legs: dict[DialogId, Leg] = {}
+        self._ended: dict[DialogId, frozenset[str]] = {}  # dialogs that are over -> the tags of the peer
         self.streams: set[Address] = set()  # far ends of open connections
         self.aliases: dict[Address, Address] = {}  # what a peer says it is reached at -> the connection it opened
         self.transactions = Transactions(self.send, tokens, self.timers, self._stream_to)
         self.service_routes: Callable[[str], tuple[str, ...]] = lambda trunk: ()  # set by trunks.py
         self.clear_keys: set[str] = set()  # hosts of whom it was told that their keys came in the clear
         self._told: dict[tuple[str, str], float] = {}
+
+    def forget(self, leg: "Leg") -> None:
+        """A leg is over; its dialog is still known by name, as one that was."""
+        if self.legs.pop(leg.dialog.key, None) is not None:
+            self._ended[leg.dialog.key] = leg.remote_tags
+            if len(self._ended) > ENDED_MOST:
+                del self._ended[next(iter(self._ended))]
+
+    def has_ended(self, call_id: str, ours: str, theirs: str) -> bool:
+        """Whether a dialog of that name was ours, not long ago."""
+        return theirs in self._ended.get((call_id, ours), frozenset())
 
     def set_desk(self, desk: Desk) -> None:
         """Use this desk from now on."""

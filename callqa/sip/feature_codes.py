@@ -1,6 +1,8 @@
-"""Feature codes that agents dial: `*11` + 工号 signs in at this phone, `*12` signs out, `*13` + code marks a call 标记、处置.
+"""Feature codes that agents dial: `*11` + 工号 signs in at this phone, `*12` signs out, `*13` + code marks a call 标记、处置,
+`*8` takes a call that rings at a colleague's phone 代接, `*8` + extension one that rings there.
 
-The code is answered and ended at once, so that the phone shows that it went through; no media is offered and no call made.
+Any other code than `*8` is answered and ended at once, so that the phone shows that it went through; no media is offered and no
+call made.
 A mark is for the call the seat talks in (dialled on a second line, or typed in the call, see in_call.py), else for the one
 it was in last, for ten minutes; without such a call the phone gets 404. What was signed in holds here at once, database or
 not, until a desk snapshot says something new of that seat. It does not know which agents or codes there are: whoever reads
@@ -22,6 +24,7 @@ from callqa.units import Channel
 _SIGN_IN = re.compile(r"\*11([0-9]{1,16})#?", re.ASCII)
 _SIGN_OUT = re.compile(r"\*12#?", re.ASCII)
 _MARK = re.compile(r"\*13([0-9]{1,8})#?", re.ASCII)
+_PICK_UP = re.compile(r"\*8([0-9]{1,16})?#?", re.ASCII)
 DISCARD_PORT = 9  # RFC 863: a port is needed in SDP, nothing is sent
 
 
@@ -39,7 +42,14 @@ class MarkCode:
     code: str
 
 
-def parse_code(dialled: str) -> FeatureCode | MarkCode | None:
+@dataclass(frozen=True, slots=True)
+class PickUpCode:
+    """extension: where the call rings that is wanted; None: wherever."""
+
+    extension: str | None
+
+
+def parse_code(dialled: str) -> FeatureCode | MarkCode | PickUpCode | None:
     """The feature code in what was dialled, or None. Phones may send * and # escaped."""
     text = re.sub("%2a", "*", re.sub("%23", "#", dialled), flags=re.IGNORECASE)
     found = _SIGN_IN.fullmatch(text)
@@ -48,6 +58,9 @@ def parse_code(dialled: str) -> FeatureCode | MarkCode | None:
     marked = _MARK.fullmatch(text)
     if marked is not None:
         return MarkCode(marked[1])
+    picked = _PICK_UP.fullmatch(text)
+    if picked is not None:
+        return PickUpCode(picked[1])
     return FeatureCode(None) if _SIGN_OUT.fullmatch(text) else None
 
 

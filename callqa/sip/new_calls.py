@@ -15,12 +15,12 @@ from callqa.sip.calls.queue import Queue
 from callqa.sip.calls.routing import Refusal, encryption_at, find_trunk
 from callqa.sip.core import Core
 from callqa.sip.events import Address, CallMarked, CallMode
-from callqa.sip.feature_codes import FeatureCall, FeatureCode, MarkCode, SignIns, parse_code
+from callqa.sip.feature_codes import FeatureCall, FeatureCode, MarkCode, PickUpCode, SignIns, parse_code
 from callqa.sip.legs.transaction import Transaction
 from callqa.sip.recording.parties import is_recording
 from callqa.sip.recording.siprec import RecordingCall, take_recording
 from callqa.sip.registrar import Registrar
-from callqa.sip.transfers.pickup import pick_up
+from callqa.sip.transfers.pickup import Newcomer, pick_up, pick_up_ringing
 from callqa.sip.wire.headers import plain
 from callqa.sip.wire.hop import is_stream
 from callqa.sip.wire.identity import called_number, caller_number, dialled, diverted_from, is_withheld
@@ -108,13 +108,18 @@ class NewCalls:
         offer = self.closing or self._offer(t.request, source)
         number = dialled(t.request)
         code = parse_code(number)
-        if code is not None and not isinstance(offer, Refusal):
-            self._take_code(code, seat.extension, FeatureCall(self._core, t, source), offer, now)
-            return
-        replaces = t.request.headers.first("Replaces")
-        if replaces is not None and not isinstance(offer, Refusal):
-            pick_up(self._core, self._exchange, t, replaces, seat.extension, source, offer, now)
-            return
+        replaces = t.request.headers.all("Replaces")
+        if not isinstance(offer, Refusal):
+            who = Newcomer(t, seat.extension, source, offer)
+            if isinstance(code, PickUpCode):
+                pick_up_ringing(self._core, self._exchange, code.extension, who, now)
+                return
+            if code is not None:
+                self._take_code(code, seat.extension, FeatureCall(self._core, t, source), offer, now)
+                return
+            if replaces:
+                pick_up(self._core, self._exchange, replaces, who, now)
+                return
         target = offer if isinstance(offer, Refusal) else self._exchange.reach(number)
         if isinstance(target, Refusal):
             self._core.fault(now, f"分机 {seat.extension} 呼出被拒绝：{target.reason}", source)

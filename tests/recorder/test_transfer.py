@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from callqa.demo.endpoint import AutoAnswer, Endpoint, EndpointCall, Refuse
+from callqa.demo.endpoint import AutoAnswer, Endpoint, EndpointCall, Refuse, RingForever
 from callqa.journal import JournalKind
 from callqa.sip.legs.leg import Leg
 from callqa.sip.legs.transaction import Transaction
@@ -159,6 +159,35 @@ def test_a_consult_call_is_a_recording_of_its_own_and_its_far_end_joins_the_citi
         assert [(t.kind, t.to, t.by) for t in sidecar.transfers] == [("attended", "8002", "8001")]
         assert sidecar.seat_extension == "8002" and consults.seat_extension == "8001" and not consults.transfers
         assert "held" in {g.kind for g in sidecar.gaps} and not sidecar.faults and not consults.faults
+        await close(one, two, caller)
+
+    asyncio.run(story())
+
+
+def test_a_call_that_a_colleague_picked_up_while_it_rang_is_recorded_as_hers(home):
+    async def story():
+        said, hers = frames(51, 60), frames(52, 60)
+        one = await Endpoint("127.0.0.1", on_invite=lambda _: RingForever()).start()
+        assert await one.register(home.server, "8001", "pw-8001") == 200
+        caller = await citizen()
+        call = await caller.call(home.server, "96510", said, "PCMA", caller="13800000105")
+        rings = await one.incoming.get()
+        await until("the board", lambda: [s for s in home.board().seats if s.ringing])
+        two = await phone(home, "8002", AutoAnswer(0.02, b"", "PCMA"))
+        d = rings.leg.dialog
+        named = f"{d.call_id};to-tag={d.remote_tag};from-tag={d.local_tag};early-only"
+        picked = await two.call(home.server, "8001", hers, "PCMA", {"Replaces": named}, caller="8002")
+        assert await picked.answered and await call.answered
+        assert await rings.ended
+        await talked_out(call, picked)
+        call.hang_up()
+        (sidecar,) = await until("the sidecar", lambda: of_number(home, "13800000105"))
+        left, right = sides(home, sidecar)
+        assert said in left and hers in right and not inner_gaps(sidecar) and not sidecar.faults
+        assert sidecar.seat_extension == "8002" and not sidecar.transfers and sidecar.direction == "inbound"
+        assert picked.leg.dialog.call_id in sidecar.sip_call_ids
+        (answered,) = [e for e in home.journal(JournalKind.CALL_ANSWERED) if e.call_id == sidecar.call_id]
+        assert answered.facts["seat_extension"] == "8002"
         await close(one, two, caller)
 
     asyncio.run(story())

@@ -4,6 +4,7 @@ are one seat's. Holds no state of its own but what each seat's last call was.
 
 from collections.abc import Collection, Mapping
 
+from callqa.sip.calls.bridge import BridgeCall
 from callqa.sip.calls.call import Call
 from callqa.sip.calls.routing import Refusal, Target, outbound_targets
 from callqa.sip.calls.talk import Talk
@@ -58,11 +59,31 @@ class Exchange:
 
     def leg_named(self, named: Replaces) -> Leg | None:
         """Our leg of a dialog. Some phones write the two tags the wrong way round; both must fit either way."""
-        for ours, theirs in ((named.to_tag, named.from_tag), (named.from_tag, named.to_tag)):
+        for ours, theirs in _both_ways(named):
             leg = self._core.legs.get((named.call_id, ours))
-            if leg is not None and leg.dialog.remote_tag == theirs:
+            if leg is not None and theirs in leg.remote_tags:
                 return leg
         return None
+
+    def was_ours(self, named: Replaces) -> bool:
+        """Whether a dialog of that name has been and is over."""
+        return any(self._core.has_ended(named.call_id, *tags) for tags in _both_ways(named))
+
+    def ringing_with(self, leg: Leg) -> BridgeCall | None:
+        """The call that a seat's phone rings for by that leg."""
+        calls = (c for c in self._calls.values() if isinstance(c, BridgeCall) and not c.over)
+        return next((c for c in calls if leg.seat_extension is not None and leg in c.ringing.legs), None)
+
+    def to_pick_up(self, extension: str, at: str | None) -> BridgeCall | None:
+        """The call that rings longest at a colleague's phone, or at one's own; at: at that extension only. None where nothing
+        rings but what the seat itself has dialled."""
+        found = [
+            c
+            for c in self._calls.values()
+            if isinstance(c, BridgeCall) and not c.over and c.caller.seat_extension != extension
+            if (at in c.ringing.seats if at is not None else c.ringing.seats)
+        ]
+        return min(found, key=lambda c: c.begun, default=None)
 
     def call_of(self, leg: Leg) -> Talk | None:
         """The bridged call that a leg belongs to."""
@@ -95,3 +116,7 @@ class Exchange:
             return talking[-1].call_id
         call_id, at = self._last.get(extension, ("", now))
         return call_id if call_id and now - at <= LAST_CALL_KEPT_S else None
+
+
+def _both_ways(named: Replaces) -> tuple[tuple[str, str], tuple[str, str]]:
+    return (named.to_tag, named.from_tag), (named.from_tag, named.to_tag)

@@ -1,7 +1,8 @@
 """The legs dialled for one call and not decided yet.
 
 Rules: the first 200 with a codec in common wins and the others are cancelled; a 200 that comes too late is acknowledged
-and ended (leg_calling.py). All share one RTP port of ours and are offered only what the caller can take.
+and ended (leg_calling.py). A seat that picks the call up (pickup.py) wins like one that answers. The phones that lose are told
+that somebody else has it (RFC 3326). All share one RTP port of ours and are offered only what the caller can take.
 Whom to ring, and what follows when nobody takes the call, is decided in inbound.py (seats) and outbound.py (trunks).
 """
 
@@ -15,6 +16,8 @@ from callqa.sip.wire.sdp import Session, agreed_codecs
 
 if TYPE_CHECKING:
     from callqa.sip.calls.bridge import BridgeCall
+
+ELSEWHERE = 'SIP;cause=200;text="Call completed elsewhere"'  # RFC 3326 §2: the phone notes no missed call
 
 
 class Ringing:
@@ -50,11 +53,11 @@ class Ringing:
         """The phones of a seat that ring."""
         return [leg for leg, t in self.legs.items() if t.seat_extension == extension]
 
-    def end(self, legs: Iterable[Leg], now: float) -> None:
-        """Stop ringing some of them."""
+    def end(self, legs: Iterable[Leg], now: float, why: str = "") -> None:
+        """Stop ringing some of them. why: what their phones are told (RFC 3326)."""
         for leg in list(legs):
             if self.legs.pop(leg, None) is not None:
-                leg.end(now)
+                leg.end(now, why)
 
     def answered(self, leg: Leg, session: Session | None, now: float) -> Target | None:
         """One answered: the call is connected, or else its target is given back, which has no codec in common with the
@@ -71,8 +74,12 @@ class Ringing:
             text = f"{target.seat_extension or '中继'} 接听时没有共同的语音编码或加密方式"
             call.core.fault(now, text, leg.dialog.observed, call.call_id)
             return target
-        self.end(self.legs, now)
         leg.session, leg.codecs = session, agreed
-        call.side.connect(agreed, now)
-        call.connect(leg, target.seat_extension, now)
+        self.taken(leg, target.seat_extension, now)
         return None
+
+    def taken(self, leg: Leg, seat_extension: str | None, now: float) -> None:
+        """Somebody has the call, with `leg.codecs` agreed: nobody rings any more."""
+        self.end(self.legs, now, ELSEWHERE)
+        self._call.side.connect(leg.codecs, now)
+        self._call.connect(leg, seat_extension, now)

@@ -119,6 +119,13 @@ class Leg:
         return self.calling is not None and self.calling.heard
 
     @property
+    def remote_tags(self) -> frozenset[str]:
+        """The peer's tags of the dialogs that the INVITE has made: one, or while several of its phones ring one for each."""
+        if self.calling is not None and not self.dialog.remote_tag:
+            return self.calling.early_tags
+        return frozenset({self.dialog.remote_tag}) - {""}
+
+    @property
     def last_sdp(self) -> bytes:
         """Our SDP as it was last sent."""
         return self._sdp_before
@@ -156,14 +163,14 @@ class Leg:
 
     # -- how it ends ------------------------------------------------------------------------------------------------
 
-    def end(self, now: float) -> None:
-        """End the leg from our side: CANCEL, 487 or BYE, whichever its state asks for."""
+    def end(self, now: float, why: str = "") -> None:
+        """End the leg from our side: CANCEL, 487 or BYE, whichever its state asks for. why: a Reason (RFC 3326) for the CANCEL."""
         if self.state is LegState.EARLY and self.called_us:
             self.refuse(487, now)
         elif self.state is LegState.EARLY:
             self.gone()
             if self.invite is not None:
-                self.core.transactions.cancel(self.invite, now)
+                self.core.transactions.cancel(self.invite, now, why)
         elif self.state is LegState.ANSWERED:
             self._bye_wanted = True
         elif self.state is LegState.CONFIRMED:
@@ -183,7 +190,7 @@ class Leg:
         if self.called is not None:
             self.called.stop()
         self.offers.stop(self._now)
-        self.core.legs.pop(self.dialog.key, None)
+        self.core.forget(self)
 
     def ack_never_came(self, now: float) -> None:
         """The peer did not confirm our 200."""

@@ -18,6 +18,8 @@ from callqa.sip.wire.sdp import SECURE
 if TYPE_CHECKING:
     from callqa.sip.legs.leg import Leg
 
+EARLY_MOST = 32  # forks of one INVITE whose early dialogs are told apart
+
 
 class Calling:
     """Our INVITE on one leg. first: it as it was first sent, without Via and body. heard: it got any answer."""
@@ -29,6 +31,7 @@ class Calling:
         self.agreed_early = False  # the peer's answer to our offer came in a response that we confirmed
         self._asked_longer = False  # after a 422
         self._established = False  # it got a 2xx
+        self.early_tags: frozenset[str] = frozenset()  # of the early dialogs (RFC 3261 §12.1)
         self._provisional = ReliableReceiver()
 
     def dial(self, body: bytes, now: float) -> None:
@@ -54,6 +57,8 @@ class Calling:
         leg = self._leg
         self.heard = True
         if response.status < 200:
+            if response.status > 100 and response.to_tag and len(self.early_tags) < EARLY_MOST:
+                self.early_tags |= {response.to_tag}
             if leg.state is LegState.EARLY and response.status > 100 and self._is_news(response, source, now):
                 leg.dialog.observed = source
                 leg.owner.leg_provisional(leg, response.status, session_of(response), now)

@@ -37,6 +37,7 @@ class Transaction:
     on_timeout: Callable[[float], None] | None = None
     on_ack: Callable[[Request, float], None] | None = None
     cancelled: bool = False
+    cancel_reason: str = ""
     alarms: list[Alarm] = field(default_factory=list)
     started: float = 0.0
 
@@ -136,11 +137,12 @@ class Transactions:
         """A branch for an ACK outside any transaction."""
         return BRANCH_COOKIE + self._tokens()
 
-    def cancel(self, invite: Transaction, now: float) -> None:
-        """CANCEL a pending INVITE: at once when it has a provisional response, else when one comes (RFC 3261 §9.1)."""
+    def cancel(self, invite: Transaction, now: float, why: str = "") -> None:
+        """CANCEL a pending INVITE: at once when it has a provisional response, else when one comes (RFC 3261 §9.1). why: its
+        Reason (RFC 3326), or ""."""
         if invite.cancelled or invite.state not in (State.CALLING, State.PROCEEDING):
             return
-        invite.cancelled = True
+        invite.cancelled, invite.cancel_reason = True, why
         if invite.state is State.PROCEEDING:
             self._send_cancel(invite, now)
 
@@ -148,7 +150,9 @@ class Transactions:
         kept = [(n, v) for n, v in invite.request.headers.fields if n in ("From", "To", "Call-ID", "Route")]
         via = invite.request.headers.first("Via")
         cseq = f"{invite.request.cseq.number} CANCEL"
-        headers = Headers.of(("Via", via), *kept, ("CSeq", cseq), ("Max-Forwards", "70"))
+        headers = Headers.of(
+            ("Via", via), *kept, ("CSeq", cseq), ("Max-Forwards", "70"), ("Reason", invite.cancel_reason or None)
+        )
         request = Request("CANCEL", invite.request.uri, headers)
         t = Transaction(
             Kind.CLIENT, State.TRYING, (invite.key[0], "CANCEL"), request, invite.peer, serialise(request), started=now
