@@ -127,14 +127,13 @@ def check(world: World) -> None:
 
 
 def _check_prompts(world: World, found: list[JournalEntry]) -> None:
-    """A notice that cannot be played is told of, one that can is not."""
+    """A notice that cannot be played is told of once somebody should hear it, one that can is not."""
     told = any(e.kind is JournalKind.FAULT and "录音告知" in e.facts["text"] for e in found)
     notice = world.plan.wide.notice
     if told and notice not in ("missing", "broken") and not world.troubled_ns:
         world.wrong("no false alarm", "the notice was said to be no use")
     inbound = any(
-        a.inbound and a.begun_ns and not (a.consult or world.plan.calls[a.number].session)
-        for a in world.attempts.values()
+        a.inbound and a.taken and not (a.consult or world.plan.calls[a.number].session) for a in world.attempts.values()
     )
     if notice in ("missing", "broken") and inbound and not told and not world.blows and not world.troubled_ns:
         world.wrong("a notice that is missing is told of", notice)

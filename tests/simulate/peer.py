@@ -88,6 +88,7 @@ class Peer(PeerMedia):
             return
         connection = self.connection()
         if connection is None:  # nobody there: asked again later
+            self.net.last_sip_ns = self.work.now_ns
             return
         self.net.note_sip(text.encode(), self.address, self.world.server)
         ping = "\r\n\r\n" if self.net.rng.random() < 0.05 else ""  # RFC 5626 §3.5.1

@@ -254,6 +254,7 @@ class Run:
         self.files.on_killed = world.killed_in_an_operation
         self.ends: set[End] = set()  # of connections
         self.servers: list[SimServer] = []
+        self.told_to_stop = False
         self.loop.listen = self._listen
         self.loop.connect = self._connect
 

@@ -238,10 +238,13 @@ def _seat_does(world: World, peer: Peer, talk: Talk, plan: CallPlan) -> None:
 
 
 def _ask_colleague(world: World, peer: Peer, talk: Talk, consult: ConsultPlan) -> None:
-    """The seat's second call, and what comes of it."""
+    """The seat's second call, and what comes of it. He asks once, also when the call comes to his phone a second time."""
     if talk.state != "talking" or talk.hangs_up:
         return
     attempt = Attempt(len(world.plan.calls), False, consult=(peer.user, consult.to))
+    if attempt.number in world.attempts:
+        peer.hold(talk, "sendrecv")
+        return
     world.attempts[attempt.number] = attempt
     world.say(f"{peer.user} asks {consult.to}: call {attempt.number}")
     second = attempt.caller = peer.call(attempt.number, consult.to, peer.user)

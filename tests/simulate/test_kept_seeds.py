@@ -41,6 +41,10 @@ KEPT = {  # told without what wider.py adds
 
 
 WIDE = {  # told with it
+    9303703: "the simulator's own: a call that came to a phone twice made it ask its colleague twice: two calls, one number",
+    9303498: "the simulator's own: settled before a peer that finds nobody to connect to had called again or given up",
+    9301150: "the simulator's own: a call refused because the recorder stops hears no notice, so that none is missed",
+    9303055: "as 9301150",
     9100783: "the simulator's own: a phone refused an INVITE that came twice, and answered it",
     9000225: "the simulator's own: a power cut took the answer of half a second before, of a call answered for its notice",
     9000405: "the simulator's own: a phone that moves hears the old call until its 200 is read",

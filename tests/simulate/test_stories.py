@@ -129,6 +129,16 @@ def _rings_during_the_notice(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Player, "play", play)
 
 
+def _hushes_up_the_notice(patch: pytest.MonkeyPatch) -> None:
+    real = Player._loaded
+
+    def loaded(self, event, version, found):
+        self._tell = lambda text: None
+        real(self, event, version, found)
+
+    patch.setattr(Player, "_loaded", loaded)
+
+
 def _keeps_no_reports(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(LegReports, "received", lambda self, data, source: None)
 
@@ -147,6 +157,7 @@ MUTANTS: dict[str, tuple[Patch, int]] = {
     "a piece is a message": (_takes_pieces_for_messages, 40),
     "phones ring during the notice": (_rings_during_the_notice, 60),
     "reports are not kept": (_keeps_no_reports, 60),
+    "a notice that is missing is not told of": (_hushes_up_the_notice, 110),
 }
 
 

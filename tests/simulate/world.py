@@ -90,6 +90,7 @@ class Attempt:
     life: int = 0  # of the recorder, at its begin
     consult: tuple[str, str] | None = None  # a seat's call to a seat: from, to
     hostile: bool = False  # somebody spoke with the address of a peer: no word about its audio
+    taken: bool = False  # answered something else than a challenge, a 100, or a 503 of a recorder that stops
 
     @property
     def key(self) -> str:
@@ -222,6 +223,9 @@ class World:
         if not attempt.begun_ns and status not in not_begun:  # a seat that calls while we stop is told a fault
             attempt.begun_ns, attempt.life = self.work.now_ns, len(self.lives)
             attempt.wall_offset_ns = self.wall_offset_ns
+        stopping = self.run is not None and self.run.told_to_stop
+        if status > 100 and status not in not_begun and not (status == 503 and stopping):
+            attempt.taken = True
         if 200 <= status < 300 and not attempt.ok_ns:
             attempt.ok_ns = self.work.now_ns
 
@@ -333,6 +337,7 @@ class World:
     def tell_to_stop(self) -> None:
         """SIGTERM."""
         if self.run is not None:
+            self.run.told_to_stop = True
             self.run.loop.call(self.run.loop.handlers[signal.SIGTERM])
 
     def _gone(self, run: Run) -> None:
