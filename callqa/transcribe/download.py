@@ -287,15 +287,23 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         headers: http.client.HTTPMessage,
         newurl: str,
     ) -> urllib.request.Request | None:
-        check_scheme(newurl)
-        if req.full_url.startswith("https:") and not newurl.startswith("https:"):
-            raise EngineError(f"{req.full_url} 转到了不加密的 {newurl}，拒绝跟随。请直接给出可信的地址。")
+        try:
+            self._check(req.full_url, newurl)
+        except EngineError:
+            fp.close()  # nobody else will
+            raise
         made = super().redirect_request(req, fp, code, msg, headers, newurl)
         if made is not None:
             for name in ("Range", "If-range"):  # urllib keeps them, we rely on it
                 if req.has_header(name) and not made.has_header(name):
                     made.add_header(name, req.get_header(name) or "")
         return made
+
+    @staticmethod
+    def _check(url: str, newurl: str) -> None:
+        check_scheme(newurl)
+        if url.startswith("https:") and not newurl.startswith("https:"):
+            raise EngineError(f"{url} 转到了不加密的 {newurl}，拒绝跟随。请直接给出可信的地址。")
 
 
 def check_scheme(url: str) -> None:
