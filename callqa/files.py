@@ -161,8 +161,9 @@ class Files:
 
     def clear_halves(self, path: Path) -> None:
         """Delete what somebody who died had half written of a file, and of its neighbours of the same stem."""
-        for left in self.list(path.parent, f".{path.stem}.*.tmp"):
-            self.unlink(left)
+        for left in self.list(path.parent, ".*.tmp"):  # one pattern for all calls: each new one is compiled anew
+            if left.name.startswith(f".{path.stem}."):
+                self.unlink(left)
 
     def put(self, path: Path, data: bytes) -> None:
         """Write beside `path`, sync, rename over it, sync the folder. Leaves nothing behind when it fails."""

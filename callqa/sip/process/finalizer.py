@@ -7,6 +7,7 @@ job once more; what fails twice stays in the spool folder for the next start and
 import asyncio
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -121,6 +122,8 @@ class Child:
                 str(self._recordings),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
+                env=os.environ
+                | {"OPENBLAS_NUM_THREADS": "1"},  # nothing here multiplies matrices: half of numpy's start
                 limit=_LINE_LIMIT_BYTES,
             )
         assert self._process.stdin is not None
