@@ -13,10 +13,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from callqa.config import Settings, default_toml
 from callqa.errors import ConfigError
 from callqa.refusals import os_reason
+
+if TYPE_CHECKING:
+    from callqa.store.db import Database
 
 CONFIG_ERROR_STATUS = 2  # a process that ends with it is not started again
 RESTART_AFTER_S = (0.2, 1.0, 5.0, 15.0)  # the recorder must be back before phones notice; then slower
@@ -113,6 +117,16 @@ def prepare_database(settings: Settings, now_ms: int) -> Prepared:
     finally:
         db.dispose()
     return Prepared(password, loaded.problem)
+
+
+def open_database(settings: Settings) -> "Database":
+    """The installation's database, its folders made and its schema the newest."""
+    from callqa.store.db import Database
+    from callqa.store.migrate import migrate
+
+    prepare_folders(settings)
+    migrate(settings.database_url)
+    return Database(settings.database_url)
 
 
 def copy_scorecards(settings: Settings) -> None:

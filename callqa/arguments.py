@@ -3,7 +3,9 @@
 import argparse
 import difflib
 import re
-from typing import Any, NoReturn
+from collections.abc import Callable
+from datetime import date
+from typing import Any, NoReturn, Protocol
 
 # what argparse says -> what we say; groups by number
 _SAYINGS = (
@@ -11,6 +13,8 @@ _SAYINGS = (
     (r"unrecognized arguments: (.+)", "不认识“{0}”"),
     (r"argument (.+?): expected (?:one|1) argument", "{0} 后面要写一个值"),
     (r"argument (.+?): invalid \w+ value: '(.*)'", "{0} 的值“{1}”不合用"),
+    (r"argument (.+?): not allowed with argument (.+)", "{0} 不能与 {1} 一起用"),
+    (r"one of the arguments (.+) is required", "请写明其中一个：{0}"),
 )
 _NO_CHOICE = r"argument (.+?): invalid choice: '(.*)' \(choose from (.+)\)"
 
@@ -36,6 +40,15 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{say_refusal(message)}\n{self.format_usage()}")
 
 
+Verb = Callable[[Any, argparse.Namespace], int]  # the settings and the arguments -> the exit status
+
+
+class AddVerb(Protocol):
+    """Makes the parser of one verb."""
+
+    def __call__(self, name: str, run: Verb, text: str) -> Parser: ...
+
+
 def say_refusal(message: str) -> str:
     """One of argparse's sentences in Chinese; with the nearest real choice where there is one."""
     if found := re.fullmatch(_NO_CHOICE, message):
@@ -47,3 +60,11 @@ def say_refusal(message: str) -> str:
         if found := re.fullmatch(pattern, message):
             return sentence.format(*found.groups())
     return message
+
+
+def day(text: str) -> date:
+    """The value of an option that is a day."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError as e:
+        raise argparse.ArgumentTypeError(f"看不懂日期“{text}”；应如 2026-11-01") from e

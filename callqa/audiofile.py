@@ -31,6 +31,7 @@ MIN_RATE_HZ, MAX_RATE_HZ = 4_000, 192_000
 _RESAMPLE_AT_ONCE: Final = 1 << 20
 
 _PCM, _ALAW, _MULAW, _EXTENSIBLE = 1, 6, 7, 0xFFFE
+_ENCODINGS: Final[dict[int, Literal["alaw", "ulaw", "pcm16"]]] = {_PCM: "pcm16", _ALAW: "alaw", _MULAW: "ulaw"}
 # RFC 2361: the sub-format of an extensible header is the old tag followed by this fixed tail.
 _SUBFORMAT_TAIL: Final = bytes.fromhex("000000001000800000aa00389b71")
 
@@ -107,26 +108,61 @@ class _WavFormat:
         return self.bits == (16 if self.tag == _PCM else 8) and self.tag in (_PCM, _ALAW, _MULAW)
 
 
-def _decode_wav(data: bytes, name: str) -> Audio | None:
-    """Decode a G.711 or 16-bit PCM WAV; None when it is anything else (PyAV's turn)."""
-    if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
-        return None
+def _is_wav(data: bytes) -> bool:
+    return data[:4] == b"RIFF" and data[8:12] == b"WAVE"
+
+
+def _data_chunk(data: bytes) -> tuple[_WavFormat | None, int, int] | None:
+    """The format before it, if one was read, and [start, end) of the bytes of a WAV's data chunk; None without one."""
     layout: _WavFormat | None = None
     at = 12
     while at + 8 <= len(data):
         kind, size = data[at : at + 4], struct.unpack_from("<I", data, at + 4)[0]
-        body = memoryview(data)[at + 8 : at + 8 + size]
         if kind == b"fmt ":
-            layout = _wav_format(bytes(body))
+            layout = _wav_format(data[at + 8 : at + 8 + size])
         elif kind == b"data":
-            if layout is None or not layout.read_here:
-                return None
-            _check_shape(layout.n_channels, layout.sample_rate_hz, name)
             # a writer that was killed leaves 0 or 0xFFFFFFFF as the size: then the data is what follows
-            body = body if size else memoryview(data)[at + 8 :]
-            return Audio(_wav_samples(body, layout), layout.sample_rate_hz)
+            return layout, at + 8, min(len(data), at + 8 + size) if size else len(data)
         at += 8 + size + (size & 1)
-    raise AudioError(f"音频文件 {name} 的 WAV 头不完整，找不到声音数据。请重新导出或重新复制该文件。")
+    return None
+
+
+def _decode_wav(data: bytes, name: str) -> Audio | None:
+    """Decode a G.711 or 16-bit PCM WAV; None when it is anything else (PyAV's turn)."""
+    if not _is_wav(data):
+        return None
+    found = _data_chunk(data)
+    if found is None:
+        raise AudioError(f"音频文件 {name} 的 WAV 头不完整，找不到声音数据。请重新导出或重新复制该文件。")
+    layout, start, end = found
+    if layout is None or not layout.read_here:
+        return None
+    _check_shape(layout.n_channels, layout.sample_rate_hz, name)
+    return Audio(_wav_samples(memoryview(data)[start:end], layout), layout.sample_rate_hz)
+
+
+@dataclass(frozen=True, slots=True)
+class SamplePlace:
+    """Where a WAV's samples lie: bytes [start, end) of the file, whole frames of n_channels interleaved samples."""
+
+    encoding: Literal["alaw", "ulaw", "pcm16"]
+    n_channels: int
+    sample_rate_hz: int
+    start: int
+    end: int
+
+
+def find_samples(data: bytes) -> SamplePlace | None:
+    """Of a G.711 or 16-bit PCM WAV; None for everything else, which cannot be changed sample by sample in its file."""
+    found = _data_chunk(data) if _is_wav(data) else None
+    if found is None:
+        return None
+    layout, start, end = found
+    if layout is None or not layout.read_here or not 1 <= layout.n_channels <= MAX_CHANNELS:
+        return None
+    frame_bytes = layout.n_channels * layout.bits // 8
+    end = start + (end - start) // frame_bytes * frame_bytes
+    return SamplePlace(_ENCODINGS[layout.tag], layout.n_channels, layout.sample_rate_hz, start, end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,25 +176,11 @@ class LawAudio:
 
 def read_law(data: bytes) -> LawAudio | None:
     """The untouched bytes of a G.711 WAV with audio in it; None for everything else."""
-    if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
+    place = find_samples(data)
+    if place is None or place.encoding == "pcm16":
         return None
-    layout: _WavFormat | None = None
-    at = 12
-    while at + 8 <= len(data):
-        kind, size = data[at : at + 4], struct.unpack_from("<I", data, at + 4)[0]
-        if kind == b"fmt ":
-            layout = _wav_format(data[at + 8 : at + 8 + size])
-        elif kind == b"data":
-            if layout is None or layout.tag not in (_ALAW, _MULAW) or not layout.read_here:
-                return None
-            if not 1 <= layout.n_channels <= MAX_CHANNELS:
-                return None
-            body = data[at + 8 : at + 8 + size] if size else data[at + 8 :]
-            whole = np.frombuffer(body, np.uint8)[: len(body) // layout.n_channels * layout.n_channels]
-            samples = whole.reshape(-1, layout.n_channels)
-            return LawAudio("alaw" if layout.tag == _ALAW else "ulaw", samples, layout.sample_rate_hz)
-        at += 8 + size + (size & 1)
-    return None
+    samples = np.frombuffer(data, np.uint8, place.end - place.start, place.start).reshape(-1, place.n_channels)
+    return LawAudio(place.encoding, samples, place.sample_rate_hz)
 
 
 def _wav_format(body: bytes) -> _WavFormat | None:

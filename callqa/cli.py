@@ -6,20 +6,17 @@ import os
 import sys
 import time
 from collections.abc import Callable
-from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from callqa import __version__, app
-from callqa.arguments import Parser
+from callqa.arguments import Parser, day
+from callqa.cli_calls import add_call_verbs
 from callqa.cli_speech import add_speech_verbs
 from callqa.config import Settings, load_settings, settings_markdown
 from callqa.errors import CallqaError
 from callqa.refusals import os_reason
 from callqa.terminal import say, say_findings
-
-if TYPE_CHECKING:
-    from callqa.store.db import Database
 
 Verb = Callable[[Settings, argparse.Namespace], int]
 
@@ -95,29 +92,17 @@ def _parser() -> Parser:
     )
     cdr = add("reconcile", _reconcile, "核对交换机话单：每个接通的通话是否都有录音或说明了原因")
     cdr.add_argument("--cdr", metavar="文件", type=Path, required=True, help="交换机导出的话单（CSV 或 XLSX）")
-    cdr.add_argument("--from", dest="first", metavar="日期", type=_day, help="从哪天起，如 2026-11-01；默认整个文件")
-    cdr.add_argument("--to", dest="last", metavar="日期", type=_day, help="到哪天止（含）")
+    cdr.add_argument("--from", dest="first", metavar="日期", type=day, help="从哪天起，如 2026-11-01；默认整个文件")
+    cdr.add_argument("--to", dest="last", metavar="日期", type=day, help="到哪天止（含）")
     cdr.add_argument("--tolerance", metavar="秒", type=int, default=60, help="两边时间相差多少秒以内算同一通，默认 60")
     cdr.add_argument(
         "--map", action="append", default=[], metavar="列名=我方列名", help="话单的列对应，如 呼叫起始=开始时间；会记住"
     )
     cdr.add_argument("--out", type=Path, metavar="文件", help="逐条结果写到 .csv 或 .xlsx 文件")
-    export = add("export", _export, "导出一通电话：--pcap 原始媒体（供 Wireshark 打开）")
-    export.add_argument("call_id", metavar="通话编号")
-    export.add_argument("--pcap", action="store_true", required=True, help="导出为抓包文件")
-    export.add_argument("--out", type=Path, metavar="文件", help="写到哪里，默认 通话编号.pcap")
     checked = add("check", _check, "机器预评一通电话（不入库）：每条规则的结论；--explain 逐个算子说明依据")
     checked.add_argument("call_id", metavar="通话编号")
     checked.add_argument("--explain", action="store_true", help="看了哪里、要求什么、发现什么、为何不判")
-    words = add("search", _search, "在所有转写里找词：几个词都要在同一通电话里说到")
-    words.add_argument("words", nargs="+", metavar="词")
-    words.add_argument("--speaker", choices=["citizen", "agent"], help="只找诉求人或坐席说的")
-    words.add_argument("--from", dest="first", metavar="日期", type=_day, help="从哪天起，如 2026-11-01")
-    words.add_argument("--to", dest="last", metavar="日期", type=_day, help="到哪天止（含）")
-    words.add_argument("--agent", metavar="工号", help="只找这位坐席的通话")
-    words.add_argument("--ticket", metavar="工单编号", help="只找这张工单的通话")
-    words.add_argument("--json", action="store_true", help="每通电话一行 JSON")
-    add("reindex", _reindex, "由转写重建检索索引（索引损坏、检索不全时）")
+    add_call_verbs(add)
     draw = add("verify-draw", _verify_draw, "由抽样框、方案和两个随机串独立复算抽样")
     draw.add_argument("frame", metavar="抽样框", type=Path)
     draw.add_argument("plan", metavar="方案", type=Path)
@@ -157,19 +142,10 @@ def _settings(_: Settings, __: argparse.Namespace) -> int:
     return 0
 
 
-def _with_database(settings: Settings) -> "Database":
-    from callqa.store.db import Database
-    from callqa.store.migrate import migrate
-
-    app.prepare_folders(settings)
-    migrate(settings.database_url)
-    return Database(settings.database_url)
-
-
 def _import_tickets(settings: Settings, args: argparse.Namespace) -> int:
     from callqa.usecases.import_tickets import import_tickets
 
-    db = _with_database(settings)
+    db = app.open_database(settings)
     result = import_tickets(db, file_name=args.file.name, data=_read(args.file), actor="system", now_ms=_now_ms())
     say(f"新增 {result.rows_new} 条，更新 {result.rows_changed} 条，未变 {result.rows_same} 条")
     return _row_errors(result.errors)
@@ -178,7 +154,7 @@ def _import_tickets(settings: Settings, args: argparse.Namespace) -> int:
 def _import_roster(settings: Settings, args: argparse.Namespace) -> int:
     from callqa.usecases.import_roster import import_roster
 
-    db = _with_database(settings)
+    db = app.open_database(settings)
     result = import_roster(db, file_name=args.file.name, data=_read(args.file), actor="system", now_ms=_now_ms())
     say(f"新增 {result.rows_new} 条，未变 {result.rows_same} 条")
     return _row_errors(result.errors)
@@ -195,19 +171,12 @@ def _mapping(given: list[str], example: str) -> dict[str, str]:
     return mapping
 
 
-def _day(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError as e:
-        raise argparse.ArgumentTypeError(f"看不懂日期“{text}”；应如 2026-11-01") from e
-
-
 def _reconcile(settings: Settings, args: argparse.Namespace) -> int:
     """Exit status 1 where an answered call has neither a recording nor a reason, or a row could not be read."""
     from callqa.usecases import reconcile
 
     check = reconcile.check_cdr(
-        _with_database(settings),
+        app.open_database(settings),
         file_name=args.cdr.name,
         data=_read(args.cdr),
         actor="system",
@@ -240,7 +209,7 @@ def _import(settings: Settings, args: argparse.Namespace) -> int:
     from callqa.usecases.import_pcap import import_captures
 
     mapping = _mapping(args.map, "录音流水=录音文件")
-    db = _with_database(settings)
+    db = app.open_database(settings)
     now_ms = _now_ms()
     if mapping:
         save_mapping(db, mapping, actor="system", now_ms=now_ms)
@@ -257,67 +226,10 @@ def _import(settings: Settings, args: argparse.Namespace) -> int:
     return 1 if result.errors else 0
 
 
-def _search(settings: Settings, args: argparse.Namespace) -> int:
-    """Exit status 1 where nothing was found. Private numbers are neither found nor shown."""
-    from callqa.searching import terms_of
-    from callqa.speech import Speaker
-    from callqa.store.queries.search import MOST_CALLS, SearchQuery, search_calls
-    from callqa.usecases.find_words import day_range_ms, found_json, found_lines
-
-    start_ms, end_ms = day_range_ms(args.first, args.last)
-    wanted = SearchQuery(
-        terms_of(" ".join(args.words)),
-        Speaker(args.speaker) if args.speaker else None,
-        start_ms,
-        end_ms,
-        args.agent,
-        None,
-        args.ticket,
-    )
-    with _with_database(settings).read() as session:
-        found = search_calls(session, wanted, offset=0, limit=MOST_CALLS)
-    for each in found.calls:
-        for line in [found_json(each)] if args.json else found_lines(each):
-            say(line)
-    if not args.json:
-        more = "，还有更早的，请加条件" if found.capped else ""
-        say(f"共 {found.total} 通{more}")
-    return 0 if found.calls else 1
-
-
-def _reindex(settings: Settings, _: argparse.Namespace) -> int:
-    from callqa.usecases.reindex import reindex
-
-    db = _with_database(settings)
-    done = reindex(db, now_ms=_now_ms(), progress=lambda n: say(f"已重建 {n} 通") if n % 1000 == 0 else None)
-    say(f"检索索引已重建，共 {done} 通")
-    return 0
-
-
-def _export(settings: Settings, args: argparse.Namespace) -> int:
-    from callqa.usecases.export_pcap import export_pcap
-
-    data = export_pcap(
-        _with_database(settings),
-        args.call_id,
-        spool=settings.spool_dir,
-        keep_days=settings.retention.spool_keep_days,
-        actor="system",
-        now_ms=_now_ms(),
-    )
-    target: Path = args.out or Path(f"{args.call_id}.pcap")
-    try:
-        target.write_bytes(data)
-    except OSError as e:
-        raise CallqaError(f"文件 {target} 写不了：{os_reason(e)}") from e
-    say(f"已导出 {target}（{len(data)} 字节）；媒体是收到的原样，信令按记录重建")
-    return 0
-
-
 def _check(settings: Settings, args: argparse.Namespace) -> int:
     from callqa.usecases.reasoning import explain_call, report_lines
 
-    rubric, explained = explain_call(_with_database(settings), args.call_id, recordings=settings.recordings_dir)
+    rubric, explained = explain_call(app.open_database(settings), args.call_id, recordings=settings.recordings_dir)
     for line in report_lines(rubric, explained, steps=args.explain):
         say(line)
     return 0

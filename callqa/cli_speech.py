@@ -2,11 +2,10 @@
 
 import argparse
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from callqa.arguments import Parser
+from callqa.arguments import AddVerb
 from callqa.config import Settings
 from callqa.errors import CallqaError, ConfigError
 from callqa.periods import Month, say_duration
@@ -15,14 +14,6 @@ from callqa.terminal import Bar, say, say_findings
 
 if TYPE_CHECKING:
     from callqa.store.db import Database
-
-Verb = Callable[[Settings, argparse.Namespace], int]
-
-
-class AddVerb(Protocol):
-    """Makes the parser of one verb."""
-
-    def __call__(self, name: str, run: Verb, text: str) -> Parser: ...
 
 
 def add_speech_verbs(add: AddVerb) -> None:

@@ -12,7 +12,8 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "callqa"
 
 WORDS = {
-    "errors", "files", "findings", "refusals", "units", "periods", "text", "matching", "speech", "privacy", "searching",
+    "errors", "files", "findings", "refusals", "units", "periods", "text", "matching", "speech", "privacy", "private_times",
+    "searching",
 }  # fmt: skip
 CONTRACTS = {"sidecar", "desk", "journal", "live", "audiofile"}
 EVERYTHING = {"*"}
@@ -38,6 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "demo": EVERYTHING,
     "app": EVERYTHING,
     "cli": EVERYTHING,
+    "cli_calls": EVERYTHING,
     "cli_speech": EVERYTHING,
     "doctor": EVERYTHING,
     "__main__": EVERYTHING,
@@ -75,6 +77,7 @@ PURE = (
     "matching",
     "speech",
     "privacy",
+    "private_times",
     "searching",
     "units",
     "errors",

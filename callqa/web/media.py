@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from callqa.store.queries.call_page import find_call
+from callqa.usecases.export_audio import export_audio, export_beeped
 from callqa.usecases.note_access import note_access
 from callqa.web.deps import (
     DbDep,
@@ -19,6 +20,7 @@ from callqa.web.deps import (
 )
 from callqa.web.playable import load_peaks, master_path
 from callqa.web.ranges import RangeNotSatisfiable, etag_matches, parse_range
+from callqa.web.tables import attachment
 
 router = APIRouter()
 NAV: tuple[NavItem, ...] = ()
@@ -68,6 +70,24 @@ def audio(
         return Response(body, media_type="audio/wav", headers=headers)
     headers["Content-Range"] = f"bytes {part.first}-{part.last}/{len(body)}"
     return Response(body[part.first : part.last + 1], status_code=206, media_type="audio/wav", headers=headers)
+
+
+@router.get("/calls/{call_id}/recording", dependencies=[require("calls.download")])
+def download(
+    call_id: str, person: PersonDep, db: DbDep, settings: SettingsDep, now_ms: NowDep, beep: str = ""
+) -> Response:
+    """The recording as a file in its own coding; beeped where asked for, and always for who may not take it whole."""
+    with db.read() as session:
+        call = find_call(session, call_id)
+    if call is None:
+        raise PageNotFound("没有这通电话。")
+    person.must_own(call.agent_no)
+    whole = person.can("calls.download_whole") and not beep
+    export = export_audio if whole else export_beeped
+    made = export(db, call_id, recordings=settings.recordings_dir, actor=person.username, now_ms=now_ms)
+    name = f"{call_id}.wav" if whole else f"{call_id}-消音.wav"
+    headers = {**attachment(name), "Cache-Control": "private, no-store"}
+    return Response(made.data, media_type="audio/wav", headers=headers)
 
 
 @router.get("/calls/{call_id}/peaks.json", dependencies=[require("calls.listen")])

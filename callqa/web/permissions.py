@@ -51,6 +51,8 @@ PERMISSIONS: dict[str, frozenset[Role]] = {
     "calls.private": _LEADER | _AGENT,  # private numbers in what was said, each viewing noted; masked until asked for
     "calls.suggestions": _QUALITY,  # what the machine suggests; agents see only what a person has decided
     "calls.export": _QUALITY,
+    "calls.download": _LEADER | _SUPERVISOR | _AGENT,  # a recording as a file, private numbers beeped
+    "calls.download_whole": _LEADER,  # a recording as a file with the numbers in it, where asked for
     "calls.attribute": _LEADER,  # say by hand who took a call
     "calls.retry": _RUNNING,  # ask for another transcription or check
     "calls.correct": _LEADER | _AGENT,  # write what was said; an agent in the own calls only

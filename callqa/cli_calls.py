@@ -1,0 +1,130 @@
+"""The verbs about stored calls: `export`, `search`, `reindex`. As in cli.py: parse, call one function, say the outcome."""
+
+import argparse
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from callqa import app
+from callqa.arguments import AddVerb, day
+from callqa.config import Settings
+from callqa.errors import CallqaError, ConfigError
+from callqa.refusals import os_reason
+from callqa.terminal import say
+
+if TYPE_CHECKING:
+    from callqa.store.db import Database
+
+
+def add_call_verbs(add: AddVerb) -> None:
+    """The verbs with their arguments."""
+    export = add("export", _export, "导出一通电话：--audio 录音，--pcap 原始媒体（供 Wireshark 打开）")
+    export.add_argument("call_id", metavar="通话编号")
+    what = export.add_mutually_exclusive_group(required=True)
+    what.add_argument("--audio", action="store_true", help="导出录音（WAV，与母版逐字节相同）")
+    what.add_argument("--pcap", action="store_true", help="导出为抓包文件")
+    export.add_argument(
+        "--beep", action="store_true", help="消音：转写里的电话、证件、银行卡号换成提示音；须与 --audio 一起用"
+    )
+    export.add_argument("--out", type=Path, metavar="文件", help="写到哪里，默认 通话编号.wav 或 通话编号.pcap")
+    words = add("search", _search, "在所有转写里找词：几个词都要在同一通电话里说到")
+    words.add_argument("words", nargs="+", metavar="词")
+    words.add_argument("--speaker", choices=["citizen", "agent"], help="只找诉求人或坐席说的")
+    words.add_argument("--from", dest="first", metavar="日期", type=day, help="从哪天起，如 2026-11-01")
+    words.add_argument("--to", dest="last", metavar="日期", type=day, help="到哪天止（含）")
+    words.add_argument("--agent", metavar="工号", help="只找这位坐席的通话")
+    words.add_argument("--ticket", metavar="工单编号", help="只找这张工单的通话")
+    words.add_argument("--json", action="store_true", help="每通电话一行 JSON")
+    add("reindex", _reindex, "由转写重建检索索引（索引损坏、检索不全时）")
+
+
+def _now_ms() -> int:
+    return int(time.time() * 1000)
+
+
+@contextmanager
+def _database(settings: Settings) -> Iterator["Database"]:
+    db = app.open_database(settings)
+    try:
+        yield db
+    finally:
+        db.dispose()
+
+
+def _export(settings: Settings, args: argparse.Namespace) -> int:
+    if args.beep and not args.audio:
+        raise ConfigError("--beep 是给录音消音的，须与 --audio 一起用；抓包里的声音不能消音")
+    return _export_audio(settings, args) if args.audio else _export_pcap(settings, args)
+
+
+def _export_audio(settings: Settings, args: argparse.Namespace) -> int:
+    from callqa.usecases.export_audio import export_audio, export_beeped
+
+    export = export_beeped if args.beep else export_audio
+    with _database(settings) as db:
+        made = export(db, args.call_id, recordings=settings.recordings_dir, actor="system", now_ms=_now_ms())
+    target = _write(args.out or Path(f"{args.call_id}{'-消音' if args.beep else ''}.wav"), made.data)
+    say(f"已导出 {target}（{len(made.data)} 字节）")
+    if args.beep:
+        say(f"消音 {len(made.beeped)} 处，共 {made.beeped_ms / 1000:.1f} 秒；位置由转写推算，对外提供前请听一遍")
+    return 0
+
+
+def _export_pcap(settings: Settings, args: argparse.Namespace) -> int:
+    from callqa.usecases.export_pcap import export_pcap
+
+    keep_days = settings.retention.spool_keep_days
+    with _database(settings) as db:
+        data = export_pcap(
+            db, args.call_id, spool=settings.spool_dir, keep_days=keep_days, actor="system", now_ms=_now_ms()
+        )
+    target = _write(args.out or Path(f"{args.call_id}.pcap"), data)
+    say(f"已导出 {target}（{len(data)} 字节）；媒体是收到的原样，信令按记录重建")
+    return 0
+
+
+def _write(target: Path, data: bytes) -> Path:
+    try:
+        target.write_bytes(data)
+    except OSError as e:
+        raise CallqaError(f"文件 {target} 写不了：{os_reason(e)}") from e
+    return target
+
+
+def _search(settings: Settings, args: argparse.Namespace) -> int:
+    """Exit status 1 where nothing was found. Private numbers are neither found nor shown."""
+    from callqa.searching import terms_of
+    from callqa.speech import Speaker
+    from callqa.store.queries.search import MOST_CALLS, SearchQuery, search_calls
+    from callqa.usecases.find_words import day_range_ms, found_json, found_lines
+
+    start_ms, end_ms = day_range_ms(args.first, args.last)
+    wanted = SearchQuery(
+        terms_of(" ".join(args.words)),
+        Speaker(args.speaker) if args.speaker else None,
+        start_ms,
+        end_ms,
+        args.agent,
+        None,
+        args.ticket,
+    )
+    with _database(settings) as db, db.read() as session:
+        found = search_calls(session, wanted, offset=0, limit=MOST_CALLS)
+    for each in found.calls:
+        for line in [found_json(each)] if args.json else found_lines(each):
+            say(line)
+    if not args.json:
+        more = "，还有更早的，请加条件" if found.capped else ""
+        say(f"共 {found.total} 通{more}")
+    return 0 if found.calls else 1
+
+
+def _reindex(settings: Settings, _: argparse.Namespace) -> int:
+    from callqa.usecases.reindex import reindex
+
+    with _database(settings) as db:
+        done = reindex(db, now_ms=_now_ms(), progress=lambda n: say(f"已重建 {n} 通") if n % 1000 == 0 else None)
+    say(f"检索索引已重建，共 {done} 通")
+    return 0
