@@ -6,12 +6,12 @@ from callqa.sip.media.codec import Codec, codec_of_encoding
 from tests.simulate.voice import FRAME_BYTES, Units, Voice, frame, read_units
 
 SURE_BYTES = 16  # of a frame; fewer may be alike by chance
-Place = tuple[int, int]  # a voice's side, which of its streams
+Place = tuple[int, int]  # a voice's side, which piece of its speech
 
 
-def read_side(column: np.ndarray, voices: list[Voice], law: str, due: dict[int, int], slack: int) -> Units:
-    """The units of one side's column. due: sample at which frame 0 of a voice, by its side, was to be; slack: samples it may
-    be away."""
+def read_side(column: np.ndarray, voices: list[Voice], law: str, due: dict[Place, int], slack: int) -> Units:
+    """The units of one side's column. due: sample at which frame 0 of a voice was to be by the clock of each piece; slack:
+    samples it may be away."""
     units = read_units(column)
     if len(voices) < 2 or not _is_blurred(column, units, law):
         return units
@@ -19,13 +19,13 @@ def read_side(column: np.ndarray, voices: list[Voice], law: str, due: dict[int, 
     for voice in voices:
         mine = units.side == voice.side
         for number, start in zip(units.number[mine].tolist(), units.start[mine].tolist(), strict=True):
-            places.setdefault((voice.side, voice.stream_of(number)), start - number * FRAME_BYTES)
+            places.setdefault((voice.side, voice.piece_of(number)), start - number * FRAME_BYTES)
     for voice in voices:
-        for stream in {voice.stream_of(n) for n, _ in voice.heard}:
-            if (voice.side, stream) not in places:
-                found = _search(column, voice, stream, voices, places, law, due[voice.side], slack)
+        for piece in {voice.piece_of(n) for n, _ in voice.heard}:
+            if (voice.side, piece) not in places:
+                found = _search(column, voice, piece, voices, places, law, due[voice.side, piece], slack)
                 if found is not None:
-                    places[voice.side, stream] = found
+                    places[voice.side, piece] = found
     return _with_sums(column, units, voices, places, law)
 
 
@@ -47,7 +47,7 @@ def _spoken(voice: Voice, places: dict[Place, int], size: int) -> np.ndarray:
     """What a voice said where, int (size,), -1 where nothing."""
     said = np.full(size + 2 * FRAME_BYTES, -1)
     for number in {n for n, _ in voice.heard}:
-        place = places.get((voice.side, voice.stream_of(number)))
+        place = places.get((voice.side, voice.piece_of(number)))
         if place is not None and -FRAME_BYTES < place + number * FRAME_BYTES < size:
             at = place + (number + 1) * FRAME_BYTES
             said[at : at + FRAME_BYTES] = np.frombuffer(frame(voice.call, voice.side, number), np.uint8)
@@ -62,14 +62,14 @@ def _sum(one: np.ndarray, other: np.ndarray, law: str) -> np.ndarray:
 
 
 def _search(
-    column: np.ndarray, voice: Voice, stream: int, voices: list[Voice], places: dict[Place, int], law: str, due: int,
+    column: np.ndarray, voice: Voice, piece: int, voices: list[Voice], places: dict[Place, int], law: str, due: int,
     slack: int,
 ) -> int | None:  # fmt: skip
-    """Where a stream lies of which no unit stands alone: the place at which most of its frames are in the sum."""
+    """Where a piece lies of which no unit stands alone: the place at which most of its frames are in the sum."""
     best, found = 0, None
     others = [_spoken(v, places, column.size) for v in voices if v is not voice]
     for place in range(due - slack, due + slack):
-        mine = _spoken(voice, {(voice.side, stream): place}, column.size)
+        mine = _spoken(voice, {(voice.side, piece): place}, column.size)
         fits = sum(_frames_in_sum(column, mine, other, place, law) for other in others)
         if fits > best:
             best, found = fits, place
@@ -93,7 +93,7 @@ def _with_sums(column: np.ndarray, units: Units, voices: list[Voice], places: di
     for voice in voices:
         known = set(units.at[units.side == voice.side].tolist())
         for number in {n for n, _ in voice.heard}:
-            place = places.get((voice.side, voice.stream_of(number)))
+            place = places.get((voice.side, voice.piece_of(number)))
             if place is None:
                 continue
             start = place + number * FRAME_BYTES

@@ -68,7 +68,11 @@ def _slack_ms(world: "World") -> float:
 def _read(world: "World", attempt: "Attempt", channel: int, column: np.ndarray, sidecar: Sidecar) -> Units:
     voices = [v for v in _voices(attempt, channel) if v.heard]
     zero_ns = _zero_ns(attempt, sidecar) - world.plan.weather.delay_ns
-    due = {v.side: (v.sent_ns[n] - zero_ns) // 125_000 - n * FRAME_BYTES for v in voices for n in (v.heard[0][0],)}
+    due = {
+        (v.side, v.piece_of(n)): (v.sent_ns[n] - zero_ns) // 125_000 - n * FRAME_BYTES
+        for v in voices
+        for n, _ in v.heard
+    }
     assert sidecar.recording is not None
     return read_side(column, voices, sidecar.recording.encoding, due, int(_slack_ms(world) * 8))
 

@@ -80,6 +80,7 @@ class Voice:
     first_due_ns: int = 0
     sent_ns: dict[int, int] = field(default_factory=dict)
     begins: list[int] = field(default_factory=lambda: [0])  # frames at which another stream or clock begins
+    resumes: list[int] = field(default_factory=list)  # frames before which it was silent
 
     @property
     def due_ns(self) -> int:
@@ -90,6 +91,7 @@ class Voice:
         """Speak after silence: the clock of the stream went on meanwhile (RFC 3550 §5.1)."""
         self.marker = True
         if self.number:
+            self.resumes.append(self.number)
             self.timestamp = self.timestamp + (now_ns - self.due_ns) // 125_000 & 0xFFFFFFFF
 
     def packet(self, now_ns: int) -> tuple[bytes, int]:
@@ -108,6 +110,10 @@ class Voice:
     def stream_of(self, number: int) -> int:
         """Which of its streams a frame belongs to."""
         return bisect.bisect_right(self.begins, number)
+
+    def piece_of(self, number: int) -> int:
+        """Which piece of speech without a break a frame belongs to."""
+        return self.stream_of(number) + bisect.bisect_right(self.resumes, number)
 
     def hearing(self, number: int, clock: Callable[[], int]) -> Callable[[], None]:
         """What is to be called when that frame arrives."""
