@@ -6,8 +6,10 @@ from itertools import combinations
 
 from sqlmodel import Session, col, select
 
+from callqa.periods import say_short
 from callqa.scoring.agreement import Agreement, agreement, tabulate
 from callqa.scoring.trust import ScoreAgreement, score_agreement
+from callqa.store.queries.confidential import is_public
 from callqa.store.tables import Account, CalibrationSession, Call, Deduction, Evaluation, EvaluationItem
 from callqa.usecases.blind import evaluator_names
 from callqa.usecases.second_look import RATER_ROLES, cards_of
@@ -97,7 +99,7 @@ def choices(session: Session) -> Choices:
     """Recent recorded calls and active accounts that may rate."""
     calls = session.exec(
         select(Call)
-        .where(Call.outcome == "answered", Call.recording_status == "ok")
+        .where(Call.outcome == "answered", Call.recording_status == "ok", is_public())
         .order_by(col(Call.started_at_ms).desc())
         .limit(RECENT_CALLS)
     ).all()
@@ -175,6 +177,8 @@ def _items(session: Session, row: CalibrationSession, cards: Cards, names: dict[
                 told.append(((a.id, item_id) in deducted, (b.id, item_id) in deducted))
             took = [names.get(r, "") for r, card in own if (card.id, item_id) in deducted]
             if 0 < len(took) < len(own):
-                differences.append(f"{call_id}：{'、'.join(took)}扣分")
+                call = session.get(Call, call_id)
+                where = say_short(call.started_at_ms) if call else call_id
+                differences.append(f"{where} {'、'.join(took)}扣分")
         found.append(ItemLine(item_id, agreement(tabulate(told)), tuple(differences)))
     return tuple(found)

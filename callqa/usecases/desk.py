@@ -67,7 +67,7 @@ def set_realm(db: Database, new_realm: str, *, actor: str, now_ms: int) -> None:
         raise ConfigError(f"认证域“{new_realm}”不合法；请用 1 至 64 位字母、数字、点或横线")
     with db.write() as session:
         if session.exec(select(Seat.extension).limit(1)).first() is not None and realm(session) != new_realm:
-            raise StateError("已有座席，改认证域会使所有话机的密码失效；请先停用并重建座席")
+            raise StateError("已有席位，改认证域会使所有话机的密码失效；请先停用并重建席位")
         _change(session, "realm", new_realm, actor, now_ms)
 
 

@@ -73,7 +73,7 @@ def _problem(row: RosterInput, agents: dict[str, Agent], seats: set[str]) -> Imp
         return ImportRowError(row.row, TITLES["name"], message)
     if row.seat_extension is not None and row.seat_extension not in seats:
         return ImportRowError(
-            row.row, TITLES["seat_extension"], f"没有座席 {row.seat_extension}；请先登记，或改正座席号"
+            row.row, TITLES["seat_extension"], f"没有席位 {row.seat_extension}；请先登记，或改正席位号"
         )
     return None
 

@@ -248,7 +248,7 @@ def _required(entry: JournalEntry, name: str) -> str:
 def _sign_in(session: Session, entry: JournalEntry) -> None:
     extension, agent_no = _required(entry, "seat_extension"), _required(entry, "agent_no")
     if session.get(Seat, extension) is None:
-        raise EntryFault(f"seat {extension}", f"话机 {extension} 签入，但没有这个座席；请先在“人员与席位”登记")
+        raise EntryFault(f"seat {extension}", f"话机 {extension} 签入，但没有这个席位；请先在“人员与席位”登记")
     if session.get(Agent, agent_no) is None:
         raise EntryFault(f"agent {agent_no}", f"工号 {agent_no} 在话机 {extension} 签入，但没有这个工号；请先登记")
     same = session.exec(

@@ -99,9 +99,9 @@ def add_seat(
     """Add a seat, or give an existing one a new label and password."""
     extension, label = extension.strip(), label.strip()
     if not re.fullmatch(r"[0-9A-Za-z_.-]{1,32}", extension):
-        raise CallqaError(f"座席号“{extension}”不合法；应为 1 至 32 位数字或字母，如 8001")
+        raise CallqaError(f"席位号“{extension}”不合法；应为 1 至 32 位数字或字母，如 8001")
     if len(password) < MIN_PASSWORD_CHARS:
-        raise CallqaError(f"座席 {extension} 的话机密码太短；至少 {MIN_PASSWORD_CHARS} 位")
+        raise CallqaError(f"席位 {extension} 的话机密码太短；至少 {MIN_PASSWORD_CHARS} 位")
     with db.write() as session:
         md5, sha256 = ha1(extension, realm(session), password)
         seat = session.get(Seat, extension)
@@ -128,11 +128,11 @@ def set_seat_active(
     with db.write() as session:
         seat = session.get(Seat, extension)
         if seat is None:
-            raise CallqaError(f"没有座席 {extension}；请先在“人员与席位”登记")
+            raise CallqaError(f"没有席位 {extension}；请先在“人员与席位”登记")
         sitting = next((s for s in _open_logins(session) if s.seat_extension == extension), None)
         if not active and sitting is not None:
             who = _agent(session, sitting.agent_no)
-            raise StateError(f"{who.agent_no} {who.name} 正签入在座席 {extension}，不能停用；请先签出，再停用")
+            raise StateError(f"{who.agent_no} {who.name} 正签入在席位 {extension}，不能停用；请先签出，再停用")
         if seat.active != active:
             seat.active = active
             session.add(seat)
@@ -155,7 +155,7 @@ def sign_in(
     with db.write() as session:
         agent, seat = _agent(session, agent_no), session.get(Seat, seat_extension)
         if seat is None or not seat.active:
-            raise CallqaError(f"没有座席 {seat_extension}，或已停用；请先在“人员与席位”登记")
+            raise CallqaError(f"没有席位 {seat_extension}，或已停用；请先在“人员与席位”登记")
         if not agent.active:
             raise StateError(f"工号 {agent_no} 已停用，不能签入")
         for login in _open_logins(session):

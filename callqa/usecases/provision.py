@@ -59,9 +59,9 @@ def check_password(db: Database, extension: str, password: str) -> Seat:
         seat = session.get(Seat, extension)
         known = realm(session)
     if seat is None:
-        raise CallqaError(f"没有座席 {extension}；请先在“人员与席位”登记")
+        raise CallqaError(f"没有席位 {extension}；请先在“人员与席位”登记")
     if ha1(extension, known, password)[0] != seat.ha1_md5:
-        raise CallqaError(f"座席 {extension} 的密码已经换过；请换发新密码后再下载")
+        raise CallqaError(f"席位 {extension} 的密码已经换过；请换发新密码后再下载")
     return seat
 
 
@@ -83,9 +83,9 @@ def rotate_passwords(
         seats = {seat.extension: seat for seat in session.exec(query)}
         unknown = [e for e in extensions if e not in seats]
         if unknown:
-            raise CallqaError(f"没有座席 {'、'.join(unknown)}，或已停用；请核对分机号")
+            raise CallqaError(f"没有席位 {'、'.join(unknown)}，或已停用；请核对分机号")
         if not seats:
-            raise CallqaError("还没有座席；请先添加")
+            raise CallqaError("还没有席位；请先添加")
         known = realm(session)
         made: dict[str, tuple[str, str]] = {}
         for extension, seat in seats.items():

@@ -12,7 +12,7 @@ from callqa.errors import CallqaError, PermissionDenied, StateError
 from callqa.scoring.evaluation import Status
 from callqa.store import audit
 from callqa.store.db import Database
-from callqa.store.tables import Account, CalibrationSession, Call, Evaluation
+from callqa.store.tables import Account, CalibrationSession, Call, ConfidentialCall, Evaluation
 from callqa.usecases.blind import BLIND_RESCORE, rescores_due
 from callqa.usecases.evaluate import Card, load_for, open_card
 from callqa.usecases.evaluate_input import EvaluationInput, IncompleteError, find_missing
@@ -113,8 +113,8 @@ def create_session(
     with db.write() as session:
         for call_id in calls:
             call = session.get(Call, call_id)
-            if call is None or call.outcome != "answered":
-                raise StateError(f"通话 {call_id} 不存在或没有接通，不能用来校准")
+            if call is None or call.outcome != "answered" or session.get(ConfidentialCall, call_id) is not None:
+                raise StateError(f"通话 {call_id} 不存在、没有接通或是保密件，不能用来校准")
         for rater_id in raters:
             rater = session.get(Account, rater_id)
             if rater is None or not rater.active or rater.role not in RATER_ROLES:

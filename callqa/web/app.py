@@ -53,7 +53,7 @@ from callqa.web.templating import build_templates
 
 log = logging.getLogger(__name__)
 
-# Order is the order of the navigation.
+# Order is the order of the navigation inside its groups (deps.NAV_GROUPS).
 AREAS: tuple[ModuleType, ...] = (
     auth,
     home,
@@ -65,6 +65,8 @@ AREAS: tuple[ModuleType, ...] = (
     private,
     reconcile,
     followups,
+    links,
+    tickets,
     evaluate,
     must_review,
     reviews,
@@ -73,12 +75,10 @@ AREAS: tuple[ModuleType, ...] = (
     trust,
     report,
     coaching,
-    links,
-    tickets,
-    confidential,
-    rubric_editor,
     people,
+    rubric_editor,
     transcription,
+    confidential,
     system,
 )
 

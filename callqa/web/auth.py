@@ -10,7 +10,6 @@ from callqa.usecases import accounts, sessions
 from callqa.web.deps import (
     SESSION_COOKIE,
     DbDep,
-    NavItem,
     NowDep,
     PersonDep,
     SettingsDep,
@@ -22,6 +21,7 @@ from callqa.web.deps import (
     set_flash,
     state_of,
 )
+from callqa.web.navigation import NavItem
 
 router = APIRouter()
 NAV: tuple[NavItem, ...] = ()

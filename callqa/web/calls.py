@@ -39,7 +39,6 @@ from callqa.usecases.progress import Stage, StageState, StageView, progress_of_c
 from callqa.web import format as fmt
 from callqa.web.deps import (
     DbDep,
-    NavItem,
     NowDep,
     PageNotFound,
     Person,
@@ -51,6 +50,7 @@ from callqa.web.deps import (
 )
 from callqa.web.history import say_history
 from callqa.web.listing import PER_PAGE, ListView, read_period, view_of
+from callqa.web.navigation import NavItem
 from callqa.web.suggestion_view import view_suggestions
 from callqa.web.tables import csv_answer
 
@@ -154,7 +154,7 @@ def _csv_row(line: CallLine, person: Person) -> tuple[object, ...]:
         fmt.label(call.direction, "direction"),
         fmt.call_type_label(call.call_type),
         fmt.label(call.outcome, "outcome"),
-        "号码不显示" if call.withheld else _shown_number(call.citizen_number, person) or "未显示号码",
+        _shown_number("" if call.withheld else call.citizen_number, person) or "号码不显示",
         fmt.agent_label(call.agent_no, line.agent_name),
         fmt.label(call.attribution_source, "attribution"),
         say_duration(call.ring_ms),

@@ -12,13 +12,14 @@ from callqa.store.queries.people import active_agent_names
 from callqa.usecases import case_study
 from callqa.usecases.coaching import STEP_LABELS, Step, follow_up, open_action, write_note
 from callqa.usecases.note_access import note_access
-from callqa.web.deps import DbDep, NavItem, NowDep, PersonDep, own_path, page, redirect, require
+from callqa.web.deps import DbDep, NowDep, PersonDep, own_path, page, redirect, require
+from callqa.web.navigation import NavItem
 from callqa.web.tables import csv_answer
 
 router = APIRouter()
 NAV = (
-    NavItem("整改", "/actions", "actions.view", "refresh"),
-    NavItem("案例库", "/cases", "cases.view", "info"),
+    NavItem("整改", "/actions", "actions.view", "refresh", group="质检"),
+    NavItem("案例库", "/cases", "cases.view", "info", group="质检"),
 )
 
 AROUND_MS = 20_000  # proposed on either side of the moment a case is made from

@@ -8,10 +8,11 @@ from fastapi.responses import Response
 from callqa.errors import CallqaError
 from callqa.store.queries import confidential as queries
 from callqa.usecases import confidential
-from callqa.web.deps import DbDep, NavItem, NowDep, PersonDep, SettingsDep, own_path, page, redirect, require
+from callqa.web.deps import DbDep, NowDep, PersonDep, SettingsDep, own_path, page, redirect, require
+from callqa.web.navigation import NavItem
 
 router = APIRouter(prefix="/confidential")
-NAV = (NavItem("保密件", "/confidential", "confidential.mark", "lock"),)
+NAV = (NavItem("保密件", "/confidential", "confidential.mark", "lock", group="管理"),)
 
 
 @router.get("", dependencies=[require("confidential.mark")])

@@ -11,7 +11,8 @@ from callqa.store.queries.transcription import find_version, versions_of
 from callqa.usecases.correct import MAX_CHARS, MAX_REASON_CHARS, Correction, correct_transcript
 from callqa.usecases.note_access import note_access
 from callqa.web.calls import load_page
-from callqa.web.deps import DbDep, NavItem, NowDep, PageNotFound, PersonDep, page, redirect, require
+from callqa.web.deps import DbDep, NowDep, PageNotFound, PersonDep, page, redirect, require
+from callqa.web.navigation import NavItem
 
 router = APIRouter()
 NAV: tuple[NavItem, ...] = ()

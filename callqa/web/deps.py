@@ -23,6 +23,7 @@ from callqa.store.queries import confidential
 from callqa.usecases.note_access import note_access
 from callqa.usecases.sessions import SessionAccount, SignInBrake, find_session
 from callqa.usecases.show_private import is_shown
+from callqa.web.navigation import NavItem, grouped
 from callqa.web.permissions import PERMISSIONS, ROLE_LABELS, Role, allowed
 from callqa.web.playable import PlayableCache, PlayNotes
 from callqa.web.rubrics import RubricCache
@@ -32,20 +33,6 @@ FLASH_COOKIE = "callqa_flash"
 BESIDE_THE_CONTENT = frozenset({"live.pause_own"})  # the seat's own recording goes on or rests; nothing is shown
 FLASH_KINDS = ("success", "info", "warning", "danger")
 FLASH_MAX_CHARS = 600  # a cookie holds 4 KB; a Chinese character takes up to 6 bytes after base64 of UTF-8
-
-
-@dataclass(frozen=True, slots=True)
-class NavItem:
-    """One entry of the navigation. permission: who sees it. icon: a name in templates/icons.html.
-
-    counter: given a session, how much waits there; shown beside the label when it is not 0.
-    """
-
-    label: str
-    path: str
-    permission: str
-    icon: str
-    counter: Callable[[Any], int] | None = None
 
 
 @dataclass(slots=True)
@@ -223,7 +210,7 @@ def page(request: Request, template: str, status_code: int = 200, **context: Any
             "request": request,
             "person": person,
             "can": person.can if person else (lambda permission: False),
-            "nav": [item for item in state.nav if person and person.can(item.permission)],
+            "nav": grouped(item for item in state.nav if person and person.can(item.permission)),
             "waiting_at": lambda item: _count(state.db, item),
             "flash": flash,
             "settings": state.settings,

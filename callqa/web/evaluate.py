@@ -16,12 +16,13 @@ from callqa.scoring.evaluation import STATUS_LABELS
 from callqa.scoring.explain import gate_text
 from callqa.store.queries import evaluate as queries
 from callqa.store.queries.evaluate import EvaluationView
+from callqa.store.queries.people import agent_names
 from callqa.usecases import evaluate, second_look
 from callqa.usecases.blind import rescores_due
 from callqa.usecases.evaluate_input import EvaluationInput, IncompleteError
 from callqa.usecases.evaluate_rows import stored_input
 from callqa.usecases.note_access import note_access
-from callqa.web.deps import DbDep, NavItem, NowDep, PageNotFound, Person, PersonDep, own_path, page, redirect, require
+from callqa.web.deps import DbDep, NowDep, PageNotFound, Person, PersonDep, own_path, page, redirect, require, state_of
 from callqa.web.evaluate_form import ShownForm, read_form, write_form
 from callqa.web.evaluate_page import (
     Notice,
@@ -37,11 +38,12 @@ from callqa.web.evaluate_page import (
 )
 from callqa.web.evaluate_queue import QUEUE_HEAD, STRATUM_LABELS, first_scorer, only, progress_of, queue_cells
 from callqa.web.format import agent_label, points
+from callqa.web.navigation import NavItem
 from callqa.web.reasoning_view import view_reasoning
 from callqa.web.tables import csv_answer
 
 router = APIRouter(prefix="/evaluate")
-NAV = (NavItem("评分", "/evaluate", "evaluate.view", "score"),)
+NAV = (NavItem("评分", "/evaluate", "evaluate.view", "score", group="质检"),)
 
 
 async def _pairs(request: Request) -> list[tuple[str, str]]:
@@ -59,6 +61,7 @@ def queue(request: Request, db: DbDep, person: PersonDep, now_ms: NowDep, month:
         fatals = queries.pending_fatals(session)
         months = queries.drawn_months(session)
         again = rescores_due(session, now_ms) if person.can("evaluate.score") else []
+        agents = agent_names(session)
     done = [row for row in rows if row.is_done]
     return page(
         request,
@@ -71,6 +74,8 @@ def queue(request: Request, db: DbDep, person: PersonDep, now_ms: NowDep, month:
         state=state,
         done=len(done),
         fatals=fatals,
+        fatal_titles=state_of(request).rubrics.fatal_titles(db, fatals),
+        agents=agents,
         again=[due for due in again if first_scorer(rows, due) in (None, person.account_id)],
         hidden={due.call.call_id for due in again},
         status_labels=STATUS_LABELS,

@@ -25,8 +25,9 @@ from callqa.units import Ratio
 from callqa.usecases.followups import EventKind, allowed_acts, assign, write_down
 from callqa.usecases.note_access import note_access
 from callqa.web import format as fmt
-from callqa.web.deps import DbDep, NavItem, NowDep, PageNotFound, Person, PersonDep, page, redirect, require
+from callqa.web.deps import DbDep, NowDep, PageNotFound, Person, PersonDep, page, redirect, require
 from callqa.web.listing import PER_PAGE, ListView, read_period, view_of
+from callqa.web.navigation import NavItem
 from callqa.web.tables import csv_answer
 
 router = APIRouter()

@@ -37,9 +37,9 @@ COMPOUND_SURNAMES = frozenset(
 DIRECTION_LABELS = {"inbound": "呼入", "outbound": "呼出"}
 OUTCOME_LABELS = {"in_progress": "等待接听", "answered": "已接通", "unanswered": "未接通", "abandoned": "呼损"}
 OUTCOME_REASON_LABELS = {
-    "busy": "座席忙",
+    "busy": "席位忙",
     "no_answer": "无人应答",
-    "no_seat": "无签入座席",
+    "no_seat": "无签入席位",
     "cancelled": "对方取消",
     "declined": "被拒接",
     "unreachable": "无法接通",
@@ -174,7 +174,7 @@ def agent_label(agent_no: str | None, name: str | None) -> str:
 def mask_number(number: str) -> str:
     """A phone number without its middle: `138****6358`, `027****0000`; short numbers (110, seats) stay whole."""
     if not number:
-        return "未显示号码"
+        return "号码不显示"
     if len(number) < 7:
         return number
     return f"{number[:3]}****{number[-4:]}"

@@ -92,7 +92,7 @@ ACTION_LABELS = {
     "ticket.export": "导出工单",
     "roster.import": "导入排班",
     "agent.add": "登记坐席人员",
-    "seat.add": "登记座席",
+    "seat.add": "登记席位",
     "seat.provision": "换发话机密码并下载配置",
     "seat.sign_in": "签入",
     "seat.sign_out": "签出",

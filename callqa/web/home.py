@@ -5,14 +5,16 @@ from fastapi.responses import Response
 
 from callqa.periods import Month
 from callqa.store.queries.calls import CallFilter, list_calls
+from callqa.store.queries.evaluate import pending_fatals
 from callqa.store.queries.figures import month_figures, sample_figures, stage_counts, troubles
 from callqa.store.queries.followups import count_open
 from callqa.store.queries.people import set_up
 from callqa.store.queries.reviews import count_open_appeals, waiting_for_answer
 from callqa.store.queries.tickets import count_waiting_for_link
 from callqa.usecases.health import disk_state, model_state
-from callqa.web.deps import DbDep, NavItem, NowDep, PersonDep, SettingsDep, page, require
+from callqa.web.deps import DbDep, NowDep, PersonDep, SettingsDep, page, require
 from callqa.web.live_socket import find_board
+from callqa.web.navigation import NavItem
 
 router = APIRouter()
 NAV = (NavItem("工作台", "/", "home.view", "home"),)
@@ -31,6 +33,7 @@ def home(request: Request, person: PersonDep, db: DbDep, settings: SettingsDep, 
         sample = sample_figures(session, str(month)) if person.can("sampling.view") else None
         waiting_links = count_waiting_for_link(session, own) if person.can("links.view") else 0
         waiting_appeals = count_open_appeals(session) if person.can("evaluate.decide") else 0
+        waiting_fatals = len(pending_fatals(session)) if person.can("evaluate.view") else 0
         own_answers = len(waiting_for_answer(session, person.session.agent_no or "", now_ms)) if own is not None else 0
         waiting_followups = count_open(session) if person.can("followups.view") else 0
         wanted = CallFilter(start_ms=month.start_ms, end_ms=month.end_ms, own_agent_no=own)
@@ -48,6 +51,7 @@ def home(request: Request, person: PersonDep, db: DbDep, settings: SettingsDep, 
         waiting_links=waiting_links,
         waiting_followups=waiting_followups,
         waiting_appeals=waiting_appeals,
+        waiting_fatals=waiting_fatals,
         own_answers=own_answers,
         recent=recent,
         stages=stages,

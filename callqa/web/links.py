@@ -18,7 +18,6 @@ from callqa.usecases.attribute import attribute_by_person
 from callqa.usecases.link import decide_link
 from callqa.web.deps import (
     DbDep,
-    NavItem,
     NowDep,
     PageNotFound,
     PersonDep,
@@ -28,6 +27,7 @@ from callqa.web.deps import (
     require,
 )
 from callqa.web.listing import ListView, read_page
+from callqa.web.navigation import NavItem
 
 router = APIRouter()
 NAV = (NavItem("待关联", "/links", "links.view", "link"),)

@@ -22,7 +22,6 @@ from callqa.usecases.desk import load_routing
 from callqa.web import live_call
 from callqa.web.deps import (
     DbDep,
-    NavItem,
     NowDep,
     Person,
     PersonDep,
@@ -35,12 +34,13 @@ from callqa.web.deps import (
 )
 from callqa.web.live_board import PAUSE_REASONS, own_seat, view_board
 from callqa.web.live_socket import MAX_LINE_BYTES, find_board, parse_board
+from callqa.web.navigation import NavItem
 
 router = APIRouter()
 router.include_router(live_call.router)
 NAV = (
     NavItem("实时", "/live", "live.view", "live"),
-    NavItem("我的通话", "/live/own", "live.own", "live"),
+    NavItem("我的席位", "/live/own", "live.own", "live"),
 )
 
 AGAIN_AFTER_S = 2.0  # how soon a lost recorder is tried again

@@ -10,7 +10,6 @@ from callqa.usecases.export_audio import export_audio, export_beeped
 from callqa.usecases.note_access import note_access
 from callqa.web.deps import (
     DbDep,
-    NavItem,
     NowDep,
     PageNotFound,
     PersonDep,
@@ -18,6 +17,7 @@ from callqa.web.deps import (
     require,
     state_of,
 )
+from callqa.web.navigation import NavItem
 from callqa.web.playable import load_peaks, master_path
 from callqa.web.ranges import RangeNotSatisfiable, etag_matches, parse_range
 from callqa.web.tables import attachment

@@ -15,11 +15,12 @@ from callqa.store.queries.coaching import notes_of
 from callqa.store.queries.reviews import ReviewPage
 from callqa.usecases import appeal as appeals
 from callqa.usecases.coaching import sign_note
-from callqa.web.deps import DbDep, NavItem, NowDep, PageNotFound, Person, PersonDep, page, redirect, require, state_of
+from callqa.web.deps import DbDep, NowDep, PageNotFound, Person, PersonDep, page, redirect, require, state_of
+from callqa.web.navigation import NavItem
 from callqa.web.score_sheet import score_sheet
 
 router = APIRouter(prefix="/mine")
-NAV = (NavItem("我的质检", "/mine", "evaluate.own", "score"),)
+NAV = (NavItem("我的质检", "/mine", "evaluate.own", "score", group="质检"),)
 
 
 async def _fields(request: Request) -> dict[str, str]:

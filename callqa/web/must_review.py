@@ -10,10 +10,11 @@ from callqa.scoring.plan import SamplingPlan, parse_plan
 from callqa.store.queries import sampling as queries
 from callqa.store.queries.people import agent_names
 from callqa.usecases.must_review import must_review
-from callqa.web.deps import DbDep, NavItem, NowDep, SettingsDep, page, require
+from callqa.web.deps import DbDep, NowDep, SettingsDep, page, require
+from callqa.web.navigation import NavItem
 
 router = APIRouter(prefix="/must-review")
-NAV = (NavItem("定向必检", "/must-review", "evaluate.view", "alert"),)
+NAV = (NavItem("定向必检", "/must-review", "evaluate.view", "alert", group="质检"),)
 
 
 @router.get("", dependencies=[require("evaluate.view")])

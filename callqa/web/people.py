@@ -12,8 +12,9 @@ from callqa.usecases import accounts, people
 from callqa.usecases.import_roster import import_roster
 from callqa.usecases.leave import leave
 from callqa.web import lines, phones, routing
-from callqa.web.deps import DbDep, NavItem, NowDep, PersonDep, SettingsDep, page, redirect, require
+from callqa.web.deps import DbDep, NowDep, PersonDep, SettingsDep, page, redirect, require
 from callqa.web.listing import read_day
+from callqa.web.navigation import NavItem
 from callqa.web.permissions import ROLE_LABELS
 from callqa.web.phones import show_sheet
 from callqa.web.uploads import read_upload
@@ -22,7 +23,7 @@ router = APIRouter()
 router.include_router(lines.router)
 router.include_router(routing.router)
 router.include_router(phones.router)
-NAV = (NavItem("人员与席位", "/people", "people.view", "people"),)
+NAV = (NavItem("人员与席位", "/people", "people.view", "people", group="管理"),)
 
 
 @router.get("/people", dependencies=[require("people.view")])
@@ -134,7 +135,7 @@ def seat_active(
         )
     except CallqaError as e:
         return redirect("/people", str(e), "danger")
-    return redirect("/people", f"座席 {extension} 已{'启用' if active else '停用'}")
+    return redirect("/people", f"席位 {extension} 已{'启用' if active else '停用'}")
 
 
 @router.post("/people/roster", dependencies=[require("people.edit")])

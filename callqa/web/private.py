@@ -12,7 +12,8 @@ from callqa.store.queries.call_page import find_call
 from callqa.store.tables import UtteranceRow
 from callqa.text import digits_of
 from callqa.usecases.show_private import show_private
-from callqa.web.deps import DbDep, NavItem, NowDep, PageNotFound, PersonDep, own_path, redirect, require
+from callqa.web.deps import DbDep, NowDep, PageNotFound, PersonDep, own_path, redirect, require
+from callqa.web.navigation import NavItem
 
 router = APIRouter()
 NAV: tuple[NavItem, ...] = ()

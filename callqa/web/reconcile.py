@@ -10,7 +10,8 @@ from fastapi.responses import Response
 from callqa.errors import CallqaError
 from callqa.usecases import reconcile as verbs
 from callqa.web import format as fmt
-from callqa.web.deps import DbDep, NavItem, NowDep, PersonDep, page, require
+from callqa.web.deps import DbDep, NowDep, PersonDep, page, require
+from callqa.web.navigation import NavItem
 from callqa.web.uploads import read_upload
 
 router = APIRouter()

@@ -21,7 +21,6 @@ from callqa.usecases.publish_report import publish_report
 from callqa.usecases.report_texts import write_text
 from callqa.web.deps import (
     DbDep,
-    NavItem,
     NowDep,
     PageNotFound,
     Person,
@@ -31,9 +30,10 @@ from callqa.web.deps import (
     redirect,
     require,
 )
+from callqa.web.navigation import NavItem
 
 router = APIRouter(prefix="/reports")
-NAV = (NavItem("月度报告", "/reports", "report.view", "report"),)
+NAV = (NavItem("月度报告", "/reports", "report.view", "report", group="质检"),)
 
 BLOCKS = {Cards: "cards", Table: "table", Figure: "figure", Paragraph: "paragraph"}
 

@@ -19,7 +19,6 @@ from callqa.usecases.appeal import Ruling
 from callqa.usecases.evaluate_state import actor_of, must_be_author
 from callqa.web.deps import (
     DbDep,
-    NavItem,
     NowDep,
     PageNotFound,
     Person,
@@ -30,10 +29,11 @@ from callqa.web.deps import (
     require,
     state_of,
 )
+from callqa.web.navigation import NavItem
 from callqa.web.score_sheet import score_sheet
 
 router = APIRouter(prefix="/reviews")
-NAV = (NavItem("发布与申诉", "/reviews", "evaluate.view", "check", counter=queries.count_open_appeals),)
+NAV = (NavItem("发布与申诉", "/reviews", "evaluate.view", "check", counter=queries.count_open_appeals, group="质检"),)
 
 STATES = ("submitted", "released", "appealed", "acknowledged", "finalized")
 REVISION_LABELS = {str(action): ACTION_LABELS[action] for action in Action}

@@ -8,14 +8,45 @@ from fastapi.responses import Response
 
 from callqa.errors import CallqaError, RubricError, StateError
 from callqa.periods import Month, from_ms, to_ms
+from callqa.scoring.criteria import Rubric
 from callqa.scoring.rubric_text import SCHEMA_HELP, operator_help, word_lists
 from callqa.store.db import Database
+from callqa.store.queries.confidential import confidential_ids
+from callqa.store.queries.people import agent_names
 from callqa.usecases import edit_rubric, try_rubric
 from callqa.usecases.edit_rubric import Draft
-from callqa.web.deps import DbDep, NavItem, NowDep, PageNotFound, PersonDep, page, redirect, require
+from callqa.web.deps import DbDep, NowDep, PageNotFound, PersonDep, page, redirect, require, state_of
+from callqa.web.navigation import NavItem
 
 router = APIRouter(prefix="/rubrics")
-NAV = (NavItem("标准与词表", "/rubrics", "rubric.view", "rubric"),)
+NAV = (NavItem("标准与词表", "/rubrics", "rubric.view", "rubric", group="管理"),)
+LIST_LABELS = {  # of the rubric delivered with the program; lists of one's own show their name
+    "opening": "开场问候",
+    "agent_id": "报工号",
+    "polite": "文明用语",
+    "wait_ask": "请对方等待",
+    "wait_back": "等待后致谢",
+    "confirm": "复述核对",
+    "next_step": "告知去向与时限",
+    "closing_more": "询问其他诉求",
+    "rating_invite": "征询评价",
+    "closing": "致谢与道别",
+    "callback_intro": "回访说明来意",
+    "satisfaction": "满意度用语",
+    "empathy": "安抚",
+    "hazard_words": "险情",
+    "hazard_advice": "安全提示",
+    "redirect_ok": "转办与引导",
+    "taboo_insult": "忌语：侮辱",
+    "taboo_impatient": "忌语：不耐烦",
+    "taboo_challenge": "忌语：质问",
+    "taboo_shirk": "忌语：推诿",
+    "taboo_provoke": "忌语：激化矛盾",
+    "taboo_promise": "忌语：不当承诺",
+    "taboo_privacy": "忌语：泄露信息",
+    "taboo_leading": "忌语：诱导评价",
+    "taboo_casual": "忌语：口语随意",
+}
 STATE_LABELS = {"wanted": "排队", "running": "进行中", "done": "完成", "failed": "出错", "stopped": "已停止"}
 
 
@@ -34,6 +65,7 @@ def index(request: Request, db: DbDep, now_ms: NowDep) -> Response:
         current=current,
         draft=draft,
         trials=trials,
+        months={t.month: Month.parse(t.month).label for t in trials},
         state_labels=STATE_LABELS,
     )
 
@@ -127,7 +159,7 @@ def save_lexicon(
         )
     except CallqaError as e:
         return _lexicons(request, db, now_ms, problem=str(e), typed=(name, words), status_code=422)
-    return redirect(f"/rubrics/lexicons#{name}", f"词表 {name} 已改入草稿；发布后才生效")
+    return redirect(f"/rubrics/lexicons#{name}", f"词表“{LIST_LABELS.get(name, name)}”已改入草稿；发布后才生效")
 
 
 @router.get("/trial/{trial_id}", dependencies=[require("rubric.view")])
@@ -136,6 +168,8 @@ def trial(request: Request, trial_id: int, db: DbDep) -> Response:
     with db.read() as session:
         row = try_rubric.find_trial(session, trial_id)
         versions = {v.rubric_hash: v for v in edit_rubric.versions(session)}
+        agents = agent_names(session)
+        secret = confidential_ids(session)
     if row is None:
         raise PageNotFound("没有这次试跑；只保留最近 10 次")
     return page(
@@ -143,7 +177,10 @@ def trial(request: Request, trial_id: int, db: DbDep) -> Response:
         "rubric/trial.html",
         row=row,
         result=row.result,
+        examples=[each for each in row.result.get("examples", ()) if each["call_id"] not in secret],
         old=versions.get(row.old_hash),
+        agents=agents,
+        titles=_titles(state_of(request).rubrics.find(db, row.old_hash)),
         month=Month.parse(row.month),
         state_labels=STATE_LABELS,
         busy=row.state in ("wanted", "running"),
@@ -155,6 +192,13 @@ def stop(trial_id: int, db: DbDep, now_ms: NowDep) -> Response:
     """Stop a trial."""
     try_rubric.stop_trial(db, trial_id, now_ms=now_ms)
     return redirect(f"/rubrics/trial/{trial_id}", "试跑已停止")
+
+
+def _titles(rubric: Rubric | None) -> dict[str, str]:
+    """What items and fatal items are called, by id."""
+    if rubric is None:
+        return {}
+    return {i.item_id: i.title for i in rubric.items} | {f.fatal_id: f.title for f in rubric.fatal_items}
 
 
 def _draft(db: Database, now_ms: int) -> Draft:
@@ -211,6 +255,7 @@ def _lexicons(
         status_code=status_code,
         draft=draft,
         lists=lists,
+        list_labels=LIST_LABELS,
         problem=problem,
         typed=typed,
     )

@@ -1,10 +1,12 @@
 """Rubric versions by hash, parsed once a process: a version never changes."""
 
 import logging
+from collections.abc import Iterable
 
 from callqa.errors import CallqaError
 from callqa.scoring.criteria import Rubric
 from callqa.store.db import Database
+from callqa.store.queries.evaluate import PendingFatal
 from callqa.usecases.evaluate import load_rubric_version
 
 log = logging.getLogger(__name__)
@@ -34,3 +36,12 @@ class RubricCache:
         except CallqaError as e:
             log.warning("rubric %s cannot be read: %s", rubric_hash[:12], e)
             return None
+
+    def fatal_titles(self, db: Database, waiting: Iterable[PendingFatal]) -> dict[int | None, str]:
+        """What each finding's fatal item says, by the finding's id; "" where its version cannot be read."""
+        found = {}
+        for each in waiting:
+            rubric = self.find(db, each.evaluation.rubric_hash)
+            titles = {item.fatal_id: item.title for item in rubric.fatal_items} if rubric else {}
+            found[each.finding.id] = titles.get(each.finding.fatal_id, "")
+        return found

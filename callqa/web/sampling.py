@@ -16,10 +16,11 @@ from callqa.usecases import draw
 from callqa.usecases.blind import blind_calls
 from callqa.usecases.freeze import freeze
 from callqa.usecases.verify_draw import draw_lines, verify_draw
-from callqa.web.deps import DbDep, NavItem, NowDep, PageNotFound, PersonDep, SettingsDep, page, redirect, require
+from callqa.web.deps import DbDep, NowDep, PageNotFound, PersonDep, SettingsDep, page, redirect, require
+from callqa.web.navigation import NavItem
 
 router = APIRouter(prefix="/sampling")
-NAV = (NavItem("抽检", "/sampling", "sampling.view", "sample"),)
+NAV = (NavItem("抽检", "/sampling", "sampling.view", "sample", group="质检"),)
 
 EXCLUSION_LABELS = {
     "test_call": "测试、演练通话",

@@ -15,8 +15,9 @@ from callqa.store.queries import people as people_queries
 from callqa.store.queries.search import MOST_CALLS, Found, FoundCall, SearchQuery, search_calls
 from callqa.usecases.note_access import note_access
 from callqa.web import format as fmt
-from callqa.web.deps import DbDep, NavItem, NowDep, Person, PersonDep, page, require
+from callqa.web.deps import DbDep, NowDep, Person, PersonDep, page, require
 from callqa.web.listing import ListView, read_day, read_page
+from callqa.web.navigation import NavItem
 from callqa.web.tables import csv_answer
 
 router = APIRouter()

@@ -13,11 +13,12 @@ from callqa.errors import SpoolError
 from callqa.store.queries.figures import audit_size, current_rubric, journal_position, stage_counts, troubles
 from callqa.usecases.health import disk_state, model_state, scorecard_states, verify_chain, word_model_state
 from callqa.usecases.progress import STAGES, work_counts
-from callqa.web.deps import DbDep, NavItem, NowDep, PersonDep, SettingsDep, page, redirect, require, state_of
+from callqa.web.deps import DbDep, NowDep, PersonDep, SettingsDep, page, redirect, require, state_of
 from callqa.web.live_socket import find_board
+from callqa.web.navigation import NavItem
 
 router = APIRouter()
-NAV = (NavItem("系统", "/system", "system.view", "system"),)
+NAV = (NavItem("系统", "/system", "system.view", "system", group="管理"),)
 
 
 @router.get("/system", dependencies=[require("system.view")])

@@ -7,7 +7,7 @@ from fastapi.responses import Response
 
 from callqa.errors import ConflictError, ImportFileError, PermissionDenied
 from callqa.periods import Month
-from callqa.store.queries.people import agent_names
+from callqa.store.queries.people import account_names, agent_names
 from callqa.store.queries.tickets import (
     SORTS,
     TicketFilter,
@@ -20,8 +20,9 @@ from callqa.store.queries.tickets import (
 )
 from callqa.usecases.import_tickets import import_tickets
 from callqa.web import format as fmt
-from callqa.web.deps import DbDep, NavItem, NowDep, PageNotFound, PersonDep, page, redirect, require
+from callqa.web.deps import DbDep, NowDep, PageNotFound, PersonDep, page, redirect, require
 from callqa.web.listing import PER_PAGE, read_period, view_of
+from callqa.web.navigation import NavItem
 from callqa.web.uploads import read_upload
 
 router = APIRouter()
@@ -103,9 +104,10 @@ def import_result(request: Request, db: DbDep, import_id: int) -> Response:
     """What one import did, row by row where it was refused."""
     with db.read() as session:
         found = find_import(session, import_id)
+        names = account_names(session)
     if found is None:
         raise PageNotFound("没有这次导入。")
-    return page(request, "tickets/imported.html", found=found)
+    return page(request, "tickets/imported.html", found=found, names=names)
 
 
 @router.get("/tickets/{ticket_no}", dependencies=[require("tickets.view")])

@@ -18,10 +18,11 @@ from callqa.store.queries.transcription import (
 from callqa.usecases.health import model_state
 from callqa.usecases.progress import transcribe_again
 from callqa.usecases.vocabulary import accept_candidate, refuse_candidate, remove_word
-from callqa.web.deps import DbDep, NavItem, NowDep, PersonDep, SettingsDep, page, redirect, require
+from callqa.web.deps import DbDep, NowDep, PersonDep, SettingsDep, page, redirect, require
+from callqa.web.navigation import NavItem
 
 router = APIRouter()
-NAV = (NavItem("转写", "/transcription", "transcription.view", "words", counter=count_offered),)
+NAV = (NavItem("转写", "/transcription", "transcription.view", "words", counter=count_offered, group="管理"),)
 
 
 @router.get("/transcription", dependencies=[require("transcription.view")])

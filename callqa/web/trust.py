@@ -7,13 +7,15 @@ from fastapi.responses import Response
 
 from callqa.errors import StateError
 from callqa.scoring.agreement import MIN_CALLS, PRESELECT_MIN
+from callqa.store.queries.people import agent_names
 from callqa.usecases import calibrate, second_look
 from callqa.usecases.trust import rescored, rubric_versions_with_cards, version_trust
-from callqa.web.deps import DbDep, NavItem, NowDep, PageNotFound, PersonDep, page, redirect, require, state_of
+from callqa.web.deps import DbDep, NowDep, PageNotFound, PersonDep, page, redirect, require, state_of
+from callqa.web.navigation import NavItem
 from callqa.web.trust_view import figure_cells
 
 router = APIRouter(prefix="/trust")
-NAV = (NavItem("质检可信度", "/trust", "trust.view", "trust"),)
+NAV = (NavItem("质检可信度", "/trust", "trust.view", "trust", group="质检"),)
 
 
 @router.get("", dependencies=[require("trust.view")])
@@ -76,11 +78,13 @@ def _form(
 ) -> Response:
     with db.read() as session:
         choices = calibrate.choices(session)
+        agents = agent_names(session)
     return page(
         request,
         "trust/calibration_new.html",
         status_code=422 if problem else 200,
         choices=choices,
+        agents=agents,
         title_given=title,
         calls_given=calls,
         raters_given=raters,
@@ -93,11 +97,12 @@ def session_page(request: Request, session_id: int, db: DbDep, person: PersonDep
     """One session: one's own cards until it is opened, the comparison afterwards."""
     with db.read() as session:
         view = calibrate.session_view(session, session_id, person.account_id)
+        agents = agent_names(session)
     if view is None:
         raise PageNotFound("没有这次校准")
     rubric = state_of(request).rubrics.find(db, view.rubric_hash)
     titles = {item.item_id: item.title for item in rubric.items} if rubric else {}
-    return page(request, "trust/calibration.html", view=view, titles=titles)
+    return page(request, "trust/calibration.html", view=view, titles=titles, agents=agents)
 
 
 @router.get("/calibration/{session_id}/call/{call_id}", dependencies=[require("trust.view")])

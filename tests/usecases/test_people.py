@@ -90,11 +90,11 @@ def test_a_seat_is_retired_only_while_nobody_sits_there_and_comes_back(db, tmp_p
         audited = [e.detail for e in session.exec(select(AuditEntry)) if e.action == "seat.active"]
     assert seat.ha1_md5 == hashlib.md5(b"8001:callqa:secret-8001").hexdigest()
     assert audited == [{"active": False}, {"active": True}]
-    with pytest.raises(CallqaError, match="没有座席 8009"):
+    with pytest.raises(CallqaError, match="没有席位 8009"):
         people.set_seat_active(db, extension="8009", active=False, actor="班长", now_ms=T0)
 
 
-@pytest.mark.parametrize(("seat", "agent", "part"), [("8009", "801", "没有座席 8009"), ("8001", "899", "没有工号 899")])
+@pytest.mark.parametrize(("seat", "agent", "part"), [("8009", "801", "没有席位 8009"), ("8001", "899", "没有工号 899")])
 def test_unknown_seats_and_agents_are_refused(db, seat, agent, part):
     with pytest.raises(CallqaError, match=part):
         sit(db, seat, agent, T0)

@@ -57,7 +57,7 @@ def test_all_phones_get_new_passwords_and_the_recorder_hears_of_it(browser, mont
     seats = {s.extension: s.ha1_md5 for s in load_desk(settings.desk_path).seats}
     assert seats["8001"] == ha1("8001", "callqa", first["account.1.password"])[0]
     assert client.post("/people/seats/phone-files", data={"phones": "9999"}).status_code == 303
-    assert "没有座席 9999" in client.get("/people").text
+    assert "没有席位 9999" in client.get("/people").text
     assert browser("agent").post("/people/seats/phone-files", data={}).status_code == 403
 
 

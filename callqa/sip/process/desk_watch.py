@@ -29,7 +29,7 @@ class DeskWatch:
             seen = self._files.version(self._path)
         except OSError:
             if self._seen is not None:
-                self._faults.tell("座席配置 desk.json 不见了，继续使用原来的配置；请在“人员与席位”里重新发布")
+                self._faults.tell("席位配置 desk.json 不见了，继续使用原来的配置；请在“人员与席位”里重新发布")
             return
         if seen == self._seen:
             return
@@ -38,7 +38,7 @@ class DeskWatch:
             self.desk = load_desk(self._path, self._files)
         except SpoolError as e:
             log.error("%s", e)
-            self._faults.tell(f"座席配置 desk.json 无法读取，继续使用第 {self.desk.number} 版；请重新发布")
+            self._faults.tell(f"席位配置 desk.json 无法读取，继续使用第 {self.desk.number} 版；请重新发布")
             return
         self._take(self.desk)
         log.info("desk %d: %d seats, %d trunks", self.desk.number, len(self.desk.seats), len(self.desk.trunks))
