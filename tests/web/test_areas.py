@@ -78,7 +78,7 @@ def test_ticket_import_keeps_good_rows_and_names_bad_ones(browser, accounts, dat
     answer = upload(client, "工单.csv", CSV)
     assert answer.status_code == 303
     html = client.get(answer.headers["location"]).text
-    assert "昨天" in html and re.search(r'<td class="r">3</td><td class="nw">受理时间', html)
+    assert "昨天" in html and re.search(r'<td class="nw">第 3 行</td><td class="nw">受理时间', html)
     assert client.get("/tickets/SW202611200001").status_code == 200
     assert client.get("/tickets/SW202611200002").status_code == 404
     again = upload(client, "工单.csv", CSV)

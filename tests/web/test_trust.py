@@ -38,7 +38,7 @@ def test_the_machine_is_hidden_on_a_blind_card_and_told_afterwards(leader, drawn
     assert leader.get(f"{form.path}/reasoning").status_code == 404
     queue = leader.get("/evaluate").text
     row = re.search(rf'<tr data-href="/evaluate/call/{call_id}">.*?</tr>', queue, re.S)
-    assert row is not None and '<td class="r">—</td>' in row[0]  # no count of suggestions before it is scored
+    assert row is not None and 'data-label="机器建议">—</td>' in row[0]  # no count of suggestions before it is scored
     done = follow(leader, form.send())
     assert "盲评卡" in done.text and done.status_code == 200
     shown = leader.get(form.path).text
