@@ -344,14 +344,20 @@ class Peer(PeerMedia):
         before = talk.remote
         if message.body:
             self._take_sdp(talk, message.body)
-        moves = before is not None and talk.remote != before
-        if moves and self.world.attempts[talk.attempt].consult is not None and not talk.caller:
-            talk.spells += 1
-            self.world.joins(self, talk)
-            if talk.sends:
-                talk.sends = False
-                self.start_voice(talk)
+        if before is not None and talk.remote != before and not talk.caller:
+            if self.world.attempts[talk.attempt].consult is not None:
+                talk.home = before
+                self._moves(talk, 0)
+            elif talk.remote == talk.home:  # the citizen hung up meanwhile: the question goes on
+                self._moves(talk, talk.before)
         self.respond(message, 200, talk, self.sdp(talk))
+
+    def _moves(self, talk: Talk, attempt: int) -> None:
+        talk.spells += 1
+        self.world.moves(self, talk, attempt)
+        if talk.sends:
+            talk.sends = False
+            self.start_voice(talk)
 
     # -- calls that go out ------------------------------------------------------------------------------------------
 

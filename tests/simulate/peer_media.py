@@ -53,6 +53,7 @@ class Talk:
     heard_ssrc: int = 0
     joined: int = 0  # when it moved to another call, ns; `before`: from which
     before: int = -1
+    home: Address | None = None  # where it spoke to before it moved
     notes: list[str] = field(default_factory=list)
 
 

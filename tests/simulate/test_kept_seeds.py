@@ -41,6 +41,7 @@ KEPT = {  # told without what wider.py adds
 
 
 WIDE = {  # told with it
+    11000713: "the simulator's own: a citizen hung up in an attended transfer, and the colleague's phone never spoke in its call again",
     10000100: "the simulator's own: a phone spoke at once with another after a hold, and was looked for where it had been before",
     9303703: "the simulator's own: a call that came to a phone twice made it ask its colleague twice: two calls, one number",
     9303498: "the simulator's own: settled before a peer that finds nobody to connect to had called again or given up",

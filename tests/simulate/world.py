@@ -239,11 +239,11 @@ class World:
         )
         self.by_sip_call_id[attempt.caller.call_id] = attempt
 
-    def joins(self, peer: Peer, talk: Talk) -> None:
-        """The far end of a seat's question moves to the citizen's call: the same source, another call."""
+    def moves(self, peer: Peer, talk: Talk, attempt: int) -> None:
+        """The far end of a seat's question moves to the citizen's call, or back to it: the same source, another call."""
         before = talk.voice
-        talk.joined, talk.before, talk.attempt, talk.voice = self.work.now_ns, talk.attempt, 0, None
-        self.say(f"{peer.user} joins call 0")
+        talk.joined, talk.before, talk.attempt, talk.voice = self.work.now_ns, talk.attempt, attempt, None
+        self.say(f"{peer.user} joins call {attempt}")
         if before is not None and talk.sends:
             voice = talk.voice = self.new_voice(peer, talk)
             voice.ssrc, voice.sequence, voice.timestamp = before.ssrc, before.sequence, before.timestamp
