@@ -13,10 +13,10 @@ from callqa.privacy import Turn, find_private
 from callqa.speech import Span
 from callqa.text import digits_of, speech_chars
 
-QUICKEST_CHARS_PER_S = 9.0  # no stretch of intelligible Mandarin is quicker; over 7.5 recognition is marked unreliable
+QUICKEST_CHARS_PER_S = 10.0  # no stretch of Mandarin is quicker; over 7.5 recognition marks the whole as doubtful
 MARGIN_MS = 200  # voice activity begins a little late and ends a little early
 DOUBTFUL_DIGITS = 4  # so many in an utterance that recognition doubts may be a misheard piece of a number
-LEAST_UNHEARD_MS = 800  # seven digits at the quickest pace; shorter speech holds no number
+LEAST_UNHEARD_MS = 700  # seven digits at the quickest pace; shorter speech holds no number
 
 
 @dataclass(frozen=True, slots=True)
