@@ -132,6 +132,19 @@ def find_private(turns: Sequence[Turn]) -> tuple[tuple[PrivatePart, ...], ...]:
     return tuple(tuple(sorted(parts, key=lambda part: part.start)) for parts in found)
 
 
+def find_suspect(turns: Sequence[Turn]) -> tuple[tuple[PrivatePart, ...], ...]:
+    """Every string of digits as long as somebody's number that nothing marks as something else, though pauses stand in it
+    and no word tells what it is: recognition may have misheard the word. Too much for masking; right for taking out sound.
+    """
+    found: list[list[PrivatePart]] = [[] for _ in turns]
+    for run in _runs(turns):
+        digits = [digit for atom in run for digit in _digits(turns, atom)]
+        if len(digits) >= FEWEST_DIGITS and not _is_something_else(turns, digits):
+            for turn, part in _parts(digits, PrivateKind.NUMBER):
+                found[turn].append(part)
+    return tuple(map(tuple, found))
+
+
 def private_in(text: str) -> tuple[PrivatePart, ...]:
     """The private parts of a text that stands alone."""
     return find_private([Turn("", 0, 0, text)])[0]

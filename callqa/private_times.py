@@ -2,20 +2,21 @@
 
 Transcripts say when an utterance was spoken, not each of its words. So an utterance with a number loses all that could
 have been the number at any pace: only what lies further from it than the quickest speaker's words in front and behind
-stays. Where recognition itself doubts its words, digits among them take the whole utterance, and so does speech of which
+stays. Seven digits are enough, whatever stands in front of them. Where recognition itself doubts its words, digits among them take the whole utterance, and so does speech of which
 nothing was understood. Not found: numbers in speech that no voice activity was found for.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from callqa.privacy import Turn, find_private
+from callqa.privacy import Turn, find_private, find_suspect
 from callqa.speech import Span
 from callqa.text import digits_of, speech_chars
 
 QUICKEST_CHARS_PER_S = 10.0  # no stretch of Mandarin is quicker; over 7.5 recognition marks the whole as doubtful
 MARGIN_MS = 200  # voice activity begins a little late and ends a little early
 DOUBTFUL_DIGITS = 4  # so many in an utterance that recognition doubts may be a misheard piece of a number
+LOOPS_FROM = 4  # a text so many times as long as it has different characters is no text
 LEAST_UNHEARD_MS = 700  # seven digits at the quickest pace; shorter speech holds no number
 
 
@@ -36,8 +37,8 @@ def private_spans(said: Sequence[Said]) -> tuple[Span, ...]:
 
 
 def _of_numbers(turns: Sequence[Turn]) -> Iterator[Span]:
-    for turn, parts in zip(turns, find_private(turns), strict=True):
-        for part in parts:
+    for turn, sure, suspect in zip(turns, find_private(turns), find_suspect(turns), strict=True):
+        for part in (*sure, *suspect):
             in_front = speech_chars(turn.text[: part.start]) * 1000 / QUICKEST_CHARS_PER_S
             behind = speech_chars(turn.text[part.end :]) * 1000 / QUICKEST_CHARS_PER_S
             start_ms, end_ms = turn.start_ms + int(in_front), turn.end_ms - int(behind)
@@ -52,7 +53,8 @@ def _of_doubts(said: Sequence[Said]) -> Iterator[Span]:
         if each.reliable:
             continue
         digits = max(len(digits_of(turn.text)), len(digits_of(each.raw_text)))
-        unheard = not turn.text and turn.end_ms - turn.start_ms >= LEAST_UNHEARD_MS
+        loops = len(set(turn.text)) * LOOPS_FROM < len(turn.text)  # the same few characters again and again
+        unheard = (not turn.text or loops) and turn.end_ms - turn.start_ms >= LEAST_UNHEARD_MS
         if unheard or digits >= DOUBTFUL_DIGITS:
             yield _wider(turn.start_ms, turn.end_ms)
 

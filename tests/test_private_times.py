@@ -27,6 +27,13 @@ def test_a_number_alone_takes_its_utterance_with_a_margin() -> None:
     assert private_spans(said(("citizen", 50, 4000, NUMBER)))[0].start_ms == 0
 
 
+def test_digits_whose_cue_was_misheard_are_taken_out_and_named_ones_stay() -> None:
+    """Masking leaves them: a sentence full of figures must stay readable. In sound, too much is better than too little."""
+    assert private_spans(said(("agent", 0, 6000, "您的来电号买137-038-56，方便吗？"))) != ()
+    for text in ("您的户号是1234567，8910。", "从2026-11-22到现在。", "工单编号SW202611220031。", "用了二十三吨水"):
+        assert private_spans(said(("agent", 0, 6000, text))) == (), text
+
+
 def test_words_further_away_than_any_pace_stay() -> None:
     text = f"我家在后湖大道这边住，我的电话是{NUMBER}，麻烦你们快一点来人看看。"
     (span,) = private_spans(said(("citizen", 10_000, 20_000, text)))
@@ -71,6 +78,7 @@ def test_doubtful_digits_and_speech_that_nobody_understood_go_whole() -> None:
     assert private_spans(said(line, reliable=False)) == (Span(2800, 7200),)
     assert private_spans(said(("citizen", 3000, 7000, "水很大啊"), reliable=False)) == ()
     assert private_spans(said(("citizen", 3000, 7000, ""), reliable=False)) == (Span(2800, 7200),)
+    assert private_spans(said(("citizen", 3000, 7000, "是" * 40 + "。"), reliable=False)) == (Span(2800, 7200),)
     assert private_spans(said(("citizen", 3000, 3500, ""), reliable=False)) == ()
     assert private_spans(said(("citizen", 3000, 7000, ""))) == (), "a person wrote that nothing was said"
 
