@@ -227,9 +227,16 @@ def _import(settings: Settings, args: argparse.Namespace) -> int:
 
 
 def _check(settings: Settings, args: argparse.Namespace) -> int:
+    from callqa.usecases.check import HOUR_MS
     from callqa.usecases.reasoning import explain_call, report_lines
 
-    rubric, explained = explain_call(app.open_database(settings), args.call_id, recordings=settings.recordings_dir)
+    rubric, explained = explain_call(
+        app.open_database(settings),
+        args.call_id,
+        recordings=settings.recordings_dir,
+        now_ms=_now_ms(),
+        ticket_wait_ms=settings.checks.ticket_wait_h * HOUR_MS,
+    )
     for line in report_lines(rubric, explained, steps=args.explain):
         say(line)
     return 0

@@ -106,6 +106,17 @@ class RetentionSettings(_Section):
     disk_alarm_mb: int = Field(default=2048, ge=0, description="剩余空间低于这么多 MB 时告警")
 
 
+class CheckSettings(_Section):
+    """机器预评。"""
+
+    ticket_wait_h: int = Field(
+        default=24,
+        ge=0,
+        le=720,
+        description="没有关联工单的通话，通话结束这么久之后才判“未建单”，小时；其间导入了该时段以后的工单，就立即判",
+    )
+
+
 class ReviewSettings(_Section):
     """评分的发布与申诉。"""
 
@@ -135,6 +146,7 @@ class Settings(_Section):
     database: DatabaseSettings = DatabaseSettings()
     speech: SpeechSettings = SpeechSettings()
     retention: RetentionSettings = RetentionSettings()
+    checks: CheckSettings = CheckSettings()
     review: ReviewSettings = ReviewSettings()
     imports: ImportSettings = ImportSettings()
     demo: bool = Field(default=False, description="演示：所有页面与报告标注“演示”")

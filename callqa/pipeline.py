@@ -23,7 +23,11 @@ from dbos import DBOS, DBOSConfig, SetWorkflowID
 from callqa.config import Settings
 from callqa.store.db import Database, driver_url, sqlite_path
 from callqa.store.migrate import migrate
-from callqa.store.queries.calls_for_work import calls_whose_ticket_changed, calls_with_wanted_stages
+from callqa.store.queries.calls_for_work import (
+    calls_whose_ticket_changed,
+    calls_whose_tickets_came,
+    calls_with_wanted_stages,
+)
 from callqa.usecases import link, progress, try_rubric
 from callqa.usecases.archive import archive, free_spools
 from callqa.usecases.desk import publish_desk
@@ -192,7 +196,12 @@ class Worker:
             self._look(now_ms)
         if self.housekeeping.due():
             self._keep_house(now_ms)
-        try_rubric.work_a_while(self.db, recordings=self.settings.recordings_dir, clock=self.work.clock)
+        try_rubric.work_a_while(
+            self.db,
+            recordings=self.settings.recordings_dir,
+            clock=self.work.clock,
+            ticket_wait_ms=self.work.ticket_wait_ms,
+        )
         if self.watched is not None and self.watch.due():
             self.watched.look(self.db, recordings=self.settings.recordings_dir, now_ms=now_ms, demo=self.settings.demo)
         if self.runner.lost():
@@ -226,6 +235,8 @@ class Worker:
         relinked = link.relink_open(self.db, now_ms=now_ms).changed
         with self.db.read() as session:
             changed = {*relinked, *calls_whose_ticket_changed(session, self.links_since_ms, limit=200)}
+            wait_ms = self.work.ticket_wait_ms
+            changed |= {*calls_whose_tickets_came(session, self.links_since_ms, 200, now_ms=now_ms, wait_ms=wait_ms)}
         if len(changed) < 200:
             self.links_since_ms = now_ms - LOOK_BACK_MS
         if changed:

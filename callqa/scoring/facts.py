@@ -138,7 +138,7 @@ class CallFacts:
 
     duration_ms: length of the recording. answer_ms: where the answer lies in the recording. loudness: dBFS per utterance of
     the transcript, in its order, None where it cannot be measured; empty when the audio was not measured. ticket None = not
-    linked. hangup_party: agent | citizen | network | None when signalling did not tell.
+    linked; tickets_in False = nor could it be, for the tickets of the call's time are not imported yet. hangup_party: agent | citizen | network | None when signalling did not tell.
     """
 
     call_type: CallType
@@ -154,6 +154,7 @@ class CallFacts:
     loudness: tuple[float | None, ...] = ()
     times: ProcessTimes = ProcessTimes()
     answer_ms: int = 0
+    tickets_in: bool = True
 
     def __post_init__(self) -> None:
         if self.duration_ms < 0 or self.answer_ms < 0:

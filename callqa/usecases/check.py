@@ -23,6 +23,7 @@ from callqa.scoring.facts import CallFacts, ProcessTimes, TicketFacts
 from callqa.scoring.rubric import parse_rubric
 from callqa.speech import Gap, GapKind, Span
 from callqa.store.db import Database
+from callqa.store.queries.calls_for_work import newest_accepted_ms
 from callqa.store.tables import Call, CheckResultRow, CheckRun, SuggestionRow, Ticket, TicketLink
 from callqa.units import CallType, Channel, Direction
 from callqa.usecases.load_rubric import rubric_in_force
@@ -34,11 +35,16 @@ log = logging.getLogger(__name__)
 NO_TRANSCRIPT = "没有转写，机器不预评；请直接听录音评分"
 NO_RUBRIC = "没有可用的质检标准；请修正 rubric.yaml（“系统”页写明哪一行有误）"
 
+HOUR_MS = 3_600_000
+TICKET_WAIT_MS = 24 * HOUR_MS  # after the call a missing ticket is held against it, unless newer ones came first
+
 _LINK_METHODS = ("manual", "header", "evidence")  # a person's link counts before a machine's
 _parsed = lru_cache(maxsize=4)(parse_rubric)
 
 
-def check(db: Database, claimed: Claim, *, recordings: Path, clock: Clock) -> StageResult:
+def check(
+    db: Database, claimed: Claim, *, recordings: Path, clock: Clock, ticket_wait_ms: int = TICKET_WAIT_MS
+) -> StageResult:
     """Work off a claimed check. Without a rubric the stage waits; without a transcript it is done with a message."""
     seen_at_ms = clock()
     with db.read() as session:
@@ -47,7 +53,7 @@ def check(db: Database, claimed: Claim, *, recordings: Path, clock: Clock) -> St
             raise StoreError(f"there is no call {claimed.call_id}")
         rubric_row = rubric_in_force(session, call.started_at_ms)
         transcript_row = newest_transcript(session, claimed.call_id)
-        facts = call_facts(session, call)
+        facts = call_facts(session, call, now_ms=seen_at_ms, ticket_wait_ms=ticket_wait_ms)
     if transcript_row is None or transcript_row.id is None:
         return _close(db, claimed, StageResult(StageState.DONE, NO_TRANSCRIPT), clock)
     if rubric_row is None:
@@ -64,7 +70,7 @@ def check(db: Database, claimed: Claim, *, recordings: Path, clock: Clock) -> St
     return _save(db, claimed, run, explained, seen_at_ms=seen_at_ms)
 
 
-def call_facts(session: Session, call: Call) -> CallFacts:
+def call_facts(session: Session, call: Call, *, now_ms: int, ticket_wait_ms: int = TICKET_WAIT_MS) -> CallFacts:
     """What the rows know of one call, for the checks; loudness is not measured here."""
     transcript_row = newest_transcript(session, call.call_id)
     transcript = load_transcript(session, transcript_row) if transcript_row is not None else None
@@ -87,7 +93,17 @@ def call_facts(session: Session, call: Call) -> CallFacts:
         ),
         ticket=ticket_facts(ticket) if ticket is not None else None,
         times=ProcessTimes(call.started_at_ms, call.answered_at_ms, call.ended_at_ms),
+        tickets_in=ticket is not None or _tickets_are_in(session, call, now_ms, ticket_wait_ms),
     )
+
+
+def _tickets_are_in(session: Session, call: Call, now_ms: int, wait_ms: int) -> bool:
+    """Whether a ticket of this call would be here: one accepted after its end is, or it ended long enough ago."""
+    ended_ms = call.ended_at_ms or call.started_at_ms
+    if now_ms >= ended_ms + wait_ms:
+        return True
+    newest_ms = newest_accepted_ms(session, now_ms)
+    return newest_ms is not None and newest_ms >= ended_ms
 
 
 def linked_ticket(session: Session, call_id: str) -> Ticket | None:

@@ -10,20 +10,22 @@ from callqa.scoring.operators.base import STATE_LABELS
 from callqa.scoring.rubric import parse_rubric
 from callqa.store.db import Database
 from callqa.store.tables import Call, RubricVersion
-from callqa.usecases.check import NO_RUBRIC, NO_TRANSCRIPT, call_facts, with_loudness
+from callqa.usecases.check import NO_RUBRIC, NO_TRANSCRIPT, TICKET_WAIT_MS, call_facts, with_loudness
 from callqa.usecases.load_rubric import rubric_in_force
 
 PART_LABELS = {"condition": "看", "when": "前置", "na_when": "适用"}
 
 
-def explain_call(db: Database, call_id: str, *, recordings: Path) -> tuple[Rubric, Explained]:
+def explain_call(
+    db: Database, call_id: str, *, recordings: Path, now_ms: int, ticket_wait_ms: int = TICKET_WAIT_MS
+) -> tuple[Rubric, Explained]:
     """Score a call now by the rubric in force when it started, storing nothing. Raise CallqaError where that cannot be."""
     with db.read() as session:
         call = session.get(Call, call_id)
         if call is None:
             raise CallqaError(f"没有通话 {call_id}")
         row: RubricVersion | None = rubric_in_force(session, call.started_at_ms)
-        facts = call_facts(session, call)
+        facts = call_facts(session, call, now_ms=now_ms, ticket_wait_ms=ticket_wait_ms)
     if row is None:
         raise CallqaError(NO_RUBRIC)
     if facts.transcript is None:

@@ -7,7 +7,7 @@ holds progress and what was found so far: a restart goes on from there. Bounded:
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,13 @@ from callqa.errors import CallqaError, RubricError, StateError
 from callqa.periods import Month
 from callqa.scoring.criteria import Rubric, operator_calls
 from callqa.scoring.explain import rule_text
+from callqa.scoring.facts import CallFacts
 from callqa.scoring.rubric import parse_rubric
 from callqa.scoring.scorer import CheckOutcome, score
 from callqa.store import audit
 from callqa.store.db import Database
 from callqa.store.tables import Call, RubricTrial, RubricVersion, TranscriptRow
-from callqa.usecases.check import call_facts, with_loudness
+from callqa.usecases.check import TICKET_WAIT_MS, call_facts, with_loudness
 from callqa.usecases.edit_rubric import source_hash
 from callqa.usecases.evaluate_state import actor_of
 
@@ -34,6 +35,7 @@ KEPT_TRIALS = 10
 SLICE_MS = 300  # of one round of the worker: a journal line waits no longer
 _parsed = lru_cache(maxsize=4)(parse_rubric)
 Clock = Callable[[], int]
+FactsOf = Callable[[Session, Call], CallFacts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,14 @@ def stop_trial(db: Database, trial_id: int, *, now_ms: int) -> None:
             session.add(row)
 
 
-def work_a_while(db: Database, *, recordings: Path, clock: Clock, slice_ms: int = SLICE_MS) -> bool:
+def work_a_while(
+    db: Database,
+    *,
+    recordings: Path,
+    clock: Clock,
+    slice_ms: int = SLICE_MS,
+    ticket_wait_ms: int = TICKET_WAIT_MS,
+) -> bool:
     """Score some more calls of the trial in hand, for about `slice_ms`. Returns whether there is more to do."""
     with db.read() as session:
         trial = session.exec(
@@ -118,9 +127,10 @@ def work_a_while(db: Database, *, recordings: Path, clock: Clock, slice_ms: int 
         _keep(db, trial.id, done, result, state="failed", problem=str(e), now_ms=clock())
         return False
     with_audio = _volume_rules(old) != _volume_rules(new)
+    facts_of = partial(call_facts, now_ms=began_ms, ticket_wait_ms=ticket_wait_ms)
     while done < len(ids):
         try:
-            _add(result, *_both(db, ids[done], old, new, recordings if with_audio else None))
+            _add(result, *_both(db, ids[done], old, new, recordings if with_audio else None, facts_of))
         except (CallqaError, ValueError, KeyError) as e:  # one bad row never stops the others; the page counts it
             log.exception("trial %d: call %s is left out: %s", trial.id, ids[done], e)
             result["skipped"] = result.get("skipped", 0) + 1
@@ -159,12 +169,12 @@ def _transcribed(period: Month) -> Any:
 
 
 def _both(
-    db: Database, call_id: str, old: Rubric, new: Rubric, recordings: Path | None
+    db: Database, call_id: str, old: Rubric, new: Rubric, recordings: Path | None, facts_of: FactsOf
 ) -> tuple[Call, CheckOutcome, CheckOutcome]:
     with db.read() as session:
         call = session.get(Call, call_id)
         assert call is not None
-        facts = call_facts(session, call)
+        facts = facts_of(session, call)
     if recordings is not None:
         facts = with_loudness(facts, call, recordings)
     return call, score(old, facts), score(new, facts)

@@ -109,6 +109,7 @@ class Work:
     stop: threading.Event = field(default_factory=threading.Event)
     repair: RepairSlot | None = None
     worker: str = ""  # whose claims these are
+    ticket_wait_ms: int = check.TICKET_WAIT_MS
     _claims: set[Claim] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _speech_room: threading.Semaphore = field(init=False)
@@ -193,7 +194,13 @@ class Work:
                         stopping=self.stop.is_set,
                     )
             case Stage.CHECK:
-                return check.check(self.db, claimed, recordings=self.recordings, clock=self.clock)
+                return check.check(
+                    self.db,
+                    claimed,
+                    recordings=self.recordings,
+                    clock=self.clock,
+                    ticket_wait_ms=self.ticket_wait_ms,
+                )
         return self._finish(claimed, StageResult(StageState.DONE))
 
     def _finish(self, claimed: Claim, result: StageResult) -> StageResult:
@@ -229,6 +236,7 @@ def build_work(
             lambda: site_words(db),
         ),
         worker=worker,
+        ticket_wait_ms=settings.checks.ticket_wait_h * check.HOUR_MS,
     )
 
 

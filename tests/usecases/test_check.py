@@ -10,7 +10,7 @@ from callqa.audiofile import read_audio, wav_bytes
 from callqa.store.db import Database
 from callqa.store.tables import Call, CheckResultRow, CheckRun, SuggestionRow, Ticket, TicketLink, UtteranceRow
 from callqa.usecases import progress
-from callqa.usecases.check import call_facts, check, linked_ticket, newest_run
+from callqa.usecases.check import TICKET_WAIT_MS, call_facts, check, linked_ticket, newest_run
 from callqa.usecases.ingest import ingest
 from callqa.usecases.load_rubric import load_rubric
 from callqa.usecases.progress import Stage, StageState
@@ -43,11 +43,11 @@ def _transcribe(db: Database, recordings: Path, call_id: str = "C1") -> None:
     transcribe(db, claimed, engine=FakeEngine(), recordings=recordings, clock=lambda: BASE_MS)
 
 
-def _check(db: Database, recordings: Path, call_id: str = "C1") -> progress.StageResult:
+def _check(db: Database, recordings: Path, call_id: str = "C1", now_ms: int = BASE_MS + 1000) -> progress.StageResult:
     progress.want_again(db, [call_id], Stage.CHECK, actor="system", now_ms=BASE_MS)
     claimed = progress.claim(db, call_id, Stage.CHECK, now_ms=BASE_MS)
     assert claimed is not None
-    return check(db, claimed, recordings=recordings, clock=lambda: BASE_MS + 1000)
+    return check(db, claimed, recordings=recordings, clock=lambda: now_ms)
 
 
 def _runs(db: Database) -> list[CheckRun]:
@@ -70,7 +70,7 @@ def test_run_has_results_and_suggestions_with_evidence(db: Database, recordings:
     """The fake engine has the agent greet and no more: much is missing, and every hint says where and why."""
     loaded = load_rubric(db, DEFAULT, now_ms=BASE_MS)
     _transcribe(db, recordings)
-    assert _check(db, recordings).state is StageState.DONE
+    assert _check(db, recordings, now_ms=BASE_MS + 2 * TICKET_WAIT_MS).state is StageState.DONE
     with db.read() as session:
         run = newest_run(session, "C1")
         results = session.exec(select(CheckResultRow)).all()
@@ -110,7 +110,7 @@ def test_facts_are_what_the_rows_say(db: Database, recordings: Path) -> None:
     with db.read() as session:
         call = session.get(Call, "C1")
         assert call is not None
-        facts = call_facts(session, call)
+        facts = call_facts(session, call, now_ms=BASE_MS)
     assert facts.transcript is not None
     assert facts.ticket is not None
     assert (facts.ticket.location, facts.ticket.urgent_flag, facts.ticket.category) == ("宝丰路", True, "help")

@@ -148,7 +148,7 @@ def test_a_trial_shows_what_changes_and_changes_nothing(db: Database, tmp_path: 
     with db.read() as session:
         call = session.get(Call, "20261105T232210000Z-A1")
         assert call is not None
-        facts = replace(call_facts(session, call), loudness=())
+        facts = replace(call_facts(session, call, now_ms=NOW_MS), loudness=())
     before, after = score(parse_rubric(TEXT), facts), score(parse_rubric(CHANGED), facts)
     example = next(e for e in row.result["examples"] if e["call_id"] == call.call_id)
     assert (example["old"], example["new"]) == (float(before.auto_score), float(after.auto_score))

@@ -20,7 +20,7 @@ db, recordings = test_check.db, test_check.recordings
 def test_the_report_has_every_check_with_rule_and_steps(db: Database, recordings: Path) -> None:
     load_rubric(db, DEFAULT, now_ms=BASE_MS)
     test_check._transcribe(db, recordings)
-    rubric, explained = explain_call(db, "C1", recordings=recordings)
+    rubric, explained = explain_call(db, "C1", recordings=recordings, now_ms=BASE_MS)
     lines = list(report_lines(rubric, explained, steps=True))
     text = "\n".join(lines)
     assert "机器预评" in lines[0] and "识别置信低于 0.6" in lines[1]
@@ -35,12 +35,12 @@ def test_the_report_has_every_check_with_rule_and_steps(db: Database, recordings
 
 def test_what_cannot_be_explained_says_why(db: Database, recordings: Path) -> None:
     with pytest.raises(CallqaError, match="没有通话 C9"):
-        explain_call(db, "C9", recordings=recordings)
+        explain_call(db, "C9", recordings=recordings, now_ms=BASE_MS)
     with pytest.raises(CallqaError, match="没有可用的质检标准"):
-        explain_call(db, "C1", recordings=recordings)
+        explain_call(db, "C1", recordings=recordings, now_ms=BASE_MS)
     load_rubric(db, DEFAULT, now_ms=BASE_MS)
     with pytest.raises(CallqaError, match="没有转写"):
-        explain_call(db, "C1", recordings=recordings)
+        explain_call(db, "C1", recordings=recordings, now_ms=BASE_MS)
 
 
 def test_a_run_keeps_its_reasoning(db: Database, recordings: Path) -> None:

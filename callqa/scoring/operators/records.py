@@ -57,8 +57,10 @@ def hangup_by(call: OperatorCall, scene: Scene) -> Finding:
 
 
 def ticket_linked(call: OperatorCall, scene: Scene) -> Finding:
-    """Hit when the call is linked to a ticket."""
+    """Hit when the call is linked to a ticket. Abstains where the tickets of its time are not here yet."""
     ticket = scene.facts.ticket
+    if ticket is None and not scene.facts.tickets_in:
+        return not_checked("这通电话时段的工单还没有导入，暂不判断是否建单；导入后自动重新核对")
     text = f"已关联工单 {ticket.ticket_no}" if ticket is not None else "未关联工单"
     return _decided(call, scene, (ticket is not None) == call.params.flag("required", True), text)
 
@@ -153,7 +155,7 @@ ROWS = (
         "关联工单",
         "ticket",
         (ParamSpec("required", ParamKind.FLAG),),
-        "通话已关联工单",
+        "通话已关联工单；未关联而该时段工单尚未导入时不判（not_checked）",
         ticket_linked,
         lambda call: "已关联" if call.params.flag("required", True) else "未关联",
     ),

@@ -74,6 +74,39 @@ def calls_whose_ticket_changed(session: Session, since_ms: int, limit: int) -> S
     return sorted({*session.exec(newly_linked), *session.exec(newly_imported), *session.exec(newly_corrected)})
 
 
+def newest_accepted_ms(session: Session, now_ms: int) -> int | None:
+    """When the newest ticket that is here was accepted; a date in the future is a slip of the pen and counts for nothing."""
+    return session.exec(select(func.max(Ticket.accepted_at_ms)).where(col(Ticket.accepted_at_ms) <= now_ms)).one()
+
+
+def calls_whose_tickets_came(
+    session: Session, since_ms: int, limit: int, *, now_ms: int, wait_ms: int
+) -> Sequence[str]:
+    """Calls without a ticket that were checked when none could be expected, and now one is: tickets accepted after their end
+    were imported since the check, or wait_ms have passed since their end. Only imports and ends of waiting from since_ms on
+    are looked at."""
+    imported_ms = session.exec(select(func.max(TicketImport.imported_at_ms))).one()
+    ended = func.coalesce(col(Call.ended_at_ms), col(Call.started_at_ms))
+    linked = select(TicketLink.call_id).where(TicketLink.state == "linked")
+    checked_early = (
+        select(CallProgress.call_id)
+        .join(Call, col(Call.call_id) == col(CallProgress.call_id))
+        .where(
+            CallProgress.stage == "check",
+            CallProgress.state == "done",
+            col(CallProgress.updated_at_ms) < ended + wait_ms,
+            col(CallProgress.call_id).not_in(linked),
+        )
+        .limit(limit)
+    )
+    found = {*session.exec(checked_early.where(ended + wait_ms <= now_ms, ended + wait_ms >= since_ms))}
+    newest_ms = newest_accepted_ms(session, now_ms)
+    if imported_ms is not None and imported_ms >= since_ms and newest_ms is not None:
+        new = checked_early.where(col(CallProgress.updated_at_ms) < imported_ms, ended <= newest_ms)
+        found |= {*session.exec(new)}
+    return sorted(found)
+
+
 def calls_awaiting_a_recording(session: Session, ended_before_ms: int) -> Sequence[Call]:
     """Answered calls that ended before that instant and whose master never came."""
     return session.exec(
