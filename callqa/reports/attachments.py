@@ -64,7 +64,7 @@ def _detail_row(facts: MonthFacts, call: FramedCall, score: Score, items: list[s
         *(number(points[i].points if i in points else None, 1) for i in items),
         text("；".join(f"{d.item_id}{d.option_code}×{d.times}（−{d.points:g}）" for d in score.deductions)),
         text("、".join(not_applicable)),
-        text("、".join(f"{f.fatal_id}{'' if f.is_confirmed else '（待确认）'}" for f in score.fatals)),
+        text("、".join(f"{f.fatal_id}{f.standing_words}" for f in score.fatals)),
         number(score.quality_score, 1),
         number(score.final_score, 1),
         text(facts.rubric.grade_label(score.grade)),

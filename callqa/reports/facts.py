@@ -54,7 +54,7 @@ class DeductionFact:
 
 @dataclass(frozen=True, slots=True)
 class FatalFact:
-    """A fatal finding; it counts once a second person confirmed it. hinted: the machine had suspected it."""
+    """A fatal finding; it counts once a second person confirmed it, and never where he refused it. hinted: the machine had suspected it."""
 
     fatal_id: str
     at_ms: int
@@ -62,11 +62,22 @@ class FatalFact:
     confirmed_by: str
     second_confirmed_by: str | None
     hinted: bool = False
+    refused_by: str | None = None  # the second person who did not agree
     appeal: str = ""  # what became of the agent's appeal, in words; "" without one
 
     @property
     def is_confirmed(self) -> bool:
         return self.second_confirmed_by is not None
+
+    @property
+    def waits(self) -> bool:
+        """Whether its second person has not spoken yet."""
+        return not self.is_confirmed and self.refused_by is None
+
+    @property
+    def standing_words(self) -> str:
+        """What to put behind its name where it does not count."""
+        return "" if self.is_confirmed else "（待确认）" if self.waits else "（不认可）"
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,7 @@ def _blockers(facts: MonthFacts, chapters: tuple[Chapter, ...]) -> tuple[str, ..
         found.append(f"还有 {unfilled} 处文字待补充")
     if unchecked(facts):
         found.append(f"还有 {unchecked(facts)} 条疑似致命提示未核实")
-    waiting = sum(not fatal.is_confirmed for _, score in facts.sample.scored for fatal in score.fatals)
+    waiting = sum(fatal.waits for _, score in facts.sample.scored for fatal in score.fatals)
     if waiting:
         found.append(f"还有 {waiting} 条致命项认定待第二人确认")
     return tuple(found)

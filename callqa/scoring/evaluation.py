@@ -11,6 +11,8 @@
 - A draft is its author's alone and may be saved as often as wanted. Nobody else sees it, not even by address.
 - From submitted on, points change only by a revision with a reason, by the decision of an appeal, or by the second person
   of a fatal finding. Whatever changes a score after its release opens the acknowledgement again, with a new window.
+- A fatal finding counts nothing until its second person confirms it. One that he refuses, with a reason, never counts: no points
+  change, so neither does the status nor the agent's window; the evaluator may find it anew by a revision.
 - The agent sees an evaluation from released on, and within the window acknowledges it or appeals item by item.
   What nobody answers in time is acknowledged by lapse, and says so.
 - An appeal is decided once, not by who gave the points where a second person exists; the decision is final.
@@ -41,6 +43,7 @@ class Action(StrEnum):
     SUBMIT = "submit"
     REVISE = "revise"
     CONFIRM_FATAL = "fatal_confirmed"
+    REFUSE_FATAL = "fatal_refused"
     RELEASE = "release"
     ACKNOWLEDGE = "acknowledge"
     LAPSE = "lapse"
@@ -73,6 +76,7 @@ ACTION_LABELS = {
     Action.SUBMIT: "提交",
     Action.REVISE: "修改",
     Action.CONFIRM_FATAL: "第二人确认致命项",
+    Action.REFUSE_FATAL: "第二人不认可致命项",
     Action.RELEASE: "发布",
     Action.ACKNOWLEDGE: "确认",
     Action.LAPSE: "逾期视为确认",
@@ -94,20 +98,25 @@ TRANSITIONS: dict[tuple[Status, Action], Status] = {
     (Status.DRAFT, Action.SUBMIT): Status.SUBMITTED,
     (Status.SUBMITTED, Action.REVISE): Status.SUBMITTED,
     (Status.SUBMITTED, Action.CONFIRM_FATAL): Status.SUBMITTED,
+    (Status.SUBMITTED, Action.REFUSE_FATAL): Status.SUBMITTED,
     (Status.SUBMITTED, Action.RELEASE): Status.RELEASED,
     (Status.RELEASED, Action.ACKNOWLEDGE): Status.ACKNOWLEDGED,
     (Status.RELEASED, Action.LAPSE): Status.ACKNOWLEDGED,
     (Status.RELEASED, Action.APPEAL): Status.APPEALED,
     (Status.RELEASED, Action.REVISE): Status.RELEASED,
     (Status.RELEASED, Action.CONFIRM_FATAL): Status.RELEASED,
+    (Status.RELEASED, Action.REFUSE_FATAL): Status.RELEASED,
     (Status.APPEALED, Action.WITHDRAW): Status.RELEASED,
     (Status.APPEALED, Action.DECIDE): Status.FINALIZED,
     (Status.APPEALED, Action.CONFIRM_FATAL): Status.APPEALED,
+    (Status.APPEALED, Action.REFUSE_FATAL): Status.APPEALED,
     (Status.ACKNOWLEDGED, Action.FINALIZE): Status.FINALIZED,
     (Status.ACKNOWLEDGED, Action.REVISE): Status.RELEASED,
     (Status.ACKNOWLEDGED, Action.CONFIRM_FATAL): Status.RELEASED,
+    (Status.ACKNOWLEDGED, Action.REFUSE_FATAL): Status.ACKNOWLEDGED,
     (Status.FINALIZED, Action.REVISE): Status.RELEASED,
     (Status.FINALIZED, Action.CONFIRM_FATAL): Status.RELEASED,
+    (Status.FINALIZED, Action.REFUSE_FATAL): Status.FINALIZED,
 }
 
 SYSTEM = "system"  # nobody: the end of the window
@@ -119,6 +128,7 @@ ROLES: dict[Action, frozenset[str]] = {
     Action.SUBMIT: frozenset({"shift_leader"}),
     Action.REVISE: frozenset({"shift_leader"}),
     Action.CONFIRM_FATAL: frozenset({"client_supervisor"}),
+    Action.REFUSE_FATAL: frozenset({"client_supervisor"}),
     Action.RELEASE: frozenset({"shift_leader"}),
     Action.ACKNOWLEDGE: frozenset({"agent"}),
     Action.LAPSE: frozenset({SYSTEM}),

@@ -1,4 +1,4 @@
-"""The leader's evaluation of one call: open a draft, save it, submit it, revise it, confirm a fatal finding.
+"""The leader's evaluation of one call: open a draft, save it, submit it, revise it.
 
 A person owns every point: the machine's suggestions are shown and decided on, never applied by themselves.
 An evaluation pins the rubric version, transcript and check run it was made with. Every save checks the version
@@ -35,7 +35,7 @@ from callqa.units import CallType
 from callqa.usecases.blind import commit_blind, is_blind, reveal_blind_when_done
 from callqa.usecases.check import newest_run
 from callqa.usecases.evaluate_input import EvaluationInput, IncompleteError, Missing, find_missing, settle_covered
-from callqa.usecases.evaluate_rows import score_stored, store_input, suggestions_of, write_totals
+from callqa.usecases.evaluate_rows import store_input, suggestions_of
 from callqa.usecases.evaluate_state import actor_of, keep_revision, move, must_be_author, points_now
 from callqa.usecases.load_rubric import rubric_in_force
 from callqa.usecases.trust import preselected, trust_now
@@ -245,42 +245,13 @@ def _keep_decided(session: Session, evaluation_id: int, before: Mapping[str, Any
 def _take_over_findings(session: Session, evaluation_id: int, account_id: int) -> None:
     """Findings that nobody has confirmed a second time are the submitter's."""
     open_findings = select(FatalFinding).where(
-        FatalFinding.evaluation_id == evaluation_id, col(FatalFinding.second_confirmed_by).is_(None)
+        FatalFinding.evaluation_id == evaluation_id,
+        col(FatalFinding.second_confirmed_by).is_(None),
+        col(FatalFinding.refused_by).is_(None),
     )
     for finding in session.exec(open_findings).all():
         finding.confirmed_by = account_id
         session.add(finding)
-
-
-def confirm_fatal(db: Database, finding_id: int, *, account_id: int, now_ms: int) -> int:
-    """Second confirmation of a fatal finding, by a different person; only now does it count. Returns the evaluation's id."""
-    with db.write() as session:
-        finding = session.get(FatalFinding, finding_id)
-        if finding is None:
-            raise CallqaError("没有这条致命项认定；评分人可能已经撤回，请刷新")
-        evaluation = session.get(Evaluation, finding.evaluation_id)
-        assert evaluation is not None and evaluation.id is not None
-        if evaluation.status == Status.DRAFT:
-            raise StateError("评分还没有提交，不能确认其中的致命项")
-        if finding.confirmed_by == account_id:
-            raise StateError("第二确认人必须是另一个人")
-        if finding.second_confirmed_by is not None:
-            raise StateError("这条致命项已经确认过")
-        actor = actor_of(session, account_id)
-        finding.second_confirmed_by = account_id
-        finding.second_confirmed_at_ms = now_ms
-        session.add(finding)
-        session.flush()
-        call = session.get(Call, evaluation.call_id)
-        assert call is not None
-        card = score_stored(session, evaluation, call, load_rubric_version(session, evaluation.rubric_hash))
-        write_totals(evaluation, card)
-        evaluation.version += 1
-        detail = {"fatal": finding.fatal_id, "final_score": str(card.final_score)}
-        move(session, evaluation, Action.CONFIRM_FATAL, actor, now_ms=now_ms, detail=detail)
-        reason = f"第二人确认致命项 {finding.fatal_id}"
-        keep_revision(session, evaluation, Action.CONFIRM_FATAL, actor, now_ms=now_ms, reason=reason)
-        return evaluation.id
 
 
 def load_rubric_version(session: Session, rubric_hash: str) -> Rubric:

@@ -147,6 +147,7 @@ def _store_fatals(session: Session, evaluation: Evaluation, given: EvaluationInp
         elif (row.at_ms // 1000, row.words) != (at_ms // 1000, fatal.words):
             row.at_ms, row.words = at_ms, fatal.words
             row.second_confirmed_by = row.second_confirmed_at_ms = None
+            row.refused_by, row.refused_at_ms, row.refusal = None, None, ""
         session.add(row)
     for withdrawn in stored.values():
         session.delete(withdrawn)

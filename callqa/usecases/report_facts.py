@@ -214,6 +214,7 @@ def _score(
                 names.get(x.confirmed_by, str(x.confirmed_by)),
                 None if x.second_confirmed_by is None else names.get(x.second_confirmed_by, "—"),
                 x.fatal_id in hinted,
+                None if x.refused_by is None else names.get(x.refused_by, "—"),
                 _say_appeal(appeals.get(x.fatal_id)),
             )
             for x in sorted(fatals, key=lambda x: x.fatal_id)

@@ -17,7 +17,7 @@ from callqa.scoring.explain import gate_text
 from callqa.store.queries import evaluate as queries
 from callqa.store.queries.evaluate import EvaluationView
 from callqa.store.queries.people import agent_names
-from callqa.usecases import evaluate, second_look
+from callqa.usecases import evaluate, second_look, second_person
 from callqa.usecases.blind import rescores_due
 from callqa.usecases.evaluate_input import EvaluationInput, IncompleteError
 from callqa.usecases.evaluate_rows import stored_input
@@ -273,5 +273,20 @@ def confirm_fatal(
     back: Annotated[str, Form()] = "/evaluate",
 ) -> Response:
     """Second confirmation of a fatal finding by another person."""
-    evaluate.confirm_fatal(db, finding_id, account_id=person.account_id, now_ms=now_ms)
+    second_person.confirm_fatal(db, finding_id, account_id=person.account_id, now_ms=now_ms)
     return redirect(own_path(back, "/evaluate"), "致命项已由第二人确认，最终分已按规则重新计算")
+
+
+@router.post("/fatal/{finding_id}/refuse", dependencies=[require("evaluate.confirm_fatal")])
+def refuse_fatal(
+    request: Request,
+    finding_id: int,
+    db: DbDep,
+    person: PersonDep,
+    now_ms: NowDep,
+    reason: Annotated[str, Form()] = "",
+    back: Annotated[str, Form()] = "/evaluate",
+) -> Response:
+    """The second person does not agree with a fatal finding, and says why."""
+    second_person.refuse_fatal(db, finding_id, reason=reason, account_id=person.account_id, now_ms=now_ms)
+    return redirect(own_path(back, "/evaluate"), "已记下：第二人不认可这条致命项，它不计入最终分")

@@ -46,7 +46,7 @@ class ScoreSheet:
 
     @property
     def waiting_fatals(self) -> tuple[FatalLine, ...]:
-        return tuple(fatal for fatal in self.fatals if not fatal.counts)
+        return tuple(fatal for fatal in self.fatals if fatal.finding.waits)
 
     @property
     def marks(self) -> list[dict[str, object]]:

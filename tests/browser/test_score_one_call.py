@@ -177,7 +177,7 @@ def test_a_second_person_hears_and_confirms_a_fatal_item(sign_in: SignIn) -> Non
     other = sign_in("client_supervisor")
     other.on("dialog", lambda dialog: dialog.accept())
     other.goto("/evaluate")
-    other.click("text=听录音并确认")
+    other.click("text=听录音并核定")
     other.click("text=确认致命项")
     expect(other.locator(".cq-flash")).to_contain_text("第二人确认")
     expect(other.locator("#ev-totals")).to_contain_text("最终分 0.0")

@@ -62,7 +62,11 @@ def test_every_action_has_a_label_and_a_role() -> None:
 
 def test_roles() -> None:
     assert actions_for(Status.RELEASED, "agent") == (Action.ACKNOWLEDGE, Action.APPEAL)
-    assert actions_for(Status.APPEALED, "client_supervisor") == (Action.DECIDE, Action.CONFIRM_FATAL)
+    assert actions_for(Status.APPEALED, "client_supervisor") == (
+        Action.DECIDE,
+        Action.CONFIRM_FATAL,
+        Action.REFUSE_FATAL,
+    )
     assert actions_for(Status.DRAFT, "agent") == ()
     check_role(Action.SUBMIT, "shift_leader")
     with pytest.raises(PermissionDenied, match="提交"):

@@ -12,7 +12,7 @@ from callqa.scoring.evaluation import VISIBLE_TO_AGENT, Outcome
 from callqa.store.db import Database
 from callqa.store.queries import reviews as queries
 from callqa.store.tables import Account, Appeal, AuditEntry, Call, Evaluation, EvaluationRevision, FatalFinding
-from callqa.usecases import appeal, evaluate, review
+from callqa.usecases import appeal, evaluate, review, second_person
 from callqa.usecases.appeal import Ruling
 from callqa.usecases.evaluate_input import DeductionInput, EvaluationInput, FatalInput
 from callqa.usecases.report_facts import _say_appeal
@@ -155,7 +155,7 @@ def test_a_fatal_item_confirmed_after_the_answer_opens_it_again(db: Database, re
         finding = session.exec(select(FatalFinding)).one()
     before = stored(db, released)
     assert before.final_score == before.quality_score  # pending: does not count
-    evaluate.confirm_fatal(db, finding.id or 0, account_id=SUPERVISOR, now_ms=NOW_MS + 2)
+    second_person.confirm_fatal(db, finding.id or 0, account_id=SUPERVISOR, now_ms=NOW_MS + 2)
     row = stored(db, released)
     assert (row.status, row.final_score) == ("released", 0.0)
     assert row.quality_score == before.quality_score

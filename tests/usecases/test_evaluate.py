@@ -19,7 +19,7 @@ from callqa.store.tables import (
     FatalFinding,
     SuggestionRow,
 )
-from callqa.usecases import evaluate
+from callqa.usecases import evaluate, second_person
 from callqa.usecases.evaluate_input import CommentInput, DeductionInput, EvaluationInput, FatalInput, IncompleteError
 from tests.builders import add_call, add_people, add_suggestions, add_transcript, at
 from tests.store_fixture import make_database
@@ -219,8 +219,8 @@ def test_a_fatal_finding_counts_only_after_a_second_person(db: Database, evaluat
         assert [p.finding.id for p in pending_fatals(session)] == [finding.id]
     assert finding.id is not None
     with pytest.raises(StateError, match="另一个人"):
-        evaluate.confirm_fatal(db, finding.id, account_id=1, now_ms=NOW_MS)
-    evaluate.confirm_fatal(db, finding.id, account_id=2, now_ms=NOW_MS + 1)
+        second_person.confirm_fatal(db, finding.id, account_id=1, now_ms=NOW_MS)
+    second_person.confirm_fatal(db, finding.id, account_id=2, now_ms=NOW_MS + 1)
     row = stored(db, evaluation_id)
     assert (row.quality_score, row.final_score, row.grade) == (100.0, 0.0, "failed")
     with db.read() as session:

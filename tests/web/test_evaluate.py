@@ -424,3 +424,43 @@ def test_the_reasoning_of_a_suggestion_is_behind_its_fold(browser, leader, datab
     assert "坐席，结尾 15 秒内：0:36–0:51，2 句" in one and 'data-play-from="46600"' in one and "规则　条件：" in one
     assert "没有留下依据" in leader.get(f"{form.path}/reasoning?check=S1.4-9").text
     assert browser("agent").get(f"{form.path}/reasoning").status_code == 403
+
+
+def test_a_second_person_who_does_not_agree_says_why_and_it_counts_nowhere(form, leader, browser, database):
+    form.send(FATAL, decision="rejected")
+    with database.read() as session:
+        finding = session.exec(select(FatalFinding)).one()
+    path = f"/evaluate/fatal/{finding.id}/refuse"
+    assert leader.post(path, data={"reason": "我说的"}).status_code == 403
+    supervisor = browser("client_supervisor")
+    page = supervisor.get(form.path).text
+    assert path in page and "不认可的理由（必填）" in page and path not in leader.get(form.path).text
+    empty = supervisor.post(path, data={"reason": "  ", "back": form.path})
+    assert empty.status_code == 400 and "须写明理由" in empty.text
+    answer = supervisor.post(path, data={"reason": "语气平和，是在复述诉求人的话", "back": form.path})
+    assert (answer.status_code, answer.headers["location"]) == (303, form.path)
+    assert (stored(database, form).final_score, stored(database, form).status) == (100.0, "submitted")
+    for reader in (supervisor, leader):
+        html = reader.get(form.path).text
+        assert "赵监督 不认可" in html and "是在复述诉求人的话" in html and "待第二人确认" not in html
+        assert "待第二人确认的致命项" not in reader.get("/evaluate").text
+    with database.read() as session:
+        entry = session.exec(select(AuditEntry).where(AuditEntry.action == "evaluation.fatal_refused")).one()
+    assert entry.detail["reason"] == "语气平和，是在复述诉求人的话" and entry.detail["fatal"] == "F1"
+    assert supervisor.post(path, data={"reason": "再说一遍"}).status_code == 409
+    assert supervisor.post(f"/evaluate/fatal/{finding.id}/confirm").status_code == 409, "a refusal is no confirmation"
+
+
+def test_a_refused_finding_that_is_changed_needs_its_second_person_again(form, leader, browser, database):
+    form.send(FATAL, decision="rejected")
+    with database.read() as session:
+        finding = session.exec(select(FatalFinding)).one()
+    browser("client_supervisor").post(f"/evaluate/fatal/{finding.id}/refuse", data={"reason": "没有听到"})
+    revise = ScoreForm.open(leader, f"{form.path}?revise=1")
+    revise.send({**FATAL, "reason": "补总评", "summary": "见致命项"}, decision="rejected")
+    assert "待第二人确认的致命项" not in leader.get("/evaluate").text
+    revise = ScoreForm.open(leader, f"{form.path}?revise=1")
+    revise.send({**FATAL, "fat:F1": "0:41", "reason": "时间写错"}, decision="rejected")
+    assert "待第二人确认的致命项" in leader.get("/evaluate").text
+    browser("client_supervisor").post(f"/evaluate/fatal/{finding.id}/confirm")
+    assert stored(database, form).final_score == 0.0

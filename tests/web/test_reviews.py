@@ -143,6 +143,30 @@ def test_a_fatal_finding_waits_for_its_second_person_and_every_page_says_so(brow
     assert stored(database, evaluation_id).quality_score == row.quality_score
 
 
+def test_a_refused_finding_is_shown_to_the_agent_as_refused_and_leaves_his_answer_alone(
+    browser, month, accounts, database
+):
+    evaluation_id = submit_score(database, OWN_CALL, accounts["shift_leader"], fatal=True)
+    browser("shift_leader").post("/reviews/release", data={"month": "2026-11"})
+    agent = browser("agent")
+    page = agent.get(f"/mine/{evaluation_id}").text
+    agent.post(f"/mine/{evaluation_id}/acknowledge", data={"version": version_on(page)})
+    before = stored(database, evaluation_id)
+    assert before.status == "acknowledged"
+    with database.read() as session:
+        finding = session.exec(select(FatalFinding)).one()
+    browser("client_supervisor").post(f"/evaluate/fatal/{finding.id}/refuse", data={"reason": "没有听到这句话"})
+    after = stored(database, evaluation_id)
+    assert (after.status, after.final_score, after.answer_due_at_ms) == (
+        "acknowledged", before.quality_score, before.answer_due_at_ms,
+    )  # fmt: skip
+    for html in (
+        agent.get(f"/mine/{evaluation_id}").text,
+        browser("shift_leader").get(f"/reviews/{evaluation_id}").text,
+    ):
+        assert "第二人不认可，不计入最终分" in html and "没有听到这句话" in html and "待第二人确认" not in html
+
+
 def test_the_scorer_decides_alone_where_nobody_else_is_and_it_is_said(browser, scored, accounts, database):
     agent = browser("agent")
     page = agent.get(f"/mine/{scored.own}").text

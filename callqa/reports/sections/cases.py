@@ -3,7 +3,7 @@
 from callqa.periods import say_offset, say_short
 from callqa.reports.cells import fill, number, ratio, text
 from callqa.reports.document import Block, Cell, Column, Paragraph, Table, Tone
-from callqa.reports.facts import FramedCall, MonthFacts, Score
+from callqa.reports.facts import FatalFact, FramedCall, MonthFacts, Score
 from callqa.reports.results import Results
 from callqa.units import CALL_TYPE_LABELS, CallType, Ratio
 
@@ -27,6 +27,13 @@ def unchecked(facts: MonthFacts) -> int:
     return sum(row.hinted - row.checked for row in facts.suspects)
 
 
+def _second(fatal: FatalFact) -> Cell:
+    """What the second person said, if anything."""
+    if fatal.refused_by is not None:
+        return Cell(f"{fatal.refused_by}不认可，不计入")
+    return text(fatal.second_confirmed_by or "") if fatal.is_confirmed else Cell("待确认", tone=Tone.WARN)
+
+
 def _fatals(facts: MonthFacts) -> Table:
     found = [(call, fatal) for call, score in facts.sample.scored for fatal in score.fatals]
     rows = []
@@ -44,9 +51,7 @@ def _fatals(facts: MonthFacts) -> Table:
                 text(fatal.words),
                 text("机器提示" if fatal.hinted else "随机抽检"),
                 text(fatal.confirmed_by),
-                text(fatal.second_confirmed_by or "", Tone.NONE)
-                if fatal.is_confirmed
-                else Cell("待确认", tone=Tone.WARN),
+                _second(fatal),
                 text(fatal.appeal),
                 fill(slot, facts.texts.get(slot)),
             )
@@ -70,7 +75,7 @@ def _fatals(facts: MonthFacts) -> Table:
             Column("处理", 1.2, "left"),
         ),
         tuple(rows),
-        notes=("经两人确认的方计入致命项；“待确认”的不影响最终分。申诉改判的致命项已撤销，不在本表。",),
+        notes=("经两人确认的方计入致命项；“待确认”与第二人不认可的不影响最终分。申诉改判的致命项已撤销，不在本表。",),
     )
 
 

@@ -165,7 +165,7 @@ def find_evaluation(session: Session, evaluation_id: int) -> EvaluationView | No
     assert call is not None
     agent = session.get(Agent, call.agent_no) if call.agent_no else None
     fatals = session.exec(select(FatalFinding).where(FatalFinding.evaluation_id == evaluation_id)).all()
-    seconds = [f.second_confirmed_by for f in fatals if f.second_confirmed_by is not None]
+    seconds = [i for f in fatals for i in (f.second_confirmed_by, f.refused_by) if i is not None]
     names = {i: a.display_name for i in seconds if (a := session.get(Account, i)) is not None}
     evaluator = session.get(Account, evaluation.evaluator_id)
     return EvaluationView(
@@ -220,7 +220,7 @@ def _linked_ticket(session: Session, call_id: str) -> Ticket | None:
 
 
 def pending_fatals(session: Session) -> list[PendingFatal]:
-    """Fatal findings of submitted evaluations that no second person has confirmed yet."""
+    """Fatal findings of submitted evaluations on which no second person has spoken yet."""
     rows = session.exec(
         select(FatalFinding, Evaluation, Call, Account)
         .join(Evaluation, col(Evaluation.id) == FatalFinding.evaluation_id)
@@ -228,6 +228,7 @@ def pending_fatals(session: Session) -> list[PendingFatal]:
         .join(Account, col(Account.id) == FatalFinding.confirmed_by)
         .where(
             col(FatalFinding.second_confirmed_by).is_(None),
+            col(FatalFinding.refused_by).is_(None),
             Evaluation.status != "draft",
             Evaluation.kind == "first",
             is_public(),

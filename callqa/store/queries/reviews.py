@@ -105,7 +105,11 @@ def _lines(session: Session, rows: Sequence[tuple[Evaluation, Call, Agent | None
     fatals = dict(
         session.exec(
             select(FatalFinding.evaluation_id, func.count())
-            .where(col(FatalFinding.evaluation_id).in_(ids), col(FatalFinding.second_confirmed_by).is_(None))
+            .where(
+                col(FatalFinding.evaluation_id).in_(ids),
+                col(FatalFinding.second_confirmed_by).is_(None),
+                col(FatalFinding.refused_by).is_(None),
+            )
             .group_by(col(FatalFinding.evaluation_id))
         ).all()
     )

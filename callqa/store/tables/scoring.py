@@ -222,7 +222,7 @@ class EvaluationComment(SQLModel, table=True):  # 评语
     text: str
 
 
-class FatalFinding(SQLModel, table=True):  # 致命项认定, needs two different people
+class FatalFinding(SQLModel, table=True):  # 致命项认定, needs two different people; the second may refuse it
     __tablename__ = "fatal_finding"
     __table_args__ = (UniqueConstraint("evaluation_id", "fatal_id"),)
     id: int | None = Field(default=None, primary_key=True)
@@ -233,6 +233,16 @@ class FatalFinding(SQLModel, table=True):  # 致命项认定, needs two differen
     confirmed_by: int = Field(foreign_key="account.id")
     second_confirmed_by: int | None = Field(default=None, foreign_key="account.id")
     second_confirmed_at_ms: int | None = None
+    refused_by: int | None = Field(
+        default=None, foreign_key="account.id"
+    )  # the second person did not agree: it never counts
+    refused_at_ms: int | None = None
+    refusal: str = ""  # why, in the second person's words
+
+    @property
+    def waits(self) -> bool:
+        """Whether its second person has not spoken yet."""
+        return self.second_confirmed_by is None and self.refused_by is None
 
 
 class SuggestionDecision(SQLModel, table=True):  # 采纳 / 驳回
