@@ -31,6 +31,7 @@ from burden import Burden
 from judge import FRAME_MS, CallVerdict, Judge, Sent
 from load import FRAMES_PER_S, Flow, Heard, Impairments, Load
 from recording import RecordingClient
+from restart import first_answer_s
 from signalling import Agent, Dialog
 
 REALM, HOTLINE = "callqa", "96510"
@@ -39,6 +40,7 @@ PAYLOAD_TYPES = {"alaw": 8, "ulaw": 0}
 START_LIMIT_S, FINISH_LIMIT_S = 30.0, 120.0
 CALLS_PER_S = 50
 CUT_S = 0.2  # what a kill -9 may take of each leg
+FIRST_AFTER = 99_999_999  # the call that is tried while the recorder starts again; it is not judged
 
 
 @dataclass
@@ -48,6 +50,7 @@ class Figures:
     capture_cpu_s: float = 0.0
     all_cpu_s: float = 0.0
     peak_rss_mb: float = 0.0
+    restart_s: float | None = None  # from the start of the process after a kill to the first call it answers
     playable_s: float = 0.0  # from the last BYE to the last sidecar, or from restart after a kill
 
 
@@ -80,9 +83,17 @@ class Recorder:
 
     def start(self) -> None:
         """Start, and wait until it listens."""
+        self.launch()
+        self.wait_until_live()
+
+    def launch(self) -> None:
+        """Start the process."""
         with (self.home / "recorder.log").open("ab") as log:
             command = [*self.command, "--config", str(self.home / "callqa.toml"), "record"]
             self.process = subprocess.Popen(command, stdout=log, stderr=log)
+
+    def wait_until_live(self) -> None:
+        """Until it listens."""
         self._until("the recorder to start", self._live, START_LIMIT_S)
         self.cpu_before = self._cpu_s()
 
@@ -201,8 +212,23 @@ class Bench:
     def _kill(self) -> None:
         self.recorder.stop(kill=True)
         self.load.stop()
-        self.recorder.start()
+        begun = time.monotonic()
+        self.recorder.launch()
+        restart_s, ok = first_answer_s(begun, self.trunk, self.phones, self._ask_once_more)
+        self.recorder.wait_until_live()
         self._wait_for_files()
+        self.figures.restart_s = restart_s
+        number = _number(FIRST_AFTER)
+        siprec = self.args.mode == "siprec"
+        self.trunk.hang_up(self.trunk.recorded(number, ok)[0] if siprec else self.trunk.confirm(number, ok))
+
+    def _ask_once_more(self) -> None:
+        """One more call; it talks to nobody, and lasts until the files of the others are there."""
+        number, kind = _number(FIRST_AFTER), PAYLOAD_TYPES[self.args.law]
+        if self.args.mode == "siprec":
+            self.trunk.ask_to_record(number, _extension(0), self.load.addresses, kind)
+        else:
+            self.trunk.invite(number, HOTLINE, self.load.addresses[0], kind)
 
     def _wait_for_files(self) -> None:
         begun = time.monotonic()
@@ -220,6 +246,8 @@ class Bench:
         verdicts = {}
         for sidecar in self.recorder.sidecars():
             call = int(sidecar["from_number"][-8:])
+            if call == FIRST_AFTER:
+                continue
             legs = [flows.get((call, leg)) for leg in (0, 1)]
             lead_ms = (legs[1].phase_us - legs[0].phase_us) / 1000 if legs[0] and legs[1] else 0.0
             path = self.recorder.home / "recordings" / (sidecar["recording"] or {"path": "missing"})["path"]
@@ -270,6 +298,7 @@ def summarise(bench: Bench, verdicts: dict[int, CallVerdict], heard: Heard) -> d
         "leg_s_per_cpu_s": None if killed else round(leg_s / figures.all_cpu_s, 1),
         "peak_rss_mb": round(figures.peak_rss_mb, 1),
         "playable_s": round(figures.playable_s, 3),
+        "restart_s": figures.restart_s and round(figures.restart_s, 3),
         "sender_late_ms": round(bench.load.late_ms, 1),
     }
 

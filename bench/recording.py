@@ -52,6 +52,11 @@ class RecordingClient(Agent):
         self, number: str, extension: str, media: tuple[Address, Address], payload_type: int
     ) -> tuple[Dialog, tuple[Address, Address]]:
         """One session; where the recorder wants the citizen's and the agent's audio."""
+        self.ask_to_record(number, extension, media, payload_type)
+        return self.recorded(number, self.wait("SIP/2.0 200", "INVITE"))
+
+    def ask_to_record(self, number: str, extension: str, media: tuple[Address, Address], payload_type: int) -> None:
+        """The INVITE of a session."""
         body, kind = session_body(number, extension, media, payload_type)
         me = self.contact(number)
         fields = [
@@ -60,7 +65,10 @@ class RecordingClient(Agent):
             f"Content-Type: {kind}",
         ]  # fmt: skip
         self.request("INVITE", f"sip:recorder@{self.server[0]}:{self.server[1]}", fields, body, kind="")
-        ok = self.wait("SIP/2.0 200", "INVITE")
+
+    def recorded(self, number: str, ok: str) -> tuple[Dialog, tuple[Address, Address]]:
+        """Acknowledge that 200."""
+        me = self.contact(number)
         target = field(ok, "Contact").partition("<")[2].partition(">")[0]
         wanted = media_lines(ok)
         dialog = Dialog(self.server, target, f"<{me}>;tag=c{number}", field(ok, "To"), f"bench-{number}", wanted[0])

@@ -63,6 +63,7 @@ class Agent:
         self.socket.settimeout(WAIT_S)
         self.address: Address = self.socket.getsockname()
         self._count = 0
+        self._last = b""
 
     def request(
         self, method: str, uri: str, fields: list[str], body: str = "", *, kind: str = "application/sdp"
@@ -74,7 +75,12 @@ class Agent:
         )
         said = [f"Content-Type: {kind}"] if body and kind else []
         head = [f"{method} {uri} SIP/2.0", via, "Max-Forwards: 70", *fields, *said, f"Content-Length: {len(body)}"]
-        self.socket.sendto(("\r\n".join(head) + "\r\n\r\n" + body).encode(), self.server)
+        self._last = ("\r\n".join(head) + "\r\n\r\n" + body).encode()
+        self.again()
+
+    def again(self) -> None:
+        """Send the last request once more, as it was."""
+        self.socket.sendto(self._last, self.server)
 
     def reply(self, request: str, status: str, *, tag: str = "", contact: str = "", body: str = "") -> None:
         """Answer a request."""
@@ -144,7 +150,10 @@ class Agent:
 
     def connected(self, number: str) -> Dialog:
         """Wait for the 200 to our INVITE and acknowledge it."""
-        ok = self.wait("SIP/2.0 200", "INVITE")
+        return self.confirm(number, self.wait("SIP/2.0 200", "INVITE"))
+
+    def confirm(self, number: str, ok: str) -> Dialog:
+        """Acknowledge that 200."""
         target = field(ok, "Contact").strip("<>").partition(">")[0]
         dialog = Dialog(
             self.server,
