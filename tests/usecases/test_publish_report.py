@@ -17,7 +17,17 @@ from callqa.reports.document import CellKind, MonthlyReport, Table, from_json
 from callqa.store import audit
 from callqa.store.db import Database
 from callqa.store.queries.sampling import entries_of
-from callqa.store.tables import AuditEntry, Call, Evaluation, EvaluationItem, ReportRow, ReportText, SamplingFrame
+from callqa.store.tables import (
+    Account,
+    AuditEntry,
+    Call,
+    Evaluation,
+    EvaluationItem,
+    FatalFinding,
+    ReportRow,
+    ReportText,
+    SamplingFrame,
+)
 from callqa.usecases.draw import ReserveReason, use_reserve
 from callqa.usecases.publish_report import publish_report
 from callqa.usecases.report_facts import ReportHead, gather
@@ -273,3 +283,31 @@ def test_a_month_without_a_sample_has_no_report(tmp_path: Path) -> None:
     add_people(db, 1)
     with pytest.raises(StateError, match="还没有抽取样本"):
         publish(db, tmp_path)
+
+
+def test_a_finding_that_its_second_person_refused_is_told_and_counts_nowhere(db: Database) -> None:
+    """It does not wait for anybody either: it is no open matter of the report."""
+    with db.write() as session:
+        frame = session.exec(select(SamplingFrame).where(SamplingFrame.month == str(MONTH))).one()
+        calls = [e.call_id for e in entries_of(session, frame.id or 0)]
+        scored = session.exec(select(Evaluation).where(Evaluation.call_id.in_(calls))).first()  # type: ignore[attr-defined]
+        assert scored is not None and scored.id is not None
+        finding = FatalFinding(
+            evaluation_id=scored.id, fatal_id="F2", at_ms=3000, words="挂机", confirmed_by=scored.evaluator_id
+        )
+        session.add(finding)
+        session.flush()
+        others = select(Account.id).where(Account.id != scored.evaluator_id)
+        finding_id, second = finding.id, session.exec(others).first()
+    before = built(db)
+    assert [row[10].text for row in table_of(before, "6-1").rows] == ["待确认"]
+    assert any("待第二人确认" in line for line in before.blockers)
+    with db.write() as session:
+        refused = session.get(FatalFinding, finding_id)
+        assert refused is not None and second is not None
+        refused.refused_by, refused.refused_at_ms, refused.refusal = second, NOW, "没有听到"
+    after = built(db)
+    (told,) = [row[10].text for row in table_of(after, "6-1").rows]
+    assert told.endswith("不认可，不计入") and not any("待第二人确认" in line for line in after.blockers)
+    marked = [row for row in table_of(after, "附件1").rows if any("F2（不认可）" in cell.text for cell in row)]
+    assert len(marked) == 1
