@@ -20,6 +20,14 @@ PAGES = (
     "/actions?month=2026-11",
     "/cases",
     "/confidential",
+    "/evaluate?month=2026-11",
+    "/evaluate/call/20261107T011200000Z-A2",
+    "/links",
+    "/rubrics",
+    "/search?q=漏水",
+    "/tickets/import",
+    "/trust",
+    "/trust/calibration/new",
 )
 PHONE = {"width": 390, "height": 844}
 OVER_THE_EDGE = "[...document.querySelectorAll('.cq-rows td')].filter(e => e.getBoundingClientRect().right > innerWidth).map(e => e.innerText)"

@@ -55,6 +55,7 @@ def test_it_is_out_of_every_list_even_for_who_was_named(browser, secret, scored,
             "/must-review?month=2026-11",
             "/transcription",
             "/trust",
+            "/trust/calibration/new",
         ):
             answer = client.get(path)
             assert secret not in answer.text and "在宝丰路这边" not in answer.text, (role, path)

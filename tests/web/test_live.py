@@ -100,6 +100,19 @@ def test_a_fault_is_shown_with_its_time_and_repeats(browser, month, settings, ad
     assert "11月22日 14:04 磁盘剩余空间不足<" in html
 
 
+def test_a_number_in_a_fault_is_masked_from_who_may_not_see_numbers(browser, month, settings):
+    faults = (LiveFault(at_ms=NOW_MS, text="座席 8002 拨 13871206358 被拒绝"),)
+    fake = FakeRecorder(settings.live_socket, [board(1, calls=(), faults=faults).model_dump_json().encode() + b"\n"])
+    try:
+        shown = {(role, path): browser(role).get(path).text for role, path in (
+            ("client_supervisor", "/"), ("client_supervisor", "/live"), ("admin", "/"), ("admin", "/system"))}  # fmt: skip
+        assert "拨 13871206358 被拒绝" in browser("shift_leader").get("/system").text
+    finally:
+        fake.stop()
+    for where, html in shown.items():
+        assert "138****6358 被拒绝" in html and "13871206358 被拒绝" not in html, where
+
+
 def test_garbage_from_the_socket_is_no_board(settings):
     fake = FakeRecorder(settings.live_socket, [b'{"half": \n'])
     try:

@@ -95,6 +95,16 @@ def test_navigation_leads_only_where_the_role_may_go(browser):
             assert client.get(path).status_code in (200, 303), f"{role} {path}"
 
 
+def test_the_navigation_is_grouped_and_what_is_rarely_used_is_shut(browser):
+    leader = browser("shift_leader")
+    nav = leader.get("/calls").text.split('class="cq-nav"')[1].split('class="cq-me"')[0]
+    assert nav.index("/live") < nav.index("/evaluate") < nav.index("<details") < nav.index("/system")
+    assert '<details class="cq-nav-group" open>' in leader.get("/people/lines").text, "open where one of its pages is"
+    assert "<details" not in browser("admin").get("/").text.split('class="cq-me"')[0], "a short list hides nothing"
+    agent = browser("agent").get("/").text.split('class="cq-me"')[0]
+    assert "/mine" in agent and "/evaluate" not in agent and "/people" not in agent
+
+
 def test_an_unknown_address_is_a_designed_page(browser, settings, database):
     answer = browser("admin").get("/nowhere/at/all")
     assert answer.status_code == 404 and "没有找到" in answer.text and "回到工作台" in answer.text
