@@ -10,7 +10,9 @@ class SearchDoc(SQLModel, table=True):  # 检索条目
     """
 
     __tablename__ = "search_doc"
-    id: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})  # seconds since 1970, or the next free
+    id: int = Field(
+        primary_key=True, sa_column_kwargs={"autoincrement": False}
+    )  # ten seconds since 1970, or the next free
     call_id: str | None = Field(default=None, foreign_key="call.call_id", unique=True)
     transcript_id: int | None = Field(default=None, foreign_key="transcript.id", unique=True)
     version: int  # INDEX_VERSION it was made with
