@@ -142,7 +142,7 @@ def test_new_passwords_for_all_seats_in_use(db: Database, tmp_path: Path) -> Non
 
 
 def test_a_seat_that_is_not_there_changes_none(db: Database) -> None:
-    with pytest.raises(CallqaError, match="没有座席 8009、8003"):
+    with pytest.raises(CallqaError, match="没有席位 8009、8003"):
         rotate_passwords(db, ["8001", "8009", "8003"], new_password=lambda: "n" * 12, actor="li", now_ms=3)
     assert check_password(db, "8001", "old-password").label == "席8001"
 
@@ -150,7 +150,7 @@ def test_a_seat_that_is_not_there_changes_none(db: Database) -> None:
 def test_a_file_with_a_password_that_was_changed_is_refused(db: Database) -> None:
     with pytest.raises(CallqaError, match="已经换过"):
         check_password(db, "8001", "older-password")
-    with pytest.raises(CallqaError, match="没有座席"):
+    with pytest.raises(CallqaError, match="没有席位"):
         check_password(db, "8009", "old-password")
 
 
