@@ -324,7 +324,7 @@ def _check_reports(world: World, attempt: Attempt, sidecar: Sidecar) -> None:
     if sidecar.recovered or world.blows or world.troubled_ns or attempt.hostile or len(attempt.voices) != 2:
         return
     start_ns = attempt.ok_ns + 100_000_000
-    end_ns = sidecar.ended_at_ms * 1_000_000 - attempt.wall_offset_ns - 100_000_000
+    end_ns = sidecar.ended_at_ms * 1_000_000 - attempt.wall_offset_ns(recovered=sidecar.recovered) - 100_000_000
     for channel in {who for who, at in attempt.reports if start_ns < at < end_ns}:
         if not any(f.channel == channel and f.peer_lost_pct is not None for f in sidecar.streams):
             world.wrong("RTCP that came is in the figures", f"call {attempt.number}, channel {channel}")

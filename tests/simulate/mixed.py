@@ -55,7 +55,13 @@ def _spoken(voice: Voice, places: dict[Place, int], size: int) -> np.ndarray:
 
 
 def _sum(one: np.ndarray, other: np.ndarray, law: str) -> np.ndarray:
+    """-1: nothing said. The two codes next to zero are silence and change nothing (frame 85 has the A-law one as its number)."""
     codec = _codec(law)
+    size = np.abs(codec.decode_table.astype(int))
+    silent = size == size.min()
+    said_one, said_other = one >= 0, other >= 0
+    one = np.where(said_one & said_other & silent[one] & ~silent[other], -1, one)
+    other = np.where(said_one & said_other & silent[other], -1, other)
     total = codec.decode_table[one & 0xFF].astype(int) + codec.decode_table[other & 0xFF]
     both = codec.encode_table[np.clip(total, -32768, 32767).astype(np.int16).view(np.uint16)]
     return np.where(one < 0, other, np.where(other < 0, one, both))

@@ -57,7 +57,7 @@ def _check_sides(world: "World", attempt: "Attempt", channel: int, units: Units)
 
 def _zero_ns(attempt: "Attempt", sidecar: Sidecar) -> int:
     """World time of t = 0."""
-    return sidecar.answered_at_ms * 1_000_000 - attempt.wall_offset_ns
+    return sidecar.answered_at_ms * 1_000_000 - attempt.wall_offset_ns(recovered=sidecar.recovered)
 
 
 def _slack_ms(world: "World") -> float:
@@ -114,7 +114,7 @@ def _check_places(world: "World", attempt: "Attempt", channel: int, units: Units
 def _check_missing(world: "World", attempt: "Attempt", channel: int, units: Units, sidecar: Sidecar) -> None:
     """What reached the recorder between answer and end is in the master, but for what a crash may take."""
     begin_ns = _zero_ns(attempt, sidecar)
-    end_ns = sidecar.ended_at_ms * 1_000_000 - attempt.wall_offset_ns
+    end_ns = sidecar.ended_at_ms * 1_000_000 - attempt.wall_offset_ns(recovered=sidecar.recovered)
     for blow in world.blows:
         if blow.at_ns >= begin_ns:
             end_ns = min(end_ns if not sidecar.recovered else blow.at_ns, blow.at_ns) - (
@@ -157,7 +157,11 @@ def _named(
     if inode is None:
         return []
     marks = [mark for _, mark in read_columns(bytes(inode.data)).marks]
-    offset_ns = next(m.wall_ms * 1_000_000 - attempt.wall_offset_ns - m.at_ns for m in marks if m.mark == "started")
+    offset_ns = next(
+        m.wall_ms * 1_000_000 - attempt.wall_offset_ns(recovered=sidecar.recovered) - m.at_ns
+        for m in marks
+        if m.mark == "started"
+    )
     media = [m for m in marks if m.mark == "media" and m.channel == channel]
     ends = [m.at_ns for m in media[1:]] + [1 << 62]
     return [
@@ -175,7 +179,7 @@ def pauses_of(attempt: "Attempt", sidecar: Sidecar) -> list[tuple[int, int]]:
     """World time of the pauses of a recording, ns; one without an end lasted until the recorder was killed."""
 
     def at_ns(at_ms: int | None) -> int:
-        return 1 << 62 if at_ms is None else at_ms * 1_000_000 - attempt.wall_offset_ns
+        return 1 << 62 if at_ms is None else at_ms * 1_000_000 - attempt.wall_offset_ns(recovered=sidecar.recovered)
 
     return [(at_ns(p.at_ms), at_ns(p.until_ms)) for p in sidecar.pauses]
 

@@ -41,6 +41,8 @@ KEPT = {  # told without what wider.py adds
 
 
 WIDE = {  # told with it
+    11017654: "the simulator's own: a call taken again by the next life of the recorder was placed by the clock of the life before",
+    11056439: "the simulator's own: the A-law code of silence was added to another voice where the recorder lets the voice be",
     11000713: "the simulator's own: a citizen hung up in an attended transfer, and the colleague's phone never spoke in its call again",
     10000100: "the simulator's own: a phone spoke at once with another after a hold, and was looked for where it had been before",
     9303703: "the simulator's own: a call that came to a phone twice made it ask its colleague twice: two calls, one number",

@@ -84,13 +84,20 @@ class Attempt:
     voices: list[Voice] = field(default_factory=list)
     begun_ns: int = 0  # the recorder's first answer to its INVITE, other than a challenge
     ok_ns: int = 0  # its first 200 to the caller
-    wall_offset_ns: int = 0  # at its begin
+    wall_offsets_ns: dict[int, int] = field(
+        default_factory=dict
+    )  # by life of the recorder that took its INVITE, at that instant
     ended_ns: int = 0
     reports: list[tuple[int, int]] = field(default_factory=list)  # RTCP that reached the recorder: 1 of the agent, when
     life: int = 0  # of the recorder, at its begin
     consult: tuple[str, str] | None = None  # a seat's call to a seat: from, to
     hostile: bool = False  # somebody spoke with the address of a peer: no word about its audio
     taken: bool = False  # answered something else than a challenge, a 100, or a 503 of a recorder that stops
+
+    def wall_offset_ns(self, *, recovered: bool) -> int:
+        """Of the call that was recorded: begun in the first life that took the INVITE if a later one finished it, else the last."""
+        offsets = self.wall_offsets_ns
+        return offsets[min(offsets) if recovered else max(offsets)] if offsets else 0
 
     @property
     def key(self) -> str:
@@ -222,7 +229,8 @@ class World:
         not_begun = (401, 407, 403, 500, 481, 491) if attempt.inbound else (401, 407, 403, 500, 481, 491, 503)
         if not attempt.begun_ns and status not in not_begun:  # a seat that calls while we stop is told a fault
             attempt.begun_ns, attempt.life = self.work.now_ns, len(self.lives)
-            attempt.wall_offset_ns = self.wall_offset_ns
+        if status not in not_begun:
+            attempt.wall_offsets_ns.setdefault(len(self.lives), self.wall_offset_ns)
         stopping = self.run is not None and self.run.told_to_stop
         if status > 100 and status not in not_begun and not (status == 503 and stopping):
             attempt.taken = True
