@@ -12,7 +12,8 @@ from sqlmodel import Session, col, select
 from callqa.errors import CallqaError, StateError
 from callqa.store import audit
 from callqa.store.db import Database
-from callqa.store.tables import Agent, Call, CaseStudy, Ticket, TicketLink, TranscriptRow, UtteranceRow
+from callqa.store.queries.transcription import newest_transcript
+from callqa.store.tables import Agent, Call, CaseStudy, Ticket, TicketLink, UtteranceRow
 from callqa.usecases.confidential import is_confidential
 from callqa.usecases.evaluate_state import actor_of
 
@@ -36,9 +37,7 @@ def redact(text: str, private: Iterable[str]) -> str:
 
 def propose(session: Session, call_id: str, *, start_ms: int, end_ms: int) -> str:
     """The excerpt as text to be read and changed: a line an utterance, `坐席：…`, of the newest transcript."""
-    newest = session.exec(
-        select(TranscriptRow).where(TranscriptRow.call_id == call_id).order_by(col(TranscriptRow.version).desc())
-    ).first()
+    newest = newest_transcript(session, call_id)
     if newest is None:
         return ""
     rows = session.exec(

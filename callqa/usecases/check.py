@@ -24,11 +24,12 @@ from callqa.scoring.rubric import parse_rubric
 from callqa.speech import Gap, GapKind, Span
 from callqa.store.db import Database
 from callqa.store.queries.calls_for_work import newest_accepted_ms
+from callqa.store.queries.transcription import newest_transcript
 from callqa.store.tables import Call, CheckResultRow, CheckRun, SuggestionRow, Ticket, TicketLink
 from callqa.units import CallType, Channel, Direction
 from callqa.usecases.load_rubric import rubric_in_force
 from callqa.usecases.progress import Claim, StageResult, StageState, finish
-from callqa.usecases.transcribe import Clock, Interrupted, load_transcript, newest_transcript
+from callqa.usecases.transcribe import Clock, Interrupted, load_transcript
 
 log = logging.getLogger(__name__)
 

@@ -15,10 +15,11 @@ from callqa.speech import Transcript, Utterance
 from callqa.store import audit
 from callqa.store.db import Database
 from callqa.store.queries import progress as rows
+from callqa.store.queries.transcription import newest_transcript
 from callqa.store.tables import TranscriptRow, VocabularyCandidate
 from callqa.transcribe.corrections import errors_of, offers, stretches
 from callqa.usecases.progress import Stage, StageState
-from callqa.usecases.transcribe import Origin, load_transcript, newest_transcript, save_transcript
+from callqa.usecases.transcribe import Origin, load_transcript, save_transcript
 
 MAX_CHARS = 1000  # of one utterance: nobody says more in one breath
 MAX_REASON_CHARS = 200

@@ -18,7 +18,8 @@ from callqa.sip.media.beep import beep
 from callqa.speech import Span
 from callqa.store import audit
 from callqa.store.db import Database
-from callqa.store.tables import Call, TranscriptRow, UtteranceRow
+from callqa.store.queries.transcription import newest_transcript
+from callqa.store.tables import Call, UtteranceRow
 from callqa.usecases.confidential import is_confidential
 
 ACTION = "call.export_audio"
@@ -84,12 +85,7 @@ def _read_master(db: Database, call_id: str, recordings: Path) -> bytes:
 
 def _newest_words(session: Session, call_id: str, recording_sha256: str) -> tuple[int, list[Said]]:
     """The newest transcript's version and its utterances in order. Raise StoreError where it cannot tell of this recording."""
-    newest = session.exec(
-        select(TranscriptRow)
-        .where(TranscriptRow.call_id == call_id)
-        .order_by(col(TranscriptRow.version).desc())
-        .limit(1)
-    ).first()
+    newest = newest_transcript(session, call_id)
     if newest is None:
         raise StoreError(
             f"通话 {call_id} 还没有转写，不知道号码是在哪里说的，不能消音导出；请等转写完成后再导出"

@@ -16,6 +16,7 @@ from callqa.audiofile import read_audio
 from callqa.errors import AudioError, CallqaError, EngineError, StoreError
 from callqa.speech import Made, Repair, Span, Speaker, Transcript, Unprompted, Utterance
 from callqa.store.db import Database
+from callqa.store.queries.transcription import newest_transcript
 from callqa.store.search import index_call
 from callqa.store.tables import Call, TranscriptRow, UtteranceRow
 from callqa.transcribe.assemble import transcribe_call
@@ -248,16 +249,6 @@ def load_transcript(session: Session, row: TranscriptRow) -> Transcript:
 
 def _stored(changes: tuple[Repair, ...]) -> list[list[object]]:
     return [[change.start, change.end, change.was] for change in changes]
-
-
-def newest_transcript(session: Session, call_id: str) -> TranscriptRow | None:
-    """The highest version of a call's transcript: the one in force, a person's where one has confirmed the text."""
-    return session.exec(
-        select(TranscriptRow)
-        .where(TranscriptRow.call_id == call_id)
-        .order_by(col(TranscriptRow.version).desc())
-        .limit(1)
-    ).first()
 
 
 def _mean_confidence(transcript: Transcript) -> float | None:

@@ -8,13 +8,14 @@ from sqlmodel import select
 
 from callqa.audiofile import read_audio, wav_bytes
 from callqa.store.db import Database
+from callqa.store.queries.transcription import newest_transcript
 from callqa.store.tables import Call, CheckResultRow, CheckRun, SuggestionRow, Ticket, TicketLink, UtteranceRow
 from callqa.usecases import progress
 from callqa.usecases.check import TICKET_WAIT_MS, call_facts, check, linked_ticket, newest_run
 from callqa.usecases.ingest import ingest
 from callqa.usecases.load_rubric import load_rubric
 from callqa.usecases.progress import Stage, StageState
-from callqa.usecases.transcribe import newest_transcript, transcribe
+from callqa.usecases.transcribe import transcribe
 from callqa.web.suggestion_view import RECORD_OPERATORS
 from tests.store_fixture import make_database
 from tests.usecases.recorded import BASE_MS, DAY_FOLDER, FakeEngine, Recorder

@@ -12,7 +12,13 @@ from callqa.store.db import Database
 from callqa.store.queries.call_page import find_call_page
 from callqa.store.queries.calls import CallFilter, list_calls
 from callqa.store.queries.calls_for_work import calls_whose_ticket_changed
-from callqa.store.queries.transcription import errors_by_month, offered_words, speech_work, versions_of
+from callqa.store.queries.transcription import (
+    errors_by_month,
+    newest_transcript,
+    offered_words,
+    speech_work,
+    versions_of,
+)
 from callqa.store.tables import AuditEntry, CheckRun, Evaluation, TranscriptRow, VocabularyCandidate
 from callqa.transcribe.corrections import offers, stretches
 from callqa.transcribe.repair import build_repairer
@@ -24,7 +30,7 @@ from callqa.usecases.evaluate import open_evaluation
 from callqa.usecases.ingest import ingest
 from callqa.usecases.load_rubric import load_rubric
 from callqa.usecases.progress import Stage, StageState
-from callqa.usecases.transcribe import load_transcript, newest_transcript, transcribe
+from callqa.usecases.transcribe import load_transcript, transcribe
 from callqa.usecases.vocabulary import accept_candidate, refuse_candidate, remove_word, site_words
 from tests.fakes_engine import FakeEngine
 from tests.store_fixture import make_database

@@ -10,13 +10,14 @@ from sqlmodel import select
 from callqa.errors import EngineError, StoreError
 from callqa.speech import Unprompted
 from callqa.store.db import Database
+from callqa.store.queries.transcription import newest_transcript
 from callqa.store.tables import Call, TranscriptRow, UtteranceRow
 from callqa.transcribe.engine import Float
 from callqa.transcribe.repair import build_repairer
 from callqa.usecases import progress
 from callqa.usecases.ingest import ingest
 from callqa.usecases.progress import Claim, Stage, StageState
-from callqa.usecases.transcribe import Interrupted, load_transcript, newest_transcript, save_transcript, transcribe
+from callqa.usecases.transcribe import Interrupted, load_transcript, save_transcript, transcribe
 from tests.fakes_engine import FakeEngine as SpeakingEngine
 from tests.store_fixture import make_database
 from tests.transcribe.word_models import Unigrams

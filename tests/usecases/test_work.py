@@ -10,13 +10,13 @@ from callqa.config import Settings, SpeechSettings
 from callqa.errors import ConflictError, EngineError, RubricError
 from callqa.store.db import Database
 from callqa.store.queries.calls_for_work import calls_whose_ticket_changed
+from callqa.store.queries.transcription import newest_transcript
 from callqa.store.tables import Ticket, TicketImport, TicketLink
 from callqa.transcribe.repair import Repairer, build_repairer
 from callqa.usecases import link, progress
 from callqa.usecases.ingest import ingest
 from callqa.usecases.load_rubric import load_rubric
 from callqa.usecases.progress import STAGES, Stage
-from callqa.usecases.transcribe import newest_transcript
 from callqa.usecases.work import ENGINE_RETRY_MS, EngineSlot, RepairSlot, Work, build_work
 from tests.store_fixture import make_database
 from tests.transcribe.word_models import Unigrams

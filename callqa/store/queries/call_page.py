@@ -7,6 +7,7 @@ from typing import TypeVar
 from sqlmodel import Session, col, select
 
 from callqa.store.queries.confidential import is_public
+from callqa.store.queries.transcription import versions_of
 from callqa.store.tables import (
     Account,
     Agent,
@@ -77,9 +78,7 @@ def find_call_page(session: Session, call_id: str) -> CallPage | None:
     call = session.get(Call, call_id)
     if call is None:
         return None
-    transcripts = session.exec(
-        select(TranscriptRow).where(TranscriptRow.call_id == call_id).order_by(col(TranscriptRow.version).desc())
-    ).all()
+    transcripts = versions_of(session, call_id)
     transcript = transcripts[0] if transcripts else None
     run = session.exec(
         select(CheckRun).where(CheckRun.call_id == call_id).order_by(col(CheckRun.id).desc()).limit(1)

@@ -105,6 +105,16 @@ def speech_work(session: Session, now_ms: int) -> SpeechWork:
     )
 
 
+def newest_transcript(session: Session, call_id: str) -> TranscriptRow | None:
+    """The highest version of a call's transcript: the one in force, a person's where one has confirmed the text."""
+    return session.exec(
+        select(TranscriptRow)
+        .where(TranscriptRow.call_id == call_id)
+        .order_by(col(TranscriptRow.version).desc())
+        .limit(1)
+    ).first()
+
+
 def versions_of(session: Session, call_id: str) -> Sequence[TranscriptRow]:
     """All versions of a call's transcript, newest first."""
     return session.exec(
