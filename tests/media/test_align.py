@@ -311,3 +311,17 @@ def test_a_stall_after_a_silence_is_no_clock_set_anew(late_ms):
 def _in_sequence(packets):
     """A sender that is silent sends nothing, so its sequence numbers go on."""
     return [replace(p, data=p.data[:2] + k.to_bytes(2, "big") + p.data[4:]) for k, p in enumerate(packets)]
+
+
+@pytest.mark.parametrize("jitter_ms", [(0,), (0, 0, 3, 12)])
+def test_a_clock_that_stands_still_in_each_silence_lets_the_sides_not_drift(jitter_ms):
+    """Some phones stop their clock while they are silent. Each of these 300 ms is less than a stall, ten are a sentence."""
+    rng = random.Random(3)
+    sender = Sender(0, 300, timestamp=2**32 - 5000)
+    packets = [
+        replace(sender.record(k), arrival_ns=ZERO_NS + (20 * k + 300 * (k // 25) + rng.choice(jitter_ms)) * MS)
+        for k in range(300)
+    ]
+    stereo = to_stereo(call(packets, 10_000))
+    heard = channel_bytes(stereo, 0)
+    assert all(heard.find(sender.payload(k)) == 8 * (20 * k + 300 * (k // 25)) for k in range(300))

@@ -41,6 +41,7 @@ KEPT = {  # told without what wider.py adds
 
 
 WIDE = {  # told with it
+    12014810: "a phone's clock stood still for most of a hold and was set back after it: half a second taken for a stall",
     11017654: "the simulator's own: a call taken again by the next life of the recorder was placed by the clock of the life before",
     11056439: "the simulator's own: the A-law code of silence was added to another voice where the recorder lets the voice be",
     11000713: "the simulator's own: a citizen hung up in an attended transfer, and the colleague's phone never spoke in its call again",

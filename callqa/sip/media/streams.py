@@ -24,8 +24,11 @@ MAX_DROPOUT = 3000
 # Two stretches whose transit differs by less share their anchor: half a second holds every jitter buffer we know of.
 MAX_TRANSIT_STEP = CLOCK_RATE_HZ // 2
 # From one packet to the next a timestamp that goes on by so much more or less than packets last, and by so much more or less
-# than the arrival says, was set anew: silence is confirmed by the clock, a stall leaves the timestamp as it should be.
+# than the arrival says, was set anew: silence is confirmed by the clock, a stall leaves the timestamp as it should be. Where
+# it goes on as if nothing had been, a stall gives what it held up all at once; a sender whose clock stood still while it was
+# silent (on hold, or for want of a voice) goes on at its own pace, which this many packets show.
 CLOCK_SET = CLOCK_RATE_HZ // 10
+PACED = 4
 # A stream is foreign when more than half of its packets came in the midst of a fuller stream: less than 100 ms after one of
 # its packets and before another. Five frames: no jitter buffer holds back less, and nobody pauses so briefly.
 FOREIGN_SHARE = 0.5
@@ -212,7 +215,7 @@ def place_packets(stream: Arrivals, ordered: _Ordered) -> Placed:
     # so that a wild one harms no other: what does not come back to the same place is a stretch of its own.
     transit = at - stream.timestamp[row]
     transit = np.concatenate((_signed(transit[:1], 32), _signed(np.diff(transit), 32))).cumsum()
-    clock_set = _clock_set(stream.timestamp[row], transit, ordered.ext_seq[rank], stream.lasts[row])
+    clock_set = _clock_set(at, stream.timestamp[row], transit, ordered.ext_seq[rank], stream.lasts[row])
     anchor = _anchors(transit, clock_set)
     believed = anchor.stretch >= 0
     row, at, transit, rank = row[believed], at[believed], transit[believed], rank[believed]
@@ -237,12 +240,21 @@ class _Anchors:
     stretch: Ints
 
 
-def _clock_set(timestamp: Ints, transit: Ints, ext_seq: Ints, lasts: Ints) -> Bools:
-    """Before which packets the sender set its clock anew, bool (n - 1,). All in order of sending."""
+def _clock_set(at: Ints, timestamp: Ints, transit: Ints, ext_seq: Ints, lasts: Ints) -> Bools:
+    """Before which packets the sender set its clock anew or let it stand, bool (n - 1,). All in order of sending."""
     step, sent = _signed(np.diff(timestamp), 32), np.diff(ext_seq)
     odd: Bools = np.abs(step - sent * lasts[:-1]) > CLOCK_SET
     late: Bools = np.abs(np.diff(transit)) > CLOCK_SET
-    return odd & late & (sent > 0)
+    return (odd | _at_their_pace(at, lasts)) & late & (sent > 0)
+
+
+def _at_their_pace(at: Ints, lasts: Ints) -> Bools:
+    """Before which packets nothing came for longer than CLOCK_SET, and then PACED (fewer at the end, but two) in no less than
+    half the time that they last, bool (n - 1,)."""
+    after = np.arange(1, at.size)
+    until = np.minimum(after + PACED - 1, at.size - 1)
+    rested = at[1:] - np.maximum.accumulate(at)[:-1] > CLOCK_SET
+    return rested & (until > after) & (2 * (at[until] - at[after]) >= (until - after) * lasts[after])
 
 
 def _anchors(transit: Ints, clock_set: Bools) -> _Anchors:
