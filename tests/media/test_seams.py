@@ -98,6 +98,16 @@ def test_two_who_talk_at_once_on_one_leg_are_added(early_ms):
     assert stereo.streams[0].foreign == 0
 
 
+def test_what_follows_a_stretch_that_was_pushed_is_pushed_too():
+    """Each begins anew where the one before it ends; the first ends late, and a last packet comes after the next one's first."""
+    first = Sender(0, 30, ssrc=1)
+    second = Sender(0, 30, start_ms=580, seed=2, ssrc=2, sequence=5000)
+    third = Sender(0, 30, start_ms=1180, seed=3, ssrc=3, sequence=9000)
+    delayed = [second.record(k, delay_ms=45 if k == 29 else 2) for k in range(30)]
+    stereo = to_stereo(call([*first.records(), *delayed, *third.records()], 2000))
+    assert first.audio() + second.audio() + third.audio() in side(stereo)
+
+
 def test_a_talker_who_began_anew_is_not_laid_over_himself():
     """His first packets were all 40 ms late, so that their end seemed later than it was."""
     first, second = Sender(0, 3, ssrc=1), Sender(0, 40, start_ms=60, seed=2, ssrc=2, sequence=6000)

@@ -46,6 +46,7 @@ def _rtp(world: World, kind: int, number: int) -> None:
     elif kind == 2:
         source = (TRUNK[0], 9)
     for attempt in world.attempts.values():
-        if attempt.begun_ns and (len(attempt.voices) < 2 or not all(v.heard for v in attempt.voices)):
+        heard = {v.side % 2 for v in attempt.voices if v.heard}
+        if attempt.begun_ns and (len(heard) < 2 or not all(v.heard for v in attempt.voices)):
             attempt.hostile = True  # whoever is first on a port is heard until a nearer one speaks
     world.net.send_rtp(head + frame(31, 31, number % 4096), source, to)

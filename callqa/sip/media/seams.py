@@ -35,7 +35,8 @@ class _Stretches:
 
 def seamless(placed: Placed, n_samples: Ints, at: Ints, ssrc: Ints) -> Placed:
     """Let a stretch that begins within _SEAM of where the one before it ends, or before that though the same talker says
-    both, begin exactly there. n_samples, at, ssrc: of each packet. No stretch moves by more than _LATE_MOST."""
+    both, or only because the one before it was moved, begin exactly there. n_samples, at, ssrc: of each packet. No stretch
+    moves by more than _LATE_MOST."""
     if not placed.row.size or (placed.stretch == placed.stretch[0]).all():
         return placed
     s = _stretches(placed, n_samples, at, ssrc)
@@ -45,7 +46,8 @@ def seamless(placed: Placed, n_samples: Ints, at: Ints, ssrc: Ints) -> Placed:
         if before is not None:
             over = int(s.end[before] + shift[before] - s.begin[i])
             one_talker = s.ssrc[before] == s.ssrc[i] or s.last_at[before] < s.first_at[i]
-            if -_SEAM <= over <= (_LATE_MOST if one_talker else _SEAM):
+            in_turn = one_talker or s.end[before] - s.begin[i] <= _SEAM
+            if -_SEAM <= over <= (_LATE_MOST if in_turn else _SEAM):
                 shift[i] = over
         if before is None or s.end[i] + shift[i] >= s.end[before] + shift[before]:
             before = i
