@@ -18,9 +18,9 @@ from callqa.web.deps import (
     page,
     redirect,
     require,
-    set_flash,
     state_of,
 )
+from callqa.web.flash import set_flash
 from callqa.web.navigation import NavItem
 
 router = APIRouter()

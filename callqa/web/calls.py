@@ -13,7 +13,6 @@ from callqa.store.db import Database
 from callqa.store.queries import people as people_queries
 from callqa.store.queries.call_page import (
     CallPage,
-    find_call,
     find_call_page,
     history_of,
     neighbours,
@@ -43,6 +42,7 @@ from callqa.web.deps import (
     PageNotFound,
     Person,
     PersonDep,
+    load_own_call,
     page,
     redirect,
     require,
@@ -240,11 +240,7 @@ def is_busy(stages: tuple[StageView, ...]) -> bool:
 @router.get("/calls/{call_id}/progress", dependencies=[require("calls.view")])
 def call_progress(request: Request, call_id: str, person: PersonDep, db: DbDep) -> Response:
     """The progress piece, asked for again every few seconds until nothing is left to do; then the page reloads."""
-    with db.read() as session:
-        call = find_call(session, call_id)
-    if call is None:
-        raise PageNotFound("没有这通电话。")
-    person.must_own(call.agent_no)
+    call = load_own_call(db, person, call_id)
     stages = progress_of_call(db, call_id)
     answer: HTMLResponse = page(request, "calls/progress.html", call=call, stages=stages, busy=is_busy(stages))
     if not is_busy(stages):

@@ -3,8 +3,6 @@
 Handlers stay short: parse the form, call one use case, then `page(...)` or `redirect(...)`.
 """
 
-import base64
-import json
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -20,19 +18,19 @@ from callqa.config import Settings
 from callqa.errors import PermissionDenied
 from callqa.store.db import Database
 from callqa.store.queries import confidential
+from callqa.store.queries.call_page import find_call
+from callqa.store.tables import Call
 from callqa.usecases.note_access import note_access
 from callqa.usecases.sessions import SessionAccount, SignInBrake, find_session
 from callqa.usecases.show_private import is_shown
+from callqa.web.flash import FLASH_COOKIE, read_flash, set_flash
 from callqa.web.navigation import NavItem, grouped
 from callqa.web.permissions import PERMISSIONS, ROLE_LABELS, Role, allowed
 from callqa.web.playable import PlayableCache, PlayNotes
 from callqa.web.rubrics import RubricCache
 
 SESSION_COOKIE = "callqa_session"
-FLASH_COOKIE = "callqa_flash"
 BESIDE_THE_CONTENT = frozenset({"live.pause_own"})  # the seat's own recording goes on or rests; nothing is shown
-FLASH_KINDS = ("success", "info", "warning", "danger")
-FLASH_MAX_CHARS = 600  # a cookie holds 4 KB; a Chinese character takes up to 6 bytes after base64 of UTF-8
 
 
 @dataclass(slots=True)
@@ -200,6 +198,16 @@ SettingsDep = Annotated[Settings, Depends(get_settings)]
 NowDep = Annotated[int, Depends(get_now_ms)]
 
 
+def load_own_call(db: Database, person: Person, call_id: str) -> Call:
+    """A call that the person may see. Raise PageNotFound or PermissionDenied."""
+    with db.read() as session:
+        call = find_call(session, call_id)
+    if call is None:
+        raise PageNotFound("没有这通电话。")
+    person.must_own(call.agent_no)
+    return call
+
+
 def page(request: Request, template: str, status_code: int = 200, **context: Any) -> HTMLResponse:
     """Render a template with what base.html needs: person, can, nav, flash, settings, csp_nonce, now_ms."""
     state = state_of(request)
@@ -262,28 +270,6 @@ def redirect(url: str, message: str = "", kind: str = "success") -> Response:
     if message:
         set_flash(response, message, kind)
     return response
-
-
-def set_flash(response: Response, message: str, kind: str = "success") -> None:
-    """Have the next page show `message`. kind: one of FLASH_KINDS."""
-    if kind not in FLASH_KINDS:
-        raise ValueError(f"flash kind {kind!r} is none of {FLASH_KINDS}")
-    text = message if len(message) <= FLASH_MAX_CHARS else message[: FLASH_MAX_CHARS - 1] + "…"
-    value = base64.urlsafe_b64encode(json.dumps([kind, text], ensure_ascii=False).encode()).decode()
-    response.set_cookie(FLASH_COOKIE, value, max_age=60, httponly=True, samesite="lax")
-
-
-def read_flash(value: str) -> tuple[str, str] | None:
-    """(kind, message) of a flash cookie; None for none or for anything that we did not write."""
-    if not value:
-        return None
-    try:
-        kind, text = json.loads(base64.urlsafe_b64decode(value.encode()))
-    except (ValueError, TypeError):
-        return None
-    if kind not in FLASH_KINDS or not isinstance(text, str):
-        return None
-    return kind, text[:FLASH_MAX_CHARS]
 
 
 def own_path(target: str, fallback: str = "/") -> str:

@@ -6,7 +6,6 @@ from fastapi import APIRouter, Form, Request
 from fastapi.responses import Response
 
 from callqa.errors import CallqaError
-from callqa.store.queries.call_page import find_call
 from callqa.store.queries.people import agent_names
 from callqa.store.queries.tickets import (
     calls_waiting_for_link,
@@ -19,8 +18,8 @@ from callqa.usecases.link import decide_link
 from callqa.web.deps import (
     DbDep,
     NowDep,
-    PageNotFound,
     PersonDep,
+    load_own_call,
     own_path,
     page,
     redirect,
@@ -61,11 +60,7 @@ def decide(
     next: Annotated[str, Form()] = "/links",
 ) -> Response:
     """Accept or reject one ticket for one call; any other ticket may be given by its number."""
-    with db.read() as session:
-        call = find_call(session, call_id)
-    if call is None:
-        raise PageNotFound("没有这通电话。")
-    person.must_own(call.agent_no)
+    load_own_call(db, person, call_id)
     if decision not in ("accept", "reject"):
         raise CallqaError("请选择“关联”或“不是它”")
     back = own_path(next, "/links")

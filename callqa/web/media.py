@@ -5,7 +5,6 @@ from pathlib import Path
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from callqa.store.queries.call_page import find_call
 from callqa.usecases.export_audio import export_audio, export_beeped
 from callqa.usecases.note_access import note_access
 from callqa.web.deps import (
@@ -14,6 +13,7 @@ from callqa.web.deps import (
     PageNotFound,
     PersonDep,
     SettingsDep,
+    load_own_call,
     require,
     state_of,
 )
@@ -27,11 +27,7 @@ NAV: tuple[NavItem, ...] = ()
 
 
 def _recording(db: DbDep, settings: SettingsDep, person: PersonDep, call_id: str) -> tuple[Path, str]:
-    with db.read() as session:
-        call = find_call(session, call_id)
-    if call is None:
-        raise PageNotFound("没有这通电话。")
-    person.must_own(call.agent_no)
+    call = load_own_call(db, person, call_id)
     if call.recording_status != "ok" or not call.recording_path or not call.recording_sha256:
         raise PageNotFound("这通电话没有可播放的录音。")
     path = master_path(settings.recordings_dir, call.recording_path)
@@ -77,11 +73,7 @@ def download(
     call_id: str, person: PersonDep, db: DbDep, settings: SettingsDep, now_ms: NowDep, beep: str = ""
 ) -> Response:
     """The recording as a file in its own coding; beeped where asked for, and always for who may not take it whole."""
-    with db.read() as session:
-        call = find_call(session, call_id)
-    if call is None:
-        raise PageNotFound("没有这通电话。")
-    person.must_own(call.agent_no)
+    load_own_call(db, person, call_id)
     whole = person.can("calls.download_whole") and not beep
     export = export_audio if whole else export_beeped
     made = export(db, call_id, recordings=settings.recordings_dir, actor=person.username, now_ms=now_ms)

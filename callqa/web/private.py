@@ -8,11 +8,10 @@ from fastapi import APIRouter, Form
 from fastapi.responses import Response
 
 from callqa.privacy import MASK, Turn, find_private, masked
-from callqa.store.queries.call_page import find_call
 from callqa.store.tables import UtteranceRow
 from callqa.text import digits_of
 from callqa.usecases.show_private import show_private
-from callqa.web.deps import DbDep, NowDep, PageNotFound, PersonDep, own_path, redirect, require
+from callqa.web.deps import DbDep, NowDep, PersonDep, load_own_call, own_path, redirect, require
 from callqa.web.navigation import NavItem
 
 router = APIRouter()
@@ -22,11 +21,7 @@ NAV: tuple[NavItem, ...] = ()
 @router.post("/calls/{call_id}/private", dependencies=[require("calls.private")])
 def show(call_id: str, person: PersonDep, db: DbDep, now_ms: NowDep, next: Annotated[str, Form()] = "") -> Response:
     """Note the viewing and go back to the page, which then shows the whole numbers."""
-    with db.read() as session:
-        call = find_call(session, call_id)
-    if call is None:
-        raise PageNotFound("没有这通电话。")
-    person.must_own(call.agent_no)
+    load_own_call(db, person, call_id)
     sequence = show_private(db, call_id, actor=person.username, now_ms=now_ms)
     path, query = hidden_again(own_path(next, f"/calls/{call_id}"))
     return redirect(f"{path}?{urlencode([*query, ('shown', sequence)])}")
