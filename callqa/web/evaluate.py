@@ -6,7 +6,7 @@ What cannot be kept or submitted comes back on the same form as typed, with what
 from collections.abc import Mapping
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Form, Request
+from fastapi import APIRouter, Form, Request
 from fastapi.responses import PlainTextResponse, Response
 
 from callqa.errors import CallqaError, ConflictError, PermissionDenied
@@ -37,6 +37,7 @@ from callqa.web.evaluate_page import (
     version_now,
 )
 from callqa.web.evaluate_queue import QUEUE_HEAD, STRATUM_LABELS, first_scorer, only, progress_of, queue_cells
+from callqa.web.fields import PairsDep, read_version
 from callqa.web.format import agent_label, points
 from callqa.web.navigation import NavItem
 from callqa.web.reasoning_view import view_reasoning
@@ -44,13 +45,6 @@ from callqa.web.tables import csv_answer
 
 router = APIRouter(prefix="/evaluate")
 NAV = (NavItem("评分", "/evaluate", "evaluate.view", "score", group="质检"),)
-
-
-async def _pairs(request: Request) -> list[tuple[str, str]]:
-    return [(k, v) for k, v in (await request.form()).multi_items() if isinstance(v, str)]
-
-
-PairsDep = Annotated[list[tuple[str, str]], Depends(_pairs)]
 
 
 @router.get("", dependencies=[require("evaluate.view")])
@@ -150,7 +144,7 @@ def save(
     quiet = "X-Autosave" in request.headers
     try:
         given = read_form(pairs, suggested(view))
-        version = int(fields.get("onto") or fields.get("version") or 0)
+        version = read_version(fields.get("onto") or fields.get("version", ""))
         if fields.get("do") in ("submit", "submit-next"):
             return _submit(db, view, given, version=version, fields=fields, person=person, now_ms=now_ms)
         new_version = evaluate.save_draft(db, evaluation_id, given, version=version, account_id=person.account_id)

@@ -1,34 +1,29 @@
 """我的质检: an agent's own scores, what they rest on, and the answer to them. Nobody else's, by no address."""
 
-from collections.abc import Mapping
-from typing import Annotated
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
-from fastapi import APIRouter, Depends, Form, Request
+from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from callqa.errors import CallqaError, ConflictError, PermissionDenied
+from callqa.errors import CallqaError, PermissionDenied
 from callqa.periods import Month
-from callqa.scoring.evaluation import OUTCOME_LABELS, STATUS_LABELS
+from callqa.scoring.evaluation import STATUS_LABELS
 from callqa.store.db import Database
 from callqa.store.queries import reviews as queries
-from callqa.store.queries.coaching import notes_of
 from callqa.store.queries.reviews import ReviewPage
 from callqa.usecases import appeal as appeals
 from callqa.usecases.coaching import sign_note
-from callqa.web.deps import DbDep, NowDep, PageNotFound, Person, PersonDep, page, redirect, require, state_of
+from callqa.web.deps import DbDep, NowDep, PageNotFound, Person, PersonDep, page, redirect, require
+from callqa.web.fields import FieldsDep, read_version
 from callqa.web.navigation import NavItem
-from callqa.web.score_sheet import score_sheet
+from callqa.web.score_page import AS_STORED, GivenBack, score_page
 
 router = APIRouter(prefix="/mine")
 NAV = (NavItem("我的质检", "/mine", "evaluate.own", "score", group="质检"),)
 
 
-async def _fields(request: Request) -> dict[str, str]:
-    return {k: v for k, v in (await request.form()).items() if isinstance(v, str)}
-
-
-FieldsDep = Annotated[dict[str, str], Depends(_fields)]
-VersionForm = Annotated[int, Form()]
+TEMPLATE = "mine/evaluation.html"
 
 
 @router.get("", dependencies=[require("evaluate.own")])
@@ -51,55 +46,50 @@ def own_list(request: Request, db: DbDep, person: PersonDep) -> Response:
 @router.get("/{evaluation_id}", dependencies=[require("evaluate.own")])
 def own_page(request: Request, evaluation_id: int, db: DbDep, person: PersonDep) -> Response:
     """One score: each item with the rubric's text and the evidence, the window, the answer."""
-    return _show(request, db, _load(db, person, evaluation_id))
+    return score_page(request, db, TEMPLATE, _load(db, person, evaluation_id), AS_STORED)
 
 
 @router.post("/{evaluation_id}/acknowledge", dependencies=[require("evaluate.own")])
 def acknowledge(
-    request: Request, evaluation_id: int, db: DbDep, person: PersonDep, now_ms: NowDep, version: VersionForm
+    request: Request, evaluation_id: int, db: DbDep, person: PersonDep, now_ms: NowDep, fields: FieldsDep
 ) -> Response:
     """Agree with the score."""
-    _load(db, person, evaluation_id)
-    try:
+
+    def answer() -> str:
+        version = read_version(fields.get("version", ""))
         appeals.acknowledge(db, evaluation_id, version=version, account_id=person.account_id, now_ms=now_ms)
-    except CallqaError as e:
-        return _give_back(request, db, person, evaluation_id, e, {})
-    return redirect(f"/mine/{evaluation_id}", "已确认")
+        return "已确认"
+
+    return _answer(request, db, person, evaluation_id, answer)
 
 
 @router.post("/{evaluation_id}/appeal", dependencies=[require("evaluate.own")])
 def appeal(
     request: Request, evaluation_id: int, db: DbDep, person: PersonDep, now_ms: NowDep, fields: FieldsDep
 ) -> Response:
-    """Appeal the ticked items: `a:ITEM`, with the reason in `why:ITEM`."""
-    _load(db, person, evaluation_id)
-    reasons = {name[2:]: fields.get(f"why:{name[2:]}", "") for name in fields if name.startswith("a:")}
-    version = fields.get("version", "")
-    try:
-        appeals.appeal(
-            db,
-            evaluation_id,
-            reasons,
-            version=int(version) if version.isdigit() else 0,
-            account_id=person.account_id,
-            now_ms=now_ms,
-        )
-    except CallqaError as e:
-        return _give_back(request, db, person, evaluation_id, e, fields)
-    return redirect(f"/mine/{evaluation_id}", f"已申诉 {len(reasons)} 项，等待裁定")
+    """Appeal the ticked items: `a:ITEM`, with the reason in `why:ITEM`. What cannot be taken comes back as typed."""
+
+    def answer() -> str:
+        version = read_version(fields.get("version", ""))
+        reasons = {name[2:]: fields.get(f"why:{name[2:]}", "") for name in fields if name.startswith("a:")}
+        appeals.appeal(db, evaluation_id, reasons, version=version, account_id=person.account_id, now_ms=now_ms)
+        return f"已申诉 {len(reasons)} 项，等待裁定"
+
+    return _answer(request, db, person, evaluation_id, answer, fields)
 
 
 @router.post("/{evaluation_id}/withdraw", dependencies=[require("evaluate.own")])
 def withdraw(
-    request: Request, evaluation_id: int, db: DbDep, person: PersonDep, now_ms: NowDep, version: VersionForm
+    request: Request, evaluation_id: int, db: DbDep, person: PersonDep, now_ms: NowDep, fields: FieldsDep
 ) -> Response:
     """Take the open appeals back."""
-    _load(db, person, evaluation_id)
-    try:
+
+    def answer() -> str:
+        version = read_version(fields.get("version", ""))
         appeals.withdraw(db, evaluation_id, version=version, account_id=person.account_id, now_ms=now_ms)
-    except CallqaError as e:
-        return _give_back(request, db, person, evaluation_id, e, {})
-    return redirect(f"/mine/{evaluation_id}", "申诉已撤回")
+        return "申诉已撤回"
+
+    return _answer(request, db, person, evaluation_id, answer)
 
 
 @router.post("/{evaluation_id}/coaching/{note_id}/sign", dependencies=[require("evaluate.own")])
@@ -122,38 +112,19 @@ def _load(db: Database, person: Person, evaluation_id: int) -> ReviewPage:
     return found
 
 
-def _show(
+def _answer(
     request: Request,
     db: Database,
-    found: ReviewPage,
-    *,
-    problem: str = "",
-    typed: Mapping[str, str] | None = None,
-    status: int = 200,
+    person: Person,
+    evaluation_id: int,
+    answer: Callable[[], str],
+    typed: Mapping[str, str] = MappingProxyType({}),
 ) -> Response:
-    rubric = state_of(request).rubrics.load(db, found.view.evaluation.rubric_hash)
-    with db.read() as session:
-        notes = notes_of(session, found.view.evaluation.id or 0)
-    return page(
-        request,
-        "mine/evaluation.html",
-        status_code=status,
-        found=found,
-        view=found.view,
-        sheet=score_sheet(found.view, rubric, {row.item_id: row for row in found.appeals}),
-        rubric=rubric,
-        notes=notes,
-        problem=problem,
-        typed=typed or {},
-        status_labels=STATUS_LABELS,
-        outcome_labels=OUTCOME_LABELS,
-    )
-
-
-def _give_back(
-    request: Request, db: Database, person: Person, evaluation_id: int, error: CallqaError, typed: Mapping[str, str]
-) -> Response:
-    """The page as it is now, with what was typed and why it was not taken."""
-    status = 409 if isinstance(error, ConflictError) else 422
-    found = _load(db, person, evaluation_id)
-    return _show(request, db, found, problem=str(error), typed=typed, status=status)
+    """The agent's answer to the own score; answer: does it and says so. Refused, the page as it is now with what was typed."""
+    _load(db, person, evaluation_id)
+    try:
+        done = answer()
+    except CallqaError as e:
+        now = _load(db, person, evaluation_id)
+        return score_page(request, db, TEMPLATE, now, GivenBack.of(e, typed))
+    return redirect(f"/mine/{evaluation_id}", done)

@@ -1,18 +1,18 @@
 """发布与申诉: a month's scores on their way to the agents and back, and the decision of an appeal."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Form, Request
+from fastapi import APIRouter, Form, Request
 from fastapi.responses import Response
 
-from callqa.errors import CallqaError, ConflictError, PermissionDenied
+from callqa.errors import CallqaError, PermissionDenied
 from callqa.periods import Month
-from callqa.scoring.evaluation import ACTION_LABELS, OUTCOME_LABELS, STATUS_LABELS, Action, Outcome
+from callqa.scoring.evaluation import ACTION_LABELS, STATUS_LABELS, Action, Outcome
 from callqa.store.db import Database
 from callqa.store.queries import reviews as queries
-from callqa.store.queries.coaching import notes_of
-from callqa.store.queries.reviews import ReviewLine, ReviewPage
+from callqa.store.queries.reviews import ReviewPage
 from callqa.usecases import appeal as appeals
 from callqa.usecases import review
 from callqa.usecases.appeal import Ruling
@@ -27,23 +27,16 @@ from callqa.web.deps import (
     page,
     redirect,
     require,
-    state_of,
 )
+from callqa.web.fields import FieldsDep, read_version
 from callqa.web.navigation import NavItem
-from callqa.web.score_sheet import score_sheet
+from callqa.web.score_page import AS_STORED, GivenBack, rubric_of, score_page
 
 router = APIRouter(prefix="/reviews")
 NAV = (NavItem("发布与申诉", "/reviews", "evaluate.view", "check", counter=queries.count_open_appeals, group="质检"),)
 
 STATES = ("submitted", "released", "appealed", "acknowledged", "finalized")
 REVISION_LABELS = {str(action): ACTION_LABELS[action] for action in Action}
-
-
-async def _fields(request: Request) -> dict[str, str]:
-    return {k: v for k, v in (await request.form()).items() if isinstance(v, str)}
-
-
-FieldsDep = Annotated[dict[str, str], Depends(_fields)]
 
 
 @router.get("", dependencies=[require("evaluate.view")])
@@ -118,13 +111,12 @@ def decide(
     found = _load(db, person, evaluation_id)
     try:
         rulings = {row.id: _ruling(row.id, fields) for row in found.open_appeals if row.id is not None}
-        version = int(fields.get("version") or 0)
+        version = read_version(fields.get("version", ""))
         appeals.decide(db, evaluation_id, rulings, version=version, account_id=person.account_id, now_ms=now_ms)
     except PermissionDenied:
         raise
     except CallqaError as e:
-        status = 409 if isinstance(e, ConflictError) else 422
-        return _show(request, db, _load(db, person, evaluation_id), person, problem=str(e), typed=fields, status=status)
+        return _show(request, db, _load(db, person, evaluation_id), person, GivenBack.of(e, fields))
     return redirect(f"/reviews/{evaluation_id}", "申诉已裁定，评分定稿")
 
 
@@ -152,48 +144,35 @@ def _load(db: Database, person: Person, evaluation_id: int) -> ReviewPage:
     return found
 
 
-def _show(
-    request: Request,
-    db: Database,
-    found: ReviewPage,
-    person: Person,
-    *,
-    problem: str = "",
-    typed: Mapping[str, str] | None = None,
-    status: int = 200,
-) -> Response:
-    rubric = state_of(request).rubrics.load(db, found.view.evaluation.rubric_hash)
-    with db.read() as session:
-        notes = notes_of(session, found.view.evaluation.id or 0)
-    return page(
+def _show(request: Request, db: Database, found: ReviewPage, person: Person, given: GivenBack = AS_STORED) -> Response:
+    return score_page(
         request,
+        db,
         "reviews/review.html",
-        status_code=status,
-        found=found,
-        view=found.view,
-        sheet=score_sheet(found.view, rubric, {row.item_id: row for row in found.appeals}),
-        options={item.item_id: item.options for item in rubric.items},
-        notes=notes,
+        found,
+        given,
+        options={item.item_id: item.options for item in rubric_of(request, db, found).items},
         score_month=Month.of(found.view.call.started_at_ms),
-        refusal=_why_not(db, found, person),
-        problem=problem,
-        typed=typed or {},
-        status_labels=STATUS_LABELS,
-        outcome_labels=OUTCOME_LABELS,
+        deciding=_deciding(db, found, person),
         revision_labels=REVISION_LABELS,
     )
 
 
-def _why_not(db: Database, found: ReviewPage, person: Person) -> str | None:
-    """Why the person may not decide; "" when they may; None where nothing waits for a decision."""
+@dataclass(frozen=True, slots=True)
+class Deciding:
+    """What the person may do where appeals wait for a decision. note: why not, or what to know; "" for nothing."""
+
+    may: bool
+    note: str = ""
+
+
+def _deciding(db: Database, found: ReviewPage, person: Person) -> Deciding | None:
+    """None where nothing waits for a decision of this role."""
     if not found.open_appeals or not person.can("evaluate.decide"):
         return None
     with db.read() as session:
         try:
             alone = appeals.may_decide(session, found.view.evaluation, actor_of(session, person.account_id))
         except PermissionDenied as e:
-            return str(e)
-    return "" if not alone else "没有第二个人可以裁定：由评分人本人裁定，记录与报告都会注明"
-
-
-__all__ = ["NAV", "ReviewLine", "router"]
+            return Deciding(may=False, note=str(e))
+    return Deciding(may=True, note="没有第二个人可以裁定：由评分人本人裁定，记录与报告都会注明" if alone else "")

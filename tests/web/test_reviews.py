@@ -107,6 +107,24 @@ def test_a_stale_appeal_keeps_its_words(browser, scored, database):
     assert unreasoned.status_code == 422 and "请写明" in unreasoned.text
 
 
+@pytest.mark.parametrize("version", ["", "x", "-1", "²", "9" * 30])
+def test_a_version_that_is_no_number_is_refused_with_what_was_typed(browser, scored, database, version):
+    agent = browser("agent")
+    page = agent.get(f"/mine/{scored.own}").text
+    appeal = {"a:S3.2": "1", "why:S3.2": "0:25 复述过地址"}
+    for way in ("acknowledge", "appeal"):
+        refused = agent.post(f"/mine/{scored.own}/{way}", data={**appeal, "version": version})
+        assert refused.status_code == 422 and "版本号不对" in refused.text
+    assert stored(database, scored.own).status == "released"
+    agent.post(f"/mine/{scored.own}/appeal", data={**appeal, "version": version_on(page)})
+    with database.read() as session:
+        (row,) = session.exec(select(Appeal)).all()
+    ruling = {"version": version, f"o:{row.id}": "upheld", f"r:{row.id}": "没有听到复述"}
+    refused = browser("client_supervisor").post(f"/reviews/{scored.own}/decide", data=ruling)
+    assert refused.status_code == 422 and "版本号不对" in refused.text and "没有听到复述" in refused.text
+    assert stored(database, scored.own).status == "appealed"
+
+
 def test_after_the_window_nothing_can_be_appealed_and_the_page_says_so(browser, scored, database, clock):
     from callqa.usecases.review import lapse_due
 
