@@ -19,6 +19,7 @@ from callqa.usecases.evaluate import load_rubric_version
 from callqa.usecases.evaluate_input import DeductionInput
 from callqa.usecases.evaluate_rows import store_input, stored_input
 from callqa.usecases.evaluate_state import Actor, actor_of, keep_revision, move, points_now, scorers_of
+from callqa.usecases.required import required_text
 
 MAX_REASON_CHARS = 1000
 
@@ -64,7 +65,7 @@ def appeal(
                 Appeal(
                     evaluation_id=evaluation_id,
                     item_id=item_id,
-                    reason=_reason(reason, f"{item_id} 的申诉理由"),
+                    reason=required_text(reason, f"{item_id} 的申诉理由", MAX_REASON_CHARS),
                     opened_by=account_id,
                     opened_at_ms=now_ms,
                     points_before=points[item_id],
@@ -108,7 +109,7 @@ def decide(
             ruling = rulings.get(row.id or 0)
             if ruling is None:
                 raise CallqaError(f"{row.item_id} 还没有裁定；请逐项选“维持”或“改判”")
-            row.decision = _reason(ruling.reason, f"{row.item_id} 的裁定理由")
+            row.decision = required_text(ruling.reason, f"{row.item_id} 的裁定理由", MAX_REASON_CHARS)
             row.state, row.alone = ruling.outcome, alone
             row.decided_by, row.decided_at_ms = account_id, now_ms
             session.add(row)
@@ -180,15 +181,6 @@ def _same_version(evaluation: Evaluation, version: int) -> None:
 def _within_window(evaluation: Evaluation, now_ms: int) -> None:
     if evaluation.answer_due_at_ms is not None and now_ms >= evaluation.answer_due_at_ms:
         raise StateError(f"期限已于 {say_instant(evaluation.answer_due_at_ms)} 截止，视为确认；有异议请找班长")
-
-
-def _reason(text: str, what: str) -> str:
-    clean = text.strip()
-    if not clean:
-        raise CallqaError(f"请写明{what}")
-    if len(clean) > MAX_REASON_CHARS:
-        raise CallqaError(f"{what}最多 {MAX_REASON_CHARS} 字，现在 {len(clean)} 字")
-    return clean
 
 
 def _open_appeals(session: Session, evaluation_id: int) -> list[Appeal]:

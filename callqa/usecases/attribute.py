@@ -15,7 +15,9 @@ from callqa.tickets.attribution import (
     SeatLoginSpan,
 )
 from callqa.tickets.attribution import attribute as decide
+from callqa.usecases.required import required_line
 
+MAX_REASON_CHARS = 500  # an import names its file and line in it
 LATER_LOGIN_MS = 3_600_000  # sign-ins a little later are named in the reason
 
 
@@ -48,15 +50,14 @@ def attribute(db: Database, call_id: str, *, now_ms: int) -> Attribution:
 
 def attribute_by_person(db: Database, call_id: str, *, agent_no: str, reason: str, actor: str, now_ms: int) -> None:
     """Set a call's agent by hand (人工指定); audited with what stood before."""
-    if not reason.strip():
-        raise CallqaError("请写明指定坐席的理由")
+    reason = required_line(reason, "指定坐席的理由", MAX_REASON_CHARS)
     with db.write() as session:
         row = load_call(session, call_id)
         if session.get(Agent, agent_no) is None:
             raise CallqaError(f"没有工号 {agent_no}；请先在“人员与席位”登记")
         before = {"agent_no": row.agent_no, "source": row.attribution_source}
         row.agent_no, row.attribution_source = agent_no, "manual"
-        row.attribution_reason = f"由 {actor} 人工指定：{reason.strip()}"
+        row.attribution_reason = f"由 {actor} 人工指定：{reason}"
         row.version += 1
         session.add(row)
         audit.append(
@@ -64,7 +65,7 @@ def attribute_by_person(db: Database, call_id: str, *, agent_no: str, reason: st
             actor=actor,
             action="call.attribute",
             subject=call_id,
-            detail={"before": before, "agent_no": agent_no, "reason": reason.strip()},
+            detail={"before": before, "agent_no": agent_no, "reason": reason},
             now_ms=now_ms,
         )
 

@@ -11,6 +11,7 @@ from callqa.store import audit
 from callqa.store.db import Database
 from callqa.store.tables import Agent, Call, CoachingNote, CorrectiveAction, CorrectiveNote, Evaluation
 from callqa.usecases.evaluate_state import Actor, actor_of
+from callqa.usecases.required import required_text
 
 MAX_TEXT_CHARS = 2000
 VISIBLE_TO_AGENT = ("released", "acknowledged", "appealed", "finalized")
@@ -36,7 +37,10 @@ def write_note(db: Database, evaluation_id: int, text: str, *, account_id: int, 
             raise StateError("先把评分发布给坐席，再写辅导记录")
         actor = actor_of(session, account_id)
         row = CoachingNote(
-            evaluation_id=evaluation_id, text=_text(text, "辅导内容"), written_by=account_id, written_at_ms=now_ms
+            evaluation_id=evaluation_id,
+            text=required_text(text, "辅导内容", MAX_TEXT_CHARS),
+            written_by=account_id,
+            written_at_ms=now_ms,
         )
         session.add(row)
         session.flush()
@@ -87,7 +91,7 @@ def open_action(
             agent_no=agent_no or None,
             evaluation_id=evaluation_id,
             item_id=item_id,
-            text=_text(text, "整改内容"),
+            text=required_text(text, "整改内容", MAX_TEXT_CHARS),
             due_on=due.isoformat(),
             opened_by=account_id,
             opened_at_ms=now_ms,
@@ -110,22 +114,17 @@ def follow_up(db: Database, action_id: int, step: Step, text: str, *, account_id
         actor = actor_of(session, account_id)
         session.add(
             CorrectiveNote(
-                action_id=action_id, at_ms=now_ms, by_account_id=account_id, kind=step, text=_text(text, "跟进内容")
+                action_id=action_id,
+                at_ms=now_ms,
+                by_account_id=account_id,
+                kind=step,
+                text=required_text(text, "跟进内容", MAX_TEXT_CHARS),
             )
         )
         row.state = {Step.DONE: "done", Step.DROPPED: "dropped"}.get(step, "open")
         row.closed_at_ms = now_ms if row.state != "open" else None
         session.add(row)
         _note(session, actor, f"action.{step}", str(action_id), now_ms)
-
-
-def _text(text: str, what: str) -> str:
-    clean = text.replace("\r\n", "\n").strip()
-    if not clean:
-        raise CallqaError(f"请填写{what}")
-    if len(clean) > MAX_TEXT_CHARS:
-        raise CallqaError(f"{what}最多 {MAX_TEXT_CHARS} 字，现在 {len(clean)} 字")
-    return clean
 
 
 def _note(session: Session, actor: Actor, action: str, subject: str, now_ms: int, **detail: str) -> None:

@@ -14,6 +14,7 @@ from callqa.store import audit
 from callqa.store.db import Database
 from callqa.store.tables import Account, Call, ConfidentialCall, ConfidentialReader
 from callqa.usecases.recorder_line import order
+from callqa.usecases.required import required_line
 
 READER_ROLES = frozenset({"shift_leader", "client_supervisor"})
 MAX_REASON_CHARS = 200
@@ -33,9 +34,7 @@ def mark_confidential(
 
     Returns whether the call is in progress. Raise StateError when there is no such call, neither stored nor in progress.
     """
-    reason = " ".join(reason.split())
-    if not reason or len(reason) > MAX_REASON_CHARS:
-        raise CallqaError(f"请写明列为保密件的原因，最多 {MAX_REASON_CHARS} 字")
+    reason = required_line(reason, "列为保密件的原因", MAX_REASON_CHARS)
     with db.read() as session:
         call = session.get(Call, call_id)
     with db.write() as session:
@@ -72,9 +71,7 @@ def mark_confidential(
 
 def lift(db: Database, call_id: str, *, reason: str, actor: str, now_ms: int) -> None:
     """The call is an ordinary one again. Raise CallqaError without a reason."""
-    reason = " ".join(reason.split())
-    if not reason:
-        raise CallqaError("请写明解除保密的原因")
+    reason = required_line(reason, "解除保密的原因", MAX_REASON_CHARS)
     with db.write() as session:
         row = session.get(ConfidentialCall, call_id)
         if row is None:

@@ -4,7 +4,6 @@ An utterance that a person wrote is confirmed as a whole: it counts as reliable 
 more. The new version is what checks and searches see from then on; evaluations keep the version they used.
 """
 
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -14,11 +13,11 @@ from callqa.errors import CallqaError, ConflictError, StateError
 from callqa.speech import Transcript, Utterance
 from callqa.store import audit
 from callqa.store.db import Database
-from callqa.store.queries import progress as rows
 from callqa.store.queries.transcription import newest_transcript
 from callqa.store.tables import TranscriptRow, VocabularyCandidate
 from callqa.transcribe.corrections import errors_of, offers, stretches
-from callqa.usecases.progress import Stage, StageState
+from callqa.usecases.progress import Stage, ask_again
+from callqa.usecases.required import one_line, required_line
 from callqa.usecases.transcribe import Origin, load_transcript, save_transcript
 
 MAX_CHARS = 1000  # of one utterance: nobody says more in one breath
@@ -42,9 +41,8 @@ def correct_transcript(
     Raise ConflictError when that is not the newest any more, StateError when nothing was changed, CallqaError for a
     text or a reason that cannot be.
     """
-    reason = _clean(given.reason)
-    if not reason or len(reason) > MAX_REASON_CHARS:
-        raise CallqaError(f"请写明更正的理由（不超过 {MAX_REASON_CHARS} 字），如“听录音更正”")
+    missing = "请写明更正的理由，如“听录音更正”"
+    reason = required_line(given.reason, "更正的理由", MAX_REASON_CHARS, missing=missing)
     with db.read() as session:
         row, base = _load(session, call_id, base_id)
         machine = _machine_version(session, row)
@@ -59,7 +57,9 @@ def correct_transcript(
         _load(session, call_id, base_id)
         made = save_transcript(session, call_id, corrected, cpu_s=None, now_ms=now_ms, origin=origin)
         _offer_words(session, made, base, corrected, now_ms)
-        _check_again(session, call_id, now_ms)
+        ask_again(
+            session, call_id, Stage.CHECK, now_ms
+        )  # one that runs now is found by the worker: its text was the old one
         detail = {"version": made.version, "from": row.version, "changed": len(changed), "reason": reason}
         audit.append(
             session,
@@ -94,7 +94,7 @@ def _machine_version(session: Session, row: TranscriptRow) -> Transcript:
 
 def _corrected(utterance: Utterance, given: Correction) -> Utterance:
     text = given.texts.get(utterance.index)
-    text = utterance.text if text is None else _clean(text)
+    text = utterance.text if text is None else one_line(text)
     if len(text) > MAX_CHARS:
         raise CallqaError(f"第 {utterance.index + 1} 句有 {len(text)} 字，最多 {MAX_CHARS} 字")
     if text == utterance.text and not given.verified:
@@ -103,11 +103,6 @@ def _corrected(utterance: Utterance, given: Correction) -> Utterance:
     return replace(
         utterance, text=text, repairs=(), unprompted=None, corrections=corrections, reliable=True, confidence=1.0
     )
-
-
-def _clean(text: str) -> str:
-    """Without control characters, spaces run together."""
-    return " ".join("".join(" " if unicodedata.category(c).startswith("C") else c for c in text).split())
 
 
 def _offer_words(session: Session, made: TranscriptRow, base: Transcript, corrected: Transcript, now_ms: int) -> None:
@@ -120,18 +115,3 @@ def _offer_words(session: Session, made: TranscriptRow, base: Transcript, correc
                 transcript_id=made.id, word=offer.word, was=offer.was, context=offer.context, offered_at_ms=now_ms
             )
         )
-
-
-def _check_again(session: Session, call_id: str, now_ms: int) -> None:
-    """The check sees the corrected text; one that runs now is found again by the worker (its text was the old one)."""
-    rows.move(
-        session,
-        call_id,
-        Stage.CHECK,
-        come_from=[StageState.DONE, StageState.FAILED, StageState.WAITING],
-        state=StageState.WANTED.value,
-        attempts=0,
-        percent=0,
-        message="",
-        updated_at_ms=now_ms,
-    )

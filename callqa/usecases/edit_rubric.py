@@ -16,7 +16,7 @@ from callqa.store import audit
 from callqa.store.db import Database
 from callqa.store.tables import RubricDraft, RubricVersion
 from callqa.usecases.evaluate_state import actor_of
-from callqa.usecases.load_rubric import rubric_in_force
+from callqa.usecases.load_rubric import add_version, rubric_in_force
 
 DRAFT_ID = 1
 CONTEXT_LINES = 2
@@ -148,17 +148,7 @@ def publish(db: Database, *, version: int, effective_from_ms: int, account_id: i
         rubric = parse_rubric(row.source)
         if session.get(RubricVersion, rubric.rubric_hash) is not None:
             raise StateError("这份文本与已有的版本完全相同；要重新启用旧版，请把 version 改大一号再发布")
-        session.add(
-            RubricVersion(
-                rubric_hash=rubric.rubric_hash,
-                rubric_id=rubric.rubric_id,
-                version=rubric.version,
-                title=rubric.title,
-                source=row.source,
-                effective_from_ms=effective_from_ms,
-                loaded_at_ms=now_ms,
-            )
-        )
+        add_version(session, rubric, row.source, effective_from_ms=effective_from_ms, now_ms=now_ms)
         session.delete(row)
         audit.append(
             session,

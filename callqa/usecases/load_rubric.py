@@ -34,24 +34,16 @@ def load_rubric(db: Database, path: Path, *, now_ms: int, actor: str = "system")
     """Read the rubric file; a new text becomes a new version, the same text changes nothing. Never raises for its
     content: see `LoadedRubric.problem`."""
     try:
-        rubric = _read(path)
+        source = _read(path)
+        rubric = parse_rubric(source)
     except RubricError as e:
         return _refuse(db, path, e, actor=actor, now_ms=now_ms)
     with db.write() as session:
         if session.get(RubricVersion, rubric.rubric_hash) is not None:
             return LoadedRubric(rubric.rubric_hash, new=False)
         first = session.exec(select(RubricVersion.rubric_hash).limit(1)).first() is None
-        session.add(
-            RubricVersion(
-                rubric_hash=rubric.rubric_hash,
-                rubric_id=rubric.rubric_id,
-                version=rubric.version,
-                title=rubric.title,
-                source=path.read_text(encoding="utf-8"),
-                effective_from_ms=0 if first else now_ms,
-                loaded_at_ms=now_ms,
-            )
-        )
+        effective_from_ms = 0 if first else now_ms
+        add_version(session, rubric, source, effective_from_ms=effective_from_ms, now_ms=now_ms)
         audit.append(
             session,
             actor=actor,
@@ -61,6 +53,21 @@ def load_rubric(db: Database, path: Path, *, now_ms: int, actor: str = "system")
             now_ms=now_ms,
         )
     return LoadedRubric(rubric.rubric_hash, new=True)
+
+
+def add_version(session: Session, rubric: Rubric, source: str, *, effective_from_ms: int, now_ms: int) -> None:
+    """Keep a text as a version. rubric: what the text says."""
+    session.add(
+        RubricVersion(
+            rubric_hash=rubric.rubric_hash,
+            rubric_id=rubric.rubric_id,
+            version=rubric.version,
+            title=rubric.title,
+            source=source,
+            effective_from_ms=effective_from_ms,
+            loaded_at_ms=now_ms,
+        )
+    )
 
 
 def rubric_in_force(session: Session, at_ms: int) -> RubricVersion | None:
@@ -73,14 +80,13 @@ def rubric_in_force(session: Session, at_ms: int) -> RubricVersion | None:
     ).first()
 
 
-def _read(path: Path) -> Rubric:
+def _read(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except OSError as e:
         raise RubricError(0, f"文件打不开（{os_reason(e)}）") from e
     except UnicodeDecodeError as e:
         raise RubricError(0, "文件不是 UTF-8 文本；请另存为 UTF-8") from e
-    return parse_rubric(text)
 
 
 def _refuse(db: Database, path: Path, error: RubricError, *, actor: str, now_ms: int) -> LoadedRubric:

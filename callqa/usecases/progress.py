@@ -258,20 +258,7 @@ def want_again(db: Database, call_ids: Collection[str], stage: Stage, *, actor: 
     asked: list[str] = []
     with db.write() as session:
         for call_id in call_ids:
-            moved = [
-                rows.move(
-                    session,
-                    call_id,
-                    each,
-                    come_from=[StageState.DONE, StageState.FAILED, StageState.WAITING],
-                    state=StageState.WANTED.value,
-                    attempts=0,
-                    percent=0,
-                    message="",
-                    updated_at_ms=now_ms,
-                )
-                for each in stages
-            ]
+            moved = [ask_again(session, call_id, each, now_ms) for each in stages]
             if moved[0]:
                 asked.append(call_id)
         if asked and actor != "system":
@@ -280,6 +267,21 @@ def want_again(db: Database, call_ids: Collection[str], stage: Stage, *, actor: 
                     session, actor=actor, action=f"call.{stage}", subject=call_id, detail={"again": True}, now_ms=now_ms
                 )
     return len(asked)
+
+
+def ask_again(session: Session, call_id: str, stage: Stage, now_ms: int) -> bool:
+    """The same for one stage of one call, in the caller's transaction. False: it runs, is wanted already or was never."""
+    return rows.move(
+        session,
+        call_id,
+        stage,
+        come_from=[StageState.DONE, StageState.FAILED, StageState.WAITING],
+        state=StageState.WANTED.value,
+        attempts=0,
+        percent=0,
+        message="",
+        updated_at_ms=now_ms,
+    )
 
 
 def transcribe_again(db: Database, span_ms: tuple[int, int] | None, *, subject: str, actor: str, now_ms: int) -> int:
