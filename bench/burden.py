@@ -16,7 +16,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 MODEL = ROOT / "var" / "models" / "whisper-base"
-WORKER_NICE = 19  # as callqa/pipeline.py
+WORKER_NICE = 19  # as callqa/background.py
 START_LIMIT_S = 60.0
 
 

@@ -7,9 +7,7 @@ any time, also while the worker runs. No decision about a call is made here.
 
 import fcntl
 import logging
-import os
 import platform
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +18,7 @@ from pathlib import Path
 
 from dbos import DBOS, DBOSConfig, SetWorkflowID
 
+from callqa.background import clock_ms, step_back
 from callqa.config import Settings
 from callqa.store.db import Database, driver_url, sqlite_path
 from callqa.store.migrate import migrate
@@ -277,10 +276,7 @@ def run_worker(
     engine_factory: makes the speech engine when the first call needs it; by default the one of the settings.
     """
     stop = stop or threading.Event()
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
-        os.setpriority(os.PRIO_PROCESS, 0, 19)  # the recorder and the pages come first; threads inherit it
+    step_back(stop)
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     with _only_worker(settings.state_dir / "worker.lock", stop) as alone:
         if not alone:
@@ -294,12 +290,11 @@ def run_worker(
 
 
 def _run(settings: Settings, db: Database, stop: threading.Event, engine_factory: EngineFactory | None) -> int:
-    clock = _now_ms
     name = f"{platform.node()}:{settings.var_dir}"
-    work = build_work(settings, db, clock=clock, stop=stop, worker=name, engine_factory=engine_factory)
+    work = build_work(settings, db, clock=clock_ms, stop=stop, worker=name, engine_factory=engine_factory)
     jobs_url = settings.jobs_url if sqlite_path(settings.jobs_url) else driver_url(settings.jobs_url)
     runner = Runner(work, jobs_url, executor_id=name)
-    progress.recover_own(db, name, now_ms=clock())  # we hold the lock: whoever ran these under our name is dead
+    progress.recover_own(db, name, now_ms=clock_ms())  # we hold the lock: whoever ran these under our name is dead
     runner.launch()
     worker = Worker(settings, db, work, runner, watched=_watched(settings))
     log.info("the worker is ready")
@@ -342,7 +337,3 @@ def _only_worker(path: Path, stop: threading.Event) -> Iterator[bool]:
 def _watched(settings: Settings) -> WatchedFolder | None:
     folder, rules = settings.watch_folder, settings.imports
     return WatchedFolder(WatchRules(folder, rules.settle_s * 1000, rules.wait_facts_s * 1000)) if folder else None
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

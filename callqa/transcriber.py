@@ -7,15 +7,14 @@ when the lease runs out. What comes after a transcription is the worker's.
 
 import fcntl
 import logging
-import os
 import platform
-import signal
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from callqa.background import clock_ms, step_back
 from callqa.config import Settings
 from callqa.errors import ConfigError
 from callqa.store.db import Database
@@ -39,18 +38,15 @@ def run_speech_worker(
 ) -> int:
     """Transcribe what is wanted until `stop` is set or SIGTERM/SIGINT comes. Returns the exit status."""
     stop = stop or threading.Event()
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
-        os.setpriority(os.PRIO_PROCESS, 0, 19)  # the recorder and the pages come first; threads inherit it
+    step_back(stop)
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     with _place(settings.state_dir) as place:
         migrate(settings.database_url)
         db = Database(settings.database_url)
         worker = f"{platform.node()}:{settings.var_dir}:speech-{place}"
-        work = build_work(settings, db, clock=_now_ms, stop=stop, worker=worker, engine_factory=engine_factory)
+        work = build_work(settings, db, clock=clock_ms, stop=stop, worker=worker, engine_factory=engine_factory)
         try:
-            progress.recover_own(db, worker, now_ms=_now_ms())
+            progress.recover_own(db, worker, now_ms=clock_ms())
             _serve(work, place, settings.speech.parallel_calls)
         finally:
             db.dispose()
@@ -67,8 +63,8 @@ def _serve(work: Work, place: int, parallel_calls: int) -> None:
         if time.monotonic() >= beat_at:
             beat_at = time.monotonic() + BEAT_EVERY_S
             try:
-                work.beat(_now_ms())
-                progress.recover_dead(work.db, silent_since_ms=_now_ms() - DEAD_AFTER_MS, now_ms=_now_ms())
+                work.beat(clock_ms())
+                progress.recover_dead(work.db, silent_since_ms=clock_ms() - DEAD_AFTER_MS, now_ms=clock_ms())
             except Exception:  # a database that is away for a while must not end us
                 log.exception("no heartbeat; trying again")
         work.stop.wait(LOOK_S)
@@ -91,7 +87,7 @@ def _one(work: Work, first: int) -> bool:
     """Transcribe one call. False when there is nothing to do, or no engine to do it with."""
     with work.db.read() as session:
         wanted = calls_to_transcribe(session, TAKE_FROM)
-    if not wanted or not work.engine.ready(_now_ms()):
+    if not wanted or not work.engine.ready(clock_ms()):
         return False
     at = first % len(wanted)
     for call_id in (*wanted[at:], *wanted[:at]):
@@ -112,7 +108,3 @@ def _place(folder: Path) -> Iterator[int]:
             yield place
             return
     raise ConfigError(f"已有 {PLACES} 个转写进程在运行；请先停掉几个")
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
