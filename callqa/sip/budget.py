@@ -2,7 +2,7 @@
 
 Three classes: a phone that is registered from exactly this address, a trunk, a stranger. A stranger's bucket is that of his
 host (IPv6: of his /64), so that new ports buy nothing; a registered phone has one of its own, so that nobody beside it behind
-the same NAT can use it up. A wrong password costs as much as many messages and its answer is held back, longer each time:
+the same NAT can use it up, and a trunk has that of its exact host, so that nobody beside it in the same /64 can. A wrong password costs as much as many messages and its answer is held back, longer each time:
 guessing is slow, and nobody is ever locked out.
 """
 
@@ -86,7 +86,7 @@ class Door:
         return 0.0 if over <= 0 else min(HELD_BACK_FIRST_S * 2.0 ** min(over - 1, 8), HELD_BACK_MOST_S)
 
     def _bucket(self, source: Address, standing: Standing, now: float) -> _Bucket:
-        key = source if standing is Standing.PHONE else _network(source[0])
+        key = _whose(source, standing)
         budget: Budget = standing.value
         bucket = self._buckets.get(key)
         if bucket is None:
@@ -100,7 +100,15 @@ class Door:
         return bucket
 
 
-def _network(host: str) -> str:
+def _whose(source: Address, standing: Standing) -> Address | str:
+    """What a source shares its bucket with. A host is either a trunk's or a stranger's, so those keys never meet."""
+    if standing is Standing.PHONE:
+        return source
+    return source[0] if standing is Standing.TRUNK else network(source[0])
+
+
+def network(host: str) -> str:
+    """What one stranger has for certain: his IPv4 address, or all of an IPv6 /64 (RFC 4291 §2.5.1)."""
     if ":" not in host:
         return host
     try:

@@ -2,7 +2,7 @@
 
 from callqa.sip.budget import HELD_BACK_MOST_S, SOURCES_MOST, Door, Standing
 from callqa.sip.events import CallAnswered, SipFault
-from tests.sip.simulated import PASSWORD, TRUNK, Network, SimPhone, ringing_hotline
+from tests.sip.simulated import PASSWORD, TRUNK, Network, SimPhone, desk, ringing_hotline, seat
 
 STRANGER = ("203.0.113.7", 5060)
 OPTIONS = (
@@ -53,6 +53,32 @@ def test_one_ipv6_network_is_one_stranger_and_memory_is_bounded():
     for n in range(SOURCES_MOST + 100):
         door.admits((f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}", 5060), 0.0)
     assert len(door) == SOURCES_MOST
+
+
+def test_a_stranger_in_the_trunks_ipv6_network_takes_nothing_from_the_trunk():
+    """Neither its messages, nor by wrong passwords; nor does the trunk's budget reach whoever is beside it."""
+    trunk, beside = ("2001:db8::5", 5060), [(f"2001:db8::bad:{n:x}", 5060) for n in range(1000)]
+    door = Door(lambda source: Standing.TRUNK if source == trunk else Standing.STRANGER)
+    assert sum(door.admits(source, 0.0) for source in beside) == Standing.STRANGER.value.burst
+    for source in beside:
+        door.wrong_password(source, 0.0)
+    assert sum(door.admits(trunk, 0.0) for _ in range(20_000)) == Standing.TRUNK.value.burst
+    assert not door.admits(beside[0], 1.0)
+    assert door.wrong_password(trunk, 1.0) == 0.0, "the first wrong password of that host"
+    assert len(door) == 2
+
+
+def test_an_ipv6_trunk_is_answered_while_its_neighbour_floods():
+    address = ("2001:db8::5", 5060)
+    plain = desk(seat("8001"))
+    trunks = (plain.trunks[0].model_copy(update={"addresses": (address[0],)}),)
+    net = Network(plain.model_copy(update={"trunks": trunks}))
+    for n in range(3000):
+        net.ua.receive(OPTIONS % (n, n), (f"2001:db8::bad:{n:x}", 5060), net.now)
+        net.ua.datagrams()
+    net.ua.receive(OPTIONS % (9999, 9999), address, net.now)
+    ((answer, to),) = net.ua.datagrams()
+    assert to == address and answer.startswith(b"SIP/2.0 200 ")
 
 
 def test_a_clock_that_stands_still_or_steps_back_takes_nothing_away():
