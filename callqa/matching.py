@@ -13,6 +13,8 @@ from difflib import SequenceMatcher
 from functools import lru_cache
 
 _NUMBER_NOISE = re.compile(r"[\s()\-–—.]+")
+ABROAD = "00"  # what a number of another country begins with, 港澳台 among them
+_ABROAD_FEWEST_DIGITS = 7  # with the country's code; a shorter one behind a + is a service number of ours
 
 
 @lru_cache(256)
@@ -20,7 +22,8 @@ def canonical_number(raw: str) -> str:
     """One form of a phone number: digits only, without +86 / 0086 / 86 before a mobile or area code.
 
     `+86 138-7120-6358`, `tel:+8613871206358`, `sip:013871206358@x` (trunk prefix 0 before a mobile) -> `13871206358`;
-    `027-84770000` -> `02784770000`. A withheld or non-numeric caller gives "".
+    `027-84770000` -> `02784770000`; of another country, and of no other, `00…`: `+1 876 555 1234` -> `0018765551234`,
+    which is nobody's mobile here. A withheld or non-numeric caller gives "".
     """
     text = unicodedata.normalize("NFKC", raw).strip()
     text = re.sub(r"^(sips?|tel):", "", text, flags=re.IGNORECASE)
@@ -33,6 +36,8 @@ def canonical_number(raw: str) -> str:
         digits = digits[4:]
     elif text.startswith("+86") or (digits.startswith("86") and len(digits) >= 12):
         digits = digits[2:]
+    elif re.match(r"\+[1-9]", text) and len(digits) >= _ABROAD_FEWEST_DIGITS:  # no country's code begins with 0
+        return ABROAD + digits
     if re.fullmatch(r"0?1[3-9]\d{9}", digits):
         return digits[-11:]
     if text.startswith("+86") and re.fullmatch(r"[1-9]\d{9,10}", digits):
@@ -65,7 +70,8 @@ def number_distance(a: str, b: str) -> int | None:
         return None
     x, y = x[:MAX_NUMBER_DIGITS], y[:MAX_NUMBER_DIGITS]
     short, long = sorted((x, y), key=len)
-    if len(short) in (7, 8) and long.startswith("0") and len(long) - len(short) in (3, 4) and long.endswith(short):
+    with_area = long.startswith("0") and not long.startswith(ABROAD)
+    if len(short) in (7, 8) and with_area and len(long) - len(short) in (3, 4) and long.endswith(short):
         return 0
     return edit_distance(x, y)
 

@@ -27,6 +27,13 @@ from callqa.matching import (
         ("+86 27 8477 0000", "02784770000"),
         ("１３８７１２０６３５８", "13871206358"),
         ("110", "110"),
+        ("+86 110", "110"),
+        ("+95598", "95598"),  # some networks put a + before everything
+        ("+013871206358", "13871206358"),
+        ("+1 (876) 555-1234", "0018765551234"),
+        ("tel:+67612345", "0067612345"),
+        ("00853 2812 3456", "0085328123456"),
+        ("+18765551234;phone-context=x", "0018765551234"),
         ("anonymous", ""),
         ("sip:anonymous@anonymous.invalid", ""),
         ("", ""),
@@ -44,6 +51,8 @@ def test_one_form_of_a_number(raw, digits):
         ("13871206358", "1387120635", 1),
         ("02784770000", "84770000", 0),
         ("071384770000"[1:], "84770000", 3),  # no leading 0: not an area code
+        ("+67684770000", "84770000", 5),  # nor is 00676
+        ("+18765551234", "18765551234", 2),  # a caller from Jamaica is not who has that mobile
         ("13871206358", "", None),
         ("匿名", "13871206358", None),
     ],
@@ -160,6 +169,18 @@ def test_any_text_is_taken(a, b):
 def test_distance_to_itself_is_zero_and_a_changed_digit_is_one(number):
     assert number_distance(number, number) == 0
     assert edit_distance(number, number[:-1] + ("1" if number[-1] != "1" else "2")) == 1
+
+
+@given(
+    st.from_regex(r"\A(1[3-9][0-9]{9}|0[1-9][0-9]{8,10})\Z"), st.sampled_from(("", "0086", "+86", "+86 ", "tel:+86"))
+)
+def test_a_number_here_is_never_one_abroad(number: str, before: str):
+    assert canonical_number(before + number) == number
+
+
+@given(st.from_regex(r"\A(?!86)[1-9][0-9]{6,14}\Z"))
+def test_a_number_abroad_is_never_one_here(number: str):
+    assert canonical_number("+" + number) == canonical_number("00" + number) == "00" + number
 
 
 @given(st.integers(1, 99_999))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import ColumnElement, func, or_
 from sqlmodel import Session, col, select
 
+from callqa.matching import ABROAD
 from callqa.store.db import Database
 from callqa.store.tables import Call, CallProgress, Evaluation, Ticket, TicketImport, TicketLink
 from callqa.tickets.linking import (
@@ -89,7 +90,7 @@ def nearby_tickets(session: Session, call: Call) -> tuple[TicketKey, ...]:
 
 def _ways_to_store(number: str) -> tuple[str, ...]:
     """A landline may be stored without its area code of three or four digits."""
-    if number.startswith("0"):
+    if number.startswith("0") and not number.startswith(ABROAD):
         return tuple(n for n in (number, number[3:], number[4:]) if len(n) in (7, 8) or n == number)
     return (number,)
 

@@ -179,10 +179,10 @@ class SimPhone:
         self.net.flush()
 
     def call(
-        self, number: str, *fields: tuple[str, str], codecs: Codecs | None = None, sdp: bytes | None = None
+        self, number: str, *fields: tuple[str, str], codecs: Codecs | None = None, sdp: bytes | None = None, uri: str = ""
     ) -> Leg:
         leg = Leg.outgoing(
-            self.core, self, Channel.CITIZEN, 31000, target=f"sip:{number}@{UA[0]}", peer=self.server,
+            self.core, self, Channel.CITIZEN, 31000, target=uri or f"sip:{number}@{UA[0]}", peer=self.server,
             caller=f"<sip:{self.user}@{self.address[0]}>", called=f"<sip:{number}@{UA[0]}>", fields=fields,
         )  # fmt: skip
         leg.codecs = codecs or self.codecs

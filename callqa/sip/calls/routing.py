@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from callqa.desk import Desk, DeskTrunk
-from callqa.matching import canonical_number
+from callqa.matching import ABROAD, canonical_number
 from callqa.sip.events import Address
 from callqa.sip.wire.hop import Transport, hop
 from callqa.sip.wire.sdes import Encryption
@@ -35,6 +35,9 @@ ALL_BUSY = Refusal(486, "全部占线")
 NO_ANSWER = Refusal(480, "无人接听")
 TRUNK_SILENT_S = 4.0  # with another to try: not even 100 Trying, the trunk is away
 _TRUNK_STATUSES = frozenset({401, 403, 407, 408})
+_NOISE = re.compile(r"[\s().-]")
+_NUMBER = re.compile(r"\+?[0-9]+")  # what stands behind ; or ? is matched by no rule, so it is never sent
+_MEANS_ABROAD = re.compile(r"\^?(00|\\\+)(?![?*{])")  # a pattern; `\+?1\d{10}` only allows for a plus
 
 
 def is_trunks_fault(status: int) -> bool:
@@ -69,11 +72,17 @@ def outbound_targets(
     desk: Desk, dialled: str, is_up: Callable[[str], bool] = lambda name: True
 ) -> tuple[Target, ...] | Refusal:
     """The trunks for a dialled number, one after the other: those of the first dial rule that matches it as dialled or in
-    canonical form, the ones that are up first."""
-    canonical = canonical_number(dialled)
+    canonical form, the ones that are up first. What is sent is what was matched. A number abroad needs a rule that begins
+    with 00 or \\+: `\\d+` and `0\\d{9,11}` were not written with 00853 in mind."""
+    number = _NOISE.sub("", dialled)
+    canonical = canonical_number(number) if _NUMBER.fullmatch(number) else ""
+    abroad = canonical.startswith(ABROAD)
     trunks = {t.name: t for t in desk.trunks}
-    for rule in desk.dial_plan:
-        if not canonical or not any(_matches(rule.pattern, n) for n in (dialled, canonical)):
+    for rule in desk.dial_plan if canonical else ():
+        if abroad and not _MEANS_ABROAD.match(rule.pattern):
+            continue
+        sent = next((n for n in (number, canonical) if _matches(rule.pattern, n)), None)
+        if sent is None:
             continue
         found = [trunks[n] for n in dict.fromkeys((rule.trunk, *rule.then)) if n in trunks and trunks[n].host]
         if not found:
@@ -82,14 +91,18 @@ def outbound_targets(
         if not usable:
             host = found[0].host
             return Refusal(503, f"中继“{found[0].name}”的呼出地址“{host}”不是 IP 地址，请在中继设置里改成 IP 地址")
-        return tuple(_outbound(t, dialled) for t in sorted(usable, key=lambda t: not is_up(t.name)))
+        if number == "0" + canonical:
+            sent = number  # 长途冠码: a landline's network wants it before a mobile of another city
+        return tuple(_outbound(t, sent) for t in sorted(usable, key=lambda t: not is_up(t.name)))
+    if abroad:
+        return Refusal(403, f"国际号码“{dialled}”不在拨号方案内（只有以 00 或 \\+ 开头的规则放行国际号码）")
     return Refusal(403, f"号码“{dialled}”不在拨号方案内")
 
 
-def _outbound(trunk: DeskTrunk, dialled: str) -> Target:
+def _outbound(trunk: DeskTrunk, number: str) -> Target:
     host = f"[{trunk.host}]" if ":" in trunk.host else trunk.host
-    number = trunk.prefix + re.sub(r"[\s().-]", "", dialled)
-    return Target(f"sip:{number}@{host}:{trunk.port}{_uri_params(trunk)}", trunk_address(trunk), None, trunk)
+    uri = f"sip:{trunk.prefix}{number}@{host}:{trunk.port}{_uri_params(trunk)}"
+    return Target(uri, trunk_address(trunk), None, trunk)
 
 
 def trunk_address(trunk: DeskTrunk) -> Address:

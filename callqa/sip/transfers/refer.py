@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from callqa.errors import ProtocolError
 from callqa.sip.wire.headers import param, parse_name_addr, parse_params
-from callqa.sip.wire.identity import NUMBER_MOST_CHARS
+from callqa.sip.wire.identity import NUMBER_MOST_CHARS, dialled_in
 from callqa.sip.wire.message import Request
 
 REPLACES_MOST_CHARS = 512
@@ -58,7 +58,7 @@ def parse_refer(request: Request) -> Refer:
         raise ProtocolError(f"Refer-To {values[0][:60]!r} is no number")
     if (param(uri.params, "method") or "INVITE").upper() != "INVITE":
         raise ProtocolError(f"Refer-To {values[0][:60]!r} asks for something else than a call")
-    number = unquote(uri.user.partition(";")[0])
+    number = unquote(dialled_in(uri))
     if len(number) > NUMBER_MOST_CHARS:
         raise ProtocolError(f"Refer-To has a number of {len(number)} characters, limit {NUMBER_MOST_CHARS}")
     named = _embedded(uri.text, "replaces")

@@ -9,7 +9,7 @@ import re
 
 from callqa.errors import ProtocolError
 from callqa.matching import canonical_number
-from callqa.sip.wire.headers import NameAddr, Uri, param, parse_name_addr, parse_uri
+from callqa.sip.wire.headers import NameAddr, Uri, param, parse_name_addr, parse_params, parse_uri
 from callqa.sip.wire.message import Request
 
 NUMBER_MOST_CHARS = 40
@@ -80,10 +80,18 @@ def called_number(request: Request) -> str:
 def dialled(request: Request) -> str:
     """What a seat dialled, as dialled: the user part of the Request-URI, at most NUMBER_MOST_CHARS, else ""."""
     try:
-        user = parse_uri(request.uri).user
+        number = dialled_in(parse_uri(request.uri))
     except ProtocolError:
         return ""
-    return user if len(user) <= NUMBER_MOST_CHARS else ""
+    return number if len(number) <= NUMBER_MOST_CHARS else ""
+
+
+def dialled_in(uri: Uri) -> str:
+    """The user part of a URI without its parameters, but for the phone-context that says whose local number it is: that
+    of a country or area goes before it (RFC 3966 §5.1.5). ProtocolError where they cannot be read."""
+    number, _, inside = uri.user.partition(";")
+    context = param((*parse_params(inside), *uri.params), "phone-context") or ""
+    return number if number.startswith("+") or not context.startswith("+") else context + number
 
 
 def _addresses(request: Request, name: str) -> list[NameAddr]:
