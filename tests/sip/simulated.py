@@ -179,7 +179,12 @@ class SimPhone:
         self.net.flush()
 
     def call(
-        self, number: str, *fields: tuple[str, str], codecs: Codecs | None = None, sdp: bytes | None = None, uri: str = ""
+        self,
+        number: str,
+        *fields: tuple[str, str],
+        codecs: Codecs | None = None,
+        sdp: bytes | None = None,
+        uri: str = "",
     ) -> Leg:
         leg = Leg.outgoing(
             self.core, self, Channel.CITIZEN, 31000, target=uri or f"sip:{number}@{UA[0]}", peer=self.server,
