@@ -1,6 +1,7 @@
 """The files the recorder writes: spools on a failing disk, journal numbers, masters, ports."""
 
 import asyncio
+import errno
 import json
 import os
 import subprocess
@@ -167,6 +168,32 @@ def test_a_second_recorder_is_kept_out(tmp_path):
         JournalWriter(tmp_path)
     journal.close()
     JournalWriter(tmp_path).close()
+
+
+@pytest.mark.parametrize(("number", "said"), [(errno.EROFS, "只读"), (errno.EACCES, "没有权限")])
+def test_a_folder_that_never_was_a_journal_is_refused_by_name(tmp_path, monkeypatch, number, said):
+    """A disk that passes on the other hand is waited for: tests/simulate/test_start_in_trouble.py."""
+
+    def refuse(path, flags, mode=0o777):
+        raise OSError(number, os.strerror(number), str(path))
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(ConfigError, match=said):
+        JournalWriter(tmp_path)
+
+
+def test_a_lock_file_of_somebody_else_is_a_setting_to_be_mended_not_a_sick_disk(tmp_path, monkeypatch):
+    JournalWriter(tmp_path).close()
+    real_open = os.open
+
+    def refuse(path, flags, mode=0o777):
+        if flags & os.O_RDWR:
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return real_open(path, flags, mode)
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(ConfigError, match="没有权限"):
+        JournalWriter(tmp_path)
 
 
 RECORDS = call(Sender(0, 50).records() + Sender(1, 50, seed=2, ssrc=5).records(), 1000)

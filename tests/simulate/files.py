@@ -332,10 +332,11 @@ class MemoryFiles(Files):
 
     def new_folder(self, path: Path) -> None:
         folder, name, there = self._place(path)
-        self._step("create", str(path))
+        is_there = str(path) in self.disk.folders  # then the kernel says so first, whatever else it would say
+        self._step("look" if is_there else "create", str(path))
         if there is None:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
-        if str(path) not in self.disk.folders:
+        if not is_there:
             self.disk.folders[str(path)] = {}
             self.disk.inside.setdefault(folder, set()).add(name)
             self.disk.note(folder, "folder", name)

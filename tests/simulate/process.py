@@ -193,14 +193,22 @@ class SimHelper:
 
 
 class SimDoor(LiveDoor):
-    """Nobody looks at the board but now and then, to see that one can be made."""
+    """Nobody looks at the board but now and then, to see that one can be made. Its socket is a file like any other."""
 
-    def __init__(self, path: Path, make_board: Callable[[], Any]) -> None:
+    def __init__(self, path: Path, make_board: Callable[[], Any], files: MemoryFiles) -> None:
         super().__init__(path, make_board)
         self._seen = 0
+        self._files = files
+        self._made = False
+
+    @property
+    def is_open(self) -> bool:
+        return self._made
 
     async def open(self) -> None:
-        pass
+        self._files.unlink(self._path)
+        self._files.close(self._files.open(self._path, os.O_RDWR | os.O_CREAT))
+        self._made = True
 
     async def close(self) -> None:
         pass

@@ -295,6 +295,8 @@ class World:
             journal = JournalWriter(SETTINGS.journal_dir, run.files)
         except (OSError, ConfigError) as e:
             self.say(f"the recorder does not start: {e}")
+            if self.lives:
+                self.wrong("a recorder that has run starts again, whatever the disk", str(e))
             run.files.die()
             self.work.after(SECOND_NS, self.start)
             return
@@ -310,7 +312,7 @@ class World:
             clock=run.clock, files=run.files, random=self.tokens.randbytes, node=lambda: "SIMU", bind=run.bind,
             sockets=lambda loop: SimSockets(run),  # type: ignore[arg-type, return-value]
             workers=lambda name, at_times, every_s: SimWorker(run, at_times, every_s, self.plan.slow_disk),
-            helper=helper, door=SimDoor,
+            helper=helper, door=lambda path, make_board: SimDoor(path, make_board, run.files),
         )  # fmt: skip
         run.loop.open_datagram = lambda protocol: SimTransport(self.net, SERVER, run.loop, protocol)
 

@@ -42,7 +42,7 @@ from callqa.sip.process.call_notes import answered_mark, mark_of, media_mark, ns
 from callqa.sip.process.capture import CallCapture
 from callqa.sip.process.clock import CLOCK, Clock
 from callqa.sip.process.disk import DiskWriter
-from callqa.sip.process.faults import FaultBook
+from callqa.sip.process.faults import JOURNAL_WAITS, FaultBook
 from callqa.sip.process.finalizer import Finalised, Finalizer
 from callqa.sip.process.journal_writer import JournalWriter
 from callqa.sip.process.listen import Listener
@@ -321,7 +321,7 @@ class CallBook:
 
     def _write_down(self, kind: JournalKind, at_ms: int, call_id: str, facts: dict[str, Any]) -> None:
         if not self._journal.append(kind, at_ms, call_id, **facts):
-            self._faults.tell("流水写盘失败，稍后会补写；请检查磁盘空间", call_id=call_id)
+            self._faults.tell(JOURNAL_WAITS, call_id=call_id)
 
     def _wall_ms(self, at_ns: int) -> int:
         """UTC milliseconds of a monotonic instant, by what the clocks show now."""

@@ -10,6 +10,7 @@ from callqa.sip.process.journal_writer import JournalWriter
 
 log = logging.getLogger(__name__)
 
+JOURNAL_WAITS = "流水写盘失败，稍后会补写；请检查磁盘空间"
 SHOWN_MS = 24 * 3_600_000
 MOST_SHOWN = 20
 SAME_AGAIN_MS = 60_000  # the same sentence is not journalled again sooner

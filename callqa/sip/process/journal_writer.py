@@ -5,8 +5,12 @@ never got, and would take new entries of the same numbers for those.
 
 A torn last line (crash in mid-write) is no entry and is cut off before the next is appended. An entry that the disk
 refuses is kept and tried again with the next one, so numbers stay in order and nothing is passed over.
+
+A disk that is full or read-only when the recorder starts is no reason not to start: entries wait until it takes them, and the
+first of them until `.boot` is there.
 """
 
+import errno
 import logging
 import os
 import re
@@ -30,13 +34,15 @@ _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 MAX_WAITING = 10_000
 # More than can lie between two syncs.
 SKIPPED_AT_BOOT = 2 * MAX_WAITING
+# What a disk that served an earlier run may say at the start of this one; anything else is a folder that was never fit.
+PASSING = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 
 
 class JournalWriter:
     """The one writer of a journal folder; a lock file keeps a second recorder out."""
 
     def __init__(self, folder: Path, files: Files = DISK) -> None:
-        """Raise ConfigError when another recorder writes here or the folder cannot be used."""
+        """Raise ConfigError when another recorder writes here or the folder cannot be used, and never was."""
         self._folder = folder
         self._files = files
         self._waiting: deque[tuple[int, bytes]] = deque()  # (at_ms, line)
@@ -44,10 +50,11 @@ class JournalWriter:
         self._descriptor = -1
         self._dirty = False
         self._named = True  # the name of the present file is on the disk
+        self._boot_note = b""  # what `.boot` has yet to say
         self.on_entry: Callable[[JournalEntry], None] = lambda _: None
         try:
             files.make_folder(folder)
-            self._lock = files.open(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT)
+            self._lock = self._open_lock()
         except OSError as e:
             raise ConfigError(f"流水文件夹 {folder} 不能写：{os_reason(e)}；请检查权限或设置 paths.recordings") from e
         try:
@@ -110,7 +117,18 @@ class JournalWriter:
             self._descriptor = -1
         self._files.close(self._lock)
 
+    def _open_lock(self) -> int:
+        """The lock file; on a disk that has become read-only the one of an earlier run, which can be locked all the same."""
+        path = self._folder / LOCK_NAME
+        try:
+            return self._files.open(path, os.O_RDWR | os.O_CREAT)
+        except OSError as e:
+            if e.errno not in PASSING or not self._files.exists(path):
+                raise
+            return self._files.open(path, os.O_RDONLY)
+
     def _write(self, at_ms: int, line: bytes) -> None:
+        self._put_boot()
         day = datetime.fromtimestamp(at_ms / 1000, UTC).date().isoformat()
         if day > self._day or self._is_gone():  # a clock set back stays in the newer file: files are in order of number
             if self._descriptor >= 0:
@@ -152,24 +170,41 @@ class JournalWriter:
             return last
         if before:
             last = max(last, int(given) if given.isdigit() else 0) + SKIPPED_AT_BOOT
-        self._files.put(path, b"%s %d" % (boot, last))
+        self._boot_note = b"%s %d" % (boot, last)
         return last
 
+    def _put_boot(self) -> None:
+        """Before any number of this run is on the disk: the worker might read it, and a power cut take it."""
+        if self._boot_note:
+            self._files.put(self._folder / BOOT_NAME, self._boot_note)
+            self._boot_note = b""
+
     def _reopen(self) -> None:
-        if self._day:
-            self._descriptor = self._open_whole(self._folder / f"{self._day}.jsonl")
-            self._dirty = True
-            self.sync()  # a run that was killed may have left lines that are not on the disk
+        """Get ready to write; a disk that is full or read-only is asked again with every entry."""
+        try:
+            self._put_boot()
+            if self._day:
+                self._descriptor = self._open_whole(self._folder / f"{self._day}.jsonl")
+                self._dirty = True
+                self.sync()  # a run that was killed may have left lines that are not on the disk
+        except OSError as e:
+            if e.errno not in PASSING:
+                raise
+            log.error("journal: cannot be written yet: %s", e)
 
     def _open_whole(self, path: Path) -> int:
         """Open for appending, with a torn last line cut off."""
         self._named = False
         descriptor = self._files.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
-        data = self._files.read(path)
-        if data and not data.endswith(b"\n"):
-            whole = data.rfind(b"\n") + 1
-            log.warning("journal %s: cut off a torn last line of %d bytes", path.name, len(data) - whole)
-            self._files.truncate(descriptor, whole)
+        try:
+            data = self._files.read(path)
+            if data and not data.endswith(b"\n"):
+                whole = data.rfind(b"\n") + 1
+                log.warning("journal %s: cut off a torn last line of %d bytes", path.name, len(data) - whole)
+                self._files.truncate(descriptor, whole)
+        except OSError:
+            self._files.close(descriptor)  # it is opened again with every try
+            raise
         return descriptor
 
 

@@ -34,8 +34,13 @@ class LiveDoor:
         self.set_confidential: Callable[[LiveCommand], LiveReply] | None = None
         self.listeners: Listeners | None = None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether anybody can come in."""
+        return self._server is not None
+
     async def open(self) -> None:
-        """Listen; a socket file left by a recorder that died is replaced (the journal's lock keeps a living one out)."""
+        """Listen, or raise OSError (disk full or read-only); a socket file left by a recorder that died is replaced (the journal's lock keeps a living one out)."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._path.unlink(missing_ok=True)
         before = os.umask(0o177)
@@ -57,7 +62,10 @@ class LiveDoor:
             self._server.close()
         for client in list(self._clients):
             client.close()
-        self._path.unlink(missing_ok=True)
+        try:
+            self._path.unlink(missing_ok=True)
+        except OSError as e:  # the next run replaces it
+            log.warning("live: %s", e)
 
     def _send_to_all(self) -> None:
         self._timer = None

@@ -18,12 +18,13 @@ from callqa.config import Settings
 from callqa.desk import Desk
 from callqa.journal import JournalKind
 from callqa.live import Board, LiveCommand, LiveReply
+from callqa.refusals import os_reason
 from callqa.sip.events import Event, SeatRegistered, SeatSignedIn, SeatSignedOut, SeatUnregistered
 from callqa.sip.process.board import live_calls, live_seats, live_trunks
 from callqa.sip.process.call_book import CallBook
 from callqa.sip.process.desk_watch import DeskWatch
 from callqa.sip.process.disk import DiskWriter
-from callqa.sip.process.faults import FaultBook
+from callqa.sip.process.faults import JOURNAL_WAITS, FaultBook
 from callqa.sip.process.finalizer import Finalised, Finalizer
 from callqa.sip.process.identity import call_ids, host_finder
 from callqa.sip.process.journal_writer import JournalWriter, day_files, entries_of
@@ -123,15 +124,16 @@ class Recorder:
         self._finalizer = self._book.finalizer = Finalizer(helper, self._on_finalised)
         sip = self._settings.sip
         self._journal.append(JournalKind.RECORDER_STARTED, self._started_at_ms, listening=self._listening)
+        self._write_journal()
         self._desk.look()
         self._registrations.restore()
         self._recorded_today.look()
         self._open_to_orders()
-        spools = list_spools(spool_dir, self._files)  # before the first call of this run adds its own
+        spools = self._left_spools()  # before the first call of this run adds its own
         await loop.create_datagram_endpoint(lambda: self._sip, sock=sip_socket)
         for sock, context in ways:
             await self._streams.listen(sock, context)
-        await self._door.open()
+        await self._open_door()
         self._sip.pump()
         log.info("listening on %s, RTP %d-%d", self._listening, sip.rtp_port_min, sip.rtp_port_max)
         ticking = loop.create_task(self._tick_forever())
@@ -154,6 +156,17 @@ class Recorder:
         self._listeners.attach, self._listeners.detach = self._book.listen, self._book.unlisten
         self._door.set_paused, self._door.listeners = self._set_paused, self._listeners
         self._door.set_confidential = self._set_confidential
+
+    async def _open_door(self) -> None:
+        """Again every second where it cannot be: a disk that is full or read-only stops no call."""
+        try:
+            await self._door.open()
+        except OSError as e:
+            self._faults.tell(f"“实时”页的接口开不了（{os_reason(e)}）：通话和录音照常，稍后再试；请检查磁盘")
+
+    def _write_journal(self) -> None:
+        if not self._journal.write_waiting():
+            self._faults.tell(JOURNAL_WAITS)
 
     def _set_paused(self, command: LiveCommand) -> LiveReply:
         reply = self._book.set_paused(command)
@@ -234,7 +247,9 @@ class Recorder:
         self._book.media.note_foreign()
         if self._book.media.look():
             self._door.changed()
-        self._journal.write_waiting()
+        self._write_journal()
+        if not self._door.is_open:
+            await self._open_door()
         free_mb = self._disk_free_mb()
         if free_mb < self._settings.retention.disk_alarm_mb:
             self._faults.tell(f"磁盘剩余空间不足 {self._settings.retention.disk_alarm_mb} MB，请尽快清理或扩容")
@@ -250,6 +265,15 @@ class Recorder:
         self._door.changed()
 
     # -- recovery ---------------------------------------------------------------------------------------------------
+
+    def _left_spools(self) -> tuple[Path, ...]:
+        try:
+            return list_spools(self._settings.spool_dir, self._files)
+        except OSError as e:
+            self._faults.tell(
+                f"暂存文件夹读不了（{os_reason(e)}）：上次没有完成的通话没能补收，下次启动再试；请检查磁盘"
+            )
+            return ()
 
     async def _recover(self, spools: tuple[Path, ...]) -> None:
         """Finish what earlier runs left, beside new calls."""

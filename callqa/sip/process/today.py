@@ -1,6 +1,7 @@
 """今日: inbound calls of the Shanghai day, answered or not, counted from the journal's entries as they are written; and the day's
 recordings."""
 
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from callqa.journal import JournalEntry, JournalKind
 from callqa.live import LiveToday
 from callqa.periods import from_ms
 from callqa.sip.process.clock import Clock
+
+log = logging.getLogger(__name__)
 
 _MISSED = (JournalKind.CALL_UNANSWERED, JournalKind.CALL_ABANDONED)
 # What the lines hold that matter here: of a busy day's journal they are a fifth.
@@ -67,9 +70,12 @@ class RecordedToday:
         self._day = ""
 
     def look(self) -> None:
-        """Count the files of the day."""
-        self._day = self._today()
-        self.count = len(self._files.list(self._folder / self._day, "[0-9]*.json"))
+        """Count the files of the day; none where the disk does not let us."""
+        self._day, self.count = self._today(), 0
+        try:
+            self.count = len(self._files.list(self._folder / self._day, "[0-9]*.json"))
+        except OSError as e:
+            log.error("recordings: %s", e)
 
     def add(self, sidecar: str) -> None:
         """One more. Looking through the folder after every call would cost more with every call of the day."""
