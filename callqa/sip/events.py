@@ -138,6 +138,7 @@ class MediaOpened:
     signalling_host: str = ""  # where the leg's SIP comes from: behind NAT its media does too
     stream: int | None = None  # number of the stream, 0 to 15; None: the channel's own, 0 or 1
     terms: MediaTerms = PLAIN_MEDIA
+    trunk_addresses: tuple[str, ...] = ()  # all of the trunk that SIP comes from: hosts and networks
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +156,7 @@ class MediaChanged:
     stream: int | None = None
     paused: bool = False  # held by a recording client, which sends nothing on purpose
     terms: MediaTerms = PLAIN_MEDIA
+    trunk_addresses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,17 @@
 
 import asyncio
 import socket
+import struct
 from time import time_ns
 
 import pytest
 
+from callqa.sip.events import MediaTerms
 from callqa.sip.media.spool import PacketRecord, read_records
 from callqa.sip.process.batches import SO_TIMESTAMPNS
 from callqa.sip.process.clock import Clock
-from callqa.sip.process.leg_media import EARLY_MOST, MOVED_AFTER_NS, LegMedia
+from callqa.sip.process.leg_media import EARLY_MOST, MOVED_AFTER_NS, STRANGER_AWAITED_MOST_NS, LegMedia
+from callqa.sip.process.nearness import Listed
 from callqa.sip.process.ports import bind_rtp
 from callqa.sip.process.rtp_sockets import RtpSockets
 from callqa.units import Channel
@@ -17,6 +20,8 @@ from tests.recorder.harness import LIMIT_S
 
 PHONE, NAT = ("10.0.2.1", 30000), ("198.51.100.7", 41000)
 LOSER, STRANGER = ("10.0.2.2", 30000), ("203.0.113.9", 5)
+GATEWAY = ("192.0.2.20", 9000)
+S = 1_000_000_000
 
 
 class Wire:
@@ -108,6 +113,73 @@ def test_a_media_gateway_that_the_signalling_never_named_is_heard_but_not_sent_t
     agent.datagram_received(b"agent", LOSER)
     assert heard(kept) == [b"gateway"]
     assert citizen.bound.sent == [(b"agent", PHONE)]
+
+
+def rtp(ssrc, number=0):
+    return struct.pack(">BBHII", 0x80, 8, number, number * 160, ssrc) + b"voice"
+
+
+@pytest.mark.parametrize("listed", [("192.0.2.0/24",), ("junk/99", GATEWAY[0])])
+def test_a_gateway_on_the_trunks_list_is_believed_before_any_stranger(legs, clock, listed):
+    """Though the stranger was first and never is silent; where the call is sent to remains the SDP's to say."""
+    (citizen, kept), (agent, _) = legs
+    citizen.ask_for(PHONE, PHONE[0], Listed.of(listed))
+    for k in range(3):
+        citizen.datagram_received(b"stranger", STRANGER)
+        citizen.datagram_received(b"%d" % k, GATEWAY)
+    agent.datagram_received(b"agent", LOSER)
+    assert heard(kept) == [b"stranger", b"0", b"1", b"2"]
+    assert (citizen.source, citizen.foreign) == (GATEWAY, 2)
+    assert citizen.bound.sent == [(b"agent", PHONE)]
+
+
+def test_nobody_takes_a_call_from_a_gateway_that_pauses(legs, clock):
+    """It was heard for ten minutes and says nothing for twenty seconds: a stranger may not go on in its place."""
+    leg, _ = legs[0]
+    leg.ask_for(PHONE, PHONE[0])
+    for k in range(600):
+        clock[0] += S
+        leg.datagram_received(rtp(1, k), GATEWAY)
+    for _ in range(20):
+        clock[0] += S
+        leg.datagram_received(rtp(2), STRANGER)
+    leg.datagram_received(rtp(1, 600), GATEWAY)
+    assert (leg.source, leg.foreign, leg.packets) == (GATEWAY, 20, 601)
+
+
+def test_a_gateway_whose_stream_goes_on_from_elsewhere_is_followed_after_a_second(legs, clock):
+    leg, _ = legs[0]
+    leg.ask_for(PHONE, PHONE[0])
+    for k in range(60):
+        clock[0] += S
+        leg.datagram_received(rtp(1, k), GATEWAY)
+    clock[0] += S + 1
+    leg.datagram_received(rtp(1, 60), STRANGER)
+    assert leg.source == STRANGER
+
+
+def test_one_packet_of_a_stranger_does_not_keep_the_gateway_out(legs, clock):
+    leg, _ = legs[0]
+    leg.ask_for(PHONE, PHONE[0])
+    leg.datagram_received(rtp(2), STRANGER)
+    clock[0] += S + 1
+    leg.datagram_received(rtp(1), GATEWAY)
+    assert leg.source == GATEWAY
+
+
+def test_a_gateway_that_failed_over_is_heard_again_but_not_while_silence_is_meant(legs, clock):
+    leg, _ = legs[0]
+    leg.ask_for(PHONE, PHONE[0])
+    for k in range(600):
+        clock[0] += S
+        leg.datagram_received(rtp(1, k), GATEWAY)
+    leg.agree(MediaTerms(sends=False))
+    clock[0] += STRANGER_AWAITED_MOST_NS + 1
+    leg.datagram_received(rtp(2), STRANGER)
+    assert leg.source == GATEWAY
+    leg.agree(MediaTerms())
+    leg.datagram_received(rtp(2), STRANGER)
+    assert leg.source == STRANGER
 
 
 @pytest.mark.parametrize("host", ["2001:db8::1", "phone.example.net"])

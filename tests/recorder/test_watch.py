@@ -199,6 +199,35 @@ def test_an_answer_without_media_is_told_and_stays_in_the_sidecar():
     assert faults[0] == "从0秒起双方都没有声音，直到通话结束"
 
 
+def test_a_voice_from_an_address_that_nobody_named_is_told_of_once():
+    """Taken, since some carriers send from elsewhere; but it may be anybody, and only a person can say."""
+    world = World()
+    for _ in range(3):
+        for _ in range(50):
+            world.now_ns += S // 50
+            world.hear(20000, world.packet(0), ("203.0.113.9", 5))
+            world.hear(20002, world.packet(1), AGENT)
+        world.book.media.note_foreign()
+    (told,) = world.faults.told
+    assert "203.0.113.9" in told and "允许打入的 IP" in told
+    sidecar = world.end()
+    assert any("203.0.113.9" in fault for fault in sidecar.faults) and sidecar.streams[0].packets == 150
+
+
+def test_a_gateway_on_the_trunks_list_is_no_stranger():
+    world = World()
+    told = MediaTerms(rtcp=(CITIZEN[0], CITIZEN[1] + 1))
+    world.take(
+        MediaChanged(
+            "C1", world.now, Channel.CITIZEN, CODECS, CITIZEN, False, CITIZEN[0],
+            terms=told, trunk_addresses=("203.0.113.0/24",),
+        )
+    )  # fmt: skip
+    world.hear(20000, world.packet(0), ("203.0.113.9", 5))
+    world.book.media.note_foreign()
+    assert not world.faults.told and world.end().streams[0].packets == 1
+
+
 def test_hold_is_no_trouble():
     world = World()
     world.run(5, 0, 1)

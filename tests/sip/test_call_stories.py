@@ -87,6 +87,25 @@ def test_media_meets_at_us_and_the_codec_of_the_answer_is_the_callers():
     net.settle()
 
 
+def test_media_of_a_trunk_comes_with_all_of_its_addresses():
+    """A carrier's voice may come from a gateway that its signalling never names; the phones' comes from no trunk."""
+    plain = desk()
+    carrier = plain.trunks[0].model_copy(update={"addresses": ("10.0.1.0/24", "192.0.2.20")})
+    net = Network(plain.model_copy(update={"trunks": (carrier,)}))
+    trunk, (one, _) = ringing_hotline(net)
+    trunk.call("12345")
+    net.run(1)
+    one.answer()
+    net.run(1)
+    told = {(type(e), e.channel): e.trunk_addresses for kind in (MediaOpened, MediaChanged) for e in net.of(kind)}
+    listed = ("10.0.1.0/24", "192.0.2.20", TRUNK[0])
+    assert told == {
+        (kind, channel): listed if channel is Channel.CITIZEN else ()
+        for kind in (MediaOpened, MediaChanged)
+        for channel in Channel
+    }
+
+
 def test_caller_gives_up_and_every_phone_stops_ringing():
     net = Network()
     trunk, phones = ringing_hotline(net)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from callqa.sip.calls.routing import Refusal
+from callqa.sip.calls.routing import Refusal, addresses_around
 from callqa.sip.core import Core
 from callqa.sip.events import (
     NOT_WAITED,
@@ -30,6 +30,7 @@ from callqa.units import Channel, Direction
 
 STOPPED = Refusal(487, "系统结束呼叫")
 CLEAR_KEYS_MOST = 1_000  # peers told of
+Told = tuple[Codecs, Address | None, bool, MediaTerms]  # of a leg: codecs, remote, held, terms
 HINT_MOST_CHARS = 256  # X-Ticket-Id and User-to-User: longer ones are cut
 
 
@@ -85,7 +86,7 @@ class Call:
         self.since = 0.0
         self._on_over = on_over
         self._ports: list[int] = []
-        self._told: dict[Channel, tuple[Codecs, Address | None, bool, MediaTerms]] = {}
+        self._told: dict[Channel, Told] = {}
 
     def begin(self, now: float) -> None:
         """Report the call."""
@@ -126,9 +127,13 @@ class Call:
         self._told[leg.channel] = (leg.codecs, remote, False, leg.terms)
         self._warn_of_clear_keys(leg, now)
         host = leg.dialog.observed[0]
+        around = addresses_around(self.core.desk, host)
         self.core.emit(
-            MediaOpened(self.call_id, now, leg.channel, leg.local_port, leg.codecs, remote, host, terms=leg.terms)
-        )
+            MediaOpened(
+                self.call_id, now, leg.channel, leg.local_port, leg.codecs, remote, host,
+                terms=leg.terms, trunk_addresses=around,
+            )
+        )  # fmt: skip
 
     def change_media(self, leg: Leg, now: float) -> None:
         """Report a leg's media when anything in it differs from what was last reported."""
@@ -141,9 +146,7 @@ class Call:
             self._warn_of_clear_keys(leg, now)
             if before is not None and told[2] != before[2]:
                 self.since = now
-            self.core.emit(
-                MediaChanged(self.call_id, now, leg.channel, *told[:3], leg.dialog.observed[0], terms=leg.terms)
-            )
+            self._emit_change(leg, told, now)
 
     def _warn_of_clear_keys(self, leg: Leg, now: float) -> None:
         """Keys that came over signalling which anybody may read protect nothing: said once for each peer."""
@@ -161,8 +164,14 @@ class Call:
         if self._told.get(leg.channel) != told:
             self._told[leg.channel] = told
             self.since = now
-            host = leg.dialog.observed[0]
-            self.core.emit(MediaChanged(self.call_id, now, leg.channel, *told[:3], host, terms=leg.terms))
+            self._emit_change(leg, told, now)
+
+    def _emit_change(self, leg: Leg, told: Told, now: float) -> None:
+        host = leg.dialog.observed[0]
+        around = addresses_around(self.core.desk, host)
+        self.core.emit(
+            MediaChanged(self.call_id, now, leg.channel, *told[:3], host, terms=told[3], trunk_addresses=around)
+        )
 
     def is_held_by(self, channel: Channel) -> bool:
         """Whether that side put the call on hold."""

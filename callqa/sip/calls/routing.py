@@ -145,6 +145,15 @@ def encryption_at(desk: Desk, host: str) -> Encryption:
     return trunk.media_encryption if trunk is not None else desk.routing.seat_encryption
 
 
+def addresses_around(desk: Desk, host: str) -> tuple[str, ...]:
+    """The addresses and networks of the trunk that a host is of: its media may come from another machine there."""
+    for trunk in desk.trunks:
+        around = (*trunk.addresses, *((trunk.host,) if trunk.host else ()))
+        if any(_covers(address, host) for address in around):
+            return around
+    return ()
+
+
 def _covers(allowed: str, host: str) -> bool:
     if "/" not in allowed:
         return allowed == host

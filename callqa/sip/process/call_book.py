@@ -47,6 +47,7 @@ from callqa.sip.process.finalizer import Finalised, Finalizer
 from callqa.sip.process.journal_writer import JournalWriter
 from callqa.sip.process.listen import Listener
 from callqa.sip.process.media_watch import MediaWatch
+from callqa.sip.process.nearness import listed
 from callqa.sip.process.open_call import OpenCall
 from callqa.sip.process.pause import OVER, Pauses
 from callqa.sip.process.player import Player
@@ -221,8 +222,9 @@ class CallBook:
         rtcp = self._ports.adopt_rtcp(event.local_port) if self._tokens is not None else None
         host, listening = event.signalling_host, call.started.mode != "bridge"
         call.capture.open_leg(
-            stream, event.local_port, bound, event.remote, host, event.terms, rtcp, listening=listening
-        )
+            stream, event.local_port, bound, event.remote, host, event.terms, rtcp,
+            listening=listening, trunk=listed(event.trunk_addresses),
+        )  # fmt: skip
         if event.codecs:
             call.codecs[stream] = event.codecs
             call.mark(media_mark(event))
@@ -235,7 +237,8 @@ class CallBook:
     def _change_media(self, call: OpenCall, event: MediaChanged) -> None:
         stream = stream_of(event)
         call.codecs[stream] = event.codecs
-        call.capture.ask_for(stream, event.remote, event.signalling_host, event.terms)
+        trunk = listed(event.trunk_addresses)
+        call.capture.ask_for(stream, event.remote, event.signalling_host, event.terms, trunk)
         call.mark(media_mark(event))
         call.capture.settle(stream)
         (call.held.add if event.held else call.held.discard)(stream)

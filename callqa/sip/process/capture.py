@@ -23,6 +23,7 @@ from callqa.sip.process.disk import DiskWriter, SpoolFile
 from callqa.sip.process.leg_media import LegMedia
 from callqa.sip.process.leg_reports import LegReports
 from callqa.sip.process.listen import Listener
+from callqa.sip.process.nearness import NOBODY_LISTED, Listed
 from callqa.sip.process.rtp_sockets import RtpSockets
 from callqa.units import Channel
 
@@ -70,16 +71,17 @@ class CallCapture:
         rtcp: socket.socket | None = None,
         *,
         listening: bool = False,
+        trunk: Listed = NOBODY_LISTED,
     ) -> None:
         """Receive on an RTP port and its RTCP port. A leg that has one already (another seat took the call) moves to the new port.
 
-        listening: nothing is ever relayed, so packets may be read in batches."""
+        listening: nothing is ever relayed, so packets may be read in batches; trunk: the addresses of the trunk it is of."""
         before = self._legs.pop(stream, None)
         if before is not None:
             self._close_leg(before)
         leg = LegMedia(stream, port, bound, self._keep, self._clock)
         leg.batched = listening
-        leg.ask_for(remote, signalling_host)
+        leg.ask_for(remote, signalling_host, trunk)
         if remote is None and not listening:
             leg.wait_for_sdp()
         if self._tokens is not None:
@@ -99,10 +101,11 @@ class CallCapture:
         remote: Address | None,
         signalling_host: str = "",
         terms: MediaTerms = PLAIN_MEDIA,
+        trunk: Listed = NOBODY_LISTED,
     ) -> None:
         """A leg's SDP changed its address."""
         if stream in self._legs:
-            self._legs[stream].ask_for(remote, signalling_host)
+            self._legs[stream].ask_for(remote, signalling_host, trunk)
             self._legs[stream].agree(terms)
 
     def take_waiting(self, stream: int) -> None:
@@ -160,6 +163,13 @@ class CallCapture:
                 total += leg.foreign
                 leg.foreign = 0
         return total
+
+    def take_elsewhere(self) -> list[tuple[int, str]]:
+        """(stream, host) of the strangers that a leg believed since the last time."""
+        found = [(n, leg.heard_elsewhere) for n, leg in self._legs.items() if leg.heard_elsewhere]
+        for leg in self._legs.values():
+            leg.heard_elsewhere = ""
+        return found
 
     def report(self, now_ns: int, wall_ms: int) -> None:
         """Send what RTCP is due."""

@@ -4,6 +4,9 @@ unlocked before and locked after, plain ones relayed unchanged. The spool has pl
 A leg sends to where its own audio comes from (symmetric RTP, RFC 4961), or to the address in its SDP until audio came.
 Whose audio a leg takes is decided by how near a sender is to what the signalling said (`Nearness`): a nearer one displaces
 a stranger at once, so that nobody who was first on the port can keep the peer out; a farther one never displaces.
+Of two strangers the signalling says nothing: the one that was heard first stays, unless what comes from elsewhere goes on with
+its stream (the same SSRC, which only who hears it knows), or it has been silent as long as it was heard (`_gives_way`). Whenever
+a stranger is believed it is told (`heard_elsewhere`), since only the trunk's list of addresses can say who it is.
 Datagrams from anybody else on the leg's port are neither relayed nor kept, only counted. On an encrypted leg the key decides.
 
 A phone may speak before its answer is read, and so may one that was rung for the same port and lost. What came before the
@@ -13,19 +16,21 @@ leg's SDP is known waits with the time of its arrival and is judged when it is: 
 import logging
 import socket
 from collections.abc import Callable, Iterable
-from enum import IntEnum
 
 from callqa.sip.events import Address, MediaTerms
 from callqa.sip.media.rtcp import is_rtcp
 from callqa.sip.media.spool import encode_packet
 from callqa.sip.process.clock import CLOCK, Clock
 from callqa.sip.process.leg_reports import LegReports
+from callqa.sip.process.nearness import NOBODY_LISTED, Listed, Nearness, nearness
 from callqa.sip.process.secrecy import Secrecy
 
 log = logging.getLogger(__name__)
 
 # A phone behind NAT may come from another port of the same host; it is believed once the old one is silent so long.
 MOVED_AFTER_NS = 1_000_000_000
+# A stranger that was heard is waited for as long as that, but no longer: a gateway that failed over must not lose the call.
+STRANGER_AWAITED_MOST_NS = 30_000_000_000
 # Datagrams of a leg whose SDP is not known: four seconds, an answer that got lost twice (T1, RFC 3261).
 EARLY_MOST = 200
 # Datagrams read from a port when its call ends: more than wait there would be a flood.
@@ -35,20 +40,12 @@ _LARGEST_DATAGRAM_BYTES = 8192
 _MAPPED = "::ffff:"  # an IPv4 peer as an IPv6 socket shows it
 
 
-class Nearness(IntEnum):
-    """How a sender's address fits what the signalling said of the peer."""
-
-    ELSEWHERE = 0  # some carriers send from another machine than they name; nobody nearer was heard
-    SAME_HOST = 1  # the host of its SDP, or the one its SIP comes from (NAT)
-    NAMED = 2  # the address in its SDP
-
-
 class LegMedia:
     """One leg's RTP port. stream: its number; source: where its audio comes from; remote: where its SDP asks for audio."""
 
     __slots__ = (
-        "_closed", "_early", "_is_ipv6", "_monotonic_ns", "_settled", "_special", "_target", "_unreachable",
-        "batched", "bound", "foreign", "keep", "last_ns", "latest", "other", "packets", "port", "remote",
+        "_believed_ns", "_closed", "_early", "_is_ipv6", "_monotonic_ns", "_settled", "_special", "_target", "_trunk",
+        "_unreachable", "batched", "bound", "foreign", "heard_elsewhere", "keep", "last_ns", "latest", "other", "packets", "port", "remote",
         "reports", "secrecy", "sender", "sends", "signalling_host", "source", "stream", "unsent",
     )  # fmt: skip
 
@@ -61,6 +58,9 @@ class LegMedia:
         self.bound = bound
         self.remote: Address | None = None
         self.signalling_host = ""
+        self._trunk = NOBODY_LISTED
+        self._believed_ns = 0  # since when `source` is
+        self.heard_elsewhere = ""  # a host that was believed though nobody named it, until it is told
         self.source: Address | None = None
         self._target: Address | None = None  # as the socket wants it
         self._unreachable = False
@@ -119,7 +119,7 @@ class LegMedia:
             if plain is None:
                 return
             data = plain
-        elif addr != self.source and not self._believe(addr, now_ns):
+        elif addr != self.source and not self._believe(data, addr, now_ns):
             self._refuse(data, addr, now_ns)
             return
         self.last_ns = now_ns
@@ -143,7 +143,7 @@ class LegMedia:
             if addr != self.source:  # the key says that it is the peer
                 self.source = addr
                 self._aim()
-        elif addr != self.source and not self._believe(addr, now_ns):
+        elif addr != self.source and not self._believe(data, addr, now_ns):
             self._refuse(data, addr, now_ns)
             return None
         if reports is not None:
@@ -190,9 +190,10 @@ class LegMedia:
         for data in held:
             self.send(data)
 
-    def ask_for(self, remote: Address | None, signalling_host: str) -> None:
+    def ask_for(self, remote: Address | None, signalling_host: str, trunk: Listed = NOBODY_LISTED) -> None:
         """The leg's SDP names this address now; a change makes us learn its source anew, but for a peer that only wants
-        nothing sent any more (hold): what it sends is still its own."""
+        nothing sent any more (hold): what it sends is still its own. trunk: the addresses of the trunk it is reached by."""
+        self._trunk = trunk
         if (remote, signalling_host) != (self.remote, self.signalling_host):
             stays = remote is None and signalling_host == self.signalling_host
             self.remote, self.signalling_host = remote, signalling_host
@@ -232,22 +233,34 @@ class LegMedia:
         self.other = None
         self.bound.close()
 
-    def _believe(self, address: Address, now_ns: int) -> bool:
+    def _believe(self, data: bytes, address: Address, now_ns: int) -> bool:
         """Whether a datagram from a new address is this leg's. The address in the SDP always is."""
         if not self._settled:
             return False
-        source = self.source
-        if source is not None:
-            silent = now_ns - self.last_ns > MOVED_AFTER_NS
-            here, there = self._nearness(address), self._nearness(source)
-            if not (here > there or (silent and (here == there or address[0] == source[0]))):
-                return False
-        self.source = address
+        here = self._nearness(address)
+        if self.source is not None and not self._gives_way(self.source, data, address, here, now_ns):
+            return False
+        if here is Nearness.ELSEWHERE:
+            self.heard_elsewhere = address[0]
+        self.source, self._believed_ns = address, now_ns
         self._aim()
         early, self._early = self._early, []
         for data, came_from, at_ns in early:
             self.datagram_received(data, came_from, at_ns)
         return True
+
+    def _gives_way(self, source: Address, data: bytes, address: Address, here: Nearness, now_ns: int) -> bool:
+        """Whether the believed source stands back for a new address."""
+        there = self._nearness(source)
+        if here != there:
+            return here > there or (address[0] == source[0] and now_ns - self.last_ns > MOVED_AFTER_NS)
+        awaited_ns = MOVED_AFTER_NS
+        if here is Nearness.ELSEWHERE and address[0] != source[0] and data[8:12] != self.latest[8:12]:
+            if not self.sends:  # its silence is meant
+                return False
+            heard_ns = self.last_ns - self._believed_ns
+            awaited_ns = min(max(heard_ns, MOVED_AFTER_NS), STRANGER_AWAITED_MOST_NS)
+        return now_ns - self.last_ns > awaited_ns
 
     def _refuse(self, data: bytes, address: Address, now_ns: int) -> None:
         """A datagram that is not this leg's, or not yet."""
@@ -257,9 +270,9 @@ class LegMedia:
             self.foreign += 1
 
     def _aim(self) -> None:
-        """Send to the source; a source that the signalling did not speak of is heard, but not sent to."""
+        """Send to the source; a source that the signalling of this call did not speak of is heard, but not sent to."""
         source, remote = self.source, self.remote
-        known = source is None or remote is None or self._nearness(source) is not Nearness.ELSEWHERE
+        known = source is None or remote is None or self._nearness(source) >= Nearness.SAME_HOST
         target = (source or remote) if known else remote
         self._target = None if target is None else self.sendable(target)
         self._unreachable = target is not None and self._target is None
@@ -279,8 +292,4 @@ class LegMedia:
         return near or (self.source is not None and address[0] == self.source[0])
 
     def _nearness(self, address: Address) -> Nearness:
-        if address == self.remote:
-            return Nearness.NAMED
-        if address[0] == self.signalling_host or (self.remote is not None and address[0] == self.remote[0]):
-            return Nearness.SAME_HOST
-        return Nearness.ELSEWHERE
+        return nearness(address, self.remote, self.signalling_host, self._trunk)

@@ -54,9 +54,21 @@ class MediaWatch:
             text = "有通话的媒体包解密校验不通过，没有录入；请检查对方的 SRTP 设置，反复出现时请抓包"
             self._faults.tell(text, call_id=call.call_id)
             call.capture.mark(FaultMark(at_ns=now_ns, text="有媒体包解密校验不通过，没有录入"))
+        for stream, host in call.capture.take_elsewhere():
+            self._tell_elsewhere(call, stream, host, now_ns)
         if call.capture.take_unsent():
             text = "有通话的媒体地址发不过去（没有路由，或 IPv4 与 IPv6 不符），对方听不到声音，录音照常；请检查话机或中继的地址设置"
             self._faults.tell(text, call_id=call.call_id)
+
+    def _tell_elsewhere(self, call: OpenCall, stream: int, host: str, now_ns: int) -> None:
+        """A voice is taken though the signalling does not know where it comes from: only a person can say whose it is."""
+        if (stream, host) in call.elsewhere:
+            return
+        call.elsewhere.add((stream, host))
+        what = f"声音来自信令没有提到的地址 {host}，已照常录入"
+        advice = "是运营商的媒体网关就把它加进中继的“允许打入的 IP”，不认识请查防火墙"
+        self._faults.tell(f"通话的{what}；{advice}", call_id=call.call_id, source=host)
+        call.capture.mark(FaultMark(at_ns=now_ns, text=what))
 
     def look(self) -> bool:
         """Once a second: send the RTCP that is due, tell of one-way audio and calls without media. True when any of that

@@ -27,6 +27,7 @@ class OpenCall:
     pause_reason: tuple[str, str] = ("", "")  # by, reason
     watch: TroubleWatch | None = None  # from the answer on
     deaf: set[int] = field(default_factory=set)  # sides told of that hear nothing
+    elsewhere: set[tuple[int, str]] = field(default_factory=set)  # streams, and strangers told of that were heard there
     learnt: FactsLearnt | None = None  # all of them
     waited: Waited = NOT_WAITED
     codecs: dict[int, Codecs] = field(default_factory=dict)  # as last agreed on each leg

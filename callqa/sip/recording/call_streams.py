@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from callqa.sip.calls.call import Call
-from callqa.sip.calls.routing import encryption_at
+from callqa.sip.calls.routing import addresses_around, encryption_at
 from callqa.sip.events import MediaChanged, MediaOpened, StreamSide
 from callqa.sip.media.spool import STREAMS_MOST
 from callqa.sip.recording.sdp import AnsweredStream, OfferedStream, build_answer, build_offer
@@ -102,18 +102,19 @@ class CallStreams:
         if told == stream.told:
             return
         host = session.leg.dialog.observed[0]
+        around = addresses_around(self._core.desk, host)
         channel = stream.side if stream.side is not None else Channel.CITIZEN
         if stream.told is None:
             self._core.emit(
                 MediaOpened(
-                    self._call.call_id, now, channel, stream.port, told[0], remote, host, stream.number, told[3]
+                    self._call.call_id, now, channel, stream.port, told[0], remote, host, stream.number, told[3], around
                 )
             )
             if stream.side is None:
                 self._core.emit(StreamSide(self._call.call_id, now, stream.number, None))
         if stream.told is not None or offered.paused:
             self._core.emit(
-                MediaChanged(self._call.call_id, now, channel, *told[:3], host, stream.number, told[2], told[3])
+                MediaChanged(self._call.call_id, now, channel, *told[:3], host, stream.number, told[2], told[3], around)
             )
             self._call.since = now
         stream.told = told
