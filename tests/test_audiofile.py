@@ -10,7 +10,9 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callqa.audiofile import Audio, AudioError, decode_audio, peaks, read_audio, wav_bytes
+from callqa.audiofile import Audio, AudioError, decode_audio, find_playable, read_audio, read_peaks, wav_bytes
+from callqa.sip.media.codec import Encoding
+from callqa.sip.media.wav import wav_header
 
 DATA = Path(__file__).parent / "data" / "audio"
 
@@ -94,17 +96,60 @@ def test_a_part_of_a_wav_is_cut_by_time_and_to_the_recording() -> None:
     assert len(decode_audio(wav_bytes(samples, 8000, start_ms=900, end_ms=5000), "x").samples) == 800
 
 
-@given(st.integers(0, 500), st.integers(1, 200))
-def test_peaks_hold_every_extreme(n_samples: int, buckets: int) -> None:
+def of_noise(encoding: Encoding, n_samples: int) -> bytes:
+    """A stereo WAV at 8 000 Hz with every value that there is."""
     rng = np.random.default_rng(n_samples)
-    samples = rng.integers(-32768, 32767, (n_samples, 2), dtype=np.int16)
-    drawn = peaks(samples, buckets)
-    assert [len(channel) for channel in drawn] == [buckets, buckets]
-    assert all(-1 <= low <= high <= 1 for channel in drawn for low, high in channel)
-    if n_samples >= buckets:
-        for column, channel in enumerate(drawn):
-            assert max(high for _, high in channel) == pytest.approx(samples[:, column].max() / 32768, abs=1e-4)
-            assert min(low for low, _ in channel) == pytest.approx(samples[:, column].min() / 32768, abs=1e-4)
+    if encoding == "pcm16":
+        return wav_bytes(rng.integers(-32768, 32767, (n_samples, 2), dtype=np.int16, endpoint=True), 8000)
+    codes = rng.integers(0, 255, 2 * n_samples, dtype=np.uint8, endpoint=True).tobytes()
+    return wav_header(encoding, n_samples) + codes
+
+
+ENCODINGS = pytest.mark.parametrize("encoding", ["alaw", "ulaw", "pcm16"])
+
+
+@ENCODINGS
+@pytest.mark.parametrize(("n_samples", "most"), [(1, 5), (31, 1), (32, 9), (3000, 7), (64_000, 6000), (64_001, 100)])
+def test_peaks_hold_the_loudest_of_every_stretch(tmp_path: Path, encoding: Encoding, n_samples: int, most: int) -> None:
+    path = tmp_path / "x.wav"
+    path.write_bytes(of_noise(encoding, n_samples))
+    samples = np.abs(read_audio(path).samples.astype(np.int32))
+    drawn = read_peaks(path, a_second=20, most=most)
+    assert drawn.duration_ms == n_samples // 8 and len(drawn.levels[0]) <= most
+    buckets = max(1, min(most, n_samples * 20 // 8000))
+    stretch = -(-n_samples // (buckets * 32)) * 32
+    for column, channel in enumerate(drawn.levels):
+        loudest = [samples[k : k + stretch, column].max() / 32768 for k in range(0, n_samples, stretch)]
+        assert channel == pytest.approx(loudest, abs=6e-4)
+
+
+@ENCODINGS
+def test_any_part_of_a_playable_is_that_part_of_the_whole(tmp_path: Path, encoding: Encoding) -> None:
+    path = tmp_path / "x.wav"
+    path.write_bytes(of_noise(encoding, 150_000))  # more than one piece
+    audio = read_audio(path)
+    whole = wav_bytes(audio.samples, audio.sample_rate_hz)
+    playable = find_playable(path)
+    assert playable is not None and playable.size == len(whole)
+    for first, last in (
+        (0, len(whole) - 1),
+        (0, 0),
+        (3, 47),
+        (44, 44),
+        (45, 45),
+        (44, 51),
+        (999, 300_001),
+        (262_187, 262_189),
+    ):
+        assert b"".join(playable.pieces(first, last)) == whole[first : last + 1], (first, last)
+
+
+def test_what_is_no_wav_is_no_playable(tmp_path: Path) -> None:
+    for content in (b"", b"this is no audio at all", wav_header("alaw", 0)):
+        (tmp_path / "x.wav").write_bytes(content)
+        assert find_playable(tmp_path / "x.wav") is None
+    with pytest.raises(AudioError, match="打不开"):
+        find_playable(tmp_path / "none.wav")
 
 
 def test_duration_is_whole_milliseconds() -> None:

@@ -17,6 +17,7 @@ from callqa.transcribe.engine import Engine
 from callqa.transcribe.engines import find_loader
 from callqa.transcribe.repair import Repairer
 from callqa.usecases import attribute, check, link, progress
+from callqa.usecases.draw_peaks import keep_peaks
 from callqa.usecases.progress import Claim, Stage, StageResult, StageState
 from callqa.usecases.transcribe import Clock, Interrupted, transcribe
 from callqa.usecases.vocabulary import make_repairer, site_words
@@ -110,6 +111,7 @@ class Work:
     repair: RepairSlot | None = None
     worker: str = ""  # whose claims these are
     ticket_wait_ms: int = check.TICKET_WAIT_MS
+    var: Path | None = None  # where peaks are kept; None: the first page makes them
     _claims: set[Claim] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _speech_room: threading.Semaphore = field(init=False)
@@ -194,6 +196,8 @@ class Work:
                         stopping=self.stop.is_set,
                     )
             case Stage.CHECK:
+                if self.var is not None:
+                    keep_peaks(self.db, claimed.call_id, recordings=self.recordings, var=self.var)
                 return check.check(
                     self.db,
                     claimed,
@@ -237,6 +241,7 @@ def build_work(
         ),
         worker=worker,
         ticket_wait_ms=settings.checks.ticket_wait_h * check.HOUR_MS,
+        var=settings.var_dir,
     )
 
 

@@ -6,6 +6,7 @@ An area is a module with `router: APIRouter` and `NAV: tuple[NavItem, ...]`; the
 import errno
 import logging
 import socket
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,12 +14,12 @@ from types import ModuleType
 
 import uvicorn
 from fastapi import FastAPI
-from fastapi.staticfiles import StaticFiles
 
 from callqa.config import Settings
 from callqa.errors import ConfigError
 from callqa.refusals import os_reason
 from callqa.store.db import Database
+from callqa.usecases.load_rubric import rubric_in_force
 from callqa.web import (
     auth,
     calls,
@@ -47,6 +48,7 @@ from callqa.web import (
     transcription,
     trust,
 )
+from callqa.web.assets import load_assets
 from callqa.web.deps import WebState
 from callqa.web.guard import Guard
 from callqa.web.templating import build_templates
@@ -92,17 +94,18 @@ def now_ms_of_the_wall() -> int:
 
 def create_app(settings: Settings, db: Database, *, clock: Callable[[], int] = now_ms_of_the_wall) -> FastAPI:
     """The whole web application over one database. clock: UTC milliseconds."""
+    assets = load_assets(STATIC_DIR)
     app = FastAPI(title="callqa", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.callqa = WebState(
         settings=settings,
         db=db,
-        templates=build_templates(),
+        templates=build_templates(assets.address),
         clock=clock,
         nav=tuple(item for area in AREAS for item in area.NAV),
     )
     for area in AREAS:
         app.include_router(area.router)
-    app.mount("/static", StaticFiles(directory=STATIC_DIR), name="static")
+    app.mount("/static", assets, name="static")
     error_pages.install(app)
     app.add_middleware(Guard)
     return app
@@ -112,8 +115,10 @@ def run_web(settings: Settings) -> int:
     """Serve until stopped. Raise ConfigError when the port is taken. The database must be migrated already."""
     listener = _bind(settings.web.listen_host, settings.web.listen_port)
     db = Database(settings.database_url)
+    app = create_app(settings, db)
+    threading.Thread(target=_warm, args=(app.state.callqa,), name="warm", daemon=True).start()
     config = uvicorn.Config(
-        create_app(settings, db),
+        app,
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -127,6 +132,19 @@ def run_web(settings: Settings) -> int:
         listener.close()
         db.dispose()
     return 0 if server.started else 1
+
+
+def _warm(state: WebState) -> None:
+    """Compile the templates and read the rubric in force, half a second that the first page would take longer."""
+    try:
+        for name in state.templates.list_templates():
+            state.templates.get_template(name)
+        with state.db.read() as session:
+            row = rubric_in_force(session, state.clock())
+        if row is not None:
+            state.rubrics.find(state.db, row.rubric_hash)
+    except Exception:  # a comfort: the page itself says what is wrong
+        log.exception("warming up")
 
 
 def _bind(host: str, port: int) -> socket.socket:

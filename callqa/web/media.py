@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from fastapi import APIRouter, Request
-from fastapi.responses import Response
+from fastapi.responses import Response, StreamingResponse
 
+from callqa.usecases.draw_peaks import load_peaks
 from callqa.usecases.export_audio import export_audio, export_beeped
 from callqa.usecases.note_access import note_access
 from callqa.web.deps import (
@@ -18,7 +19,7 @@ from callqa.web.deps import (
     state_of,
 )
 from callqa.web.navigation import NavItem
-from callqa.web.playable import load_peaks, master_path
+from callqa.web.playable import load_playable, master_path
 from callqa.web.ranges import RangeNotSatisfiable, etag_matches, parse_range
 from callqa.web.tables import attachment
 
@@ -43,7 +44,7 @@ def audio(
     """The recording as 16-bit PCM WAV, whole or one byte range."""
     path, sha256 = _recording(db, settings, person, call_id)
     state = state_of(request)
-    body = state.playable.load(path, sha256)
+    playable = load_playable(path)
     etag = f'"{sha256[:32]}-pcm16"'
     headers = {
         "Accept-Ranges": "bytes",
@@ -59,13 +60,14 @@ def audio(
     if_range = request.headers.get("if-range")
     wanted = request.headers.get("range", "") if if_range in (None, etag) else ""
     try:
-        part = parse_range(wanted, len(body))
+        part = parse_range(wanted, playable.size)
     except RangeNotSatisfiable:
-        return Response(status_code=416, headers={**headers, "Content-Range": f"bytes */{len(body)}"})
-    if part is None:
-        return Response(body, media_type="audio/wav", headers=headers)
-    headers["Content-Range"] = f"bytes {part.first}-{part.last}/{len(body)}"
-    return Response(body[part.first : part.last + 1], status_code=206, media_type="audio/wav", headers=headers)
+        return Response(status_code=416, headers={**headers, "Content-Range": f"bytes */{playable.size}"})
+    headers["Content-Length"] = str(part.length if part else playable.size)
+    if part is not None:
+        headers["Content-Range"] = f"bytes {part.first}-{part.last}/{playable.size}"
+    pieces = playable.pieces(part) if request.method == "GET" else ()
+    return StreamingResponse(pieces, status_code=206 if part else 200, media_type="audio/wav", headers=headers)
 
 
 @router.get("/calls/{call_id}/recording", dependencies=[require("calls.download")])
@@ -90,5 +92,5 @@ def peaks_json(request: Request, call_id: str, person: PersonDep, db: DbDep, set
     headers = {"ETag": etag, "Cache-Control": "private, max-age=0, must-revalidate"}
     if etag_matches(request.headers.get("if-none-match", ""), etag):
         return Response(status_code=304, headers=headers)
-    body = load_peaks(path, sha256, settings.var_dir / "cache" / "peaks")
+    body = load_peaks(path, sha256, settings.var_dir)
     return Response(body, media_type="application/json", headers=headers)

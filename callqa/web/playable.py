@@ -1,21 +1,17 @@
-"""Recordings as browsers can play them: 16-bit PCM WAV made from the master, the last few kept in memory.
+"""What the player fetches: a recording as browsers can play it, and its peaks. And which playbacks were noted lately.
 
-Browsers do not play A-law WAV reliably. A ten-minute call is 19 MB of PCM and decodes in some tens of milliseconds,
-so nothing is written to disk. Peaks for drawing are small and kept as files under var/cache/peaks.
+Browsers do not play A-law WAV reliably, so the master is turned into 16-bit PCM WAV as it goes out, only the bytes asked for.
 """
 
-import json
 import threading
 from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
-from callqa.audiofile import peaks, read_audio, wav_bytes
+from callqa.audiofile import find_playable, read_audio, wav_bytes
 from callqa.errors import AudioError
-from callqa.sidecar import write_atomically
-
-MAX_CACHED_BYTES = 96 * 1024 * 1024  # five ten-minute calls: what a leader has open at once
-PEAKS_PER_SECOND = 20
-MAX_PEAKS = 6000
+from callqa.web.ranges import ByteRange
 
 
 def master_path(recordings: Path, relative: str) -> Path:
@@ -26,45 +22,31 @@ def master_path(recordings: Path, relative: str) -> Path:
     return path
 
 
-class PlayableCache:
-    """recording_sha256 -> WAV bytes, least recently used out first. Safe between threads."""
+@dataclass(frozen=True, slots=True)
+class Playable:
+    """A recording as a 16-bit PCM WAV of `size` bytes. whole: of a master that cannot be turned piece by piece."""
 
-    def __init__(self, max_bytes: int = MAX_CACHED_BYTES) -> None:
-        self._max_bytes = max_bytes
-        self._held: OrderedDict[str, bytes] = OrderedDict()
-        self._lock = threading.Lock()
+    path: Path
+    size: int
+    whole: bytes | None = None
 
-    def load(self, path: Path, recording_sha256: str) -> bytes:
-        """The recording as a 16-bit PCM WAV. Raise AudioError."""
-        with self._lock:
-            found = self._held.get(recording_sha256)
-            if found is not None:
-                self._held.move_to_end(recording_sha256)
-                return found
-        audio = read_audio(path)
-        made = wav_bytes(audio.samples, audio.sample_rate_hz)
-        with self._lock:
-            self._held[recording_sha256] = made
-            while sum(map(len, self._held.values())) > self._max_bytes and len(self._held) > 1:
-                self._held.popitem(last=False)
-        return made
+    def pieces(self, part: ByteRange | None) -> Iterable[bytes]:
+        """The bytes of a range, or all."""
+        first, last = (part.first, part.last) if part is not None else (0, self.size - 1)
+        if self.whole is not None:
+            return (self.whole[first : last + 1],)
+        file = find_playable(self.path)
+        return file.pieces(first, last) if file is not None else ()
 
 
-def load_peaks(path: Path, recording_sha256: str, cache: Path) -> bytes:
-    """JSON for the waveform: {"duration_s": ..., "channels": [[peak in 0..1, ...], ...]}; made once a recording."""
-    kept = cache / f"{recording_sha256}.json"
-    if kept.exists():
-        return kept.read_bytes()
+def load_playable(path: Path) -> Playable:
+    """Raise AudioError when it is missing, empty or no audio."""
+    file = find_playable(path)
+    if file is not None:
+        return Playable(path, file.size)
     audio = read_audio(path)
-    duration_s = len(audio.samples) / audio.sample_rate_hz
-    buckets = max(1, min(MAX_PEAKS, int(duration_s * PEAKS_PER_SECOND)))
-    channels = [
-        [round(max(abs(low), abs(high)), 3) for low, high in channel] for channel in peaks(audio.samples, buckets)
-    ]
-    made = json.dumps({"duration_s": round(duration_s, 3), "channels": channels}, separators=(",", ":")).encode()
-    cache.mkdir(parents=True, exist_ok=True)
-    write_atomically(kept, made)
-    return made
+    whole = wav_bytes(audio.samples, audio.sample_rate_hz)
+    return Playable(path, len(whole), whole)
 
 
 class PlayNotes:

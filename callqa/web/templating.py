@@ -1,5 +1,6 @@
 """The template environment: filters from `format` and `periods`, autoescape, strict about missing names."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
@@ -14,8 +15,8 @@ from callqa.web.private import masked_pieces, masked_texts
 TEMPLATES_DIR = Path(__file__).parent / "templates"
 
 
-def build_templates() -> Environment:
-    """The environment all pages are rendered with."""
+def build_templates(asset: Callable[[str], str]) -> Environment:
+    """The environment all pages are rendered with. asset: the address of a file under static/."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES_DIR),
         autoescape=select_autoescape(["html"], default=True),
@@ -43,6 +44,7 @@ def build_templates() -> Environment:
         corrected_pieces=fmt.corrected_pieces,
     )
     environment.globals.update(
+        asset=asset,
         agent_label=fmt.agent_label,
         call_type_label=fmt.call_type_label,
         labels=fmt.LABELS,

@@ -37,6 +37,9 @@ def test_the_leader_scores_a_call_and_goes_on_to_the_next(sign_in: SignIn, sampl
     expect(page.locator("[data-transcript]")).to_contain_text("工号八零五")
     expect(page.locator("#ev-totals")).to_contain_text("提交前还差 2 处")
     come_true(page, "document.documentElement.scrollHeight <= innerHeight", "the page fits its window")
+    come_true(page, "performance.getEntriesByName('callqa-usable').length === 1", "it says when it is usable")
+    asked = "performance.getEntriesByType('resource').filter((e) => e.name.endsWith('/peaks.json')).length"
+    come_true(page, f"{asked} === 1", "the waveform is asked for once, ahead of the scripts")
 
     # evidence plays from two seconds before it
     plays_from(page, suggestion(page, "S1.4").locator("[data-play-from]"), 44_600)

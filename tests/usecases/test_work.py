@@ -1,5 +1,6 @@
 """One stage at a time, one engine a call, and what the reconciler finds to do when tickets come later."""
 
+import json
 import os
 import threading
 from pathlib import Path
@@ -51,6 +52,25 @@ def test_stages_in_order_finish_the_call(work: Work, db: Database) -> None:
     assert _states(db) == ["done"] * 4
     assert [work.run_stage("C1", stage) for stage in STAGES] == ["not wanted"] * 4
     assert work.claims() == ()
+
+
+def test_the_waveform_is_drawn_before_anybody_asks_for_it(work: Work, tmp_path: Path) -> None:
+    work.var = tmp_path / "var"
+    for stage in STAGES:
+        work.run_stage("C1", stage)
+    (kept,) = (tmp_path / "var" / "cache" / "peaks").iterdir()
+    assert json.loads(kept.read_bytes())["duration_s"] == 4.0
+
+
+def test_without_its_recording_a_call_is_still_checked(
+    work: Work, db: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    work.var = tmp_path / "var"
+    for stage in STAGES[:3]:
+        work.run_stage("C1", stage)
+    next(work.recordings.rglob("C1.wav")).unlink()
+    assert work.run_stage("C1", Stage.CHECK) == "done"
+    assert "no peaks" in caplog.text
 
 
 def test_check_comes_after_the_transcription(work: Work, db: Database) -> None:
