@@ -69,3 +69,10 @@ def test_a_sender_with_a_new_ssrc_in_every_second_packet_costs_little_time():
     assert len(chosen) == STREAMS_MOST
     assert foreign == n - 2 * STREAMS_MOST
     assert time.process_time() - before < 3
+
+
+def test_one_packet_that_came_twice_is_one_packet():
+    """A source is believed once two of its packets came, and not once one came twice."""
+    ours, once = Sender(0, 100), Sender(0, 1, start_ms=3000, seed=9, ssrc=77)
+    stereo = to_stereo(call([*ours.records(), once.record(0), once.record(0, delay_ms=9)], 4000))
+    assert heard(once, stereo) == [] and stereo.streams[0].foreign == 2

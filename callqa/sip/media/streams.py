@@ -151,7 +151,8 @@ def choose_streams(arrivals: Arrivals) -> tuple[list[Ints], int]:
     chosen: list[Ints] = []
     for index in np.lexsort((first, -counts)):
         rows = by_stream[index]
-        if len(rows) < 2:  # RFC 3550 A.1: two packets before a source is believed
+        numbers = arrivals.sequence[rows]
+        if (numbers == numbers[0]).all():  # RFC 3550 A.1: two packets before a source is believed
             continue
         times = _spoken_at(arrivals.at[rows], arrivals.timestamp[rows])
         order = np.argsort(times, kind="stable")
