@@ -461,7 +461,7 @@ class Endpoint(asyncio.DatagramProtocol):
             caller=f"<sip:{user}@{self.host}:{self.port}>", called=f"<sip:{number}@{at}>", fields=tuple((headers or {}).items()),
         )  # fmt: skip
         leg.authorise = lambda response, request: credentials_for(
-            response, "INVITE", request.uri, self.user, self._passwords.get(self.user, "")
+            response, request.method, request.uri, self.user, self._passwords.get(self.user, "")
         )
         leg.codecs = (CODECS[codec], EVENT_CODEC)
         leg.keyring.wanted = self.encryption

@@ -109,11 +109,16 @@ class SimPhone:
             for x in [x for x in core.legs.values() if invite is not None and x.invite is invite]:
                 x.receive_cancel(now)
         elif leg is not None:
-            leg.receive(t, source, now)
+            if self.lets_ask(t, now):
+                leg.receive(t, source, now)
         elif message.method == "INVITE":
             self._invited(t, source, now)
         else:
             self.asked(t, now)
+
+    def lets_ask(self, t: Transaction, now: float) -> bool:
+        """Whether a request inside a dialog is taken; else it has been answered."""
+        return True
 
     def asked(self, t: Transaction, now: float) -> None:
         """A request outside any dialog that is no call."""
@@ -192,7 +197,7 @@ class SimPhone:
         )  # fmt: skip
         leg.codecs = codecs or self.codecs
         leg.on_request = self._asked_in_dialog
-        leg.authorise = lambda response, request: self.credentials(response, "INVITE", request.uri)
+        leg.authorise = lambda response, request: self.credentials(response, request.method, request.uri)
         self.legs.append(leg)
         leg.dial(leg.sdp(leg.codecs) if sdp is None else sdp, self.net.now)
         self.net.flush()

@@ -5,12 +5,14 @@ import itertools
 import pytest
 
 from callqa.desk import Desk, DeskTrunk, DialRule
-from callqa.sip.events import CallAnswered, CallStarted, CallUnanswered, SipFault
+from callqa.sip.events import CallAnswered, CallEnded, CallStarted, CallUnanswered, SipFault
+from callqa.sip.legs.leg import Leg
+from callqa.sip.legs.session_timer import SessionTimer
 from callqa.sip.legs.transaction import Transaction
 from callqa.sip.trunks import credentials
 from callqa.sip.wire.auth import Challenge, DigestServer, Verdict, ha1, parse_credentials
 from callqa.sip.wire.headers import Headers, parse_name_addr
-from callqa.sip.wire.message import Response
+from callqa.sip.wire.message import Request, Response
 from tests.sip.simulated import TRUNK, UA, Network, SimPhone, desk, ringing_hotline, seat
 
 SECOND = ("10.0.1.2", 5060)
@@ -30,6 +32,10 @@ class Provider(SimPhone):
         self.expires_s = 600
         self.verdicts: list[Verdict] = []
         self.fields: tuple[tuple[str, str | None], ...] = ()
+        self.challenges: tuple[str, ...] = ()  # methods that are challenged inside a dialog too
+
+    def lets_ask(self, t: Transaction, now: float) -> bool:
+        return t.request.method not in self.challenges or self.allowed(t, now)
 
     def asked(self, t: Transaction, now: float) -> None:
         reply = self.core.transactions.reply
@@ -133,6 +139,117 @@ def test_a_call_comes_in_and_goes_out_through_the_account():
     net.run(0.5)
     assert len(net.of(CallStarted)) == 2, "its host may call in without being on the allow-list"
     provider.hang_up()
+    stop(net)
+
+
+# -- what is asked inside a call -------------------------------------------------------------------------------------
+
+
+def in_a_call(net: Network, *challenges: str, inbound: bool = False) -> tuple[Provider, SimPhone]:
+    """A call through the account with a session timer that is ours to refresh, at a provider that challenges these."""
+    provider = Provider(net)
+    start(net)
+    phone = ringing_phone(net)
+    if inbound:
+        provider.call(ACCOUNT, ("Session-Expires", "120;refresher=uas"))
+        net.run(0.5)
+        phone.answer()
+    else:
+        phone.call("13900001111")
+        net.run(0.5)
+        provider.answer()
+    net.run(0.5)
+    assert len(net.of(CallAnswered)) == 1
+    provider.challenges = challenges
+    provider.verdicts.clear()
+    return provider, phone
+
+
+def our_leg(net: Network) -> Leg:
+    return next(x for x in net.ua._core.legs.values() if x.dialog.observed[0] == TRUNK[0])
+
+
+@pytest.mark.parametrize("inbound", [False, True])
+def test_a_bye_that_is_challenged_is_sent_again_with_the_account(inbound: bool):
+    net = Network(with_trunks(account()))
+    provider, phone = in_a_call(net, "BYE", inbound=inbound)
+    phone.hang_up()
+    net.run(0.5)
+    byes = provider.requests("BYE")
+    assert [b.headers.first("Authorization") is not None for b in byes] == [False, True]
+    assert byes[1].cseq.number == byes[0].cseq.number + 1 and byes[1].to_tag == byes[0].to_tag
+    assert provider.verdicts == [Verdict.GOOD] and provider.log[-1] == "ended" and not faults(net)
+    stop(net)
+
+
+@pytest.mark.parametrize("method", ["UPDATE", "INVITE"])
+@pytest.mark.parametrize("inbound", [False, True])
+def test_a_refresh_that_is_challenged_keeps_the_call_up(method: str, inbound: bool):
+    net = Network(with_trunks(account()))
+    provider, phone = in_a_call(net, "INVITE", "UPDATE", inbound=inbound)
+    leg = our_leg(net)
+    leg.reoffers.set_timer(SessionTimer(120, we_refresh=True), net.now)
+    leg.reoffers.peer_updates = method == "UPDATE"
+    before = len(provider.got)
+    net.run(1000)
+    assert not net.of(CallEnded) and not faults(net)
+    asked = [m for m in provider.got[before:] if isinstance(m, Request) and m.method in ("INVITE", "UPDATE")]
+    assert asked[0].method == method and len(asked) > 20, "what answers it says that UPDATE is known there"
+    assert [r.headers.first("Authorization") is not None for r in asked] == [False, True] * (len(asked) // 2)
+    assert set(provider.verdicts) == {Verdict.GOOD}
+    phone.hang_up()
+    stop(net)
+
+
+def test_a_prack_that_is_challenged_is_sent_again_with_the_account():
+    net = Network(with_trunks(account()))
+    provider = Provider(net)
+    provider.rings = False
+    start(net)
+    phone = ringing_phone(net)
+    phone.call("13900001111", ("Supported", "100rel"))
+    net.run(0.5)
+    leg = provider.legs[-1]
+    assert leg.called is not None
+    provider.challenges = ("PRACK",)
+    leg.called.be_reliable(7)
+    leg.ring(183, leg.sdp(leg.codecs or provider.codecs[:1], answering=leg.session), net.now)
+    net.run(0.5)
+    pracks = provider.requests("PRACK")
+    assert [p.headers.first("Authorization") is not None for p in pracks] == [False, True]
+    assert {p.headers.first("RAck") for p in pracks} == {f"7 {provider.requests('INVITE')[-1].cseq}"}
+    assert phone.log == ["183 sdp"]
+    provider.answer()
+    net.run(0.5)
+    assert phone.log[-1] == "answered"
+    phone.hang_up()
+    stop(net)
+
+
+def test_an_account_that_is_refused_inside_a_call_is_told_and_tried_once():
+    net = Network(with_trunks(account()))
+    provider, phone = in_a_call(net, "BYE")
+    provider.allowed = lambda t, now: provider.core.transactions.reply(t, 407, now, to_tag="p", fields=(  # type: ignore[method-assign]
+        ("Proxy-Authenticate", str(Challenge(REALM, "abc", "MD5"))),))  # fmt: skip
+    phone.hang_up()
+    net.run(0.5)
+    assert len(provider.requests("BYE")) == 2
+    assert [f for f in faults(net) if "BYE 407" in f and "密码" in f] and net.of(CallEnded)
+    provider.challenges = ()
+    provider.legs[-1].end(net.now)
+    net.run(1)
+    stop(net)
+
+
+def test_a_refresh_that_is_challenged_while_the_call_ends_is_not_sent_again():
+    net = Network(with_trunks(account()))
+    provider, phone = in_a_call(net, "UPDATE")
+    leg = our_leg(net)
+    leg.reoffers.set_timer(SessionTimer(120, we_refresh=True), net.now)
+    net.run(60.001)
+    phone.hang_up()
+    net.run(1)
+    assert len(provider.requests("UPDATE")) == 1 and provider.log[-1] == "ended"
     stop(net)
 
 

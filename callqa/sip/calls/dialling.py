@@ -3,8 +3,9 @@
 from callqa.sip.calls.call import Call
 from callqa.sip.calls.routing import Target
 from callqa.sip.core import Core
+from callqa.sip.legs.asking import account_of
 from callqa.sip.legs.leg import Leg, LegOwner
-from callqa.sip.trunks import credentials, domain
+from callqa.sip.trunks import domain
 from callqa.sip.wire.headers import quote
 from callqa.sip.wire.sdp import Codecs
 from callqa.units import Channel
@@ -40,8 +41,7 @@ def outgoing_leg(
         core, owner, channel, port, target=target.uri, peer=target.peer, caller=caller, called=called, fields=fields,
         forwards=min(max(0, f.forwards - 1), 70),  # RFC 7332: a call that comes round to us again and again ends
     )  # fmt: skip
-    if trunk is not None and trunk.username:
-        leg.authorise = lambda r, request: credentials(trunk, r, "INVITE", request.uri, core.tokens())
+    leg.authorise = account_of(core, trunk)
     leg.codecs = codecs
     leg.keyring.wanted = trunk.media_encryption if trunk is not None else core.desk.routing.seat_encryption
     leg.seat_extension = target.seat_extension

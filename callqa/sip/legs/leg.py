@@ -11,6 +11,7 @@ from collections.abc import Callable
 from callqa.sip.calls.routing import encryption_at
 from callqa.sip.core import ALLOW, Core
 from callqa.sip.events import PLAIN_MEDIA, Address, MediaTerms
+from callqa.sip.legs.asking import Authorise, account_at, ask
 from callqa.sip.legs.dialog import Dialog, dialog_of_client, dialog_of_server
 from callqa.sip.legs.leg_called import Called, Oks
 from callqa.sip.legs.leg_calling import Calling
@@ -47,7 +48,7 @@ class Leg:
         self.session: Session | None = None
         self.codecs: Codecs = ()
         self.invite: Transaction | None = None
-        self.authorise: Callable[[Response, Request], tuple[str, str] | None] | None = None
+        self.authorise: Authorise | None = None  # answers the peer's challenges
         self.recode: Recode | None = None  # asks the other leg for other codecs
         self.on_request: Asked | None = None
         self.supported = SUPPORTED
@@ -76,6 +77,7 @@ class Leg:
         leg = cls(core, owner, channel, dialog, local_port)
         leg.invite, leg.called = invite, Called(leg, invite)
         leg.reoffers.note_allow(invite.request.headers)
+        leg.authorise = account_at(core, source[0])
         return leg
 
     @classmethod
@@ -179,8 +181,7 @@ class Leg:
 
     def send_bye(self, now: float) -> None:
         """Send BYE."""
-        hop = self.dialog.next_hop
-        self.core.transactions.request(self.dialog.request("BYE"), hop, self.core.local(hop), now)
+        ask(self, self.dialog.request("BYE"), now)
 
     def gone(self) -> None:
         """The dialog is over: stop all that is under way in it."""

@@ -6,6 +6,7 @@ A late or second 200 is acknowledged and ended; credentials and a longer session
 from typing import TYPE_CHECKING
 
 from callqa.sip.events import Address
+from callqa.sip.legs.asking import CHALLENGED, ask
 from callqa.sip.legs.dialog import Dialog, established
 from callqa.sip.legs.leg_offers import session_of
 from callqa.sip.legs.leg_owner import LegState
@@ -30,6 +31,7 @@ class Calling:
         self.heard = False
         self.agreed_early = False  # the peer's answer to our offer came in a response that we confirmed
         self._asked_longer = False  # after a 422
+        self._authorised = False  # after a 401 or 407
         self._established = False  # it got a 2xx
         self.early_tags: frozenset[str] = frozenset()  # of the early dialogs (RFC 3261 §12.1)
         self._provisional = ReliableReceiver()
@@ -65,7 +67,7 @@ class Calling:
         elif response.status < 300:
             self._on_ok(response, source, now)
         elif leg.state is LegState.EARLY:
-            if response.status in (401, 407) and self._dial_with_credentials(response, now):
+            if response.status in CHALLENGED and self._dial_with_credentials(response, now):
                 return
             if response.status == 422 and not self._asked_longer:
                 self._asked_longer = True
@@ -87,17 +89,15 @@ class Calling:
         leg.dialog.local_cseq += 1
         fields = (("RAck", f"{number} {response.cseq}"),)
         prack = fork.request("PRACK", cseq=leg.dialog.local_cseq, fields=fields)
-        leg.core.transactions.request(prack, fork.next_hop, leg.core.local(fork.next_hop), now)
+        ask(leg, prack, now, fork=fork)
         return True
 
     def _dial_with_credentials(self, response: Response, now: float) -> bool:
-        leg = self._leg
-        if leg.authorise is None:
-            return False
-        credentials = leg.authorise(response, self._first)
+        authorise = self._leg.authorise
+        credentials = authorise(response, self._first) if authorise is not None and not self._authorised else None
         if credentials is None:
             return False
-        leg.authorise = None
+        self._authorised = True
         self._dial_again((credentials,), now)
         return True
 
@@ -156,5 +156,4 @@ class Calling:
     def _end_other_fork(self, response: Response, source: Address, now: float) -> None:
         other = self._fork(response, source)
         self._leg.acknowledge(other, response.cseq.number)
-        core = self._leg.core
-        core.transactions.request(other.request("BYE"), other.next_hop, core.local(other.next_hop), now)
+        ask(self._leg, other.request("BYE"), now, fork=other)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from callqa.errors import ProtocolError
 from callqa.sip.events import Address
+from callqa.sip.legs.asking import ask
 from callqa.sip.legs.session_timer import SessionTimer, agree_as_client, asking
 from callqa.sip.legs.timers import Alarm
 from callqa.sip.wire.headers import Headers
@@ -122,10 +123,7 @@ class Reoffers:
                 done(None, at)
                 self._over(at)
 
-        hop = leg.dialog.next_hop
-        leg.core.transactions.request(
-            request, hop, leg.core.local(hop), now, on_response=on_response, on_timeout=on_timeout
-        )
+        ask(leg, request, now, on_response=on_response, on_timeout=on_timeout)
 
     def _retry(
         self, method: str, body: bytes, done: Callable[[Response | None, float], None], now: float, nth: int

@@ -7,6 +7,7 @@ it, changes nothing: the transfer goes on. Without a subscription (RFC 4488) not
 from collections.abc import Callable
 
 from callqa.sip.events import Address
+from callqa.sip.legs.asking import ask
 from callqa.sip.legs.leg import Leg
 from callqa.sip.wire.message import REASONS, Response
 
@@ -59,10 +60,7 @@ class Progress:
         request = leg.dialog.request(
             "NOTIFY", fields=(("Event", self._event), ("Subscription-State", state)), body=line, content_type=_SIPFRAG
         )
-        hop = leg.dialog.next_hop
-        leg.core.transactions.request(
-            request, hop, leg.core.local(hop), now, on_response=self._answered, on_timeout=self._done
-        )
+        ask(leg, request, now, on_response=self._answered, on_timeout=self._done)
 
     def _answered(self, response: Response, _source: Address, now: float) -> None:
         if response.status < 200:
