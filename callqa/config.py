@@ -104,6 +104,11 @@ class RetentionSettings(_Section):
 
     spool_keep_days: int = Field(default=7, ge=0, le=365, description="归档后原始 RTP 暂存保留的天数")
     disk_alarm_mb: int = Field(default=2048, ge=0, description="剩余空间低于这么多 MB 时告警")
+    disk_floor_mb: int = Field(
+        default=512,
+        ge=0,
+        description="剩余空间低于这么多 MB 时，不等 spool_keep_days，从最早的起删除已归档、母版完好的通话的原始 RTP 暂存；0 = 不删",
+    )
 
 
 class CheckSettings(_Section):

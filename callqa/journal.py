@@ -34,6 +34,7 @@ class JournalKind(StrEnum):
     LISTENED = "listened"  # somebody listened in: facts {"actor", "seconds"}
     SEAT_LOGIN = "seat_login"  # from a phone
     SEAT_LOGOUT = "seat_logout"
+    SPOOLS_FREED = "spools_freed"  # raw media given up on a disk nearly full: facts {"call_ids", "bytes"}
     FAULT = "fault"
 
 

@@ -96,6 +96,10 @@ class SourceFile(_Frozen):
     sha256: str
 
 
+# `spool/<call_id>` with this suffix: the worker has verified the master; JSON {"call_id", "recording_sha256", "archived_at_ms"}.
+ARCHIVED_SUFFIX = ".archived"
+
+
 class Recording(_Frozen):
     """The master: a WAV, left citizen, right agent. path is relative to the recordings folder. channels: 1 only for
     the import of a mono recording, whose sides cannot be told apart."""

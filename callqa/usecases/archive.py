@@ -2,9 +2,11 @@
 
 The recorder never touches a call after its sidecar; the spool alone can rebuild the recording, so it goes last: only
 with a marker `spool/<call_id>.archived` (JSON: the master's hash and when it was verified), only after
-`spool_keep_days`, and only while the master is still there. Moving masters to an object store is not done here.
+`spool_keep_days`, and only while the master is still there. On a disk that is nearly full the recorder frees them sooner
+(sip/process/room.py). Moving masters to an object store is not done here.
 """
 
+import contextlib
 import json
 import logging
 import re
@@ -12,6 +14,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from callqa.sidecar import ARCHIVED_SUFFIX as MARKER
 from callqa.sidecar import write_atomically
 from callqa.store import audit
 from callqa.store.db import Database
@@ -19,7 +22,6 @@ from callqa.store.queries.calls_for_work import recorded_calls
 
 log = logging.getLogger(__name__)
 
-MARKER = ".archived"
 DAY_MS = 86_400_000
 _CALL_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 
@@ -104,7 +106,8 @@ def _remove(spool: Path, call_id: str) -> int:
             size += sum(each.stat().st_size for each in path.rglob("*") if each.is_file())
             shutil.rmtree(path)
         else:
-            size += path.stat().st_size
-            path.unlink()
+            with contextlib.suppress(FileNotFoundError):  # the recorder makes room on a full disk
+                size += path.stat().st_size
+                path.unlink()
     _marker(spool, call_id).unlink(missing_ok=True)
     return size

@@ -43,5 +43,5 @@ def _why_not(call_id: str, call: Call | None, keep_days: int) -> str:
         return f"通话 {call_id} 没有接通，没有媒体可导出"
     return (
         f"通话 {call_id} 的原始媒体已经清理，不能再导出：归档后只保留 {keep_days} 天"
-        "（设置 retention.spool_keep_days）。录音母版仍在，可用 callqa export --audio 或在通话页导出"
+        "（设置 retention.spool_keep_days），磁盘将满时更早。录音母版仍在，可用 callqa export --audio 或在通话页导出"
     )

@@ -57,6 +57,11 @@ class _Listened(_Facts):
     seconds: float = Field(default=0, ge=0)
 
 
+class _Freed(_Facts):
+    call_ids: tuple[str, ...]
+    bytes: int = Field(ge=0)
+
+
 def is_note(kind: JournalKind) -> bool:
     """Whether the entry only adds a note to a call."""
     return kind in _NOTES
@@ -133,6 +138,16 @@ def add_listened(session: Session, call_id: str, entry: JournalEntry) -> None:
         audit.append(
             session, actor=fact.actor, action="call.listen_in", subject=call_id, detail=detail, now_ms=entry.at_ms
         )
+
+
+def add_freed(session: Session, entry: JournalEntry) -> None:
+    """The recorder gave up raw media on a disk nearly full: an entry of the audit chain, once."""
+    fact = _Freed.model_validate(entry.facts)
+    subject = f"{len(fact.call_ids)} calls"
+    detail = {"call_ids": list(fact.call_ids), "bytes": fact.bytes, "disk_full": True, "at_ms": entry.at_ms}
+    known = session.exec(select(AuditEntry).where(AuditEntry.action == "spool.free", AuditEntry.subject == subject))
+    if all(each.detail != detail for each in known):
+        audit.append(session, actor="system", action="spool.free", subject=subject, detail=detail, now_ms=entry.at_ms)
 
 
 def _together(stored: Iterable[dict[str, Any]], more: Iterable[dict[str, Any]], key: tuple[str, ...]) -> list[Any]:

@@ -15,7 +15,15 @@ from callqa.sidecar import Sidecar
 from callqa.store.tables import Agent, Call, Seat, SeatLogin
 from callqa.units import CallType, Direction
 from callqa.usecases.followup_rows import follow_up
-from callqa.usecases.ingest_notes import add_listened, add_note, is_note, merge_sidecar_notes, note_wait, settle_queue
+from callqa.usecases.ingest_notes import (
+    add_freed,
+    add_listened,
+    add_note,
+    is_note,
+    merge_sidecar_notes,
+    note_wait,
+    settle_queue,
+)
 
 _COMPLETE = ("ok", "missing", "corrupt")
 
@@ -80,6 +88,8 @@ def apply_entry(session: Session, entry: JournalEntry, *, demo: bool) -> None:
             _sign_out(session, _required(entry, "seat_extension"), entry.at_ms)
         case JournalKind.LISTENED:
             add_listened(session, _call_id(entry), entry)
+        case JournalKind.SPOOLS_FREED:
+            add_freed(session, entry)
         case JournalKind.FAULT:
             text = entry.facts.get("text") or entry.facts.get("reason") or "录音服务报告了一个故障"
             raise EntryFault(entry.call_id or "recorder", str(text))

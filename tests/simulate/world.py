@@ -65,7 +65,7 @@ SETTINGS = SimSettings(
         rtp_port_max=20063,
         rtp_timeout_s=5,
     ),
-    retention=RetentionSettings(disk_alarm_mb=1),
+    retention=RetentionSettings(disk_alarm_mb=1, disk_floor_mb=1),
 )
 NOTICE_MS = 240
 MOVES_NS = 4 * SECOND_NS  # a 200 that got lost three times

@@ -99,6 +99,17 @@ def test_pauses_name_who_and_why(db: Database, recorder: Recorder) -> None:
     ]
 
 
+def test_raw_media_given_up_on_a_full_disk_is_in_the_audit_chain_once(db: Database, recorder: Recorder) -> None:
+    recorder.journal(JournalKind.SPOOLS_FREED, at_ms=BASE_MS + 3000, call_ids=["C1", "C2"], bytes=4711)
+    for _ in range(2):
+        assert take_in(db, recorder) == ()
+        with db.write() as session:
+            session.delete(session.get(JournalPosition, 1))
+    with db.read() as session:
+        (found,) = session.exec(select(AuditEntry).where(AuditEntry.action == "spool.free")).all()
+    assert (found.subject, found.detail["call_ids"], found.detail["bytes"]) == ("2 calls", ["C1", "C2"], 4711)
+
+
 def test_listening_in_is_in_the_audit_chain_once(db: Database, recorder: Recorder) -> None:
     recorder.call("C1")
     recorder.journal(JournalKind.LISTENED, "C1", at_ms=BASE_MS + 3000, actor="li", seconds=12.34)

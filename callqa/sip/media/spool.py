@@ -306,6 +306,10 @@ def sides_of(marks: Iterable[Mark]) -> tuple[Side, ...]:
     return tuple(sides)
 
 
+# The first mark is well under this even with the longest numbers and hints a SIP message can carry.
+FIRST_BYTES = 1 << 16
+
+
 def read_started(data: bytes) -> StartedMark | None:
     """The first mark, from the first bytes of a spool file; None when it is not there."""
     try:

@@ -33,6 +33,7 @@ from callqa.sip.process.player import Player
 from callqa.sip.process.ports import PortMemory, PortPool
 from callqa.sip.process.recovery import Epilogue, LeftOver, find_left_over, list_spools, put_aside
 from callqa.sip.process.registrations import Registrations
+from callqa.sip.process.room import DiskRoom
 from callqa.sip.process.streams import SipStreams
 from callqa.sip.process.surroundings import SYSTEM, Surroundings
 from callqa.sip.process.today import COUNTED_MARKS, RecordedToday, Today
@@ -65,6 +66,9 @@ class Recorder:
         self._started_at_ms = self._clock.wall_ms()
         self._door = around.door(settings.live_socket, self._board)
         self._faults = FaultBook(journal, self._door.changed, self._clock.wall_ms)
+        self._room = DiskRoom(
+            settings.spool_dir, settings.recordings_dir, settings.retention, self._faults, journal, self._files, self._clock
+        )  # fmt: skip
         self._epilogue = Epilogue(journal, settings.recordings_dir, RECORDER, self._files, self._clock)
         sip = settings.sip
         first = int.from_bytes(around.random(2))
@@ -187,6 +191,7 @@ class Recorder:
         await self._streams.stop()
         self._player.finish()
         self._book.stop()
+        await self._room.stop()
         await self._registrations.save()
         await self._finalizer.stop(STOP_GRACE_S)
         self._disk.stop()
@@ -250,9 +255,7 @@ class Recorder:
         self._write_journal()
         if not self._door.is_open:
             await self._open_door()
-        free_mb = self._disk_free_mb()
-        if free_mb < self._settings.retention.disk_alarm_mb:
-            self._faults.tell(f"磁盘剩余空间不足 {self._settings.retention.disk_alarm_mb} MB，请尽快清理或扩容")
+        self._room.look()
         if self._registrations.changed:
             await self._registrations.save()
         loop = asyncio.get_running_loop()
@@ -320,16 +323,9 @@ class Recorder:
             trunks=live_trunks(self._agent.trunks()),
             recorded_today=self._recorded_today.count,
             faults=self._faults.shown(),
-            disk_free_mb=self._disk_free_mb(),
+            disk_free_mb=self._room.free_mb(),
             today=self._today.at(now_ms),
         )
-
-    def _disk_free_mb(self) -> int:
-        """0 when the folder is away (a mount): that is an alarm too."""
-        try:
-            return self._files.free_bytes(self._settings.recordings_dir) >> 20
-        except OSError:
-            return 0
 
     async def _wait_for(self, done: Callable[[], bool], most_s: float) -> None:
         deadline = self._clock.monotonic() + most_s

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from callqa.files import DISK, Files
 from callqa.journal import JournalEntry, JournalKind
 from callqa.sidecar import Sidecar, save_sidecar
-from callqa.sip.media.spool import StartedMark, read_started, sidecar_path, sidecar_place
+from callqa.sip.media.spool import FIRST_BYTES, StartedMark, read_started, sidecar_path, sidecar_place
 from callqa.sip.process.call_book import SPOOL_SUFFIX
 from callqa.sip.process.clock import CLOCK, Clock
 from callqa.sip.process.finalizer import Finalised
@@ -27,8 +27,6 @@ RESTARTED = "录音服务重新启动"
 NOT_WRITTEN = "录音服务在这通电话中突然中断，录音一点也没有来得及写下"
 # Days of the journal in which calls without an end are looked for; one that is older was told at an earlier start.
 _DAYS_LOOKED_AT = 2
-# The first mark is well under this even with the longest numbers and hints a SIP message can carry.
-_FIRST_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,4 +165,4 @@ class Epilogue:
 
 
 def _started_of(path: Path, files: Files) -> StartedMark | None:
-    return read_started(files.read(path, _FIRST_BYTES))
+    return read_started(files.read(path, FIRST_BYTES))
