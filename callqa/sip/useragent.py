@@ -23,6 +23,7 @@ from callqa.sip.requests import Requests
 from callqa.sip.trunks import Trunks, TrunkView
 from callqa.sip.wire.auth import DigestServer
 from callqa.sip.wire.headers import plain
+from callqa.sip.wire.hop import is_stream
 from callqa.sip.wire.message import Response, is_keepalive, parse_message
 
 __all__ = ["CallView", "PortPool", "SavedBinding", "SeatView", "UserAgent", "UserAgentSettings"]
@@ -105,6 +106,17 @@ class UserAgent:
         self._core.stream_closed(address, now)
         self._registrar.stream_closed(address)
         self._serve_queue(now)
+
+    def acquaintances(self) -> Callable[[Address], bool]:
+        """The test, as things stand, whether somebody who belongs here is at an address: a trunk (one that is only called,
+        too), a registered phone, or whoever a call is with."""
+        hosts = {trunk.host for trunk in self._core.desk.trunks}
+        parties = {leg.dialog.observed for leg in self._core.legs.values() if is_stream(leg.dialog.observed)}
+
+        def knows(address: Address) -> bool:
+            return address in parties or address[0] in hosts or self._standing(address) is not Standing.STRANGER
+
+        return knows
 
     def advance(self, now: float) -> None:
         """Do what is due by `now`."""

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import resource
 import socket
 import ssl
 from collections.abc import Coroutine
@@ -25,6 +26,8 @@ from callqa.sip.process.transport import bind_sip, bind_sip_stream
 log = logging.getLogger(__name__)
 
 HELPER_THREADS = 4
+# 2 000 connections (streams.py) and four sockets for each of thousands of streams; a process begins with 1024 as a rule.
+FILES_WANTED = 65_536
 # A call's legs, dialogs and transactions know each other and outlive it by 32 s (RFC 3261, 64·T1): only a full collection frees
 # them. It comes by the clock: counted by allocations, packets would set it off all the time (a seventh of all CPU at 100 calls).
 COLLECT_EVERY_S = 30.0
@@ -53,6 +56,7 @@ def run(settings: Settings) -> int:
         journal = JournalWriter(settings.journal_dir)
         try:
             raise_priority()
+            allow_many_files()
             log.info("priority: %s", priority())
             _settle_memory()
             with asyncio.Runner(loop_factory=_new_loop) as runner:
@@ -60,6 +64,14 @@ def run(settings: Settings) -> int:
         finally:
             journal.close()
     return 0
+
+
+def allow_many_files() -> None:
+    """Let this process have as many files and sockets as it may, so that connections leave calls enough for their media."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FILES_WANTED if hard == resource.RLIM_INFINITY else min(FILES_WANTED, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

@@ -88,7 +88,12 @@ class Recorder:
         self._agent = UserAgent(agent_settings, self._desk.desk, self._ports, new_call_id, around.token)
         self._sip = SipTransport(self._agent, self._on_event, mapped=sip.listen_host == "::", clock=self._clock)
         self._streams = SipStreams(
-            self._sip.receive, self._sip.stream_opened, self._sip.stream_closed, tls, self._clock
+            self._sip.receive,
+            self._sip.stream_opened,
+            self._sip.stream_closed,
+            tls,
+            self._agent.acquaintances,
+            self._clock,
         )
         self._sip.streams = self._streams
         self._registrations = Registrations(

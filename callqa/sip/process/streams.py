@@ -2,11 +2,16 @@
 
 A message for an address without a connection opens one; several messages wait for it. Whatever goes wrong with a
 connection is told as closed; the user agent decides what that means. No rule about SIP is here but the framing.
+
+There is always room for a newcomer. Whoever belongs here (trunk, registered phone, party to a call) keeps his connection for
+hours; a stranger keeps his while he talks, and where there are too many of one network or in all, the stranger who has been
+silent for longest gives way. A phone is a stranger until it has registered, so strangers cannot simply be turned away.
 """
 
 import asyncio
 import logging
 import ssl
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import cast
@@ -14,6 +19,7 @@ from typing import cast
 from callqa.config import SipSettings
 from callqa.errors import ConfigError, ProtocolError
 from callqa.refusals import os_reason
+from callqa.sip.budget import network
 from callqa.sip.events import Address
 from callqa.sip.process.clock import CLOCK, Clock
 from callqa.sip.wire.framing import PONG, StreamFramer
@@ -23,10 +29,16 @@ log = logging.getLogger(__name__)
 
 CONNECT_S = 5.0
 CONNECTIONS_MOST = 2_000
-CONNECTIONS_OF_HOST_MOST = 100  # an office behind one NAT
+STRANGERS_OF_NETWORK_MOST = 100  # an office behind one NAT that comes back after a power cut; IPv6: a /64
+CONNECTIONS_OF_KNOWN_HOST_MOST = 1_000  # a PBX that opens one for each call
 UNFINISHED_S = 30.0  # a message that takes longer, or a connection that never says anything whole
 IDLE_S = 7_200.0  # phones refresh within an hour
+STRANGER_IDLE_S = 60.0  # registering takes a second; RFC 3261 §18: no sooner than a transaction may last, 64*T1 = 32 s
+HANDSHAKE_S = 10.0  # of TLS; until then a connection is not counted
+TOLD_EVERY_S = 60.0
 UNSENT_MOST_BYTES = 1 << 20  # a peer that does not read
+
+Known = Callable[[Address], bool]
 
 
 def server_context(sip: SipSettings, home: Path) -> ssl.SSLContext:
@@ -68,7 +80,8 @@ def plain_host(host: str) -> str:
 
 
 class SipStreams:
-    """All connections. on_message: one whole message; on_opened, on_closed: a connection came or went."""
+    """All connections. on_message: one whole message; on_opened, on_closed: a connection came or went;
+    acquaintances: gives the test, at this moment, whether an address is that of somebody who belongs here."""
 
     def __init__(
         self,
@@ -76,14 +89,18 @@ class SipStreams:
         on_opened: Callable[[Address], None],
         on_closed: Callable[[Address], None],
         tls: ssl.SSLContext | None,
+        acquaintances: Callable[[], Known],
         clock: Clock = CLOCK,
     ) -> None:
         self.clock = clock
+        self.acquaintances = acquaintances
         self.on_message = on_message
         self.on_opened = on_opened
         self.on_closed = on_closed
         self._tls = tls
-        self._connections: dict[Address, _Connection] = {}
+        self._connections: OrderedDict[Address, _Connection] = OrderedDict()  # whoever spoke last is last
+        self._crowds: dict[str, dict[Address, _Connection]] = {}  # by what they are counted under
+        self._gave_way, self._told = 0, float("-inf")
         self._waiting: dict[Address, list[bytes]] = {}  # for connections being opened
         self._tasks: set[asyncio.Task[None]] = set()
         self._servers: list[asyncio.Server] = []
@@ -95,7 +112,12 @@ class SipStreams:
         """Take connections on a bound socket."""
         transport = Transport.TLS if context else Transport.TCP
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: _Connection(self, transport), sock=sock, ssl=context)  # type: ignore[call-overload]  # a socket
+        server = await loop.create_server(  # type: ignore[call-overload]  # sock is one
+            lambda: _Connection(self, transport),
+            sock=sock,
+            ssl=context,
+            ssl_handshake_timeout=HANDSHAKE_S if context else None,
+        )
         self._servers.append(server)
 
     def send(self, data: bytes, to: Address) -> None:
@@ -127,30 +149,78 @@ class SipStreams:
             self.on_closed(to)
 
     def opened(self, connection: "_Connection") -> bool:
-        """Whether a new connection may stay."""
-        host = connection.address[0]
-        of_host = sum(a[0] == host for a in self._connections)
-        if not connection.outgoing and (
-            len(self._connections) >= CONNECTIONS_MOST or of_host >= CONNECTIONS_OF_HOST_MOST
-        ):
-            log.warning("SIP connection from %s refused: %d open, %d of that host", host, len(self), of_host)
-            return False
+        """Whether a new connection may stay; there is no room only among 2 000 of which none is a stranger's."""
+        address, knows = connection.address, self.acquaintances()
+        known = knows(address)
+        crowd = address[0] if known else network(address[0])
+        if (old := self._connections.get(address)) is not None:  # broke without our hearing of it
+            self._drop(old)
+        self._keep_small(self._crowds.get(crowd, {}), knows, known=known)
+        if len(self) >= CONNECTIONS_MOST:
+            stranger = next((c for c in self._connections.values() if not knows(c.address)), None)
+            if stranger is not None:
+                self._make_room(stranger)
+            elif not known:
+                log.warning("SIP connection from %s refused: %d open, no stranger's among them", crowd, len(self))
+                return False
+        connection.crowd = crowd
         self._connections[connection.address] = connection
+        self._crowds.setdefault(crowd, {})[connection.address] = connection
         self.on_opened(connection.address)
         for data in self._waiting.pop(connection.address, []):
             connection.send(data)
         return True
 
+    def _keep_small(self, crowd: "dict[Address, _Connection]", knows: Known, *, known: bool) -> None:
+        """Of too many under one name the one that has been silent for longest gives way; strangers where they are too many."""
+        most = CONNECTIONS_OF_KNOWN_HOST_MOST if known else STRANGERS_OF_NETWORK_MOST
+        if len(crowd) < most:
+            return
+        counted = [c for c in crowd.values() if known or not knows(c.address)]
+        if len(counted) >= most:
+            self._make_room(min(counted, key=lambda c: c.heard))
+
+    def _make_room(self, connection: "_Connection") -> None:
+        self._gave_way += 1
+        now = self.clock.monotonic()
+        if now - self._told > TOLD_EVERY_S:
+            self._told = now
+            log.warning(
+                "too many SIP connections, of %s or in all: %d open, %d gave way",
+                connection.crowd,
+                len(self),
+                self._gave_way,
+            )
+        self._drop(connection)
+
+    def _drop(self, connection: "_Connection") -> None:
+        self.closed(connection)
+        connection.abort()
+
+    def spoke(self, connection: "_Connection") -> None:
+        """A connection has been heard."""
+        connection.heard = self.clock.monotonic()
+        if self._connections.get(connection.address) is connection:
+            self._connections.move_to_end(connection.address)
+
     def closed(self, connection: "_Connection") -> None:
         """Forget a connection."""
         if self._connections.get(connection.address) is connection:
             del self._connections[connection.address]
+            crowd = self._crowds[connection.crowd]
+            del crowd[connection.address]
+            if not crowd:
+                del self._crowds[connection.crowd]
             self.on_closed(connection.address)
 
     def sweep(self, now: float) -> None:
-        """Close what is idle or stuck in the middle of a message."""
+        """Close what is idle or stuck in the middle of a message; what did not close since the last time is cut off."""
+        knows = self.acquaintances()
         for connection in list(self._connections.values()):
-            if now - connection.heard > (IDLE_S if connection.settled else UNFINISHED_S):
+            silent_s = now - connection.heard
+            if connection.is_closing:
+                connection.abort()  # its peer does not read the rest
+            elif silent_s > UNFINISHED_S and silent_s > _patience_s(connection, knows):
                 connection.close()
 
     async def stop(self) -> None:
@@ -164,6 +234,12 @@ class SipStreams:
             connection.close()
 
 
+def _patience_s(connection: "_Connection", knows: Known) -> float:
+    if not connection.settled:
+        return UNFINISHED_S
+    return IDLE_S if knows(connection.address) else STRANGER_IDLE_S
+
+
 class _Connection(asyncio.Protocol):
     """One connection. heard: when its last whole message came. settled: nothing half-read, and it spoke SIP before."""
 
@@ -175,11 +251,16 @@ class _Connection(asyncio.Protocol):
         self._spoke = False
         self.outgoing = to is not None
         self.address: Address = to or ("", 0)
+        self.crowd = ""  # what it is counted under: a known host, or a stranger's network
         self.heard = self._streams.clock.monotonic()
 
     @property
     def settled(self) -> bool:
         return not self._framer.waiting and (self._spoke or self.outgoing)
+
+    @property
+    def is_closing(self) -> bool:
+        return self._transport is not None and self._transport.is_closing()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -190,7 +271,7 @@ class _Connection(asyncio.Protocol):
                 return
             self.address = hop(plain_host(name[0]), name[1], self._kind)
         if not self._streams.opened(self):
-            self._transport.abort()
+            self.abort()
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -200,12 +281,13 @@ class _Connection(asyncio.Protocol):
             self.close()
             return
         for message in messages:
-            self.heard, self._spoke = self._streams.clock.monotonic(), True
+            self._spoke = True
+            self._streams.spoke(self)
             self._streams.on_message(message, self.address)
         if self._framer.pings:
             self._framer.pings = 0
-            if self._spoke:
-                self.heard = self._streams.clock.monotonic()
+            if self._spoke and self._streams.acquaintances()(self.address):
+                self._streams.spoke(self)
             self.send(PONG)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -225,3 +307,8 @@ class _Connection(asyncio.Protocol):
         """Close; `closed` follows from the loop."""
         if self._transport is not None:
             self._transport.close()
+
+    def abort(self) -> None:
+        """Drop it with whatever was not sent yet; there is no farewell."""
+        if self._transport is not None:
+            self._transport.abort()
