@@ -1,15 +1,19 @@
 # ruff: noqa: T201  a bench prints its figures
-"""How fast a spool becomes a master: `python bench/align.py [--minutes 10]`, one core, one JSON line last.
+"""How fast a spool becomes a master: `python bench/align.py [--minutes 10] [--require "decode_align_x>=3000"]`, one core, one JSON line last.
 
 The spool is a made-up two-sided G.711 call as the recorder writes it. decode_align_x: seconds of call per CPU second from spool
-bytes to stereo; finalise_x: with the master, its digest and the sidecar on disk; finalise_s: wall time of that.
+bytes to stereo; finalise_x: with the master, its digest and the sidecar on disk; finalise_s: wall time of that. Exit status 1 when a
+figure asked for with --require (bench/required.py) is missed.
 """
 
 import argparse
 import json
+import sys
 import tempfile
 import time
 from pathlib import Path
+
+from required import add_option, missed
 
 from callqa.sip.media.align import to_stereo
 from callqa.sip.media.columns import read_columns
@@ -39,10 +43,13 @@ def spool(minutes: int) -> bytes:
     return b"".join(parts)
 
 
-def main() -> None:
+def main() -> int:
+    """Measure, print. 0 when nothing that is required was missed."""
     parser = argparse.ArgumentParser(description="暂存还原成录音要多久")
     parser.add_argument("--minutes", type=int, default=10, help="通话时长，分钟")
-    minutes = parser.parse_args().minutes
+    add_option(parser)
+    args = parser.parse_args()
+    minutes = args.minutes
     data = spool(minutes)
     best = min(_cpu_s(lambda: (tell(columns := read_columns(data)), to_stereo(columns))) for _ in range(3))
     with tempfile.TemporaryDirectory() as folder:
@@ -51,13 +58,15 @@ def main() -> None:
         wall, cpu = time.perf_counter(), time.process_time()
         finalise(Path(folder), path, recovered=False)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    line = {
+    line: dict[str, object] = {
         "minutes": minutes,
         "decode_align_x": round(minutes * 60 / best),
         "finalise_x": round(minutes * 60 / cpu),
         "finalise_s": round(wall, 3),
     }
+    line["missed"] = missed(line, args.require)
     print(json.dumps(line))
+    return 1 if line["missed"] else 0
 
 
 def _cpu_s(work) -> float:
@@ -67,4 +76,4 @@ def _cpu_s(work) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

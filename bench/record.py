@@ -2,10 +2,12 @@
 
     python bench/record.py --calls 100 --seconds 15 [--mode bridge|answer|siprec] [--reorder 2 --duplicate 1 --loss 1]
                            [--ssrc-change] [--timestamp-jump] [--kill-at 10] [--busy-worker] [--finalise-minutes 30]
+                           [--require "capture_leg_s_per_cpu_s>=1300"]
 
 Starts a recorder in a temporary home, places the calls one after another (bench/signalling.py), lets all of them talk at once
 (bench/load.py), hangs up, waits for the sidecars and hands the files to bench/judge.py. None of these shares code with the
-product. The last line printed is one JSON object; exit status 0 only when every call is whole.
+product. The last line printed is one JSON object; exit status 0 only when every call is whole and every figure asked for with
+--require (bench/required.py) is reached; which one was not is in `missed`.
 
 capture_leg_s_per_cpu_s counts the recorder process (signalling, relay, spool, journal), leg_s_per_cpu_s also its children that
 decode and write the masters, from the first registration to the last sidecar. CPU of senders, phones and judge is not in it.
@@ -31,6 +33,7 @@ from burden import Burden
 from judge import FRAME_MS, CallVerdict, Judge, Sent
 from load import FRAMES_PER_S, Flow, Heard, Impairments, Load
 from recording import RecordingClient
+from required import Requirement, add_option, missed
 from restart import first_answer_s
 from signalling import Agent, Dialog
 
@@ -360,11 +363,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--busy-worker", action="store_true", help="同时有转写在跑（Whisper，nice 19）")
     parser.add_argument("--finalise-minutes", type=int, default=0, help="同时不停地整理这么长的通话，分钟")
     parser.add_argument("--keep", action="store_true", help="保留临时文件夹")
+    add_option(parser)
     return parser.parse_args()
 
 
 def main() -> int:
-    """Run, judge, print. 0 when every call is whole."""
+    """Run, judge, print. 0 when every call is whole and nothing that is required was missed."""
     args = arguments()
     home = Path(tempfile.mkdtemp(prefix="callqa-bench-"))
     recorder = Recorder(home, args.calls, args.mode)
@@ -382,6 +386,7 @@ def main() -> int:
             if not verdict.whole:
                 print(f"call {call}: {verdict.problem}")  # noqa: T201  a bench speaks to its user
         result = summarise(bench, verdicts, bench.load.relayed()) | beside
+        result["missed"] = missed(result, (Requirement("whole", "=", args.calls), *args.require))
         print(json.dumps(result))  # noqa: T201
     finally:
         burden.stop()
@@ -390,7 +395,7 @@ def main() -> int:
             print(home, file=sys.stderr)  # noqa: T201
         else:
             shutil.rmtree(home)
-    return 0 if result["whole"] == args.calls else 1
+    return 1 if result["missed"] else 0
 
 
 if __name__ == "__main__":

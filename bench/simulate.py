@@ -4,7 +4,8 @@
     ./run bench simulate --seeds 100000 --jobs 2     stories 0 to 99 999; a line for each that fails, a JSON line last
     ./run bench simulate --seed 4711 --trace         one story again, with all that happens in it
 
-A story that fails is told the same way by its seed for as long as the code is the same. Exit status 1 when one failed.
+A story that fails is told the same way by its seed for as long as the code is the same. Exit status 1 when one failed, or when a
+figure asked for with --require "stories_per_min>=2000" (bench/required.py) is missed.
 """
 
 import argparse
@@ -13,8 +14,10 @@ import json
 import multiprocessing
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from required import Requirement, add_option, missed
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -55,11 +58,12 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--plain", action="store_true", help="that story without what tests/simulate/wider.py adds")
     parser.add_argument("--trace", action="store_true", help="say what happens")
+    add_option(parser)
     args = parser.parse_args()
     if args.seed is not None:
         told = tell(plain(args.seed) if args.plain else draw(args.seed), print if args.trace else None)
         print(*(f"seed {told.seed}: {v}" for v in told.violations), sep="\n")
-        return _sum_up([told], 0.0)
+        return _sum_up([told], 0.0, args.require)
     began = time.monotonic()
     everything = []
     for told in _all(args.first, args.seeds, args.jobs):
@@ -69,12 +73,12 @@ def main() -> int:
                 f"seed {told.seed}: {told.violations[0]}   (./run bench simulate --seed {told.seed} --trace)",
                 flush=True,
             )
-    return _sum_up(everything, time.monotonic() - began)
+    return _sum_up(everything, time.monotonic() - began, args.require)
 
 
-def _sum_up(told: list[Told], seconds: float) -> int:
+def _sum_up(told: list[Told], seconds: float, wanted: Sequence[Requirement]) -> int:
     failed = sum(1 for t in told if t.violations)
-    summary = {
+    summary: dict[str, object] = {
         "stories": len(told),
         "failed": failed,
         "stories_per_min": round(len(told) * 60 / seconds) if seconds else None,
@@ -85,8 +89,9 @@ def _sum_up(told: list[Told], seconds: float) -> int:
         "packets": sum(t.packets for t in told),
         "hash": hashlib.sha256("".join(t.hash for t in told).encode()).hexdigest()[:32],
     }
+    summary["missed"] = missed(summary, (Requirement("failed", "=", 0), *wanted))
     print(json.dumps(summary))
-    return 1 if failed else 0
+    return 1 if summary["missed"] else 0
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@
 Kinds are in bench/soak_calls.py. Meanwhile phones register again and again, a peer asks OPTIONS, a stranger sends garbage and wrong
 passwords. Every answered call is judged frame by frame; the journal must hold exactly the calls that were made. The last line is
 one JSON object; exit status 0 only when every call went as its kind says, every answered one is whole, nothing leaked and memory
-is flat: less than FLAT_KB_A_CALL kilobytes a call of the recorder's RSS after the first WARM_UP of the calls.
+is flat: less than FLAT_KB_A_CALL kilobytes a call of the recorder's RSS after the first WARM_UP of the calls; `missed` says which of
+these, or of what was asked for with --require (bench/required.py), was not so.
 """
 
 import argparse
@@ -27,6 +28,7 @@ from judge import Judge, Sent
 from parties import Party, Unexpected
 from probe import ask
 from record import SEAT_HOST, TRUNK_HOST, Recorder, _extension, _free_port, _password, _status_kb
+from required import Requirement, add_option, missed
 from soak_calls import Phone, Story, World, kind_of, number_of, story_of
 from soak_media import Media
 
@@ -261,7 +263,8 @@ class Soak:
             "before": before,
             "after": after,
             "flat": slope < FLAT_KB_A_CALL,
-            "leaked": _leaked(before, after),
+            "leaked": (leaked := _leaked(before, after)),
+            "leaks": sum(leaked.values()),
             "refreshed": dict(self.refreshed),
             "kinds": dict(kinds),
         }
@@ -286,7 +289,20 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=5, help="每秒新呼叫")
     parser.add_argument("--kind", default="", help="只打一种")
     parser.add_argument("--keep", action="store_true", help="保留临时文件夹")
+    add_option(parser)
     return parser.parse_args()
+
+
+def _always(result: dict[str, Any]) -> tuple[Requirement, ...]:
+    """What every soak has to reach."""
+    return (
+        Requirement("as_meant", "=", result["calls"]),
+        Requirement("whole", "=", result["answered"]),
+        Requirement("journal_complete", "=", result["answered"]),
+        Requirement("journal_unanswered", "=", result["journal_started"] - result["journal_complete"]),
+        Requirement("rss_slope_kb_a_call", "<=", FLAT_KB_A_CALL),
+        Requirement("leaks", "=", 0),
+    )
 
 
 def main() -> int:
@@ -298,6 +314,7 @@ def main() -> int:
         home.start()
         soak = Soak(args, home)
         result = asyncio.run(soak.run())
+        result["missed"] = missed(result, (*_always(result), *args.require))
         print(json.dumps(result))  # noqa: T201
     finally:
         home.stop()
@@ -305,9 +322,7 @@ def main() -> int:
             print(home.home, file=sys.stderr)  # noqa: T201
         else:
             shutil.rmtree(home.home)
-    ended = result["journal_complete"] + result["journal_unanswered"]
-    good = result["as_meant"] == args.calls and result["whole"] == result["answered"] == result["journal_complete"]
-    return 0 if good and result["flat"] and not result["leaked"] and ended == result["journal_started"] else 1
+    return 1 if result["missed"] else 0
 
 
 if __name__ == "__main__":
