@@ -137,6 +137,14 @@ class Home:
         return [e for e in entries if not kind or e.kind == kind]
 
 
+def waited_for_cpu_s(pid: int) -> float:
+    """How long the main thread of a process was ready to run and others ran instead; 0 where the kernel does not say."""
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, IndexError):
+        return 0.0
+
+
 def frames(seed: int, n: int) -> bytes:
     """n frames of 160 bytes, each different from every other."""
     return b"".join(hashlib.shake_128(f"{seed}/{k}".encode()).digest(160) for k in range(n))
