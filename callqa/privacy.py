@@ -10,14 +10,16 @@ Not found: names, addresses, and numbers said with units (一百三十八万). P
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
+from types import MappingProxyType
 
 from callqa.text import DIGIT_VALUES
 
 FEWEST_DIGITS = 7  # a local number without area code; what is shorter names nobody
+FEWEST_IN_QUOTE = 4  # of words that stand without the rest of the call: the other half may stand in the next quote
 MOST_PAUSE_MS = 20_000  # between two pieces of one number: the other side repeats a piece, or pen and paper are fetched
 MASK = "*"
 
@@ -132,14 +134,14 @@ def find_private(turns: Sequence[Turn]) -> tuple[tuple[PrivatePart, ...], ...]:
     return tuple(tuple(sorted(parts, key=lambda part: part.start)) for parts in found)
 
 
-def find_suspect(turns: Sequence[Turn]) -> tuple[tuple[PrivatePart, ...], ...]:
+def find_suspect(turns: Sequence[Turn], fewest: int = FEWEST_DIGITS) -> tuple[tuple[PrivatePart, ...], ...]:
     """Every string of digits as long as somebody's number that nothing marks as something else, though pauses stand in it
     and no word tells what it is: recognition may have misheard the word. Too much for masking; right for taking out sound.
     """
     found: list[list[PrivatePart]] = [[] for _ in turns]
     for run in _runs(turns):
         digits = [digit for atom in run for digit in _digits(turns, atom)]
-        if len(digits) >= FEWEST_DIGITS and not _is_something_else(turns, digits):
+        if len(digits) >= fewest and not _is_something_else(turns, digits):
             for turn, part in _parts(digits, PrivateKind.NUMBER):
                 found[turn].append(part)
     return tuple(map(tuple, found))
@@ -162,6 +164,39 @@ def masked(text: str, parts: Sequence[PrivatePart]) -> str:
 def mask_text(text: str) -> str:
     """A text that stands alone, masked."""
     return masked(text, private_in(text))
+
+
+def number_pieces(turns: Sequence[Turn]) -> dict[str, tuple[int, ...]]:
+    """What was said of private numbers, turn by turn, as written -> which of its characters are hidden."""
+    found: dict[str, tuple[int, ...]] = {}
+    for turn, parts in zip(turns, find_private(turns), strict=True):
+        for part in parts:
+            if part.end - part.start > 1:
+                found[turn.text[part.start : part.end]] = tuple(at - part.start for at in part.hidden)
+    return found
+
+
+def mask_quote(text: str, pieces: Mapping[str, tuple[int, ...]] = MappingProxyType({})) -> str:
+    """A stretch of a conversation that is shown without the rest, masked, as long as it was. pieces: of that conversation.
+
+    Half a number tells nothing of itself; so any digits that may be one are hidden, unless something else is known of them.
+    """
+    chars, known = list(text), set[int]()
+    for part in private_in(text):
+        _hide(chars, known, part.start, part.end, part.hidden)
+    for piece, hidden in pieces.items():
+        for match in re.finditer(re.escape(piece), text):
+            _hide(chars, known, *match.span(), [match.start() + at for at in hidden])
+    for part in find_suspect([Turn("", 0, 0, text)], FEWEST_IN_QUOTE)[0]:
+        if known.isdisjoint(range(part.start, part.end)):
+            _hide(chars, known, part.start, part.end, range(part.start, part.end))
+    return "".join(chars)
+
+
+def _hide(chars: list[str], known: set[int], start: int, end: int, hidden: Iterable[int]) -> None:
+    for at in hidden:
+        chars[at] = MASK
+    known.update(range(start, end))
 
 
 def _runs(turns: Sequence[Turn]) -> Iterator[list[_Atom]]:

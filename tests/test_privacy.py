@@ -17,8 +17,10 @@ from callqa.privacy import (
     find_private,
     id_card_fits,
     luhn_fits,
+    mask_quote,
     mask_text,
     masked,
+    number_pieces,
     private_in,
 )
 
@@ -220,3 +222,16 @@ def test_masking_changes_private_parts_alone_and_no_length(text: str) -> None:
     assert [char for at, char in enumerate(shown) if at not in covered(parts)] == [
         char for at, char in enumerate(text) if at not in covered(parts)
     ]
+
+
+def test_a_quote_hides_pieces_of_a_number_that_stand_alone() -> None:
+    turns = [Turn("citizen", 0, 900, "我的手机号是幺三八"), Turn("citizen", 1000, 1900, "七幺二零"), Turn("citizen", 2000, 2900, "六三五八。")]  # fmt: skip
+    pieces = number_pieces(turns)
+    assert [mask_quote(turn.text, pieces) for turn in turns] == ["我的手机号是幺三八", "****", "六三五八。"]
+    assert mask_quote("七幺二零") == "****" and mask_quote("我的手机号是幺三八 七幺…") == "我的手机号是******…"
+    assert mask_quote("打幺三八七幺二零六三五八") == "打幺三八****六三五八", "two people can tell which number is meant"
+
+
+def test_a_quote_keeps_what_is_known_to_be_no_persons_number() -> None:
+    for text in ("工单尾号零零三一，工号八零五", "我住三楼，四单元，五零二", "2026年停过一次", "您的户号是1234567"):
+        assert mask_quote(text) == text

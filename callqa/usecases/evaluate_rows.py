@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from sqlmodel import Session, col, delete, select
 
+from callqa.privacy import mask_text
 from callqa.scoring.criteria import Rubric
 from callqa.scoring.scorecard import ScoreCard, total
 from callqa.store.queries.evaluate import EvaluationView
@@ -41,7 +42,10 @@ def suggestions_of(session: Session, evaluation: Evaluation) -> tuple[Suggestion
 
 
 def suggestion_refs(rows: Sequence[SuggestionRow]) -> tuple[SuggestionRef, ...]:
-    """Stored suggestions as what accepting them means; the first evidence is the place."""
+    """Stored suggestions as what accepting them means; the first evidence is the place.
+
+    The reason becomes the note of a deduction, which agents and the monthly report show: its numbers are masked here.
+    """
     return tuple(
         SuggestionRef(
             row.id,
@@ -49,7 +53,7 @@ def suggestion_refs(rows: Sequence[SuggestionRow]) -> tuple[SuggestionRef, ...]:
             row.option_code,
             row.fatal_id,
             int(row.evidence[0]["start_ms"]) if row.evidence else None,
-            row.reason,
+            mask_text(row.reason),
             row.level,
         )
         for row in rows

@@ -51,6 +51,7 @@ from callqa.web.deps import (
 from callqa.web.history import say_history
 from callqa.web.listing import PER_PAGE, ListView, read_period, view_of
 from callqa.web.navigation import NavItem
+from callqa.web.private import private_pieces
 from callqa.web.suggestion_view import view_suggestions
 from callqa.web.tables import csv_answer
 
@@ -196,7 +197,8 @@ def call_page(request: Request, call_id: str, person: PersonDep, db: DbDep) -> R
     stages = progress_of_call(db, call_id)
     rubric = state_of(request).rubrics.find(db, found.run.rubric_hash if found.run else None)
     shown = person.can("calls.suggestions") and not waits
-    suggestions = view_suggestions(found.suggestions, rubric) if shown else ()
+    pieces = private_pieces(found.utterances)
+    suggestions = view_suggestions(found.suggestions, rubric, pieces=pieces) if shown else ()
     return page(
         request,
         "calls/call.html",

@@ -40,6 +40,7 @@ from callqa.web.evaluate_queue import QUEUE_HEAD, STRATUM_LABELS, first_scorer, 
 from callqa.web.fields import PairsDep, read_version
 from callqa.web.format import agent_label, points
 from callqa.web.navigation import NavItem
+from callqa.web.private import private_pieces
 from callqa.web.reasoning_view import view_reasoning
 from callqa.web.tables import csv_answer
 
@@ -252,9 +253,8 @@ def reasoning(request: Request, evaluation_id: int, db: DbDep, person: PersonDep
     view, rubric = load(request, db, evaluation_id, person)
     if hides_machine(view):
         raise PageNotFound("评分提交后才能查看机器依据")
-    return page(
-        request, "evaluate/reasoning.html", checks=view_reasoning(view.results, rubric, check), gate=gate_text(rubric)
-    )
+    checks = view_reasoning(view.results, rubric, check, private_pieces(view.utterances))
+    return page(request, "evaluate/reasoning.html", checks=checks, gate=gate_text(rubric))
 
 
 @router.post("/fatal/{finding_id}/confirm", dependencies=[require("evaluate.confirm_fatal")])

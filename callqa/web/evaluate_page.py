@@ -31,6 +31,7 @@ from callqa.web.deps import PageNotFound, Person, get_now_ms, get_person, page, 
 from callqa.web.evaluate_flow import in_call_order
 from callqa.web.evaluate_form import Pairs, ShownForm, read_form
 from callqa.web.format import points
+from callqa.web.private import private_pieces
 from callqa.web.suggestion_view import SuggestionView, view_suggestions
 
 SECOND_LOOK_LABELS = {"blind_rescore": "盲评复测", "calibration": "校准"}
@@ -160,7 +161,8 @@ def form_page(
 ) -> Response:
     call_type = CallType(view.call.call_type)
     trust = view.evaluation.trust
-    suggestions = () if hides_machine(view) else view_suggestions(view.suggestions, rubric, trust)
+    pieces = private_pieces(view.utterances)
+    suggestions = () if hides_machine(view) else view_suggestions(view.suggestions, rubric, trust, pieces)
     by_item: dict[str, list[SuggestionView]] = {}
     for suggestion in suggestions:
         by_item.setdefault(suggestion.item_id, []).append(suggestion)

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from fastapi import APIRouter, Form
 from fastapi.responses import Response
 
-from callqa.privacy import MASK, Turn, find_private, masked
+from callqa.privacy import MASK, Turn, find_private, masked, number_pieces
 from callqa.store.tables import UtteranceRow
 from callqa.text import digits_of
 from callqa.usecases.show_private import show_private
@@ -35,8 +35,17 @@ def hidden_again(address: str) -> tuple[str, list[tuple[str, str]]]:
 
 def masked_texts(utterances: Sequence[UtteranceRow]) -> list[str]:
     """Their texts as everybody may see them, in the same order and as long."""
-    turns = [Turn(u.speaker, u.start_ms, u.end_ms, u.text) for u in utterances]
+    turns = _turns(utterances)
     return [masked(turn.text, parts) for turn, parts in zip(turns, find_private(turns), strict=True)]
+
+
+def private_pieces(utterances: Sequence[UtteranceRow]) -> dict[str, tuple[int, ...]]:
+    """What is hidden of their private numbers, for quotes from the call; see `privacy.number_pieces`."""
+    return number_pieces(_turns(utterances))
+
+
+def _turns(utterances: Sequence[UtteranceRow]) -> list[Turn]:
+    return [Turn(u.speaker, u.start_ms, u.end_ms, u.text) for u in utterances]
 
 
 def masked_pieces(pieces: Sequence[tuple[str, str | None]]) -> list[tuple[str, str | None]]:

@@ -4,10 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from callqa.privacy import mask_quote, mask_text
 from callqa.scoring.criteria import Rubric
 from callqa.scoring.explain import rule_text
 from callqa.scoring.operators.base import STATE_LABELS, State
 from callqa.store.tables import CheckResultRow
+from callqa.web.suggestion_view import NO_PIECES, Pieces
 
 PART_LABELS = {"condition": "看", "when": "前置", "na_when": "是否适用"}
 TONES = {State.HIT: "wait", State.MISS: "plain", State.UNSURE: "agent", State.NOT_CHECKED: "agent"}
@@ -15,7 +17,7 @@ TONES = {State.HIT: "wait", State.MISS: "plain", State.UNSURE: "agent", State.NO
 
 @dataclass(frozen=True, slots=True)
 class StepView:
-    """One use of an operator in words. quotes: what was stored, with start_ms and text."""
+    """One use of an operator in words. quotes: what was stored, with start_ms and text, masked."""
 
     part: str
     looked_at: str
@@ -38,8 +40,13 @@ class CheckView:
     steps: tuple[StepView, ...]
 
 
-def view_reasoning(results: Sequence[CheckResultRow], rubric: Rubric, only: str = "") -> tuple[CheckView, ...]:
-    """All checks of a run, or the one with this id; steps are empty for runs of versions that kept none."""
+def view_reasoning(
+    results: Sequence[CheckResultRow], rubric: Rubric, only: str = "", pieces: Pieces = NO_PIECES
+) -> tuple[CheckView, ...]:
+    """All checks of a run, or the one with this id; steps are empty for runs of versions that kept none.
+
+    Numbers are masked for everybody, as in suggestion_view. pieces: as `privacy.number_pieces` finds them in the call.
+    """
     checks = {c.check_id: (c, i, i.title) for i in rubric.items for c in i.checks}
     fatal = {c.check_id: (c, None, f.title) for f in rubric.fatal_items for c in f.checks}
     views = []
@@ -55,14 +62,23 @@ def view_reasoning(results: Sequence[CheckResultRow], rubric: Rubric, only: str 
                 rule_text(check, item),
                 STATE_LABELS[state],
                 TONES[state],
-                row.explanation,
-                tuple(_step(step) for step in row.reasoning),
+                mask_text(row.explanation),
+                tuple(_step(step, pieces) for step in row.reasoning),
             )
         )
     return tuple(views)
 
 
-def _step(kept: Mapping[str, Any]) -> StepView:
+def _step(kept: Mapping[str, Any], pieces: Pieces) -> StepView:
     part = PART_LABELS[kept["part"]] + ("（按同音修正前的原字）" if kept["as_written"] else "")
     wanted = f"{kept['label']}：{kept['wanted']}" + ("（规则要求没有）" if kept["negated"] else "")
-    return StepView(part, kept["looked_at"], wanted, STATE_LABELS[State(kept["state"])], kept["found"], kept["quotes"])
+    quotes = [{**quote, "text": _masked(quote["text"], pieces)} for quote in kept["quotes"]]
+    return StepView(
+        part, kept["looked_at"], wanted, STATE_LABELS[State(kept["state"])], mask_text(kept["found"]), quotes
+    )
+
+
+def _masked(quote: str, pieces: Pieces) -> str:
+    """A quote as `explain.quote_text` writes it: the time in front is no number."""
+    at, mark, words = quote.partition(" “")
+    return at + mark + mask_quote(words, pieces)

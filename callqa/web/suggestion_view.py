@@ -5,9 +5,10 @@ The scoring page uses the same values. A rubric that cannot be read (or is not g
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
-from callqa.privacy import mask_text
+from callqa.privacy import mask_quote, mask_text
 from callqa.scoring.criteria import Rubric
 from callqa.store.tables import SuggestionRow
 
@@ -81,15 +82,22 @@ class SuggestionView:
     trust: str = ""  # why, where the rule would preselect
 
 
+Pieces = Mapping[str, tuple[int, ...]]
+NO_PIECES: Pieces = MappingProxyType({})
 UNKNOWN_TRUST = "开始评分时还没有可信度数据，只作提示"
 
 
 def view_suggestions(
-    rows: Sequence[SuggestionRow], rubric: Rubric | None, trust: Mapping[str, Mapping[str, Any]] | None = None
+    rows: Sequence[SuggestionRow],
+    rubric: Rubric | None,
+    trust: Mapping[str, Mapping[str, Any]] | None = None,
+    pieces: Pieces = NO_PIECES,
 ) -> tuple[SuggestionView, ...]:
     """Every suggestion with names instead of codes; suspected fatal ones first, then in the rubric's order.
 
-    trust: what a card pinned of its items (usecases/trust.py); None where nothing is to be preselected.
+    Numbers are masked for everybody: whole ones are in the transcript and the ticket, where the right to see them is asked for.
+    trust: what a card pinned of its items (usecases/trust.py); None where nothing is to be preselected. pieces: as
+    `privacy.number_pieces` finds them in the call.
     """
     titles = {item.item_id: item.title for item in rubric.items} if rubric else {}
     fatals = {fatal.fatal_id: fatal.title for fatal in rubric.fatal_items} if rubric else {}
@@ -106,8 +114,8 @@ def view_suggestions(
             fatal=row.fatal_id is not None,
             level=row.level,
             points=row.points,
-            reason=row.reason,
-            evidence=_by_place(_evidence(e) for e in row.evidence),
+            reason=mask_text(row.reason),
+            evidence=_by_place(_evidence(e, pieces) for e in row.evidence),
             shown_level=_shown_level(row, trust),
             trust=_trust_text(row, trust),
         )
@@ -133,15 +141,16 @@ def _by_place(evidence: Iterable[EvidenceView]) -> tuple[EvidenceView, ...]:
     return tuple({(e.channel, e.start_ms, e.end_ms, e.quote): e for e in reversed(list(evidence))}.values())[::-1]
 
 
-def _evidence(stored: dict[str, object]) -> EvidenceView:
+def _evidence(stored: dict[str, object], pieces: Pieces) -> EvidenceView:
     channel, start, end = stored.get("channel"), stored.get("start_ms"), stored.get("end_ms")
-    operator = str(stored.get("operator") or "")
+    operator, quote = str(stored.get("operator") or ""), str(stored.get("quote") or "")
+    playable = isinstance(channel, int) or operator not in RECORD_OPERATORS
     return EvidenceView(
         channel=channel if isinstance(channel, int) else None,
         start_ms=start if isinstance(start, int) else 0,
         end_ms=end if isinstance(end, int) else 0,
-        quote=mask_text(str(stored.get("quote") or "")),
+        quote=mask_quote(quote, pieces) if playable else mask_text(quote),
         operator=OPERATOR_LABELS.get(operator, operator),
-        params=str(stored.get("params") or ""),
-        playable=isinstance(channel, int) or operator not in RECORD_OPERATORS,
+        params=mask_text(str(stored.get("params") or "")),
+        playable=playable,
     )

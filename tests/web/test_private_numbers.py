@@ -1,0 +1,145 @@
+"""No way out of a person's number: a call in which numbers stand everywhere, opened by every address for every role.
+
+The citizen says one number in two pieces with the agent between them; the ticket has another. What is looked for are
+stretches that no masked form shows, as digits or as said.
+"""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from fastapi.routing import APIRoute
+from sqlmodel import select
+
+from callqa.store.db import Database
+from callqa.store.tables import CheckResultRow, CheckRun, SuggestionRow, TicketLink, UtteranceRow
+from callqa.store.tables.calls import Call
+from callqa.text import DIGIT_VALUES
+from callqa.web.app import AREAS
+from callqa.web.permissions import PERMISSIONS
+from tests import builders
+from tests.builders import Line
+from tests.web.released import release_both, submit_score
+
+FIRST, SECOND = "幺五零九二", "六三七四八五"
+TICKET_NUMBER = "13958246071"
+SAID_TELLTALES = ("15092", "637485")
+TELLTALES = (*SAID_TELLTALES, "1395824", "824607")
+WORDS = (
+    Line("a", 0.4, 4.6, "您好，武汉水务热线，请留一个联系电话。"),
+    Line("c", 5.0, 9.8, f"我的手机号是{FIRST}"),
+    Line("a", 10.2, 10.8, "嗯。"),
+    Line("c", 11.0, 14.2, f"{SECOND}。"),
+    Line("a", 15.0, 18.0, f"跟您核对，{FIRST}{SECOND}，对吗？"),
+    Line("c", 19.0, 24.0, "对，水压太低了。"),
+)
+REASON = f"联系电话：通话“{FIRST}{SECOND}”，工单“{TICKET_NUMBER}”，一致度 45，请核听"
+PARAMS = f"min_score 80; 工单联系电话：{TICKET_NUMBER}；一致度 45"
+_DIGITS = str.maketrans({k: str(v) for k, v in DIGIT_VALUES.items()})
+
+
+def told(text: str, telltales: tuple[str, ...] = TELLTALES) -> list[str]:
+    """Which stretches of the numbers a page or file shows, written either way."""
+    plain = re.sub(r"[\s\-]", "", text.translate(_DIGITS))
+    return [one for one in telltales if one in plain]
+
+
+def put_numbers(db: Database, call_id: str) -> None:
+    """Numbers into the newest transcript, the machine's findings and the ticket of a call."""
+    with db.write() as session:
+        call = session.get(Call, call_id)
+        assert call is not None
+        call.citizen_number = call.from_number = TICKET_NUMBER
+        transcript = builders.add_transcript(session, call, WORDS, version=2)
+        rows = session.exec(select(UtteranceRow).where(UtteranceRow.transcript_id == transcript.id)).all()
+        repaired, corrected = rows[5], rows[0]
+        repaired.repairs = [[2, 4, SECOND]]
+        corrected.corrections = [[0, 2, FIRST + SECOND]]
+        quotes = [_evidence(1, 15_000, 18_000, WORDS[4].text), _evidence(0, 5_000, 9_800, WORDS[1].text)]
+        quotes += [_evidence(0, 11_000, 14_200, WORDS[3].text), _evidence(0, 11_000, 24_000, "六三七四…")]
+        run = session.exec(select(CheckRun).where(CheckRun.call_id == call_id)).one()
+        run.transcript_id = transcript.id
+        first = session.exec(select(SuggestionRow).where(SuggestionRow.check_run_id == run.id)).first()
+        assert first is not None and run.id is not None
+        first.reason, first.evidence = REASON, quotes
+        texts = [{"start_ms": q["start_ms"], "end_ms": q["end_ms"], "channel": 0, "text": f"0:11 “{q['quote']}”"} for q in quotes]  # fmt: skip
+        step = {"part": "condition", "label": "工单与通话", "looked_at": "诉求人 2 句", "wanted": "联系电话", "state": "miss",
+                "found": REASON, "negated": False, "as_written": False, "quotes": texts}  # fmt: skip
+        for check_id in ("S1.4-2", "S3.2-1"):
+            session.add(
+                CheckResultRow(
+                    check_run_id=run.id, check_id=check_id, item_id=check_id[:4], state="miss", explanation=REASON,
+                    reasoning=[step],
+                )
+            )  # fmt: skip
+        link = session.exec(select(TicketLink).where(TicketLink.call_id == call_id)).one()
+        link.reasons = [f"来电号码一致（{TICKET_NUMBER}）"]
+
+
+def _evidence(channel: int, start_ms: int, end_ms: int, quote: str) -> dict[str, object]:
+    return {"channel": channel, "start_ms": start_ms, "end_ms": end_ms, "quote": quote, "operator": "ticket_match", "params": PARAMS}  # fmt: skip
+
+
+@pytest.fixture
+def touchy(database, month) -> str:
+    put_numbers(database, month)
+    return month
+
+
+def test_suggestions_and_their_reasons_tell_no_number_to_anybody(browser, touchy, accounts, database):
+    evaluation_id = submit_score(database, touchy, accounts["shift_leader"])
+    for role in ("client_supervisor", "shift_leader"):
+        client = browser(role)
+        for path in (f"/calls/{touchy}", f"/evaluate/{evaluation_id}", f"/evaluate/{evaluation_id}/reasoning"):
+            html = client.get(path).text
+            assert "联系电话" in html and "一致度 45" in html, path
+            found = told(html, SAID_TELLTALES if role == "shift_leader" else TELLTALES)
+            assert found == [], f"{role} {path}"
+
+
+def test_what_accepting_a_suggestion_writes_into_the_score_has_no_number(database, touchy, accounts):
+    from callqa.store.queries.evaluate import find_evaluation
+    from callqa.usecases import evaluate
+    from callqa.web.evaluate_form import read_form
+    from callqa.web.evaluate_page import suggested
+    from tests.web.conftest import NOW_MS
+
+    evaluation_id = evaluate.open_evaluation(database, touchy, evaluator_id=accounts["shift_leader"], now_ms=NOW_MS)
+    with database.read() as session:
+        view = find_evaluation(session, evaluation_id)
+    assert view is not None
+    accepted = [(f"s:{s.suggestion_id}", "accepted") for s in suggested(view)]
+    notes = [d.note for chosen in read_form(accepted, suggested(view)).deductions.values() for d in chosen.values()]
+    assert any("一致度 45" in note for note in notes) and told("".join(notes)) == []
+
+
+def addresses(call_id: str) -> Iterator[str]:
+    """Every page and file that can be opened, with the objects of this call in its place."""
+    places = {
+        "call_id": call_id,
+        "ticket_no": "SW202611060031",
+        "month": "2026-11",
+        "version": "2",
+        "extension": "8004",
+    }
+    places |= {"evaluation_id": "2", "agent_no": "805"}
+    for area in AREAS:
+        for route in area.router.routes:
+            if isinstance(route, APIRoute) and "GET" in route.methods and not route.path.endswith("/events"):
+                yield re.sub(r"{(\w+)[^}]*}", lambda m: places.get(m[1], "1"), route.path)
+
+
+@pytest.mark.parametrize("role", ["client_supervisor", "admin"])
+def test_who_may_not_see_numbers_finds_none_by_any_address(browser, touchy, accounts, database, role):
+    assert "calls.number" in PERMISSIONS
+    release_both(database, accounts["shift_leader"])
+    client = browser(role)
+    opened, leaks = 0, {}
+    for address in addresses(touchy):
+        for path in (address, f"{address}?month=2026-11&format=csv"):
+            answer = client.get(path)
+            opened += answer.status_code == 200
+            if found := told(answer.text):
+                leaks[path] = found
+    assert leaks == {}
+    assert opened > 20
