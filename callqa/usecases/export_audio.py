@@ -37,6 +37,25 @@ class AudioExport:
         return sum(span.duration_ms for span in self.beeped)
 
 
+@dataclass(frozen=True, slots=True)
+class PrivateStretches:
+    """Where private numbers were said, by the newest transcript."""
+
+    transcript_version: int
+    spans: tuple[Span, ...]
+
+    def take_out(self, wav: bytes) -> bytes:
+        """The same recording as a WAV file of G.711 or 16-bit PCM, with a tone there. Raise AudioError."""
+        return beep(wav, self.spans)
+
+
+def find_stretches(db: Database, call_id: str, recording_sha256: str) -> PrivateStretches:
+    """Where the recording has private numbers. Raise StoreError where no transcript of this very recording tells."""
+    with db.read() as session:
+        version, said = _newest_words(session, call_id, recording_sha256)
+    return PrivateStretches(version, private_spans(said))
+
+
 def export_audio(db: Database, call_id: str, *, recordings: Path, actor: str, now_ms: int) -> AudioExport:
     """The recording byte by byte, with every number in it. Raise StoreError (Chinese) when there is none to give."""
     data = _read_master(db, call_id, recordings)
@@ -47,12 +66,14 @@ def export_audio(db: Database, call_id: str, *, recordings: Path, actor: str, no
 def export_beeped(db: Database, call_id: str, *, recordings: Path, actor: str, now_ms: int) -> AudioExport:
     """The recording without the private numbers that its newest transcript tells of. Raise StoreError, AudioError."""
     master = _read_master(db, call_id, recordings)
-    with db.read() as session:
-        version, said = _newest_words(session, call_id, hashlib.sha256(master).hexdigest())
-    spans = private_spans(said)
-    made = AudioExport(beep(master, spans), spans)
-    stretches = [[span.start_ms, span.end_ms] for span in spans]
-    detail = {"beeped": True, "bytes": len(made.data), "transcript_version": version, "stretches_ms": stretches}
+    found = find_stretches(db, call_id, hashlib.sha256(master).hexdigest())
+    made = AudioExport(found.take_out(master), found.spans)
+    detail = {
+        "beeped": True,
+        "bytes": len(made.data),
+        "transcript_version": found.transcript_version,
+        "stretches_ms": [[span.start_ms, span.end_ms] for span in found.spans],
+    }
     _note(db, call_id, detail, actor, now_ms)
     return made
 
@@ -88,11 +109,11 @@ def _newest_words(session: Session, call_id: str, recording_sha256: str) -> tupl
     newest = newest_transcript(session, call_id)
     if newest is None:
         raise StoreError(
-            f"通话 {call_id} 还没有转写，不知道号码是在哪里说的，不能消音导出；请等转写完成后再导出"
-            "（有权导出原录音的人可以不消音导出）"
+            f"通话 {call_id} 还没有转写，不知道号码是在哪里说的，不能消音；请等转写完成后再导出或播放"
+            "（有权取原录音的人可以不消音导出）"
         )
     if newest.recording_sha256 != recording_sha256:
-        raise StoreError(f"通话 {call_id} 的转写不是由现在这份录音做的，不能消音导出；请重新转写后再导出")
+        raise StoreError(f"通话 {call_id} 的转写不是由现在这份录音做的，不能消音；请重新转写后再导出或播放")
     rows = session.exec(
         select(UtteranceRow)
         .where(UtteranceRow.transcript_id == newest.id)

@@ -26,7 +26,7 @@ from callqa.usecases.show_private import is_shown
 from callqa.web.flash import FLASH_COOKIE, read_flash, set_flash
 from callqa.web.navigation import NavItem, grouped
 from callqa.web.permissions import PERMISSIONS, ROLE_LABELS, Role, allowed
-from callqa.web.playable import PlayNotes
+from callqa.web.playable import BeepedRecordings, PlayNotes
 from callqa.web.rubrics import RubricCache
 
 SESSION_COOKIE = "callqa_session"
@@ -43,6 +43,7 @@ class WebState:
     clock: Callable[[], int]
     nav: tuple[NavItem, ...]
     brake: SignInBrake = field(default_factory=SignInBrake)
+    beeped: BeepedRecordings = field(default_factory=BeepedRecordings)
     plays: PlayNotes = field(default_factory=PlayNotes)
     rubrics: RubricCache = field(default_factory=RubricCache)
 

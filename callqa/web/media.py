@@ -1,12 +1,13 @@
 """Audio and peaks of a call. Every playback is written to the audit chain before the first byte goes out."""
 
+import zlib
 from pathlib import Path
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
 
 from callqa.usecases.draw_peaks import load_peaks
-from callqa.usecases.export_audio import export_audio, export_beeped
+from callqa.usecases.export_audio import export_audio, export_beeped, find_stretches
 from callqa.usecases.note_access import note_access
 from callqa.web.deps import (
     DbDep,
@@ -41,11 +42,12 @@ def _recording(db: DbDep, settings: SettingsDep, person: PersonDep, call_id: str
 def audio(
     request: Request, call_id: str, person: PersonDep, db: DbDep, settings: SettingsDep, now_ms: NowDep
 ) -> Response:
-    """The recording as 16-bit PCM WAV, whole or one byte range."""
+    """The recording as 16-bit PCM WAV, whole or one byte range; private numbers are a tone for who may not see them."""
     path, sha256 = _recording(db, settings, person, call_id)
     state = state_of(request)
-    playable = load_playable(path)
-    etag = f'"{sha256[:32]}-pcm16"'
+    private = None if person.can("calls.private") else find_stretches(db, call_id, sha256)
+    playable = state.beeped.load(path, sha256, private) if private else load_playable(path)
+    etag = f'"{sha256[:32]}-pcm16{f"-{zlib.crc32(repr(private.spans).encode()):08x}" if private else ""}"'
     headers = {
         "Accept-Ranges": "bytes",
         "ETag": etag,

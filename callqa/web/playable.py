@@ -11,6 +11,8 @@ from pathlib import Path
 
 from callqa.audiofile import find_playable, read_audio, wav_bytes
 from callqa.errors import AudioError
+from callqa.speech import Span
+from callqa.usecases.export_audio import PrivateStretches
 from callqa.web.ranges import ByteRange
 
 
@@ -47,6 +49,32 @@ def load_playable(path: Path) -> Playable:
     audio = read_audio(path)
     whole = wav_bytes(audio.samples, audio.sample_rate_hz)
     return Playable(path, len(whole), whole)
+
+
+class BeepedRecordings:
+    """The last few that were played with a tone in place of private numbers, whole: a player asks for many ranges of one.
+
+    Few people hear them so. Safe between threads.
+    """
+
+    MAX_BYTES = 64 * 1024 * 1024  # three ten-minute calls
+
+    def __init__(self) -> None:
+        self._held: OrderedDict[tuple[str, tuple[Span, ...]], bytes] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def load(self, path: Path, recording_sha256: str, private: PrivateStretches) -> Playable:
+        """Raise AudioError."""
+        key = (recording_sha256, private.spans)
+        with self._lock:
+            made = self._held.pop(key, None)
+        if made is None:
+            made = private.take_out(b"".join(load_playable(path).pieces(None)))
+        with self._lock:
+            self._held[key] = made
+            while sum(map(len, self._held.values())) > self.MAX_BYTES and len(self._held) > 1:
+                self._held.popitem(last=False)
+        return Playable(path, len(made), made)
 
 
 class PlayNotes:

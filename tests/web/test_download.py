@@ -3,6 +3,7 @@
 from pathlib import Path
 from urllib.parse import unquote
 
+import numpy as np
 import pytest
 from sqlmodel import select
 
@@ -27,6 +28,15 @@ def spoken(month, database) -> str:
 def master(settings, database, call_id: str) -> bytes:
     with database.read() as session:
         return Path(settings.recordings_dir / session.get_one(Call, call_id).recording_path).read_bytes()
+
+
+def forget_words(database, call_id: str) -> None:
+    with database.write() as session:
+        for row in session.exec(select(TranscriptRow).where(TranscriptRow.call_id == call_id)):
+            for line in session.exec(select(UtteranceRow).where(UtteranceRow.transcript_id == row.id)):
+                session.delete(line)
+            session.flush()
+            session.delete(row)
 
 
 def notes(database) -> list[tuple[str, str, bool]]:
@@ -70,12 +80,7 @@ def test_who_may_not_have_the_call_gets_nothing(browser, spoken, database):
 
 
 def test_without_a_transcript_it_is_refused_and_the_page_says_so(browser, spoken, database):
-    with database.write() as session:
-        for row in session.exec(select(TranscriptRow).where(TranscriptRow.call_id == spoken)):
-            for line in session.exec(select(UtteranceRow).where(UtteranceRow.transcript_id == row.id)):
-                session.delete(line)
-            session.flush()
-            session.delete(row)
+    forget_words(database, spoken)
     answer = browser("agent").get(f"/calls/{spoken}/recording")
     assert answer.status_code == 400 and "还没有转写" in answer.text
     assert "转写完成后可导出录音" in browser("agent").get(f"/calls/{spoken}").text
@@ -92,3 +97,35 @@ def test_the_page_offers_what_the_role_may(browser, spoken):
         page = browser(role).get(f"/calls/{spoken}").text
         assert f'href="/calls/{spoken}/recording"' in page and 'name="beep"' not in page
     assert ACTION_LABELS["call.export_audio"] == "导出录音"
+
+
+def test_who_may_not_see_a_number_does_not_hear_it_either(browser, spoken, settings, database):
+    supervisor, leader = browser("client_supervisor"), browser("shift_leader")
+    url = f"/calls/{spoken}/audio"
+    whole, beeped = leader.get(url).content, supervisor.get(url).content
+    assert browser("agent").get(url).content == whole and len(beeped) == len(whole)
+    heard = np.frombuffer(beeped[44:], "<i2").reshape(-1, 2) != np.frombuffer(whole[44:], "<i2").reshape(-1, 2)
+    differs_s = np.flatnonzero(heard.any(axis=1)) / 8000
+    assert 5.25 < differs_s[0] < 5.6 and 9.0 < differs_s[-1] < 9.3
+    part = supervisor.get(url, headers={"Range": "bytes=88000-104043"})
+    assert part.content == beeped[88_000:104_044]
+    assert "处以提示音代替" in supervisor.get(f"/calls/{spoken}").text
+    assert "处以提示音代替" not in leader.get(f"/calls/{spoken}").text
+
+
+def test_a_corrected_transcript_changes_what_is_a_tone(browser, spoken, database):
+    client, url = browser("client_supervisor"), f"/calls/{spoken}/audio"
+    before = client.get(url)
+    with database.write() as session:
+        call = session.get_one(Call, spoken)
+        add_transcript(session, call, [LINES[0], Line("c", 5.0, 9.0, "我家没有水了。")], version=10)
+    after = client.get(url, headers={"If-None-Match": before.headers["etag"]})
+    assert after.status_code == 200 and after.content != before.content
+    assert after.content == browser("shift_leader").get(url).content
+
+
+def test_without_a_transcript_who_may_not_see_numbers_hears_nothing(browser, spoken, database):
+    forget_words(database, spoken)
+    refused = browser("client_supervisor").get(f"/calls/{spoken}/audio")
+    assert refused.status_code == 400 and "还没有转写" in refused.text
+    assert browser("shift_leader").get(f"/calls/{spoken}/audio").status_code == 200
