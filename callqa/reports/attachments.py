@@ -48,13 +48,12 @@ def _detail_row(facts: MonthFacts, call: FramedCall, score: Score, items: list[s
     not_applicable = [item.item_id for item in score.items if item.points is None]
     return (
         text(str(facts.month)),
-        text(call.call_id),
-        text(call.ticket_no),
+        text(call.call_label),
+        text("" if call.confidential else call.ticket_no),
         text(facts.agent_label(call.agent_no)),
-        text(call.seat),
+        text("" if call.confidential else call.seat),
         text(CALL_TYPE_LABELS[CallType(call.call_type)]),
-        text(f"{from_ms(call.started_at_ms):%Y-%m-%d %H:%M:%S}"),
-        number(call.duration_ms / 1000),
+        *_when(call),
         text(STRATUM_LABELS[call.stratum]),
         text(DRAWN_LABELS.get(call.drawn_as, call.drawn_as)),
         text(score.rubric_hash[:12]),
@@ -75,19 +74,25 @@ def _detail_row(facts: MonthFacts, call: FramedCall, score: Score, items: list[s
     )
 
 
+def _when(call: FramedCall) -> tuple[Cell, Cell]:
+    """Its start and its length in seconds."""
+    if call.confidential:
+        return text(""), text("")
+    return text(f"{from_ms(call.started_at_ms):%Y-%m-%d %H:%M:%S}"), number(call.duration_ms / 1000)
+
+
 def _sample(facts: MonthFacts) -> Table:
     columns = ("录音编号", "工号", "层", "抽取方式", "通话类型", "开始时间", "时长秒", "评分状态", "排序值")
     rows = tuple(
         (
-            text(call.call_id),
+            text(call.call_label),
             text(facts.agent_label(call.agent_no)),
             text(STRATUM_LABELS[call.stratum]),
             text(DRAWN_LABELS.get(call.drawn_as, call.drawn_as)),
             text(CALL_TYPE_LABELS[CallType(call.call_type)]),
-            text(f"{from_ms(call.started_at_ms):%Y-%m-%d %H:%M:%S}"),
-            number(call.duration_ms / 1000),
+            *_when(call),
             text(STATUS_LABELS.get(call.score.status, "") if call.score else "未评分"),
-            text(call.rank),
+            text("" if call.confidential else call.rank),
         )
         for call in facts.sample.sampled
     )

@@ -119,6 +119,11 @@ class FramedCall:
     drawn_as: str = ""  # sample | reserve, "" outside the sample
     rank: str = ""  # hex; by it the draw put the calls of an agent and stratum in order
     score: Score | None = None
+    confidential: bool = False  # 保密件: it counts in every figure, and no table tells which call it is
+
+    @property
+    def call_label(self) -> str:
+        return "保密件" if self.confidential else self.call_id
 
 
 @dataclass(frozen=True, slots=True)

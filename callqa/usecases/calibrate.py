@@ -9,13 +9,14 @@ from sqlmodel import Session, col, select
 from callqa.periods import say_short
 from callqa.scoring.agreement import Agreement, agreement, tabulate
 from callqa.scoring.trust import ScoreAgreement, score_agreement
-from callqa.store.queries.confidential import is_public
+from callqa.store.queries.confidential import hidden_from, is_public
 from callqa.store.tables import Account, CalibrationSession, Call, Deduction, Evaluation, EvaluationItem
 from callqa.usecases.blind import evaluator_names
 from callqa.usecases.second_look import RATER_ROLES, cards_of
 from callqa.usecases.trust import score_pair
 
 RECENT_CALLS = 60
+HIDDEN = "保密件"  # stands for a call that the reader may not open
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,7 @@ def session_view(session: Session, session_id: int, account_id: int) -> SessionV
         for r in row.rater_ids
     )
     pairs = _pairs(session, row, cards, names) if opened else ()
-    items = _items(session, row, cards, names) if opened else ()
+    items = _items(session, row, cards, names, hidden_from(session, account_id)) if opened else ()
     some = next(iter(cards.values()), None)
     raters = tuple(names.get(r, str(r)) for r in row.rater_ids)
     return SessionView(row, raters, tuple(lines), own, done, pairs, items, some.rubric_hash if some else None)
@@ -157,7 +158,9 @@ def _pairs(session: Session, row: CalibrationSession, cards: Cards, names: dict[
     )
 
 
-def _items(session: Session, row: CalibrationSession, cards: Cards, names: dict[int, str]) -> tuple[ItemLine, ...]:
+def _items(
+    session: Session, row: CalibrationSession, cards: Cards, names: dict[int, str], hidden: frozenset[str]
+) -> tuple[ItemLine, ...]:
     ids = [card.id for card in cards.values()]
     deducted = {
         (d.evaluation_id, d.item_id)
@@ -178,7 +181,7 @@ def _items(session: Session, row: CalibrationSession, cards: Cards, names: dict[
             took = [names.get(r, "") for r, card in own if (card.id, item_id) in deducted]
             if 0 < len(took) < len(own):
                 call = session.get(Call, call_id)
-                where = say_short(call.started_at_ms) if call else call_id
+                where = HIDDEN if call_id in hidden else say_short(call.started_at_ms) if call else call_id
                 differences.append(f"{where} {'、'.join(took)}扣分")
         found.append(ItemLine(item_id, agreement(tabulate(told)), tuple(differences)))
     return tuple(found)

@@ -15,6 +15,7 @@ from callqa.scoring.plan import Stratum, parse_plan
 from callqa.scoring.rubric import parse_rubric
 from callqa.store.queries import report as queries
 from callqa.store.queries import sampling
+from callqa.store.queries.confidential import confidential_ids
 from callqa.store.tables import (
     Appeal,
     Call,
@@ -97,6 +98,7 @@ def load_sample(session: Session, frame: SamplingFrame, names: Mapping[int, str]
     tickets = sampling.linked_tickets(session, month.start_ms, month.end_ms)
     roster = _Roster(queries.roster_between(session, month.start_ms, month.end_ms))
     scores = _scores(session, month, names)
+    secret = confidential_ids(session)
     framed = tuple(
         f.FramedCall(
             call_id=entry.call_id,
@@ -111,6 +113,7 @@ def load_sample(session: Session, frame: SamplingFrame, names: Mapping[int, str]
             drawn_as=due[entry.call_id].kind if entry.call_id in due else "",
             rank=due[entry.call_id].rank if entry.call_id in due else "",
             score=scores.get(entry.call_id) if entry.call_id in due else None,
+            confidential=entry.call_id in secret,
         )
         for entry in parse_frame(frame.frame_text).entries
     )

@@ -15,6 +15,7 @@ from callqa.periods import Month
 from callqa.reports.document import UNFILLED, Cards, Figure, Paragraph, Table, from_json
 from callqa.reports.render_svg import figure_svg
 from callqa.store.queries import report_versions as queries
+from callqa.store.queries.confidential import hidden_from
 from callqa.store.queries.report import accounts, texts_of
 from callqa.usecases.note_access import note_access
 from callqa.usecases.publish_report import publish_report
@@ -128,6 +129,7 @@ def _month_page(
         versions = queries.versions_of(session, str(period))
         texts = texts_of(session, str(period))
         names = {account.username: account.display_name for account in accounts(session).values()}
+        hidden = hidden_from(session, person.account_id)
     row = next((r for r in versions if version in (None, r.version)), None)
     if version is not None and row is None:
         raise PageNotFound(f"{period.label}的报告没有第 {version} 版")
@@ -141,6 +143,7 @@ def _month_page(
         report=from_json(row.values) if row else None,
         texts=texts,
         names=names,
+        hidden=hidden,
         # Texts are written for the next version; an old one stays as it was.
         editable=row is not None and row is versions[0] and person.can("report.write"),
         unfilled=UNFILLED,

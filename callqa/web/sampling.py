@@ -9,6 +9,7 @@ from callqa.errors import CallqaError, StateError
 from callqa.periods import Month
 from callqa.refusals import os_reason
 from callqa.scoring.sampling import check_nonce, commitment
+from callqa.store.queries.confidential import hidden_from
 from callqa.store.queries.report import accounts
 from callqa.store.queries.sampling import SamplingPage, committed_by_one, entries_of, load_sampling_page
 from callqa.store.tables import SamplingFrame
@@ -16,7 +17,7 @@ from callqa.usecases import draw
 from callqa.usecases.blind import blind_calls
 from callqa.usecases.freeze import freeze
 from callqa.usecases.verify_draw import draw_lines, verify_draw
-from callqa.web.deps import DbDep, NowDep, PageNotFound, PersonDep, SettingsDep, page, redirect, require
+from callqa.web.deps import DbDep, NowDep, PageNotFound, PersonDep, SettingsDep, get_person, page, redirect, require
 from callqa.web.navigation import NavItem
 
 router = APIRouter(prefix="/sampling")
@@ -208,7 +209,9 @@ def _month_page(
     typed: dict[str, str] | None = None,
 ) -> Response:
     view = _load(db, period)
+    person = get_person(request)
     with db.read() as session:
+        hidden = hidden_from(session, person.account_id)
         names = {account.username: account.display_name for account in accounts(session).values()}
         shown = view.frame is not None and view.frame.blind_revealed_at_ms is not None
         blind = blind_calls(session, view.frame) if shown and view.frame is not None else ()
@@ -227,6 +230,7 @@ def _month_page(
         exclusion_labels=EXCLUSION_LABELS,
         gap_labels=GAP_LABELS,
         stratum_labels=STRATUM_LABELS,
+        hidden=hidden,
         reserve_reasons=draw.RESERVE_REASON_LABELS,
         state_labels=draw.STATE_LABELS,
         side_labels=draw.SIDE_LABELS,

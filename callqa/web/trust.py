@@ -7,6 +7,7 @@ from fastapi.responses import Response
 
 from callqa.errors import StateError
 from callqa.scoring.agreement import MIN_CALLS, PRESELECT_MIN
+from callqa.store.queries.confidential import hidden_from
 from callqa.store.queries.people import agent_names
 from callqa.usecases import calibrate, second_look
 from callqa.usecases.trust import rescored, rubric_versions_with_cards, version_trust
@@ -19,11 +20,12 @@ NAV = (NavItem("质检可信度", "/trust", "trust.view", "trust", group="质检
 
 
 @router.get("", dependencies=[require("trust.view")])
-def trust_page(request: Request, db: DbDep, version: str = "") -> Response:
+def trust_page(request: Request, db: DbDep, person: PersonDep, version: str = "") -> Response:
     """One rubric version's figures, the newest that has cards unless another is asked for."""
     with db.read() as session:
         versions = rubric_versions_with_cards(session)
         again = rescored(session)
+        hidden = hidden_from(session, person.account_id)
         sessions = calibrate.list_sessions(session)
     chosen = next((v for v in versions if v.version.rubric_hash.startswith(version)), None) if versions else None
     rubric = state_of(request).rubrics.find(db, chosen.version.rubric_hash) if chosen else None
@@ -41,6 +43,7 @@ def trust_page(request: Request, db: DbDep, version: str = "") -> Response:
         titles=titles,
         cells=figure_cells,
         again=again,
+        hidden=hidden,
         sessions=sessions,
         least=MIN_CALLS,
         threshold=PRESELECT_MIN,
@@ -98,11 +101,12 @@ def session_page(request: Request, session_id: int, db: DbDep, person: PersonDep
     with db.read() as session:
         view = calibrate.session_view(session, session_id, person.account_id)
         agents = agent_names(session)
+        hidden = hidden_from(session, person.account_id)
     if view is None:
         raise PageNotFound("没有这次校准")
     rubric = state_of(request).rubrics.find(db, view.rubric_hash)
     titles = {item.item_id: item.title for item in rubric.items} if rubric else {}
-    return page(request, "trust/calibration.html", view=view, titles=titles, agents=agents)
+    return page(request, "trust/calibration.html", view=view, titles=titles, agents=agents, hidden=hidden)
 
 
 @router.get("/calibration/{session_id}/call/{call_id}", dependencies=[require("trust.view")])

@@ -1,20 +1,35 @@
 """保密件: named people only, out of every list, and each opening in the chain."""
 
+import re
+
 import pytest
 from fastapi.routing import APIRoute
 from sqlmodel import select
 
 from callqa.errors import StoreError
-from callqa.periods import Month
+from callqa.periods import Month, say_short
+from callqa.reports.document import from_json
 from callqa.scoring.frame import build_frame
 from callqa.scoring.plan import parse_plan
-from callqa.store.tables import AuditEntry, ConfidentialCall, TranscriptRow, VocabularyCandidate
+from callqa.store.tables import (
+    AuditEntry,
+    Call,
+    ConfidentialCall,
+    ReportRow,
+    SampleEntry,
+    TranscriptRow,
+    VocabularyCandidate,
+)
 from callqa.usecases.export_pcap import export_pcap
 from callqa.usecases.freeze import load_candidates
+from callqa.usecases.second_look import create_session
 from callqa.web.app import AREAS
-from tests.drawn_month import SCORECARDS
+from tests.drawn_month import SCORECARDS, add_drawable_month, draw_month
 from tests.web.conftest import NOW_MS
 from tests.web.released import OTHER_TICKET, Scored, release_both
+from tests.web.score_form import ScoreForm
+
+CHIP = "这通是保密件"  # on the chip that stands for a call
 
 
 @pytest.fixture
@@ -130,3 +145,77 @@ def test_a_call_that_is_nowhere_cannot_be_marked(browser, accounts, database):
     assert "录音服务未连接" in client.get("/confidential").text
     with database.read() as session:
         assert session.exec(select(ConfidentialCall)).all() == []
+
+
+@pytest.fixture
+def drawn(database, settings, accounts) -> list[str]:
+    """A drawn month with a calibration session of its first two calls."""
+    with database.write() as session:
+        add_drawable_month(session, settings.recordings_dir, NOW_MS)
+    frame = draw_month(database, now_ms=NOW_MS)
+    with database.read() as session:
+        query = select(SampleEntry.call_id).where(SampleEntry.frame_id == frame.id, SampleEntry.kind == "sample")
+        sample = list(session.exec(query.order_by(SampleEntry.agent_no, SampleEntry.stratum, SampleEntry.rank)))
+    raters = [accounts["shift_leader"], accounts["client_supervisor"]]
+    create_session(database, "11 月", sample[:2], raters, account_id=raters[0], now_ms=NOW_MS)
+    return sample
+
+
+def mark(leader, call_id: str) -> None:
+    """As the leader, who names nobody else."""
+    assert leader.post(f"/confidential/{call_id}", data={"reason": "涉密"}).status_code == 303
+
+
+def test_marked_after_the_draw_it_counts_on_without_its_number(browser, drawn, database):
+    leader, supervisor, secret = browser("shift_leader"), browser("client_supervisor"), drawn[0]
+    for client in (leader, supervisor):
+        for call_id in drawn[:2]:
+            ScoreForm.open(client, f"/trust/calibration/1/call/{call_id}").send(
+                {"d:S1.1:b": "1"} if client is supervisor else {}
+            )
+    leader.post("/trust/calibration/1/open")
+    mark(leader, secret)
+    with database.read() as session:
+        said = say_short(session.get_one(Call, secret).started_at_ms)
+    for path in ("/sampling/2026-11", "/trust/calibration/1"):
+        before, after = leader.get(path).text, supervisor.get(path).text
+        assert CHIP in after and CHIP not in before, path
+        assert secret not in after and said not in after, path
+        assert after.count("<tr") == before.count("<tr"), path  # the row stays
+    assert "保密件 赵监督扣分" in supervisor.get("/trust/calibration/1").text
+    assert f"/calls/{secret}" in leader.get("/sampling/2026-11").text
+
+
+def test_the_second_score_of_a_call_marked_later_is_shown_without_its_number(browser, drawn, database, clock):
+    leader = browser("shift_leader")
+    for call_id in drawn:
+        ScoreForm.open(leader, f"/evaluate/call/{call_id}").send()
+    clock.now_ms = NOW_MS + 15 * 86_400_000
+    leader = browser("shift_leader")
+    secret = re.findall(r'href="/evaluate/rescore/([^"]+)"', leader.get("/evaluate").text)[0]
+    ScoreForm.open(leader, f"/evaluate/rescore/{secret}").send()
+    mark(leader, secret)
+    supervisor = browser("client_supervisor").get("/trust").text
+    assert secret not in supervisor and CHIP in supervisor
+    assert secret in leader.get("/trust").text
+
+
+def test_a_report_counts_it_and_tells_nothing_of_it(browser, drawn, database):
+    leader, secret = browser("shift_leader"), drawn[0]
+    for call_id in drawn:
+        answer = ScoreForm.open(leader, f"/evaluate/call/{call_id}").send({"d:S1.1:b": "1"}, decision="rejected")
+        assert answer.status_code == 303, answer.text
+    mark(leader, secret)
+    leader.post("/reports/2026-11/publish")
+    with database.read() as session:
+        report = from_json(session.exec(select(ReportRow)).one().values)
+    tables = [*report.tables(), *report.attachments]
+    assert not [table.no for table in tables for row in table.rows for cell in row if secret in cell.text]
+    details = next(table for table in report.attachments if table.no == "附件1")
+    assert len(details.rows) == len(drawn)
+    (hidden,) = (row for row in details.rows if row[1].text == "保密件")
+    when = next(n for n, column in enumerate(details.columns) if column.label == "质量分")
+    assert hidden[when].text == "99.0"
+    page = browser("client_supervisor").get("/reports/2026-11").text
+    assert secret not in page and drawn[1] in page
+    assert secret in leader.get("/reports/2026-11").text  # who may open it opens it from the figure

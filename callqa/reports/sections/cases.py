@@ -42,18 +42,18 @@ def _fatals(facts: MonthFacts) -> Table:
         rows.append(
             (
                 number(index),
-                text(call.call_id),
-                text(say_short(call.started_at_ms)),
+                text(call.call_label),
+                text("—" if call.confidential else say_short(call.started_at_ms)),
                 text(facts.agent_label(call.agent_no)),
                 text(_type(call)),
                 text(f"{fatal.fatal_id} {facts.rubric.fatal(fatal.fatal_id).title}"),
-                text(say_offset(fatal.at_ms)),
-                text(fatal.words),
+                text("—" if call.confidential else say_offset(fatal.at_ms)),
+                text("—" if call.confidential else fatal.words),
                 text("机器提示" if fatal.hinted else "随机抽检"),
                 text(fatal.confirmed_by),
                 _second(fatal),
                 text(fatal.appeal),
-                fill(slot, facts.texts.get(slot)),
+                text("—") if call.confidential else fill(slot, facts.texts.get(slot)),
             )
         )
     return Table(
@@ -89,12 +89,12 @@ def _failed(facts: MonthFacts) -> Table:
         rows.append(
             (
                 number(index),
-                text(call.call_id),
+                text(call.call_label),
                 text(facts.agent_label(call.agent_no)),
                 number(score.final_score, 1),
                 text(words),
-                text(moments),
-                fill(slot, facts.texts.get(slot)),
+                text("—" if call.confidential else moments),
+                text("—") if call.confidential else fill(slot, facts.texts.get(slot)),
             )
         )
     return Table(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from callqa.reports.cells import fixed, interval, number, percent, share, signed, text
 from callqa.reports.document import MISSING, Block, Cell, Column, Figure, FigureKind, Paragraph, Series, Table, Tone
-from callqa.reports.facts import MonthFacts, MonthSample
+from callqa.reports.facts import FramedCall, MonthFacts, MonthSample
 from callqa.reports.results import Results, comparable, item_hit, item_lost, mean_where, ratio_where
 from callqa.reports.sections.labels import month_label
 from callqa.scoring.statistics import is_significant, ratio_difference
@@ -105,23 +105,23 @@ def _change(facts: MonthFacts, item_id: str) -> Cell:
 
 
 def _options(facts: MonthFacts) -> Table:
-    found: dict[tuple[str, str], list[tuple[int, str, str]]] = {}
+    found: dict[tuple[str, str], list[tuple[int, FramedCall]]] = {}
     for call, score in facts.sample.scored:
         for deduction in score.deductions:
             key = (deduction.item_id, deduction.option_code)
-            found.setdefault(key, []).append((deduction.times, call.agent_no, call.call_id))
-    ordered = sorted(found.items(), key=lambda pair: (-sum(t for t, _, _ in pair[1]), pair[0]))
+            found.setdefault(key, []).append((deduction.times, call))
+    ordered = sorted(found.items(), key=lambda pair: (-sum(t for t, _ in pair[1]), pair[0]))
     rows = []
     for (item_id, code), hits in ordered:
-        calls = tuple(call_id for _, _, call_id in hits)
+        calls = tuple(call.call_id for _, call in hits)
         more = f" 等 {len(calls)} 通" if len(calls) > _LISTED_CALLS else ""
         rows.append(
             (
                 text(f"{item_id} {facts.rubric.item(item_id).title}"),
                 text(f"{code}　{facts.rubric.option_label(item_id, code)}"),
-                number(sum(times for times, _, _ in hits), calls=calls),
-                number(len({agent_no for _, agent_no, _ in hits})),
-                text("、".join(calls[:_LISTED_CALLS]) + more),
+                number(sum(times for times, _ in hits), calls=calls),
+                number(len({call.agent_no for _, call in hits})),
+                text("、".join(call.call_label for _, call in hits[:_LISTED_CALLS]) + more),
             )
         )
     return Table(

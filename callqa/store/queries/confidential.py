@@ -30,6 +30,12 @@ def confidential_ids(session: Session) -> frozenset[str]:
     return frozenset(session.exec(select(ConfidentialCall.call_id)))
 
 
+def hidden_from(session: Session, account_id: int) -> frozenset[str]:
+    """The confidential calls that an account may not open: where a list counts them, they stand without their number."""
+    named = select(ConfidentialReader.call_id).where(ConfidentialReader.account_id == account_id)
+    return frozenset(session.exec(select(ConfidentialCall.call_id).where(col(ConfidentialCall.call_id).not_in(named))))
+
+
 def readers_of(session: Session, call_id: str) -> frozenset[int] | None:
     """Account ids that may open the call; None where everybody with the right may."""
     if session.get(ConfidentialCall, call_id) is None:
