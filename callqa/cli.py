@@ -81,7 +81,7 @@ def _parser() -> Parser:
         "--left", choices=["citizen", "agent"], default="citizen", help="双声道录音的左声道是谁，默认诉求人"
     )
     calls.add_argument(
-        "--seat", action="append", default=[], metavar="分机", help="抓包里的座席分机，可写多次；已登记的不用写"
+        "--seat", action="append", default=[], metavar="分机", help="抓包里的席位分机，可写多次；已登记的不用写"
     )
     calls.add_argument(
         "--bare-rtp", action="store_true", help="抓包里没有 SIP 信令时，把两个地址之间的 RTP 当作一通电话导入"

@@ -22,7 +22,7 @@ class _Frozen(BaseModel):
 
 
 class DeskSeat(_Frozen):
-    """座席: one phone. HA1 = H(extension:realm:password), RFC 8760 for SHA-256."""
+    """席位: one phone. HA1 = H(extension:realm:password), RFC 8760 for SHA-256."""
 
     extension: str = Field(pattern=r"^[0-9A-Za-z_.-]{1,32}$")
     label: str = ""

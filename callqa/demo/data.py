@@ -124,13 +124,13 @@ def ticket_csv(now: datetime) -> bytes:
 def roster_csv(now: datetime) -> bytes:
     """Today's and tomorrow's shifts of every agent (the demo may run across midnight)."""
     rows = [
-        {"日期": f"{now + timedelta(days=d):%Y-%m-%d}", "班次": shift, "工号": no, "姓名": name, "座席": seat,
+        {"日期": f"{now + timedelta(days=d):%Y-%m-%d}", "班次": shift, "工号": no, "姓名": name, "席位": seat,
          "开始": start, "结束": end}
         for d in (-1, 0, 1)
         for (no, name), (seat, _, _) in zip(AGENTS, SEATS, strict=True)
         for shift, start, end in (("白班", "08:00", "20:00"), ("夜班", "20:00", "08:00"))
     ]  # fmt: skip
-    return _csv(("日期", "班次", "工号", "姓名", "座席", "开始", "结束"), rows)
+    return _csv(("日期", "班次", "工号", "姓名", "席位", "开始", "结束"), rows)
 
 
 def _stamp(instant: datetime) -> str:

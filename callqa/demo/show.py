@@ -197,7 +197,7 @@ class Show:
         raise CallqaError(f"本机已有 {len(MEDIA_BLOCKS)} 个演示在运行；请先停掉一个")
 
     def _open_office(self) -> None:
-        self._enter("建库，登记座席、排班和工单")
+        self._enter("建库，登记席位、排班和工单")
         app.copy_scorecards(self.settings)
         app.prepare_folders(self.settings)
         now = datetime.now(SHANGHAI)

@@ -88,7 +88,7 @@ class CallEnded:
 
 @dataclass(frozen=True, slots=True)
 class CallUnanswered:
-    """Never answered, and not because the caller gave up. reason is Chinese: 无人接听, 全部占线, 无座席签入 …"""
+    """Never answered, and not because the caller gave up. reason is Chinese: 无人接听, 全部占线, 无席位签入 …"""
 
     call_id: str
     now: float
@@ -243,7 +243,7 @@ class CallQueued:
 
 @dataclass(frozen=True, slots=True)
 class CallOverflowed:
-    """溢出: nobody here took the call, it is put through to a number outside. reason: 无人接听, 排队超时, 无座席签入 …"""
+    """溢出: nobody here took the call, it is put through to a number outside. reason: 无人接听, 排队超时, 无席位签入 …"""
 
     call_id: str
     now: float

@@ -74,15 +74,15 @@ def attribute(call: CallSpan, logins: Sequence[SeatLoginSpan], roster: Sequence[
     if at_ms is None:
         return _unknown("通话未接通，不作归属")
     if not call.seat_extension:
-        return _unknown("通话没有座席信息，请人工指定")
+        return _unknown("通话没有席位信息，请人工指定")
     seat = call.seat_extension
     present = [s for s in logins if s.covers(at_ms)]
     here = sorted({s.agent_no for s in present if s.seat_extension == seat})
     if len(here) == 1:
         since_ms = max(s.started_at_ms for s in present if s.seat_extension == seat)
-        reason = f"接通时（{_clock(at_ms)}）座席 {seat} 由工号 {here[0]} 签入（自 {say_instant(since_ms)} 起）"
+        reason = f"接通时（{_clock(at_ms)}）席位 {seat} 由工号 {here[0]} 签入（自 {say_instant(since_ms)} 起）"
         return Attribution(here[0], AttributionSource.LOGIN, reason)
-    why = f"接通时座席 {seat} 有 {len(here)} 人同时签入（{'、'.join(here)}）" if here else _nobody(call, at_ms, logins)
+    why = f"接通时席位 {seat} 有 {len(here)} 人同时签入（{'、'.join(here)}）" if here else _nobody(call, at_ms, logins)
     return _by_roster(seat, at_ms, why, here, present, roster)
 
 
@@ -99,24 +99,24 @@ def _by_roster(
     planned = at_seat or [r for r in now if r.seat_extension is None]
     agents = sorted({r.agent_no for r in planned})
     if not agents:
-        return _unknown(f"{why}，当时也没有该座席的排班，请人工指定")
+        return _unknown(f"{why}，当时也没有该席位的排班，请人工指定")
     if len(agents) > 1:
         return _unknown(f"{why}，排班有 {len(agents)} 人（{'、'.join(agents)}），无法确定，请人工指定")
     agent_no = agents[0]
     elsewhere = sorted({s.seat_extension for s in present if s.agent_no == agent_no and s.seat_extension != seat})
     if elsewhere:
-        return _unknown(f"{why}，排班为工号 {agent_no}，但其当时签入在座席 {'、'.join(elsewhere)}，请人工指定")
+        return _unknown(f"{why}，排班为工号 {agent_no}，但其当时签入在席位 {'、'.join(elsewhere)}，请人工指定")
     if here and agent_no not in here:
         return _unknown(f"{why}，排班却为工号 {agent_no}，互相矛盾，请人工指定")
     shift = SHIFT_LABELS.get(sorted(r.shift for r in planned)[0], "班次")
-    scope = f"座席 {seat}" if at_seat else "当班"
+    scope = f"席位 {seat}" if at_seat else "当班"
     return Attribution(agent_no, AttributionSource.ROSTER, f"{why}，按排班{shift}{scope}只有工号 {agent_no}")
 
 
 def _nobody(call: CallSpan, at_ms: int, logins: Sequence[SeatLoginSpan]) -> str:
     """Nobody was signed in: say so, and name the nearest later sign-in, for the person who will decide."""
     later = [s for s in logins if s.seat_extension == call.seat_extension and 0 < s.started_at_ms - at_ms <= 3_600_000]
-    text = f"接通时（{_clock(at_ms)}）座席 {call.seat_extension} 无人签入"
+    text = f"接通时（{_clock(at_ms)}）席位 {call.seat_extension} 无人签入"
     if later:
         first = min(later, key=lambda s: (s.started_at_ms, s.agent_no))
         text += f"（工号 {first.agent_no} 在接通后 {(first.started_at_ms - at_ms) // 1000} 秒签入）"

@@ -190,7 +190,7 @@ def _import_call(
     if sides is None:
         users = "、".join(dict.fromkeys((*call.users(Party.CALLER)[:1], *call.users(Party.CALLEE)[:1])))
         raise ImportFileError(
-            f"不知道哪一方是坐席（双方是 {users}）；请用 --seat 指明座席分机，或用 --direction 指明呼入、呼出"
+            f"不知道哪一方是坐席（双方是 {users}）；请用 --seat 指明席位分机，或用 --direction 指明呼入、呼出"
         )
     call_id = import_call_id(call.started_ns // 1_000_000, key)
     records = to_records(call, call_id, sides)

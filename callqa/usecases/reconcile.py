@@ -38,14 +38,14 @@ VERDICT_LABELS = {
     Verdict.UNANSWERED: "未接通",
     Verdict.DIFFERS: "交换机记接通，我方记未接通",
     Verdict.PART: "同一通话的另一段",
-    Verdict.INTERNAL: "座席之间的内部通话",
+    Verdict.INTERNAL: "席位之间的内部通话",
     Verdict.NOT_HERE: "未接通，未到本系统",
     Verdict.MISSING: "缺录音",
     Verdict.EXTRA: "交换机话单里没有",
 }
 # What a person has to look at, in this order; the rest is as it should be.
 TO_LOOK_AT = (Verdict.MISSING, Verdict.DIFFERS, Verdict.EXTRA)
-HEAD = ("结论", "说明", "开始时间（本系统时钟）", "交换机时间", "时差（秒）", "主叫", "被叫", "座席", "时长", "话单行", "话单号", "话单状态", "通话编号")  # fmt: skip
+HEAD = ("结论", "说明", "开始时间（本系统时钟）", "交换机时间", "时差（秒）", "主叫", "被叫", "席位", "时长", "话单行", "话单号", "话单状态", "通话编号")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -139,7 +139,7 @@ def test_nobody_signed_in_is_480_and_still_a_call():
     net.run(1)
     assert trunk.log[-1] == "refused 480"
     assert net.names() == ["CallStarted", "MediaOpened", "CallUnanswered", "MediaClosed"]
-    assert net.of(CallUnanswered)[0].reason == "无座席签入"
+    assert net.of(CallUnanswered)[0].reason == "无席位签入"
     net.settle()
 
 
@@ -148,7 +148,7 @@ def test_signed_in_without_a_registered_phone_is_480():
     trunk = SimPhone(net, TRUNK, "13871206358")
     trunk.call("12345")
     net.run(1)
-    assert net.of(CallUnanswered)[0].reason == "无座席签入"
+    assert net.of(CallUnanswered)[0].reason == "无席位签入"
     net.settle()
 
 

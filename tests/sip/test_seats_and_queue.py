@@ -405,7 +405,7 @@ def test_when_nobody_comes_back_who_waits_is_told():
     net.run(1)
     other.call("12345")
     net.run(1)
-    assert other.log[-1] == "refused 480" and net.of(CallUnanswered)[0].reason == "无座席签入", (
+    assert other.log[-1] == "refused 480" and net.of(CallUnanswered)[0].reason == "无席位签入", (
         "he would wait for nobody"
     )
     one.call("*11801")
@@ -414,7 +414,7 @@ def test_when_nobody_comes_back_who_waits_is_told():
     net.run(1)
     one.call("*12")
     net.run(HANDOVER_S + 2)
-    assert [e.reason for e in net.of(CallUnanswered)] == ["无座席签入"] * 2
+    assert [e.reason for e in net.of(CallUnanswered)] == ["无席位签入"] * 2
     one.hang_up(next(x for x in one.legs if x.talks))
     net.settle()
 
@@ -492,7 +492,7 @@ def test_nobody_signed_in_goes_to_the_number_outside_and_stays_inbound():
     outside(net, trunk)
     invite = trunk.requests("INVITE")[-1]
     assert invite.from_.uri.user == "02784770000" and "13500000000" in (invite.headers.first("From") or "")
-    assert (net.of(CallOverflowed)[0].number, net.of(CallOverflowed)[0].reason) == (OUTSIDE, "无座席签入")
+    assert (net.of(CallOverflowed)[0].number, net.of(CallOverflowed)[0].reason) == (OUTSIDE, "无席位签入")
     trunk.answer()
     net.run(1)
     assert other.log == ["180", "answered"]

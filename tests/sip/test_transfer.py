@@ -240,7 +240,7 @@ def test_a_call_nobody_takes_back_ends_with_a_fault():
     one.rings = two.rings = False
     net.run(400)
     assert outcome(net) == [("CallEnded", HangupParty.NETWORK)] and trunk.log[-1] == "ended"
-    assert "没有座席接回" in net.of(SipFault)[-1].text
+    assert "没有席位接回" in net.of(SipFault)[-1].text
     net.settle()
 
 

@@ -35,7 +35,7 @@ def planned(agent_no: str, seat: str | None = "8001", start: int = -HOUR, end: i
         ([login("801"), login("802", -10)], [planned("802")], "802", "roster", "2 人同时签入（801、802）"),
         ([login("801"), login("802", -10)], [], None, "unknown", "2 人同时签入"),
         ([login("801"), login("802", -10)], [planned("803")], None, "unknown", "互相矛盾"),
-        ([], [planned("803")], "803", "roster", "按排班白班座席 8001只有工号 803"),
+        ([], [planned("803")], "803", "roster", "按排班白班席位 8001只有工号 803"),
         ([], [planned("803", None)], "803", "roster", "当班只有工号 803"),
         (
             [],
@@ -45,8 +45,8 @@ def planned(agent_no: str, seat: str | None = "8001", start: int = -HOUR, end: i
             "804",
         ),  # the seat's own plan goes before the shift's
         ([], [planned("803"), planned("804")], None, "unknown", "排班有 2 人（803、804）"),
-        ([], [planned("803", "8002")], None, "unknown", "没有该座席的排班"),
-        ([login("803", seat="8002")], [planned("803")], None, "unknown", "签入在座席 8002"),
+        ([], [planned("803", "8002")], None, "unknown", "没有该席位的排班"),
+        ([login("803", seat="8002")], [planned("803")], None, "unknown", "签入在席位 8002"),
         ([login("801", 9_000)], [], None, "unknown", "工号 801 在接通后 9 秒签入"),
         ([login("801", -HOUR, -1)], [], None, "unknown", "无人签入"),
     ],

@@ -13,7 +13,9 @@ from callqa.errors import ImportFileError
 from callqa.periods import SHANGHAI, to_ms
 from callqa.tickets.importers import read_roster, read_tickets
 from callqa.tickets.importers import sheet as sheet_module
-from callqa.tickets.importers.columns import ROSTER_COLUMNS, TICKET_COLUMNS, clean_header
+from callqa.tickets.importers.calls import CALL_COLUMNS
+from callqa.tickets.importers.cdr import CDR_COLUMNS
+from callqa.tickets.importers.columns import ROSTER_COLUMNS, TICKET_COLUMNS, check_mapping, clean_header
 from callqa.tickets.importers.sheet import Cell
 from callqa.tickets.importers.values import CellRefused, parse_deadline, parse_instant, parse_number
 
@@ -281,3 +283,11 @@ def test_a_hidden_first_sheet_is_passed_over():
     out = io.BytesIO()
     book.save(out)
     assert len(read_tickets("x.xlsx", out.getvalue()).rows) == 1
+
+
+@pytest.mark.parametrize("header", ["席位", "座席", "坐席", "分机", "seat_extension"])
+@pytest.mark.parametrize("columns", [ROSTER_COLUMNS, CDR_COLUMNS, CALL_COLUMNS])
+def test_a_seat_is_known_by_each_of_its_names(columns, header):
+    assert check_mapping(columns, {"话机": header}) == {"话机": "seat_extension"}
+    titles = {column.title for column in columns}
+    assert "席位" in titles and "座席" not in titles

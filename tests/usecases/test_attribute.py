@@ -23,7 +23,7 @@ def test_the_sign_in_at_the_answer_decides_and_running_again_changes_nothing(db)
     assert attribute(db, "C1", now_ms=T0).agent_no == "801"
     call = get_call(db)
     assert (call.agent_no, call.attribution_source, call.version) == ("801", "login", 2)
-    assert "座席 8001 由工号 801 签入" in call.attribution_reason
+    assert "席位 8001 由工号 801 签入" in call.attribution_reason
     attribute(db, "C1", now_ms=T0 + 5 * MINUTE)
     assert get_call(db).version == 2
 

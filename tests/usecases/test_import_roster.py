@@ -51,4 +51,4 @@ def test_unknown_people_and_seats_are_errors_of_their_row(db):
     assert [(e.row, e.column) for e in result.errors] == [(3, "工号"), (4, "姓名"), (5, "")]
     assert "没有工号 899" in result.errors[0].message and "何俊" in result.errors[1].message
     assert result.rows_new == 1
-    assert [(e.row, e.column) for e in load(db, DAY.replace("8001", "8009")).errors] == [(2, "座席")]
+    assert [(e.row, e.column) for e in load(db, DAY.replace("8001", "8009")).errors] == [(2, "席位")]

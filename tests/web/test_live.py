@@ -101,7 +101,7 @@ def test_a_fault_is_shown_with_its_time_and_repeats(browser, month, settings, ad
 
 
 def test_a_number_in_a_fault_is_masked_from_who_may_not_see_numbers(browser, month, settings):
-    faults = (LiveFault(at_ms=NOW_MS, text="座席 8002 拨 13871206358 被拒绝"),)
+    faults = (LiveFault(at_ms=NOW_MS, text="席位 8002 拨 13871206358 被拒绝"),)
     fake = FakeRecorder(settings.live_socket, [board(1, calls=(), faults=faults).model_dump_json().encode() + b"\n"])
     try:
         shown = {(role, path): browser(role).get(path).text for role, path in (
@@ -203,7 +203,7 @@ def busy(settings) -> Iterator[FakeRecorder]:
     more = {
         "trunks": (LiveTrunk(name="电信", up=True, text="已登记"), LiveTrunk(name="联通", up=False, text="探测无应答")),
         "today": LiveToday(answered=39, missed=1, longest_wait_ms=95_000),
-        "faults": (LiveFault(at_ms=NOW_MS, text="座席 8002 拨 13871206358 被拒绝"),),
+        "faults": (LiveFault(at_ms=NOW_MS, text="席位 8002 拨 13871206358 被拒绝"),),
     }
     fake = FakeRecorder(
         settings.live_socket, [board(1, calls=calls, seats=SEATS, **more).model_dump_json().encode() + b"\n"]

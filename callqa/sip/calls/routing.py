@@ -30,7 +30,7 @@ class Refusal:
     reason: str
 
 
-NOBODY = Refusal(480, "无座席签入")
+NOBODY = Refusal(480, "无席位签入")
 ALL_BUSY = Refusal(486, "全部占线")
 NO_ANSWER = Refusal(480, "无人接听")
 TRUNK_SILENT_S = 4.0  # with another to try: not even 100 Trying, the trunk is away

@@ -65,7 +65,7 @@ class Recall(Handover):
     def _end_alone(self, now: float) -> None:
         self._over = True
         call = self._call
-        call.core.fault(now, "转接没有成功，也没有座席接回，通话已结束；请尽快给诉求人回电", None, call.call_id)
+        call.core.fault(now, "转接没有成功，也没有席位接回，通话已结束；请尽快给诉求人回电", None, call.call_id)
         self._on_over()
         call.hang_up_legs(now)
         call.finish(CallEnded(call.call_id, now, HangupParty.NETWORK), now)

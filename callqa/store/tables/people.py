@@ -13,7 +13,7 @@ class Agent(SQLModel, table=True):  # 坐席人员
     left_on: str | None = None
 
 
-class Seat(SQLModel, table=True):  # 座席
+class Seat(SQLModel, table=True):  # 席位
     __tablename__ = "seat"
     extension: str = Field(primary_key=True)  # SIP account, 8001
     label: str = ""

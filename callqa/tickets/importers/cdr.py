@@ -25,7 +25,7 @@ CDR_COLUMNS = (
     Column("from_number", "主叫", ("主叫号码", "来电号码", "主叫电话", "src", "caller", "callerid", "caller_id_number", "from"), "number"),
     Column("to_number", "被叫", ("被叫号码", "被叫电话", "dst", "callee", "destination_number", "to"), "number"),
     Column("status", "状态", ("呼叫结果", "通话结果", "接通状态", "呼叫状态", "通话状态", "是否接通", "disposition", "hangup_cause")),
-    Column("seat_extension", "座席", ("座席号", "坐席号", "席位", "分机", "分机号", "坐席分机", "座席分机", "坐席", "dstchannel", "extension")),
+    Column("seat_extension", "席位", ("席位号", "座席", "座席号", "坐席号", "分机", "分机号", "坐席分机", "座席分机", "坐席", "dstchannel", "extension")),
     Column("pbx_id", "话单号", ("流水号", "呼叫标识", "通话标识", "uniqueid", "uuid", "linkedid", "call_id", "callid")),
 )  # fmt: skip
 TITLES: Mapping[str, str] = {c.field: c.title for c in CDR_COLUMNS}

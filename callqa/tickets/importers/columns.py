@@ -61,7 +61,7 @@ ROSTER_COLUMNS = (
     Column("shift", "班次", ("班别", "班次名称", "班种"), "shift"),
     Column("agent_no", "工号", ("坐席工号", "话务员工号", "员工号", "员工编号"), "agent_no"),
     Column("name", "姓名", ("坐席姓名", "员工姓名", "话务员")),
-    Column("seat_extension", "座席", ("座席号", "席位", "分机", "分机号", "坐席")),
+    Column("seat_extension", "席位", ("席位号", "座席", "座席号", "分机", "分机号", "坐席")),
     Column("start", "开始", ("开始时间", "上班时间", "上班", "起始时间"), "start"),
     Column("end", "结束", ("结束时间", "下班时间", "下班", "终止时间"), "end"),
 )
@@ -115,8 +115,9 @@ def columns_with(columns: Sequence[Column], mapping: Mapping[str, str]) -> tuple
 
 
 def check_mapping(columns: Sequence[Column], mapping: Mapping[str, str]) -> dict[str, str]:
-    """{header of the file: field}, from a mapping to our columns by title or by field. Raise ImportFileError."""
-    fields = {clean_header(name): c.field for c in columns for name in (c.field, c.title)}
+    """{header of the file: field}, from a mapping to our columns by title, synonym or field. Raise ImportFileError."""
+    fields = {clean_header(name): c.field for c in columns for name in c.synonyms}
+    fields |= {clean_header(name): c.field for c in columns for name in (c.field, c.title)}
     checked: dict[str, str] = {}
     for header, wanted in mapping.items():
         field = fields.get(clean_header(wanted))
