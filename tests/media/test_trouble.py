@@ -22,6 +22,8 @@ class Side:
     sends: bool = True
     rtcp: bool = False
     comfort: bool = False  # a comfort noise packet when it falls silent
+    payload_type: int = 8
+    frame_bytes: int = 160
     ticking: bool = True  # the timestamp follows the clock through silence
     now: LegNow | None = None
     sequence: int = 0
@@ -32,12 +34,19 @@ class Side:
     def __post_init__(self):
         self.now = LegNow(self.port, 0, 0, b"", self.sends)
 
-    def packet(self, payload_type: int = 8) -> None:
+    def packet(self, payload_type: int | None = None) -> None:
         self.sequence += 1
         self.sent += 1
         stamp = (self.at_ns - T0) * 8 // 1_000_000 if self.ticking else self.sequence * 160
         data = build_rtp(
-            RtpPacket(payload_type, False, self.sequence & 0xFFFF, stamp & 0xFFFF_FFFF, self.port, bytes(160))
+            RtpPacket(
+                self.payload_type if payload_type is None else payload_type,
+                False,
+                self.sequence & 0xFFFF,
+                stamp & 0xFFFF_FFFF,
+                self.port,
+                bytes(self.frame_bytes),
+            )
         )
         if not self.lost:
             self.now = replace(self.now, packets=self.now.packets + 1, last_ns=self.at_ns, latest=data)
@@ -163,6 +172,16 @@ def test_pauses_earlier_in_the_call_explain_silence():
     c.run(3)
     agent.hush()
     assert c.run(120) == []
+
+
+@pytest.mark.parametrize("coded", [(18, 20), (3, 33), (9, 160), (96, 32)])
+def test_packets_that_are_small_are_no_pauses(coded):
+    """20 ms are 20 bytes in G.729; read as G.711 they were 2.5 ms and a pause."""
+    payload_type, frame_bytes = coded
+    c, _, agent = call(payload_type=payload_type, frame_bytes=frame_bytes)
+    c.run(10)
+    agent.lost = True
+    assert c.run(10) == [("+听不到坐席", 16)]
 
 
 def test_lost_packets_are_no_pauses():

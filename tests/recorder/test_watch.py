@@ -70,6 +70,9 @@ class Sockets:
     def take_waiting(self, bound):
         return []
 
+    def listen(self, leg):
+        self.add(leg.bound, leg.read)
+
 
 class Disk:
     """Keeps the spool in memory."""
@@ -111,7 +114,7 @@ class Journal:
 class World:
     """One call book on a virtual clock. terms: of each side."""
 
-    def __init__(self, **terms):
+    def __init__(self, mode=CallMode.BRIDGE, **terms):
         self.now_ns = 1000 * S
         self.wires = {}
         tokens = count()
@@ -121,12 +124,13 @@ class World:
             Path("."), self.disk, pool, Journal(), self.faults, self.sockets, self, lambda: f"t{next(tokens)}",
         )  # fmt: skip
         self.sequence = {0: 0, 1: 0}
-        self.take(CallStarted("C1", self.now, CallMode.BRIDGE, Direction.INBOUND, "13871206358", "96510", "sip"))
+        self.take(CallStarted("C1", self.now, mode, Direction.INBOUND, "13871206358", "96510", "sip"))
         for channel, remote in ((Channel.CITIZEN, CITIZEN), (Channel.AGENT, AGENT)):
             port = pool.take()
             told = terms.get(channel.name.lower(), {})
             t = MediaTerms(rtcp=(remote[0], remote[1] + (0 if told.get("rtcp_mux") else 1)), **told)
-            self.take(MediaOpened("C1", self.now, channel, port, CODECS, remote, remote[0], terms=t))
+            stream = channel.value if mode is CallMode.SIPREC else None
+            self.take(MediaOpened("C1", self.now, channel, port, CODECS, remote, remote[0], stream, t))
         self.take(CallAnswered("C1", self.now, "8001", ("a", "b")))
 
     def _bind(self, host, port):
@@ -237,6 +241,81 @@ def test_hold_is_no_trouble():
     world.run(20, 0, 1)
     assert not world.faults.told
     assert world.end().faults == ()
+
+
+def changed(world, side, paused):
+    remote = (CITIZEN, AGENT)[side]
+    world.take(
+        MediaChanged(
+            "C1", world.now, Channel(side), CODECS, remote, paused, remote[0], side, paused,
+            MediaTerms(sends=not paused),
+        )
+    )  # fmt: skip
+
+
+def test_a_recording_client_whose_stream_never_comes_is_told_of_within_ten_seconds():
+    """A port that is blocked: an alarm only after a minute, and by then the recording was ended, lost the rest too."""
+    world = World(CallMode.SIPREC)
+    world.run(10, 0)
+    (told,) = world.faults.told
+    assert told.startswith("通话中听不到坐席") and "录音客户端" in told
+    assert world.book.media.trouble("C1") == "听不到坐席"
+
+
+@pytest.mark.parametrize("speaking", [(0,), ()])
+def test_a_recording_client_that_falls_silent_may_be_on_hold(speaking):
+    """Some hold a call without a word of signalling: told late, and as what it is; the session stays open."""
+    world = World(CallMode.SIPREC)
+    world.run(20, 0, 1)
+    world.run(25, *speaking)
+    assert not world.faults.told
+    world.run(50, *speaking)
+    (told,) = world.faults.told
+    assert "很久没有声音" in told and "可能是保持或静音" in told
+    assert world.book.media.silent_calls(60) == []
+    world.run(3, 0, 1)
+    assert world.book.media.trouble("C1") == ""
+    (fault,) = world.end().faults
+    assert "很久没有声音，持续1分" in fault
+
+
+def test_a_recording_client_that_holds_as_long_as_before_is_not_told_of():
+    world = World(CallMode.SIPREC)
+    world.run(5, 0, 1)
+    world.run(28, 0)
+    world.run(5, 0, 1)
+    world.run(50, 0)
+    assert not world.faults.told
+    world.run(10, 0)
+    assert len(world.faults.told) == 1
+
+
+def test_a_stream_that_a_recording_client_paused_is_not_missed_and_the_other_is():
+    world = World(CallMode.SIPREC)
+    world.run(5, 0, 1)
+    changed(world, 1, paused=True)
+    world.run(100, 0)
+    assert not world.faults.told
+    changed(world, 1, paused=False)
+    world.run(4, 0)
+    assert not world.faults.told
+    world.run(3, 0, 1)
+    changed(world, 1, paused=True)
+    world.run(40)
+    (told,) = world.faults.told
+    assert "双方很久没有声音" in told
+    changed(world, 0, paused=True)
+    world.run(1)
+    assert world.book.media.trouble("C1") == ""
+
+
+def test_a_recording_session_that_was_forgotten_is_ended_after_an_hour():
+    world = World(CallMode.SIPREC)
+    world.run(1, 0, 1)
+    world.now_ns += 3600 * S
+    assert world.book.media.silent_calls(60) == []
+    world.now_ns += S
+    assert world.book.media.silent_calls(60) == ["C1"]
 
 
 def test_both_peers_get_reports_and_theirs_are_kept():

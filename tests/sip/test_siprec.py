@@ -231,6 +231,10 @@ def test_two_sessions_of_one_call_are_one_recording(order):
     ]
     first.bye()
     assert not net.of(CallEnded)
+    # Nothing more is expected of the stream that went with it.
+    assert [(e.stream, e.remote, e.paused, e.terms.sends) for e in net.of(MediaChanged)] == [
+        (net.of(MediaOpened)[0].stream, None, True, False)
+    ]
     net.run(5)
     second.bye()
     assert len(net.of(CallEnded)) == 1

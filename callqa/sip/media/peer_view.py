@@ -6,7 +6,7 @@ from statistics import fmean, median
 from callqa.sidecar import StreamFigures
 from callqa.sip.media.columns import SpoolColumns
 from callqa.sip.media.spool import RtcpMark, TroubleMark
-from callqa.sip.media.trouble import SAID, TroubleKind, minutes
+from callqa.sip.media.trouble import SAID, UNSURE, TroubleKind, minutes
 from callqa.units import Channel
 
 TROUBLES_MOST = 20  # told of one call; more are one broken line
@@ -47,7 +47,8 @@ def troubles_of(spool: SpoolColumns) -> tuple[TroubleMark, ...]:
 def describe_trouble(mark: TroubleMark, zero_ns: int) -> str:
     """A sentence for the sidecar. zero_ns: the start of the recording."""
     side = None if mark.side is None else Channel(mark.side)
-    said = SAID.get((TroubleKind(mark.kind), side), SAID[TroubleKind.NO_MEDIA, None])
+    words = SAID if mark.sure else UNSURE
+    said = words.get((TroubleKind(mark.kind), side), words[TroubleKind.NO_MEDIA, None])
     begin = f"从{minutes((mark.at_ns - zero_ns) // 1_000_000)}起{said}"
     return (
         f"{begin}，直到通话结束"

@@ -200,12 +200,14 @@ class RelatedMark(_Mark):
 
 
 class TroubleMark(_Mark):
-    """One-way audio or no media at all began, or is over; at_ns is when it began. side: who is not heard, None = nobody is."""
+    """One-way audio or no media at all began, or is over; at_ns is when it began. side: who is not heard, None = nobody is.
+    sure: nothing else explains the silence."""
 
     mark: Literal["trouble"] = "trouble"
     kind: Literal["one_way", "no_media"]
     side: Literal[0, 1] | None = None
     until_ns: int | None = Field(default=None, ge=0)
+    sure: bool = True
 
 
 class RtcpMark(_Mark):

@@ -5,6 +5,9 @@ hold by either side, an SDP that says it will not send, and silence suppression,
 (RFC 3389) as its last one, by pauses earlier in the call (numbers went on without a gap while the timestamp followed the
 clock), or by the peer's own RTCP: a receiver report, or a sender report whose count agrees with what came. A count that runs
 ahead of it is the proof that packets are lost on the way. A peer that speaks RTCP is given until its next report. One side mute while the other is heard is one-way audio; both mute is a call without media.
+
+A recording client forwards what others say. Where a stream was never heard, something is in the way; one that falls silent may be on hold
+without a word of signalling, so that it is told late (UNSURE_S, or twice as long as it was ever silent before) and as what it is.
 """
 
 from collections.abc import Mapping
@@ -15,6 +18,7 @@ from callqa.units import Channel
 
 MUTE_S = 5.0
 MUTE_WITH_RTCP_S = 9.0  # the longest pause between two reports is 6.2 s (rtcp.py)
+UNSURE_S = 30.0
 REPORT_KEPT_S = 20.0  # a report says nothing of later
 MISSING = 100  # packets sent and not here between two reports: two seconds, which no burst of loss explains
 HEARD_S = 2.0  # a side whose last packet is no older is heard
@@ -35,25 +39,34 @@ SAID = {
     (TroubleKind.ONE_WAY, Channel.AGENT): "听不到坐席",
     (TroubleKind.NO_MEDIA, None): "双方都没有声音",
 }
+UNSURE = {
+    (TroubleKind.ONE_WAY, Channel.CITIZEN): "诉求人很久没有声音",
+    (TroubleKind.ONE_WAY, Channel.AGENT): "坐席很久没有声音",
+    (TroubleKind.NO_MEDIA, None): "双方很久没有声音",
+}
 ADVICE = {
     Channel.CITIZEN: "中继那边没有媒体送到，请检查中继、防火墙和 RTP 端口是否放行",
     Channel.AGENT: "话机没有媒体送到，请检查话机的网络、静音键和防火墙的 RTP 端口",
     None: "请检查防火墙是否放行 RTP 端口",
 }
+CLIENT_ADVICE = "录音客户端没有把声音送到，请检查它的录音设置、防火墙和 RTP 端口"
+UNSURE_CLIENT_ADVICE = "可能是保持或静音；通话中确实有人说话的话，请检查录音客户端和防火墙"
 
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """side: who is not heard; None: nobody is. since_ns: when it was last heard, or should have been first."""
+    """side: who is not heard; None: nobody is. since_ns: when it was last heard, or should have been first. sure: nothing
+    else explains the silence."""
 
     kind: TroubleKind
     side: Channel | None
     since_ns: int
+    sure: bool = True
 
     @property
     def text(self) -> str:
         """A few words for the board."""
-        return SAID[self.kind, self.side]
+        return (SAID if self.sure else UNSURE)[self.kind, self.side]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +89,17 @@ class _Leg:
     since_ns: int
     before: LegNow
     pauses: bool = False  # suppresses silence
+    longest_s: float = 0.0  # silence that it came back from with not a packet lost
     report: LegNow | None = None  # the last look with a report that was new
     cut_off: bool | None = None  # what the last report says of its silence: packets get lost, or there are none
 
 
 class TroubleWatch:
-    """One call from its answer on. alone: only one side is on the call (mode answer, a recording client)."""
+    """One call from its answer on. forked: its media comes from a recording client."""
 
-    def __init__(self, answered_ns: int) -> None:
+    def __init__(self, answered_ns: int, *, forked: bool = False) -> None:
         self._since_ns = answered_ns
+        self._forked = forked
         self._legs: dict[Channel, _Leg] = {}
         self.trouble: Trouble | None = None
 
@@ -94,36 +109,46 @@ class TroubleWatch:
             self._since_ns = now_ns  # silence is meant; afterwards all begins anew
             self._legs.clear()
             return self._become(None)
+        first_since_ns = now_ns if self._legs else self._since_ns  # a stream that came later is waited for anew
         for channel, leg in legs.items():
-            self._follow(channel, leg, now_ns)
+            self._follow(channel, leg, first_since_ns, now_ns)
         for channel in [c for c in self._legs if c not in legs]:
             del self._legs[channel]
-        mute = [c for c, leg in legs.items() if self._is_mute(c, leg, now_ns)]
+        if not legs:
+            self._since_ns = now_ns
+        judged = {c: self._is_mute(c, leg, now_ns) for c, leg in legs.items()}
+        mute = {c: sure for c, sure in judged.items() if sure is not None}
         heard = [c for c, leg in legs.items() if leg.packets and now_ns - leg.last_ns <= HEARD_S * _S]
         old = self.trouble
         if mute and len(mute) == len(legs):
             since_ns = max(self._quiet_since(c, legs[c]) for c in mute)
-            return self._become(Trouble(TroubleKind.NO_MEDIA, None, since_ns))
+            return self._become(Trouble(TroubleKind.NO_MEDIA, None, since_ns, any(mute.values())))
         if mute and heard:
-            return self._become(Trouble(TroubleKind.ONE_WAY, mute[0], self._quiet_since(mute[0], legs[mute[0]])))
-        if old is not None and (set(heard) if old.side is None else old.side in heard):
-            return self._become(None)
-        return None, None
+            side, sure = max(mute.items(), key=lambda item: item[1])
+            return self._become(Trouble(TroubleKind.ONE_WAY, side, self._quiet_since(side, legs[side]), sure))
+        if old is None:
+            return None, None
+        over = bool(heard) or not legs if old.side is None else old.side in heard or old.side not in legs
+        return self._become(None) if over else (None, None)
 
     def _become(self, new: Trouble | None) -> tuple[Trouble | None, Trouble | None]:
         old = self.trouble
         if old is not None and new is not None and (old.kind, old.side) == (new.kind, new.side):
-            return None, None
+            if old.sure >= new.sure:
+                return None, None
+            old = None  # the same, and now it is sure
         self.trouble = new
         return old, new
 
-    def _follow(self, channel: Channel, leg: LegNow, now_ns: int) -> None:
+    def _follow(self, channel: Channel, leg: LegNow, first_since_ns: int, now_ns: int) -> None:
         known = self._legs.get(channel)
         if known is None or known.port != leg.port:
-            self._legs[channel] = _Leg(leg.port, self._since_ns if known is None else now_ns, leg)
+            self._legs[channel] = _Leg(leg.port, first_since_ns if known is None else now_ns, leg)
             return
         if leg.packets > known.before.packets:
             known.pauses = known.pauses or _paused(known.before, leg)
+            if known.before.packets and _lost_nothing(known.before, leg):
+                known.longest_s = max(known.longest_s, (leg.last_ns - known.before.last_ns) / _S)
             known.before = leg
             known.cut_off = None
         if leg.report_ns > (known.report.report_ns if known.report else 0):
@@ -134,18 +159,21 @@ class TroubleWatch:
     def _quiet_since(self, channel: Channel, leg: LegNow) -> int:
         return max(leg.last_ns, self._legs[channel].since_ns)
 
-    def _is_mute(self, channel: Channel, leg: LegNow, now_ns: int) -> bool:
+    def _is_mute(self, channel: Channel, leg: LegNow, now_ns: int) -> bool | None:
+        """None: it is not. True: surely; False: it has been silent for so long that it may be."""
         quiet_s = (now_ns - self._quiet_since(channel, leg)) / _S
         if quiet_s <= MUTE_S:
-            return False
+            return None
         known = self._legs[channel]
         told = known.cut_off if now_ns - leg.report_ns <= REPORT_KEPT_S * _S else None
         if told is not None:
-            return told
+            return told or None
         if leg.report_ns and quiet_s <= MUTE_WITH_RTCP_S:
-            return False
+            return None
         comfort = len(leg.latest) >= 12 and leg.latest[1] & 0x7F in _COMFORT_NOISE
-        return not comfort and not known.pauses
+        if self._forked and leg.packets:
+            return False if quiet_s > max(UNSURE_S, 2 * known.longest_s) else None
+        return None if comfort or known.pauses else True
 
 
 def _cut_off(before: LegNow | None, now: LegNow) -> bool:
@@ -160,13 +188,35 @@ def _cut_off(before: LegNow | None, now: LegNow) -> bool:
 def _paused(before: LegNow, after: LegNow) -> bool:
     """Whether the sender kept silent between two of its packets: numbers without a gap, time as the clock has it."""
     a, b = before.latest, after.latest
-    if len(a) < 12 or len(b) < 12 or a[8:12] != b[8:12] or a[1] & 0x7F != b[1] & 0x7F:
+    if not _lost_nothing(before, after) or a[1] & 0x7F != b[1] & 0x7F:
         return False
     steps = (int.from_bytes(b[2:4], "big") - int.from_bytes(a[2:4], "big")) & 0xFFFF
     ticks = (int.from_bytes(b[4:8], "big") - int.from_bytes(a[4:8], "big")) & 0xFFFF_FFFF
-    if steps > after.packets - before.packets or ticks <= steps * (len(b) - 12) + _PAUSE_TICKS:
+    frame_ticks = _frame_ticks(b)
+    if not frame_ticks or ticks <= steps * frame_ticks + _PAUSE_TICKS:
         return False
     return abs(ticks / _CLOCK_RATE_HZ - (after.last_ns - before.last_ns) / _S) < _CLOCK_SLACK_S
+
+
+def _lost_nothing(before: LegNow, after: LegNow) -> bool:
+    """Whether every packet that one stream sent between two looks is here."""
+    a, b = before.latest, after.latest
+    if len(a) < 12 or len(b) < 12 or a[8:12] != b[8:12]:
+        return False
+    return (int.from_bytes(b[2:4], "big") - int.from_bytes(a[2:4], "big")) & 0xFFFF <= after.packets - before.packets
+
+
+def _frame_ticks(packet: bytes) -> int:
+    """How long a packet is, where its number says how it is coded (RFC 3551 table 4); else 0."""
+    size = len(packet) - 12
+    match packet[1] & 0x7F:
+        case 0 | 8 | 9:
+            return size
+        case 18:  # G.729: 10 bytes for 10 ms
+            return size * 8
+        case 3:  # GSM: 33 bytes for 20 ms
+            return size // 33 * 160
+    return 0
 
 
 def minutes(ms: int) -> str:

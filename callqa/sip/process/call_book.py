@@ -109,7 +109,10 @@ class CallBook:
                 self._transfer(call, event)
             case DigitPressed() if call.paused_ns is not None:
                 pass  # a key typed in a pause is as private as a word
-            case DigitPressed() | CallLinked() | StreamSide() | PartyKnown():
+            case StreamSide():
+                call.sides[event.stream] = event.side
+                call.mark(mark_of(event))
+            case DigitPressed() | CallLinked() | PartyKnown():
                 call.mark(mark_of(event))
             case FactsLearnt():
                 call.learn(event)
@@ -219,6 +222,7 @@ class CallBook:
             return
         stream = stream_of(event)
         call.held.discard(stream)
+        call.sides[stream] = event.channel
         rtcp = self._ports.adopt_rtcp(event.local_port) if self._tokens is not None else None
         host, listening = event.signalling_host, call.started.mode != "bridge"
         call.capture.open_leg(
@@ -250,7 +254,7 @@ class CallBook:
         for port in call.unbound:
             self._tell_unbound(call, port)
         call.answered_ns = ns(event.now)
-        call.watch = TroubleWatch(call.answered_ns)
+        call.watch = TroubleWatch(call.answered_ns, forked=call.started.mode == "siprec")
         call.seat_extension = event.seat_extension or call.seat_extension
         call.waited = event.waited
         call.mark(answered_mark(event, call.seat_extension))

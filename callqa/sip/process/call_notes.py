@@ -125,7 +125,7 @@ def media_mark(event: MediaOpened | MediaChanged) -> MediaMark:
 def trouble_mark(trouble: Trouble, until_ns: int | None = None) -> TroubleMark:
     """until_ns: when it was over; None while it lasts."""
     side: Any = None if trouble.side is None else int(trouble.side)
-    return TroubleMark(at_ns=trouble.since_ns, kind=trouble.kind.value, side=side, until_ns=until_ns)
+    return TroubleMark(at_ns=trouble.since_ns, kind=trouble.kind.value, side=side, until_ns=until_ns, sure=trouble.sure)
 
 
 def stream_of(event: MediaOpened | MediaChanged) -> int:

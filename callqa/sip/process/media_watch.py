@@ -5,7 +5,15 @@ import logging
 from collections.abc import Mapping
 
 from callqa.sip.media.spool import FaultMark
-from callqa.sip.media.trouble import ADVICE, TroubleWatch, minutes
+from callqa.sip.media.trouble import (
+    ADVICE,
+    CLIENT_ADVICE,
+    UNSURE_CLIENT_ADVICE,
+    LegNow,
+    Trouble,
+    TroubleWatch,
+    minutes,
+)
 from callqa.sip.process.call_notes import trouble_mark
 from callqa.sip.process.clock import Clock
 from callqa.sip.process.faults import FaultBook
@@ -28,13 +36,14 @@ class MediaWatch:
         self._clock = clock
 
     def silent_calls(self, timeout_s: int) -> list[str]:
-        """Answered calls on which nothing was heard from either side for timeout_s; on hold they may rest longer."""
+        """Answered calls on which nothing was heard from either side for timeout_s; on hold they may rest longer, and so may a
+        recording client's sessions: whether the call goes on is the client's to know, and what comes later would be lost."""
         now_ns = self._clock.monotonic_ns()
         silent = []
         for call_id, call in self._calls.items():
             if call.answered_ns is None or call.media_over:
                 continue
-            limit_s = LONGEST_HOLD_S if call.held else timeout_s
+            limit_s = LONGEST_HOLD_S if call.held or call.started.mode == "siprec" else timeout_s
             if now_ns - max(call.capture.last_packet_ns, call.answered_ns) > limit_s * 1_000_000_000:
                 silent.append(call_id)
         return silent
@@ -95,10 +104,11 @@ class MediaWatch:
             call.capture.mark(FaultMark(at_ns=now_ns, text=text))
 
     def _look_for_trouble(self, call: OpenCall, watch: TroubleWatch, now_ns: int) -> bool:
-        legs = {Channel(n): leg for n, leg in call.capture.legs_now().items() if n in _SIDES}
-        if call.started.mode == "siprec" or not legs:
-            return False  # a recording client may send nothing on purpose
-        ended, began = watch.look(legs, bool(call.held), now_ns)
+        forked = call.started.mode == "siprec"
+        legs = _forked_legs(call) if forked else _legs(call)
+        if not legs and not forked:
+            return False
+        ended, began = watch.look(legs, bool(call.held) and not forked, now_ns)
         if ended is not None:
             call.capture.mark(trouble_mark(ended, now_ns))
             lasted = minutes((now_ns - ended.since_ns) // 1_000_000)
@@ -106,7 +116,7 @@ class MediaWatch:
         if began is not None:
             call.capture.mark(trouble_mark(began))
             seat = f"（坐席 {call.seat_extension}）" if call.seat_extension else ""
-            text = f"通话中{began.text}{seat}：{ADVICE[began.side]}"
+            text = f"通话中{began.text}{seat}：{_advice(began, forked)}"
             self._faults.tell(text, call_id=call.call_id)
         return ended is not None or began is not None
 
@@ -115,3 +125,26 @@ class MediaWatch:
         call = self._calls.get(call_id)
         trouble = call.watch.trouble if call is not None and call.watch is not None else None
         return trouble.text if trouble is not None else ""
+
+
+def _legs(call: OpenCall) -> dict[Channel, LegNow]:
+    return {Channel(n): leg for n, leg in call.capture.legs_now().items() if n in _SIDES}
+
+
+def _forked_legs(call: OpenCall) -> dict[Channel, LegNow]:
+    """Each side by the stream that was heard last of those that mean to send. One with both voices stands for the citizen, where
+    nothing else does."""
+    found: dict[Channel, LegNow] = {}
+    mixed: dict[Channel, LegNow] = {}
+    for n, leg in call.capture.legs_now().items():
+        side = call.sides.get(n)
+        into, key = (mixed, Channel.CITIZEN) if side is None else (found, side)
+        if leg.sends and (key not in into or leg.last_ns > into[key].last_ns):
+            into[key] = leg
+    return found or mixed
+
+
+def _advice(trouble: Trouble, forked: bool) -> str:
+    if forked:
+        return CLIENT_ADVICE if trouble.sure else UNSURE_CLIENT_ADVICE
+    return ADVICE[trouble.side]

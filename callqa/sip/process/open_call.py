@@ -10,6 +10,7 @@ from callqa.sip.process.capture import CallCapture
 from callqa.sip.process.listen import Listener
 from callqa.sip.process.pause import OVER
 from callqa.sip.wire.sdp import Codecs
+from callqa.units import Channel
 
 
 @dataclass(slots=True)
@@ -29,6 +30,7 @@ class OpenCall:
     deaf: set[int] = field(default_factory=set)  # sides told of that hear nothing
     elsewhere: set[tuple[int, str]] = field(default_factory=set)  # streams, and strangers told of that were heard there
     learnt: FactsLearnt | None = None  # all of them
+    sides: dict[int, Channel | None] = field(default_factory=dict)  # of each stream; None: both voices
     waited: Waited = NOT_WAITED
     codecs: dict[int, Codecs] = field(default_factory=dict)  # as last agreed on each leg
     confidential: bool = False  # 保密件: nobody listens in

@@ -246,9 +246,7 @@ class Recorder:
         now = self._clock.monotonic()
         self._desk.look()
         for call_id in self._book.media.silent_calls(self._settings.sip.rtp_timeout_s):
-            self._faults.tell(
-                f"双方超过 {self._settings.sip.rtp_timeout_s} 秒没有媒体，通话已按掉线结束", call_id=call_id
-            )
+            self._faults.tell("双方长时间没有媒体，通话已按掉线结束", call_id=call_id)
             self._agent.media_timeout(call_id, now)
         if self._book.sweep_pauses():
             self._door.changed()

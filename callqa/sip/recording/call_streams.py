@@ -57,6 +57,13 @@ class CallStreams:
             if line.index in session.streams:
                 self._report(session, session.streams[line.index], now)
 
+    def end(self, session: RecordingSession, now: float) -> None:
+        """A session is over: its streams send nothing any more."""
+        for stream in session.streams.values():
+            if stream.offered.session is not None:
+                stream.offered = replace(stream.offered, session=None)
+                self._report(session, stream, now)
+
     def _port(self) -> int | None:
         return self._call.take_port() if sum(len(s.streams) for s in self._sessions) < STREAMS_MOST else None
 

@@ -247,13 +247,12 @@ class RecordingCall(Call):
 
     def _leave(self, leg: Leg, now: float, party: HangupParty | None) -> None:
         live = [s for s in self.sessions if s.leg is not leg and s.leg.state is not LegState.GONE]
-        for session in self.sessions:
-            if session.leg is leg:
-                for stream in session.streams.values():
-                    if stream.offered.session is not None:
-                        stream.offered = replace(stream.offered, session=None)
         if not live:
             self.finish(CallEnded(self.call_id, now, party), now)
+            return
+        for session in self.sessions:
+            if session.leg is leg:
+                self._streams.end(session, now)
 
     def leg_media(self, leg: Leg, now: float) -> None:
         """Told by our own offers."""
