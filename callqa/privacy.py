@@ -20,6 +20,7 @@ from callqa.text import DIGIT_VALUES
 
 FEWEST_DIGITS = 7  # a local number without area code; what is shorter names nobody
 FEWEST_IN_QUOTE = 4  # of words that stand without the rest of the call: the other half may stand in the next quote
+FEWEST_BLOTTED = 5  # part of a telephone, house, ticket or account number; a 工号 has three
 MOST_PAUSE_MS = 20_000  # between two pieces of one number: the other side repeats a piece, or pen and paper are fetched
 MASK = "*"
 
@@ -197,6 +198,22 @@ def _hide(chars: list[str], known: set[int], start: int, end: int, hidden: Itera
     for at in hidden:
         chars[at] = MASK
     known.update(range(start, end))
+
+
+def blot_numbers(text: str, mark: str) -> str:
+    """A text that stands alone, with one mark in place of each number of FEWEST_BLOTTED digits or more, whatever it is.
+
+    For what is read by many: a ticket's or a house's number leads to a person too.
+    """
+    turns = [Turn("", 0, 0, text)]
+    kept, at = [], 0
+    for run in _runs(turns):
+        digits = [digit for atom in run for digit in _digits(turns, atom)]
+        if len(digits) >= FEWEST_BLOTTED:
+            sure = [digit.at for digit in digits if text[digit.at] not in _SOFT]
+            kept += [text[at : sure[0]], mark]
+            at = sure[-1] + 1
+    return "".join([*kept, text[at:]])
 
 
 def _runs(turns: Sequence[Turn]) -> Iterator[list[_Atom]]:

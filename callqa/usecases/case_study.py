@@ -5,11 +5,12 @@ person left. A confidential call cannot become a case, and one that becomes conf
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from sqlmodel import Session, col, select
 
 from callqa.errors import CallqaError, StateError
+from callqa.privacy import Turn, blot_numbers, find_private
 from callqa.store import audit
 from callqa.store.db import Database
 from callqa.store.queries.transcription import newest_transcript
@@ -21,9 +22,6 @@ KINDS = {"exemplary": "优秀", "problem": "问题"}
 SPEAKERS = {"诉求人": "citizen", "坐席": "agent"}
 MAX_LINES = 60
 BLOT = "＊"
-# Five digits or more, written either way: part of a telephone, house, ticket or account number. 工号 has three.
-_NUMBER = re.compile(r"(?:\d[\s-]?){5,}|[〇零一二三四五六七八九幺两]{5,}")
-
 # A ticket writes 宝丰一路与解放大道交叉口, people say one street at a time.
 _BETWEEN_PLACES = re.compile(r"[与和及、，,；;（）()\s]|交叉口|路口|附近")
 
@@ -32,7 +30,18 @@ def redact(text: str, private: Iterable[str]) -> str:
     """The text with private words and long numbers blotted out, one mark each."""
     for word in sorted((w.strip() for w in private if len(w.strip()) >= 2), key=len, reverse=True):
         text = text.replace(word, BLOT * 3)
-    return _NUMBER.sub(BLOT * 3, text)
+    return blot_numbers(text, BLOT * 3)
+
+
+def redact_lines(lines: Sequence[tuple[str, str]], private: Collection[str]) -> list[tuple[str, str]]:
+    """(speaker, text) lines of one conversation redacted, with numbers that were said in several breaths too."""
+    found = find_private([Turn(speaker, 0, 0, text) for speaker, text in lines])
+    redacted = []
+    for (speaker, text), parts in zip(lines, found, strict=True):
+        for part in reversed(parts):
+            text = text[: part.start] + BLOT * 3 + text[part.end :]
+        redacted.append((speaker, redact(text, private)))
+    return redacted
 
 
 def propose(session: Session, call_id: str, *, start_ms: int, end_ms: int) -> str:
@@ -48,7 +57,8 @@ def propose(session: Session, call_id: str, *, start_ms: int, end_ms: int) -> st
     ).all()
     private = _private_words(session, call_id)
     names = {code: label for label, code in SPEAKERS.items()}
-    return "\n".join(f"{names.get(row.speaker, '坐席')}：{redact(row.text, private)}" for row in rows)
+    lines = redact_lines([(row.speaker, row.text) for row in rows], private)
+    return "\n".join(f"{names.get(speaker, '坐席')}：{text}" for speaker, text in lines)
 
 
 def add_case(
@@ -82,7 +92,7 @@ def add_case(
             title=redact(title.strip(), private)[:80],
             lesson=redact(lesson.strip(), private)[:1000],
             item_id=item_id,
-            excerpt=[{"speaker": speaker, "text": redact(text, private)} for speaker, text in lines],
+            excerpt=[{"speaker": speaker, "text": text} for speaker, text in redact_lines(lines, private)],
             added_by=account_id,
             added_at_ms=now_ms,
         )

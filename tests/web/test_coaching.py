@@ -19,7 +19,7 @@ from callqa.store.tables import (
     SeatLogin,
     WebSession,
 )
-from callqa.usecases.case_study import redact
+from callqa.usecases.case_study import redact, redact_lines
 from tests.web.released import OTHER_CALL, Scored, release_both
 
 
@@ -85,10 +85,19 @@ def test_an_action_is_followed_into_the_next_month_with_its_item(browser, scored
         ("号码幺三八七幺二〇六三五八对吗", [], "号码＊＊＊对吗"),
         ("工号八零五", [], "工号八零五"),
         ("尾号0031", [], "尾号0031"),
+        ("工单编号 SW202611060031", [], "工单编号 SW＊＊＊"),
+        ("门牌１２３４５号", [], "门牌＊＊＊号"),
+        ("幺三八，然后七幺二零，六三五八。", [], "＊＊＊。"),
     ],
 )
 def test_redaction(text: str, private: list[str], left: str) -> None:
     assert redact(text, private) == left
+
+
+def test_a_number_said_in_several_breaths_is_no_longer_readable():
+    lines = [("citizen", "幺三八"), ("agent", "嗯"), ("citizen", "七幺二零"), ("citizen", "六三五八")]
+    blot = "＊＊＊"
+    assert redact_lines(lines, []) == [("citizen", blot), ("agent", "嗯"), ("citizen", blot), ("citizen", blot)]
 
 
 def test_a_case_is_proposed_without_names_kept_as_left_and_exported(browser, scored, database, month):
