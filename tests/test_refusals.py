@@ -11,7 +11,7 @@ from callqa.audiofile import read_audio
 from callqa.config import SipSettings
 from callqa.errors import AudioError, ConfigError
 from callqa.refusals import os_reason
-from callqa.sip.process.streams import client_context, server_context
+from callqa.sip.process.tls import client_context, server_context
 
 PACKAGE = Path(__file__).resolve().parent.parent / "callqa"
 OWN_WORDS = {"refusals.py"}

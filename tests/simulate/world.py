@@ -319,7 +319,7 @@ class World:
         ways = ((SERVER, None), ((SERVER[0], TLS_PORT), TLS_STANDS_FOR))
 
         def begin() -> None:
-            run.recorder = CheckedRecorder(SETTINGS, journal, TLS_STANDS_FOR, around)
+            run.recorder = CheckedRecorder(SETTINGS, journal, lambda: TLS_STANDS_FOR, around)
             run.recorder.order = EventOrder(self.wrong)
             run.task = run.loop.create_task(run.recorder.run(None, ways))  # type: ignore[arg-type]
             run.task.add_done_callback(lambda task: self._ended(run, journal))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from callqa.desk import DeskTrunk, save_desk
 from callqa.errors import ConfigError
 from callqa.sip.process.transport import bind_sip_stream
 from callqa.sip.wire.auth import answer_challenge, parse_challenge
@@ -71,11 +72,16 @@ class Wire:
 
 
 def certificate(folder: Path, *others: str) -> Path:
-    """A certificate of 127.0.0.1 and others with its key."""
+    """A certificate of 127.0.0.1 and other addresses with its key."""
+    return certificate_of(folder, *(f"IP:{h}" for h in ("127.0.0.1", *others)))
+
+
+def certificate_of(folder: Path, *names: str) -> Path:
+    """A certificate of these (DNS:x, IP:x) with its key."""
     path = folder / "sip.pem"
     subprocess.run(
         [need_tool("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-         "-subj", "/CN=127.0.0.1", "-addext", f"subjectAltName={','.join(f'IP:{h}' for h in ('127.0.0.1', *others))}", "-keyout", path, "-out", folder / "only.pem"],
+         "-subj", "/CN=127.0.0.1", "-addext", f"subjectAltName={','.join(names)}", "-keyout", path, "-out", folder / "only.pem"],
         check=True, capture_output=True,
     )  # fmt: skip
     path.write_bytes(path.read_bytes() + (folder / "only.pem").read_bytes())
@@ -169,6 +175,83 @@ def test_ipv4_and_ipv6_on_one_address(tmp_path: Path) -> None:
     finally:
         assert home.stop() == 0
     assert "Traceback" not in home.log.read_text()
+
+
+# -- a trunk that we reach by TLS --------------------------------------------------------------------------------------
+
+TLS_TRUNK = "127.0.0.7"
+
+
+async def asked_by_tls(home: Home, pem: Path, until_told: bool) -> list[Message]:
+    """What a trunk with that certificate gets until it was asked for OPTIONS, or a fault was told."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(pem)
+    got: list[Message] = []
+    over: list[asyncio.StreamWriter] = []
+
+    async def trunk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        framer = StreamFramer()
+        while data := await reader.read(65536):
+            for message in (parse_message(m) for m in framer.feed(data)):
+                got.append(message)
+                assert isinstance(message, Request)
+                writer.write(serialise(reply(message, 200, to_tag="t")))
+        writer.close()
+        over.append(writer)
+
+    server = await asyncio.start_server(trunk, TLS_TRUNK, home.settings.sip.listen_port, ssl=context)
+    async with server:
+        await home.start()
+        await until("the trunk to be asked, or a fault", lambda: home.journal("fault") if until_told else got)
+        assert await asyncio.to_thread(home.stop) == 0
+        if got:
+            await until("the connection to end", lambda: over)
+            await over[0].wait_closed()
+    return got
+
+
+@pytest.mark.parametrize(
+    ("names", "domain", "fault"),
+    [
+        (("DNS:ims.example",), "ims.example", ""),
+        (("DNS:ims.example",), "ims.example:5061", ""),
+        ((f"IP:{TLS_TRUNK}",), "", ""),
+        ((f"IP:{TLS_TRUNK}",), "ims.example", ""),  # the account's domain is another one, the address fits
+        (("DNS:other.example", "IP:127.0.0.1"), "ims.example", "没有写明它的名字"),
+        (("DNS:ims.example",), "", "没有写明它的名字"),
+    ],
+)
+def test_a_trunk_whose_certificate_has_its_domain_or_address(
+    tmp_path: Path, names: tuple[str, ...], domain: str, fault: str
+) -> None:
+    """We take no TLS ourselves: tls_port is 0."""
+    pem = certificate_of(tmp_path, *names)
+    home = Home(tmp_path, None, tls_authorities=str(pem))
+    trunk = DeskTrunk(
+        name="密", addresses=(), host=TLS_TRUNK, port=home.port, transport="tls", domain=domain, keepalive_s=1
+    )
+    save_desk(home.settings.desk_path, make_desk(["8001"]).model_copy(update={"trunks": (trunk,), "dial_plan": ()}))
+    try:
+        got = asyncio.run(asked_by_tls(home, pem, bool(fault)))
+    finally:
+        assert home.stop() == 0
+    told = [f for f in (str(e.facts["text"]) for e in home.journal("fault")) if "TLS" in f]
+    if fault:
+        assert not got and told and all(fault in f and f"“{TLS_TRUNK}”" in f and domain in f for f in told)
+    else:
+        assert isinstance(got[0], Request) and got[0].method == "OPTIONS" and not told
+    assert "Traceback" not in home.log.read_text()
+
+
+def test_authorities_that_cannot_be_read_are_a_fault_where_a_trunk_needs_them(tmp_path: Path) -> None:
+    home = Home(tmp_path, None, tls_authorities="nowhere.pem")
+    trunk = DeskTrunk(name="密", addresses=(), host=TLS_TRUNK, port=home.port, transport="tls", keepalive_s=1)
+    save_desk(home.settings.desk_path, make_desk(["8001"]).model_copy(update={"trunks": (trunk,), "dial_plan": ()}))
+    try:
+        assert not asyncio.run(asked_by_tls(home, certificate_of(tmp_path, f"IP:{TLS_TRUNK}"), True))
+    finally:
+        assert home.stop() == 0
+    assert any("sip.tls_authorities" in str(e.facts["text"]) for e in home.journal("fault"))
 
 
 def test_a_port_in_use_and_a_bad_certificate_are_told(tmp_path: Path) -> None:

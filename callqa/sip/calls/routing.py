@@ -110,6 +110,18 @@ def trunk_address(trunk: DeskTrunk) -> Address:
     return hop(trunk.host, trunk.port, Transport(trunk.transport.upper()))
 
 
+def certificate_names(desk: Desk, peer: Address) -> tuple[str, ...]:
+    """The names of which the certificate of a TLS peer must hold one: the domain of its trunk, its IP address."""
+    trunk = next((t for t in desk.trunks if is_address(t.host) and trunk_address(t) == peer), None)
+    trunk = trunk or find_trunk(desk, peer[0])
+    domain = trunk.domain if trunk is not None else ""
+    if domain.startswith("["):
+        domain = domain[1:].partition("]")[0]
+    elif domain.count(":") == 1:  # with a port
+        domain = domain.partition(":")[0]
+    return tuple(dict.fromkeys(n for n in (domain, peer[0]) if n))
+
+
 def _uri_params(trunk: DeskTrunk) -> str:
     return "" if trunk.transport == "udp" else f";transport={trunk.transport}"
 

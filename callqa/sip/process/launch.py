@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import gc
 import logging
 import resource
@@ -20,7 +21,7 @@ from callqa.sip.process.journal_writer import JournalWriter
 from callqa.sip.process.priority import describe as priority
 from callqa.sip.process.priority import raise_priority
 from callqa.sip.process.recorder import Recorder
-from callqa.sip.process.streams import client_context, server_context
+from callqa.sip.process.tls import client_context, server_context
 from callqa.sip.process.transport import bind_sip, bind_sip_stream
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,9 @@ def run(settings: Settings) -> int:
                 f"文件夹 {folder} 建不了（{os_reason(e)}）；请检查权限，或在 callqa.toml 的 [paths] 里改位置"
             ) from e
     with contextlib.closing(sip_socket):
-        client = client_context(sip, settings.home) if sip.tls_port else None
+        client = functools.cache(lambda: client_context(sip, settings.home))
+        if sip.tls_port:  # else with the first trunk that is reached by TLS, which the desk may name at any time
+            client()
         journal = JournalWriter(settings.journal_dir)
         try:
             raise_priority()

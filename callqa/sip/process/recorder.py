@@ -19,6 +19,7 @@ from callqa.desk import Desk
 from callqa.journal import JournalKind
 from callqa.live import Board, LiveCommand, LiveReply
 from callqa.refusals import os_reason
+from callqa.sip.calls.routing import certificate_names
 from callqa.sip.events import Event, SeatRegistered, SeatSignedIn, SeatSignedOut, SeatUnregistered
 from callqa.sip.process.board import live_calls, live_seats, live_trunks
 from callqa.sip.process.call_book import CallBook
@@ -36,6 +37,7 @@ from callqa.sip.process.registrations import Registrations
 from callqa.sip.process.room import DiskRoom
 from callqa.sip.process.streams import SipStreams
 from callqa.sip.process.surroundings import SYSTEM, Surroundings
+from callqa.sip.process.tls import ClientTls
 from callqa.sip.process.today import COUNTED_MARKS, RecordedToday, Today
 from callqa.sip.process.transport import SipTransport
 from callqa.sip.useragent import UserAgent, UserAgentSettings
@@ -55,7 +57,7 @@ class Recorder:
         self,
         settings: Settings,
         journal: JournalWriter,
-        tls: ssl.SSLContext | None = None,
+        tls: Callable[[], ssl.SSLContext] | None = None,
         around: Surroundings = SYSTEM,
     ) -> None:
         self._settings = settings
@@ -91,7 +93,7 @@ class Recorder:
             self._sip.receive,
             self._sip.stream_opened,
             self._sip.stream_closed,
-            tls,
+            tls and ClientTls(tls, lambda to: certificate_names(self._desk.desk, to), self._faults.tell),
             self._agent.acquaintances,
             self._clock,
         )

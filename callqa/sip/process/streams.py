@@ -13,21 +13,18 @@ import logging
 import ssl
 from collections import OrderedDict
 from collections.abc import Callable
-from pathlib import Path
 from typing import cast
 
-from callqa.config import SipSettings
-from callqa.errors import ConfigError, ProtocolError
-from callqa.refusals import os_reason
+from callqa.errors import ProtocolError
 from callqa.sip.budget import network
 from callqa.sip.events import Address
 from callqa.sip.process.clock import CLOCK, Clock
+from callqa.sip.process.tls import CONNECT_S, ClientTls
 from callqa.sip.wire.framing import PONG, StreamFramer
 from callqa.sip.wire.hop import Transport, hop, transport_of
 
 log = logging.getLogger(__name__)
 
-CONNECT_S = 5.0
 CONNECTIONS_MOST = 2_000
 STRANGERS_OF_NETWORK_MOST = 100  # an office behind one NAT that comes back after a power cut; IPv6: a /64
 CONNECTIONS_OF_KNOWN_HOST_MOST = 1_000  # a PBX that opens one for each call
@@ -39,39 +36,6 @@ TOLD_EVERY_S = 60.0
 UNSENT_MOST_BYTES = 1 << 20  # a peer that does not read
 
 Known = Callable[[Address], bool]
-
-
-def server_context(sip: SipSettings, home: Path) -> ssl.SSLContext:
-    """For connections from peers. Raise ConfigError that names the setting."""
-    certificate, key = home / sip.tls_certificate, home / (sip.tls_key or sip.tls_certificate)
-    try:
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.load_cert_chain(certificate, key)
-    except OSError as e:  # ssl.SSLError is one
-        raise ConfigError(
-            f"SIP TLS 证书 {certificate} 与私钥 {key} 读不出来（{_tls_reason(e)}）；"
-            "请检查 callqa.toml 里的 sip.tls_certificate 与 sip.tls_key，或把 sip.tls_port 设为 0"
-        ) from e
-    return context
-
-
-def client_context(sip: SipSettings, home: Path) -> ssl.SSLContext:
-    """For connections to trunks: their certificate must fit. Raise ConfigError that names the setting."""
-    authorities = str(home / sip.tls_authorities) if sip.tls_authorities else None
-    try:
-        return ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=authorities)
-    except OSError as e:
-        raise ConfigError(
-            f"根证书 {authorities} 读不出来（{_tls_reason(e)}）；请检查 callqa.toml 里的 sip.tls_authorities"
-        ) from e
-
-
-def _tls_reason(error: OSError) -> str:
-    """Why a certificate or key does not load. An ssl.SSLError numbers its reasons in its own way, not as errno."""
-    if not isinstance(error, ssl.SSLError):
-        return os_reason(error)
-    return "证书与私钥不是一对" if error.reason == "KEY_VALUES_MISMATCH" else "不是有效的 PEM 文件"
 
 
 def plain_host(host: str) -> str:
@@ -88,7 +52,7 @@ class SipStreams:
         on_message: Callable[[bytes, Address], None],
         on_opened: Callable[[Address], None],
         on_closed: Callable[[Address], None],
-        tls: ssl.SSLContext | None,
+        tls: ClientTls | None,
         acquaintances: Callable[[], Known],
         clock: Clock = CLOCK,
     ) -> None:
@@ -134,17 +98,19 @@ class SipStreams:
             task.add_done_callback(self._tasks.discard)
 
     async def _open(self, to: Address) -> None:
-        transport = transport_of(to)
-        context = self._tls if transport is Transport.TLS else None
+        def new() -> _Connection:
+            return _Connection(self, transport_of(to), to)
+
         try:
-            if transport is Transport.TLS and context is None:
+            if transport_of(to) is not Transport.TLS:
+                connecting = asyncio.get_running_loop().create_connection(new, to[0], to[1])
+                await asyncio.wait_for(connecting, CONNECT_S)
+            elif self._tls is not None:
+                await self._tls.connect(to, new)
+            else:
                 raise OSError("TLS is not set up")
-            connecting = asyncio.get_running_loop().create_connection(
-                lambda: _Connection(self, transport, to), to[0], to[1], ssl=context
-            )
-            await asyncio.wait_for(connecting, CONNECT_S)
         except (OSError, TimeoutError) as e:
-            log.warning("SIP %s to %s:%d: %s", transport, to[0], to[1], e or "timed out")
+            log.warning("SIP %s to %s:%d: %s", transport_of(to), to[0], to[1], e or "timed out")
             self._waiting.pop(to, None)
             self.on_closed(to)
 
