@@ -93,9 +93,9 @@ def transcribe_call(
     heard: list[tuple[_Side, tuple[Span, ...], list[_Believed]]] = []
     for n, side in enumerate(sides):
         part = _part_of(progress, n, len(sides))
-        samples = _side_samples(audio, side)
-        turns = find_turns(samples, engine.speech_probabilities(samples))
-        heard.append((side, turns, _decode_side(samples, turns, side.speaker, _Decoder(engine, plan, repairer), part)))
+        heard.append(
+            (side, *_hear_side(_side_samples(audio, side), side.speaker, _Decoder(engine, plan, repairer), part))
+        )
     progress(100)
     spans = [turns for _, turns, _ in heard]
     return Transcript(
@@ -132,6 +132,14 @@ class _Believed:
 
 def _part_of(progress: Progress, n: int, sides: int) -> Progress:
     return lambda percent: progress((100 * n + percent) // sides)
+
+
+def _hear_side(
+    samples: Float, speaker: Speaker, decoder: _Decoder, progress: Progress
+) -> tuple[tuple[Span, ...], list[_Believed]]:
+    """When this side spoke, and what."""
+    turns = find_turns(samples, decoder.engine.speech_probabilities(samples))
+    return turns, _decode_side(samples, turns, speaker, decoder, progress)
 
 
 def _side_samples(audio: Audio, side: _Side) -> Float:

@@ -1,6 +1,7 @@
 """One channel of a recording as the engine wants it: float32 at 16 000 Hz, without the other side's echo.
 
-Pure. Does not decide what is speech (vad.py).
+Pure. Does not decide what is speech (vad.py). In parts of _AT_ONCE samples, so that a long call costs little more memory than
+its audio.
 """
 
 from math import gcd
@@ -14,6 +15,7 @@ from callqa.audiofile import Samples
 Float = NDArray[np.float32]
 
 ENGINE_RATE_HZ: Final = 16_000
+_AT_ONCE: Final = 1 << 19
 _TAPS_PER_SIDE: Final = 16  # of the slower rate: passband to 0.9 of Nyquist, images below -60 dB
 
 FRAME_MS: Final = 20
@@ -30,15 +32,26 @@ def to_engine_rate(samples: Float, sample_rate_hz: int) -> Float:
     up, down = ENGINE_RATE_HZ // common, sample_rate_hz // common
     slowest = max(1.0, down / up)  # input samples per period of the lower rate
     half = int(np.ceil(_TAPS_PER_SIDE * slowest))
-    padded = np.pad(samples.astype(np.float32), (half - 1, half + down))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * half)
-    n_out = -(-len(samples) * up // down)
-    out = np.empty(n_out, np.float32)
-    for first in range(min(up, n_out)):  # outputs first, first+up, ... share one phase and step `down` inputs
-        base, phase = divmod(first * down, up)
-        count = len(range(first, n_out, up))
-        taps = _sinc_taps(phase / up, half, slowest)
-        out[first::up] = windows[base : base + (count - 1) * down + 1 : down] @ taps
+    out = np.empty(-(-len(samples) * up // down), np.float32)
+    steps = max(1, _AT_ONCE // down)  # a part begins where the phases do
+    for part in range(0, len(out), steps * up):
+        mine = out[part : part + steps * up]
+        begin = part // up * down
+        padded = _between(samples, begin - half + 1, begin + steps * down + half + down)
+        windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * half)
+        for first in range(min(up, len(mine))):  # outputs first, first+up, ... share one phase and step `down` inputs
+            base, phase = divmod(first * down, up)
+            count = len(range(first, len(mine), up))
+            taps = _sinc_taps(phase / up, half, slowest)
+            mine[first::up] = windows[base : base + (count - 1) * down + 1 : down] @ taps
+    return out
+
+
+def _between(samples: Float, start: int, stop: int) -> Float:
+    """float32 (stop - start,): that part of the samples, zeros before the first and after the last."""
+    out = np.zeros(stop - start, np.float32)
+    inside = samples[max(0, start) : max(0, stop)]
+    out[max(0, -start) : max(0, -start) + len(inside)] = inside
     return out
 
 
@@ -53,10 +66,12 @@ def _sinc_taps(offset: float, half: int, slowest: float) -> Float:
 def frame_levels_dbfs(samples: Float, sample_rate_hz: int, frame_ms: int = FRAME_MS) -> Float:
     """RMS level of each whole or begun frame of float32 (n_samples,) in [-1, 1]; silence is -100."""
     size = sample_rate_hz * frame_ms // 1000
-    n_frames = -(-len(samples) // size)
-    padded = np.zeros(n_frames * size, np.float32)
-    padded[: len(samples)] = samples
-    power = np.mean(np.square(padded.reshape(n_frames, size)), axis=1)
+    power = np.empty(-(-len(samples) // size), np.float32)
+    at_once = max(1, _AT_ONCE // size)
+    for start in range(0, len(power), at_once):
+        stop = min(start + at_once, len(power))
+        frames = _between(samples, start * size, stop * size).reshape(-1, size)
+        power[start:stop] = np.mean(np.square(frames, out=frames), axis=1)
     return (10 * np.log10(np.maximum(power, 1e-10))).astype(np.float32)
 
 
@@ -75,11 +90,21 @@ def without_echo(citizen: Float, agent: Float, sample_rate_hz: int) -> Float:
     loudest = np.lib.stride_tricks.sliding_window_view(history, tail + 1).max(axis=1)
     gain = np.ones(len(mine), np.float32)
     gain[:n] = ~((loudest > SPEAKING_DBFS) & (mine[:n] < loudest - ECHO_BELOW_DB))
-    size = sample_rate_hz * FRAME_MS // 1000
+    return _with_gain(citizen, gain, sample_rate_hz * FRAME_MS // 1000)
+
+
+def _with_gain(samples: Float, gain: Float, size: int) -> Float:
+    """Each frame of `size` samples by its gain, reached in its middle and moved linearly in between."""
     centres = (np.arange(len(gain)) + 0.5) * size
-    return (citizen * np.interp(np.arange(len(citizen)), centres, gain)).astype(np.float32)
+    out = np.empty(len(samples), np.float32)
+    for start in range(0, len(samples), _AT_ONCE):
+        part = samples[start : start + _AT_ONCE]
+        out[start : start + len(part)] = part * np.interp(np.arange(start, start + len(part)), centres, gain)
+    return out
 
 
 def channel_float(samples: Samples, channel: int) -> Float:
     """One column of int16 (n_samples, n_channels) as float32 in [-1, 1)."""
-    return (samples[:, channel].astype(np.float32)) / np.float32(32768)
+    out = samples[:, channel].astype(np.float32)
+    out *= np.float32(1 / 32768)
+    return out

@@ -20,6 +20,9 @@ log = logging.getLogger(__name__)
 
 LANGUAGE: Final = "zh"
 _TOKENS_PER_S, _TOKENS_SPARE, _TOKENS_BOUND = 20, 40, 200  # nobody says more; a loop in a short window ends early
+# Two minutes at once cost the detector 100 MB; what it remembers is gone after some seconds.
+_DETECT_AT_ONCE: Final = 3_750 * DETECTOR_FRAME_SAMPLES
+_DETECT_BEFORE: Final = 250 * DETECTOR_FRAME_SAMPLES
 _SEED: Final = 20_261  # sampling above temperature 0 must give the same text each time
 
 
@@ -71,10 +74,17 @@ class WhisperEngine:
             return [_segment(s) for s in segments]
 
     def speech_probabilities(self, samples: Float) -> Float:
-        """float32 (n_frames,): probability of speech per 32 ms."""
+        """float32 (n_frames,): probability of speech per 32 ms. Long audio is heard in parts, each from a little before where
+        it begins, so that the detector knows what went before: memory is that of one part."""
+        parts = [
+            self._detect(samples[max(0, start - _DETECT_BEFORE) : start + _DETECT_AT_ONCE])[-frames:]
+            for start in range(0, len(samples), _DETECT_AT_ONCE)
+            if (frames := -(-min(_DETECT_AT_ONCE, len(samples) - start) // DETECTOR_FRAME_SAMPLES))
+        ]
+        return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+
+    def _detect(self, samples: Float) -> Float:
         short = -len(samples) % DETECTOR_FRAME_SAMPLES
-        if not len(samples):
-            return np.zeros(0, np.float32)
         with self._lock:
             return np.asarray(self._detector(np.pad(samples, (0, short))), np.float32).reshape(-1)
 

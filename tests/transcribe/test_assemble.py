@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from callqa.audiofile import Audio
 from callqa.speech import Speaker
 from callqa.transcribe.assemble import Plan, transcribe_call
+from callqa.transcribe.audio import channel_float, to_engine_rate
 from callqa.transcribe.engine import DecodeRequest, Float, Segment
 from callqa.transcribe.repair import build_repairer
 from callqa.transcribe.vocabulary import ROLE_PROMPTS
@@ -97,11 +98,53 @@ def test_a_long_monologue_is_heard_in_windows_the_engine_can_hold() -> None:
 
 
 def test_the_agents_echo_is_not_the_citizen() -> None:
-    audio = recording(6_000, [], [(1_000, 3_000)])
-    echo = np.roll(audio.samples[:, 1], RATE * 60 // 1000) // 32  # -30 dB, 60 ms later
-    audio = Audio(np.stack([audio.samples[:, 0] + echo, audio.samples[:, 1]], axis=1), RATE)
+    """An echo so loud that the detector takes it for speech; a citizen as loud who speaks alone is one."""
+    audio = recording(9_000, [(6_000, 8_000)], [(1_000, 3_000)])
+    agent = np.clip(audio.samples[:, 1].astype(int) * 3, -32768, 32767)
+    echo = np.roll(agent, RATE * 60 // 1000) // 16  # -24 dB, 60 ms later
+    alone = np.where(np.arange(len(agent)) > 5_000 * RATE // 1000, audio.samples[:, 0] // 5, audio.samples[:, 0])
+    audio = Audio(np.stack([alone + echo, agent], axis=1).astype(np.int16), RATE)
+    assert FakeEngine().speech_probabilities(to_engine_rate(channel_float(audio.samples, 0), RATE))[40:80].any()
     transcript = transcribe_call(audio, FakeEngine(), recording_sha256="")
-    assert [u.speaker for u in transcript.utterances] == [Speaker.AGENT]
+    assert [u.speaker for u in transcript.utterances] == [Speaker.AGENT, Speaker.CITIZEN]
+    assert transcript.utterances[1].span.start_ms > 5_000
+
+
+@pytest.mark.parametrize(("beyond_ms", "kept"), [(150, True), (600, False)])
+def test_a_word_heard_after_the_end_of_the_window_is_nobodys(beyond_ms: int, kept: bool) -> None:
+    """The engine's padding: but its word times are off by as much as a word."""
+    engine = FakeEngine(beyond_ms=beyond_ms)
+    transcript = transcribe_call(recording(5_000, [(1_000, 3_000)], []), engine, recording_sha256="")
+    assert ("尾" in transcript.utterances[0].text) is kept
+
+
+def test_a_window_that_the_engine_believes_silent_is_heard_again_and_the_other_text_kept() -> None:
+    """However likely the words of the first decode are against those of the second."""
+    engine = FakeEngine(
+        lambda k: "甲乙丙丁戊己庚辛壬癸"[k % 10],
+        probability=0.44,
+        no_speech=0.9,
+        retry_text=lambda k: "水务热线请问地址停漏"[k % 10],
+    )
+    transcript = transcribe_call(recording(5_000, [(1_000, 3_000)], []), engine, recording_sha256="")
+    assert "热线请问地址" in transcript.utterances[0].text and not transcript.utterances[0].reliable
+
+
+def test_a_text_that_packs_too_well_is_not_relied_on() -> None:
+    audio = recording(5_000, [(1_000, 3_000)], [])
+    (plain,) = transcribe_call(audio, FakeEngine(), recording_sha256="").utterances
+    (packed,) = transcribe_call(audio, FakeEngine(compression_ratio=3.0), recording_sha256="").utterances
+    assert plain.reliable and packed.text == plain.text and not packed.reliable
+
+
+@pytest.mark.parametrize(("text", "reliable"), [("水务热线", True), ("水污热线", True), ("谁污谁污", False)])
+def test_a_text_that_was_mostly_repaired_is_not_relied_on(text: str, reliable: bool) -> None:
+    audio = recording(4_000, [], [(1_000, 2_200)])
+    repairer = build_repairer(Unigrams())
+    engine = FakeEngine(lambda k: text[k % 4])
+    (utterance,) = transcribe_call(audio, engine, recording_sha256="", repairer=repairer).utterances
+    changed = sum(r.end - r.start for r in utterance.repairs)
+    assert (changed > len(utterance.text) / 2) is not reliable and utterance.reliable is reliable
 
 
 def test_a_doubtful_turn_is_decoded_again_and_the_better_text_kept() -> None:

@@ -1,9 +1,12 @@
 """Resampling and the echo gate."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
-from callqa.transcribe.audio import ENGINE_RATE_HZ, to_engine_rate, without_echo
+from callqa.transcribe import audio
+from callqa.transcribe.audio import ENGINE_RATE_HZ, frame_levels_dbfs, to_engine_rate, without_echo
 
 
 @pytest.mark.parametrize("rate", [8_000, 11_025, 16_000, 44_100, 48_000])
@@ -38,3 +41,27 @@ def test_a_quiet_citizen_is_untouched_while_the_agent_is_silent() -> None:
     rng = np.random.default_rng(2)
     quiet = rng.normal(0, 0.001, 16000).astype(np.float32)
     assert np.array_equal(without_echo(quiet, np.zeros(16000, np.float32), 8000), quiet)
+
+
+def test_a_long_call_costs_little_more_memory_than_its_audio() -> None:
+    """Resampling and the echo gate once held six times the audio of a long call."""
+    rng = np.random.default_rng(5)
+    citizen, agent = (rng.standard_normal(600 * 8000, np.float32) for _ in range(2))
+    tracemalloc.start()
+    try:
+        to_engine_rate(without_echo(citizen, agent, 8000), 8000)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 3.7 * citizen.nbytes  # without the echo: 1, at the engine's rate: 2
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 44100, 48000])
+def test_audio_of_several_parts_is_as_if_of_one(rate: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(5)
+    citizen, agent = (0.1 * rng.standard_normal(rate * 3 + 7, np.float32) for _ in range(2))
+    whole = to_engine_rate(without_echo(citizen, agent, rate), rate), frame_levels_dbfs(citizen, rate)
+    monkeypatch.setattr(audio, "_AT_ONCE", 1000)
+    parts = to_engine_rate(without_echo(citizen, agent, rate), rate), frame_levels_dbfs(citizen, rate)
+    for one, several in zip(whole, parts, strict=True):
+        np.testing.assert_allclose(several, one, rtol=0, atol=1e-6)

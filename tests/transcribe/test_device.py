@@ -19,12 +19,14 @@ class Model:
 
     broken: tuple[str, ...] = ()
     loaded: list[str] = []
+    asked: list[dict[str, Any]] = []
 
     def __init__(self, path: str, *, device: str, **_: Any) -> None:
         self.loaded.append(device)
         self.model = type("Inner", (), {"device": device})()
 
-    def transcribe(self, samples: Any, **_: Any) -> tuple[list[Any], None]:
+    def transcribe(self, samples: Any, **options: Any) -> tuple[list[Any], None]:
+        self.asked.append(options)
         if self.model.device in self.broken:
             raise RuntimeError("Library libcublas.so.12 is not found or cannot be loaded")
         return [], None
@@ -32,7 +34,7 @@ class Model:
 
 @pytest.fixture
 def model(monkeypatch: pytest.MonkeyPatch) -> type[Model]:
-    made = type("Made", (Model,), {"loaded": [], "broken": ()})
+    made = type("Made", (Model,), {"loaded": [], "asked": [], "broken": ()})
     monkeypatch.setattr("faster_whisper.WhisperModel", made)
     monkeypatch.setattr("faster_whisper.vad.get_vad_model", lambda: None)
     monkeypatch.setattr(ctranslate2, "get_supported_compute_types", lambda device: {"int8", "float32"})
@@ -73,3 +75,40 @@ def test_cuda_asked_for_and_not_working_is_an_error_and_not_the_processor(
     model.broken = ("cuda",)
     with pytest.raises(EngineError, match=r"libcublas.*speech\.device"):
         whisper.load_engine(folder(tmp_path / "m"), device="cuda")
+
+
+def test_a_decode_begins_from_one_seed_and_ends_where_nobody_can_have_said_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: type[Model]
+) -> None:
+    """Sampling above temperature 0 gives one text for one audio; a loop in a short window ends early."""
+    seeds: list[int] = []
+    monkeypatch.setattr(ctranslate2, "get_cuda_device_count", lambda: 0)
+    monkeypatch.setattr(ctranslate2, "set_random_seed", seeds.append)
+    engine = whisper.load_engine(folder(tmp_path / "m"))
+    for seconds in (2, 4, 28):
+        engine.decode(np.zeros(seconds * 16_000, np.float32), DecodeRequest("", 5, (0.0, 0.2)))
+    assert len(seeds) == 3 and len(set(seeds)) == 1
+    short, longer, longest = (asked["max_new_tokens"] for asked in model.asked)
+    assert short < longer <= 200 and longest is None
+    assert all(asked["condition_on_previous_text"] is False and asked["word_timestamps"] for asked in model.asked)
+
+
+@pytest.mark.parametrize("seconds", [0, 0.01, 100, 120, 125.3, 400])
+def test_long_audio_is_listened_to_in_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: type[Model], seconds: float
+) -> None:
+    """Each frame has its own probability, each part begins a little earlier, none is longer than two minutes and some."""
+    heard: list[int] = []
+
+    def detector(samples: Any) -> Any:
+        heard.append(len(samples))
+        return samples.reshape(-1, 512).max(axis=1, keepdims=True)
+
+    monkeypatch.setattr(ctranslate2, "get_cuda_device_count", lambda: 0)
+    monkeypatch.setattr("faster_whisper.vad.get_vad_model", lambda: detector)
+    samples = np.random.default_rng(1).random(round(seconds * 16_000), np.float32)
+    told = whisper.load_engine(folder(tmp_path / "m")).speech_probabilities(samples)
+    frames = np.pad(samples, (0, -len(samples) % 512)).reshape(-1, 512)
+    assert told.dtype == np.float32 and np.array_equal(told, frames.max(axis=1, initial=0)[: len(told)])
+    assert len(told) == len(frames) and max(heard, default=0) <= 129 * 16_000
+    assert sum(heard) >= len(samples) + 8 * 16_000 * (len(heard) - 1)
