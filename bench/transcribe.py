@@ -79,7 +79,9 @@ def main() -> None:
     )
     ours = _run_ours(args.set, list(calls), means, args.out / "callqa")
     invented = sum(_invented_chars(means, audio) for _, audio in non_speech())
-    peak_rss_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    peak_rss_mb = _peak_rss_mb()
+    _run_long(args.set / f"{next(iter(calls))}.wav", means)
+    peak_rss_long_mb = _peak_rss_mb()
     peer = None if args.no_peer else _run_peer(args.set, list(calls), model, args.out / "peer")
     figures = _figures(calls, ours, peer)
     print(
@@ -90,6 +92,7 @@ def main() -> None:
         "cpu_s_per_call_s": round(ours.cost, 3),
         "cpu_ratio_to_peer": round(ours.cost / peer.cost, 2) if peer else None,
         "peak_rss_mb": peak_rss_mb,
+        "peak_rss_30min_mb": peak_rss_long_mb,
         "turn_start_p90_s": _start_deviation_p90(calls, ours.folder),
     }
     print(json.dumps(figures))
@@ -272,7 +275,7 @@ def _start_deviation_p90(calls: Calls, folder: Path) -> float | None:
 
 
 def non_speech(seconds: int = 30, rate: int = 8000) -> Iterator[tuple[str, Audio]]:
-    """Stereo sounds without a word: silence, noise, tones, key presses, hold music, clicks."""
+    """Stereo sounds without a word: silence, noise, tones, key presses, hold music, clicks of a bad line."""
     rng = np.random.default_rng(20_261)
     t = np.arange(seconds * rate) / rate
     keys = np.zeros_like(t)
@@ -295,10 +298,23 @@ def non_speech(seconds: int = 30, rate: int = 8000) -> Iterator[tuple[str, Audio
         "busy": tone * (t % 0.7 < 0.35),
         "dtmf": keys,
         "music": music,
+        "clicks": np.where(rng.random(len(t)) < 0.0005, rng.uniform(-0.8, 0.8, len(t)), 0.0),
     }
     for name, x in sounds.items():
         one = np.clip(np.round(x * 32767), -32768, 32767).astype(np.int16)
         yield name, Audio(np.stack([one, one], axis=1), rate)
+
+
+def _peak_rss_mb() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+def _run_long(recording: Path, means: Means, minutes: int = 30) -> None:
+    """A call of half an hour that is mostly silence, as one in which the agent looks something up."""
+    short = read_audio(recording)
+    samples = np.zeros((minutes * 60 * short.sample_rate_hz, short.n_channels), np.int16)
+    samples[len(samples) // 2 :][: len(short.samples)] = short.samples
+    means.transcribe(Audio(samples, short.sample_rate_hz))
 
 
 def _invented_chars(means: Means, audio: Audio) -> int:

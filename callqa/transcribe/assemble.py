@@ -23,7 +23,7 @@ from callqa.transcribe.windows import Window, pack
 from callqa.transcribe.wording import written
 from callqa.units import Channel
 
-PIPELINE: Final = "windows-3"  # changes whenever the same audio and model would give another transcript
+PIPELINE: Final = "windows-4"  # changes whenever the same audio and model would give another transcript
 # In log10: the engine against the word model, what a further character is worth (else the shorter text always wins).
 ENGINE_WEIGHT, CHAR_BONUS, HARD_DOUBT_COST = 2.0, 2.5, 8.0
 ALONE_MS: Final = 3_000  # from here on a turn is decoded as well alone as with its neighbours
@@ -123,11 +123,13 @@ class _Decoder:
 
 @dataclass(frozen=True, slots=True)
 class _Believed:
-    """What was heard in a turn and what it is taken to say; unprompted: the same of a decode without prompt, if another."""
+    """What was heard in a turn and what it is taken to say; unprompted: the same of a decode without prompt, if another;
+    sparse: in a side that has too few characters for its speech."""
 
     heard: Heard
     repaired: Repaired
     unprompted: "_Believed | None" = None
+    sparse: bool = False
 
 
 def _part_of(progress: Progress, n: int, sides: int) -> Progress:
@@ -161,7 +163,8 @@ def _decode_side(
 
     plan, repairer = decoder.plan, decoder.repairer
     first = decode(range(len(turns)), plan.first(speaker), 0, 60)
-    doubtful = [n for n in first if guard.asks_again(first[n])]
+    sparse = guard.is_sparse(list(first.values()))
+    doubtful = [n for n in first if sparse or guard.asks_again(first[n])]
     again = decode(_in_company(doubtful, turns), plan.again(), 60, 70)
     heard = first | {n: guard.choose([first[n], again[n]]) for n in doubtful}
     unlikely = [n for n in heard if repairer is not None and guard.asks_rival(heard[n])]
@@ -178,8 +181,11 @@ def _decode_side(
     edges = decode(_in_company(missing, turns), plan.unprompted(), 90, 100)
     plain |= {n: edges[n] for n in missing}
     progress(100)
+    sparse = guard.is_sparse([each.heard for each in chosen])
     return [
-        replace(each, unprompted=_believed(plain[n], repairer)) if each.heard.prompt and n in plain else each
+        replace(each, unprompted=_believed(plain[n], repairer), sparse=sparse)
+        if each.heard.prompt and n in plain
+        else replace(each, sparse=sparse)
         for n, each in enumerate(chosen)
     ]
 
@@ -270,7 +276,8 @@ def _confidence(believed: _Believed) -> float:
 
 
 def _is_reliable(believed: _Believed) -> bool:
-    return not guard.doubts(believed.heard) and believed.repaired.share <= guard.MAX_REPAIRED_SHARE
+    doubted = believed.sparse or guard.doubts(believed.heard)
+    return not doubted and believed.repaired.share <= guard.MAX_REPAIRED_SHARE
 
 
 def _believed(heard: Heard, repairer: Repairer | None) -> _Believed:

@@ -1,6 +1,7 @@
 """Doubt: reasons not to believe what the engine wrote for one turn. Pure.
 
 A turn with a grave doubt is decoded again in other company (assemble.py); one that still has any doubt stays, marked unreliable.
+So is a whole side that has too few characters for its speech.
 Text that is certainly none of the speaker's (a known invention, the prompt read aloud) is dropped.
 """
 
@@ -111,6 +112,15 @@ def doubts(heard: Heard) -> tuple[Doubt, ...]:
         Doubt.INVENTED: is_invented(heard),
     }
     return tuple(doubt for doubt, holds in found.items() if holds)
+
+
+def is_sparse(channel: Sequence[Heard]) -> bool:
+    """Whether a side's speech as a whole has far fewer characters than its time asks for: many short turns, of which each may
+    well be one long 嗯."""
+    seconds = sum(heard.turn.duration_ms for heard in channel) / 1000
+    return seconds * 1000 >= COVERAGE_FROM_MS and (
+        sum(_spoken_chars(heard.text) for heard in channel) < MIN_CHARS_PER_S * seconds
+    )
 
 
 def asks_again(heard: Heard) -> bool:

@@ -130,6 +130,19 @@ def test_a_window_that_the_engine_believes_silent_is_heard_again_and_the_other_t
     assert "热线请问地址" in transcript.utterances[0].text and not transcript.utterances[0].reliable
 
 
+def test_a_side_of_short_turns_with_a_character_each_is_heard_again_and_not_relied_on() -> None:
+    """Each turn alone may be one long 嗯; eight of them in a row are speech that was not followed."""
+    turns = [(1_000 + 3_000 * n, 2_300 + 3_000 * n) for n in range(8)]
+    audio = recording(26_000, turns, [(24_500, 25_500)])
+    deaf = FakeEngine(lambda k: "嗯" if k % 7 == 0 else "")
+    transcript = transcribe_call(audio, deaf, recording_sha256="")
+    assert [r.temperatures for r in deaf.requests[:2]] == [Plan().temperatures, Plan().retry_temperatures]
+    assert not any(u.reliable for u in transcript.utterances if u.speaker is Speaker.CITIZEN)
+    engine = FakeEngine(lambda k: "嗯" if k % 7 == 0 else "", retry_text=lambda k: "家里没有水压力很低"[k % 9])
+    transcript = transcribe_call(audio, engine, recording_sha256="")
+    assert all(u.reliable for u in transcript.utterances if u.speaker is Speaker.CITIZEN)
+
+
 def test_a_text_that_packs_too_well_is_not_relied_on() -> None:
     audio = recording(5_000, [(1_000, 3_000)], [])
     (plain,) = transcribe_call(audio, FakeEngine(), recording_sha256="").utterances

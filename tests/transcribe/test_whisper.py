@@ -59,7 +59,7 @@ def test_the_same_audio_gives_the_same_text_from_any_thread(engine: WhisperEngin
         assert transcribe_call(part, engine, recording_sha256="") == elsewhere.result(timeout=60)
 
 
-@pytest.mark.parametrize("sound", ["silence", "noise", "ringback", "keys"])
+@pytest.mark.parametrize("sound", ["silence", "noise", "ringback", "busy", "keys", "music"])
 def test_nothing_is_invented_where_nobody_speaks(engine: WhisperEngine, sound: str) -> None:
     t = np.arange(30 * 8000) / 8000
     rng = np.random.default_rng(4)
@@ -67,6 +67,12 @@ def test_nothing_is_invented_where_nobody_speaks(engine: WhisperEngine, sound: s
         "silence": np.zeros_like(t),
         "noise": rng.normal(0, 0.03, len(t)),
         "ringback": 0.2 * np.sin(2 * np.pi * 450 * t) * (t % 5 < 1),
+        "busy": 0.2 * np.sin(2 * np.pi * 450 * t) * (t % 0.7 < 0.35),
+        "music": sum(
+            0.15 / h * np.sin(2 * np.pi * (262, 330, 392, 440)[n % 4] * h * t) * ((t // 0.4).astype(int) % 4 == n % 4)
+            for h in range(1, 6)
+            for n in range(4)
+        ),
         "keys": 0.2 * (np.sin(2 * np.pi * 770 * t) + np.sin(2 * np.pi * 1336 * t)) * (t % 0.4 < 0.1),
     }[sound]
     one = np.round(made * 32767).astype(np.int16)
