@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from callqa.sip.events import (
     CallAbandoned,
     CallAnswered,
@@ -487,6 +489,60 @@ def test_answer_mode_records_one_leg_at_once():
     trunk.hang_up()
     net.run(1)
     assert net.names()[-2:] == ["CallEnded", "MediaClosed"]
+    net.settle()
+
+
+def offer_of(formats: str, *lines: str) -> bytes:
+    head = f"v=0\r\no=- 1 1 IN IP4 {TRUNK[0]}\r\ns=-\r\nc=IN IP4 {TRUNK[0]}\r\nt=0 0\r\nm=audio 31000 RTP/AVP {formats}\r\n"
+    return (head + "".join(f"{line}\r\n" for line in lines)).encode()
+
+
+@pytest.mark.parametrize(
+    ("formats", "lines", "taken", "answered"),
+    [
+        ("18 9", (), (18, "G729/8000"), ("a=rtpmap:18 G729/8000",)),
+        ("18", ("a=fmtp:18 annexb=no",), (18, "G729/8000"), ("a=fmtp:18 annexb=no",)),
+        ("9 8", (), (9, "G722/8000"), ("a=rtpmap:9 G722/8000",)),
+        (
+            "97 111 8",
+            ("a=rtpmap:97 ILBC/8000", "a=rtpmap:111 opus/48000/2", "a=fmtp:97 mode=30", "a=fmtp:111 useinbandfec=1"),
+            (111, "OPUS/48000"),
+            ("a=rtpmap:111 opus/48000/2", "a=fmtp:111 useinbandfec=1"),
+        ),
+        (
+            "96",
+            ("a=rtpmap:96 AMR/8000", "a=fmtp:96 octet-align=1"),
+            (96, "AMR/8000"),
+            ("a=fmtp:96 octet-align=1",),
+        ),
+    ],
+)
+def test_answer_mode_takes_every_codec_that_can_be_decoded(formats, lines, taken, answered):
+    """It only listens: a PBX that records in G.729 was refused."""
+    net = Network(desk(mode="answer"))
+    trunk = SimPhone(net, TRUNK, "13871206358")
+    trunk.call("9000", sdp=offer_of(formats, *lines))
+    net.run(1)
+    assert net.names()[:3] == ["CallStarted", "MediaOpened", "CallAnswered"]
+    assert net.of(MediaOpened)[0].codecs == (taken,)
+    body = trunk.responses("INVITE")[0].body.decode().splitlines()
+    assert set(answered) <= set(body) and f"m=audio {net.of(MediaOpened)[0].local_port} RTP/AVP {taken[0]}" in body
+    assert sum(line.startswith("a=fmtp") for line in body) == sum(line.startswith("a=fmtp") for line in answered)
+
+
+def test_answer_mode_follows_a_pbx_to_another_codec():
+    net = Network(desk(mode="answer"))
+    trunk = SimPhone(net, TRUNK, "13871206358")
+    trunk.call("9000")
+    net.run(1)
+    trunk.reinvite(MediaDirection.SENDONLY, codecs=((18, "G729/8000"),))
+    net.run(0.5)
+    assert trunk.answers[-1].status == 200 and net.of(MediaChanged)[-1].codecs == ((18, "G729/8000"),)
+    trunk.reinvite(MediaDirection.SENDONLY, codecs=((101, "telephone-event/8000"),))
+    net.run(0.5)
+    assert trunk.answers[-1].status == 488 and net.of(MediaChanged)[-1].codecs == ((18, "G729/8000"),)
+    trunk.hang_up()
+    net.run(1)
     net.settle()
 
 

@@ -1,6 +1,7 @@
 """Role `answer`: a PBX calls us as a recording extension; one leg, answered at once, on the citizen's channel.
 
-We only listen, so our SDP says recvonly (a peer that watches for our media then knows that none comes).
+We only listen, so our SDP says recvonly (a peer that watches for our media then knows that none comes), and every format that can be
+decoded is taken, as from a recording client.
 """
 
 from collections.abc import Callable
@@ -11,7 +12,8 @@ from callqa.sip.core import Core
 from callqa.sip.events import Address, CallEnded, CallUnanswered, HangupParty
 from callqa.sip.legs.leg import Leg
 from callqa.sip.legs.transaction import Transaction
-from callqa.sip.wire.sdp import OUR_CODECS, Session, common_codecs
+from callqa.sip.media.codec import heard_of
+from callqa.sip.wire.sdp import OUR_CODECS, Session
 from callqa.units import Channel
 
 
@@ -32,7 +34,7 @@ class AnswerCall(Call):
             self.leg.refuse(offer.status, now)
             self.finish(CallUnanswered(self.call_id, now, offer.reason, offer.status), now)
             return
-        codecs = common_codecs(offer) if offer else OUR_CODECS
+        codecs = heard_of(offer.codecs) if offer else OUR_CODECS
         ports = self.take_ports(1) if codecs else None
         if not codecs or ports is None:
             status, reason = (503, "没有空闲的媒体端口") if codecs else (488, "没有共同的语音编码")

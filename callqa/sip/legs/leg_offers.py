@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from callqa.errors import ProtocolError
 from callqa.sip.legs.leg_owner import LegState
 from callqa.sip.legs.transaction import Transaction
+from callqa.sip.media.codec import heard_of
 from callqa.sip.wire.message import Request, Response
 from callqa.sip.wire.multipart import sdp_of
 from callqa.sip.wire.sdp import EVENTS, Codecs, Session, agreed_codecs, common_codecs, parse_sdp
@@ -54,6 +55,9 @@ class Offers:
         codecs = _still_agreed(leg.codecs, session)
         if codecs and session is not None and leg.state is LegState.EARLY:  # what we offered may be more than one
             codecs = agreed_codecs(leg.codecs, session)
+        if session is not None and not codecs and leg.listen_only:
+            codecs = heard_of(session.codecs)
+            leg.codecs = codecs or leg.codecs
         if session is not None and not codecs and self._ask_other_leg(t, session, now):
             return
         self._answer(t, session, codecs, now)

@@ -230,6 +230,15 @@ AMR = PackedCodec("AMR", ("AMR/8000",), "amrnb", -1, 8000, 8000, _amr_frames)
 PACKED = (G722, OPUS, GSM, G729, AMR)
 
 
+def heard_of(offered: tuple[tuple[int, str], ...]) -> tuple[tuple[int, str], ...]:
+    """What is taken of an offer where we only listen: one voice format, the first that can be decoded, else the first, since raw
+    packets are better than nothing; and telephone-event where it is offered. () when there is no voice format."""
+    voice = [c for c in offered if not c[1].startswith(("telephone-event", "CN/"))]
+    known = [c for c in voice if codec_of_type(c[0], offered) or packed_of_type(c[0], offered)]
+    events = [c for c in offered if c[1].startswith("telephone-event")][:1]
+    return (*(known or voice)[:1], *events) if voice else ()
+
+
 def packed_of_type(payload_type: int, codecs: tuple[tuple[int, str], ...]) -> PackedCodec | None:
     """The PyAV codec of a payload type under an agreed map; static numbers even when the map is silent."""
     for number, rtpmap in codecs:

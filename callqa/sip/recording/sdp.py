@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, replace
 
 from callqa.errors import ProtocolError
-from callqa.sip.media.codec import codec_of_type, packed_of_type
+from callqa.sip.media.codec import heard_of
 from callqa.sip.media.spool import STREAMS_MOST
 from callqa.sip.wire.headers import plain
 from callqa.sip.wire.sdp import (
@@ -21,12 +21,10 @@ from callqa.sip.wire.sdp import (
     UnfitMedia,
     lines_of,
     read_lines,
+    rtpmap_of,
 )
 
 LABEL_MOST_CHARS = 64
-# RFC 3551 §6: what a number means without a=rtpmap, of those that we can decode.
-_STATIC = {3: "GSM/8000", 9: "G722/8000", 18: "G729/8000"}
-_MAPPED = re.compile(r"a=rtpmap:\d")
 _MEDIA = re.compile(r"m=(\S+)\s+(\d+)(?:/\d+)?\s+(\S+)\s+(.*\S)\s*")
 
 
@@ -83,32 +81,16 @@ def _stream(index: int, head: list[str], section: list[str]) -> OfferedStream:
     bare = OfferedStream(index, kind, protocol, formats, label=label)
     if kind != "audio" or not port or index >= 2 * STREAMS_MOST:
         return bare
-    mapped = {line[9:].split()[0] for line in section if _MAPPED.match(line)}
-    missing = [
-        f"a=rtpmap:{n} {name}" for n, name in _STATIC.items() if str(n) not in mapped and str(n) in formats.split()
-    ]
     try:
-        session = read_lines([*head, *section, *missing])
+        session = read_lines([*head, *section])
     except UnfitMedia as e:
         return replace(bare, unfit=e.reason)
     except ProtocolError:
         return bare
-    codecs = _taken(session.codecs)
-    numbers = {str(number) for number, _ in codecs}
-    fmtp = tuple(
-        plain(line)
-        for line in section
-        if line.startswith("a=fmtp:") and line[7:].split()[:1] and line[7:].split()[0] in numbers and len(line) < 256
-    )
+    codecs = heard_of(session.codecs)
+    numbers = {number for number, _ in codecs}
+    fmtp = tuple(line for number, line in session.fmtp if number in numbers)
     return OfferedStream(index, kind, protocol, formats, session if codecs else None, label, codecs, fmtp)
-
-
-def _taken(offered: Codecs) -> Codecs:
-    """One voice format, the first that can be decoded, else the first; and telephone-event where it is offered."""
-    voice = [c for c in offered if not c[1].startswith(("telephone-event", "CN/"))]
-    known = [c for c in voice if codec_of_type(c[0], offered) or packed_of_type(c[0], offered)]
-    events = [c for c in offered if c[1].startswith("telephone-event")][:1]
-    return (*(known or voice)[:1], *events) if voice else ()
 
 
 def build_answer(host: str, session_id: int, version: int, lines: tuple[AnsweredStream, ...]) -> bytes:
@@ -125,14 +107,10 @@ def _answer_lines(line: AnsweredStream) -> list[str]:
     if not line.port:
         return [f"m={o.kind} 0 {o.protocol} {o.formats}"]
     made = [f"m={o.kind} {line.port} {o.protocol} {' '.join(str(number) for number, _ in o.codecs)}"]
-    made += [f"a=rtpmap:{number} {_rtpmap(name)}" for number, name in o.codecs]
+    made += [f"a=rtpmap:{number} {rtpmap_of(name)}" for number, name in o.codecs]
     made += [*o.fmtp, *line.crypto]
     made += [f"a=label:{o.label}"] if o.label else []
     return [*made, f"a={MediaDirection.INACTIVE if o.paused else MediaDirection.RECVONLY}"]
-
-
-def _rtpmap(name: str) -> str:
-    return "opus/48000/2" if name.upper() == "OPUS/48000" else name  # RFC 7587 §7
 
 
 def build_offer(host: str, session_id: int, port_of_each: tuple[int, ...]) -> bytes:

@@ -1,6 +1,6 @@
 """SDP offer/answer for one audio stream (RFC 8866, RFC 3264): what the peer offers, what we offer and answer.
 
-Only G.711 and telephone-event are spoken. Further m= lines are declined with port 0. Both styles of hold are read:
+Only G.711 and telephone-event are spoken; where we only listen, all that media/codec.py decodes is taken. Further m= lines are declined with port 0. Both styles of hold are read:
 a=sendonly/inactive and c=0.0.0.0. Media may be encrypted with keys in the SDP (sdes.py), in RTP/SAVP(F) or, as phones do that
 would rather than must, in RTP/AVP(F) with a=crypto. It does not do DTLS-SRTP, ICE, bundles or video.
 """
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from callqa.errors import ProtocolError
+from callqa.sip.wire.headers import plain
 from callqa.sip.wire.sdes import CryptoLine, parse_crypto
 
 SDP_MOST_BYTES = 32_768
@@ -19,13 +20,16 @@ LINES_MOST = 1_000
 _LINE_END = re.compile(r"\r\n|\n|\r")
 _PORT = re.compile(r"[0-9]{1,5}")
 _RTPMAP = re.compile(r"a=rtpmap:\s*([0-9]{1,3})\s+([A-Za-z0-9_.-]+)/([0-9]{1,6})(/[12])?\s*")
+_FMTP = re.compile(r"a=fmtp:([0-9]{1,3})\s")
 _PTIME = re.compile(r"a=ptime:\s*([0-9]{1,4})(?:\.0*)?\s*")
 _RTCP = re.compile(r"a=rtcp:\s*([0-9]{1,5})(?:\s+IN\s+IP[46]\s+(\S+))?\s*", re.IGNORECASE)
 _CONNECTION = re.compile(r"c=IN\s+IP[46]\s+([^\s/]+)\S*\s*", re.IGNORECASE)
 _FORMAT = re.compile(r"[0-9]{1,2}|1[01][0-9]|12[0-7]")  # an RTP payload type
 MEDIA_MOST = 32
 FORMATS_MOST = 64
-STATIC = {0: "PCMU/8000", 8: "PCMA/8000"}
+FMTP_MOST_CHARS = 256
+# RFC 3551 §6: what a number means without a=rtpmap.
+STATIC = {0: "PCMU/8000", 3: "GSM/8000", 8: "PCMA/8000", 9: "G722/8000", 18: "G729/8000"}
 G711 = ("PCMA/8000", "PCMU/8000")  # Chinese networks speak A-law first
 EVENTS = "telephone-event/8000"
 OUR_CODECS = ((8, "PCMA/8000"), (0, "PCMU/8000"), (101, EVENTS))
@@ -75,7 +79,7 @@ class Session:
 
     codecs: every format of the line, in order, as (payload type, "name/clock"). media: all m= lines as
     (kind, protocol, formats) for the answer; audio_index: which of them is ours. crypto: its usable keys, first first.
-    rtcp: where it wants RTCP; rtcp_mux: it takes RTCP on its RTP port (RFC 5761).
+    rtcp: where it wants RTCP; rtcp_mux: it takes RTCP on its RTP port (RFC 5761). fmtp: (payload type, line) of its formats.
     """
 
     host: str
@@ -88,6 +92,7 @@ class Session:
     crypto: tuple[CryptoLine, ...] = ()
     rtcp_named: tuple[str, int] | None = None
     rtcp_mux: bool = False
+    fmtp: tuple[tuple[int, str], ...] = ()
 
     @property
     def protocol(self) -> str:
@@ -164,7 +169,9 @@ def build_sdp(
     lines = ["v=0", f"o=callqa {session_id} {version} IN {family} {host}", "s=callqa", f"c=IN {family} {host}", "t=0 0"]
     profile = answering.protocol if answering else protocol
     ours = [f"m=audio {port} {profile} {' '.join(str(pt) for pt, _ in codecs)}"]
-    ours += [f"a=rtpmap:{pt} {name}" for pt, name in codecs]
+    ours += [f"a=rtpmap:{pt} {rtpmap_of(name)}" for pt, name in codecs]
+    theirs = {pt for pt, name in codecs if name not in G711 and name != EVENTS}
+    ours += [line for pt, line in (answering.fmtp if answering else ()) if pt in theirs]
     ours += [f"a=fmtp:{pt} 0-15" for pt, name in codecs if name == EVENTS]
     ours += [str(line) for line in crypto]
     ours += ["a=ptime:20", f"a={direction}"]
@@ -176,6 +183,11 @@ def build_sdp(
         for i, (kind, protocol, formats) in enumerate(answering.media):
             lines += ours if i == answering.audio_index else [f"m={kind} 0 {protocol} {formats}"]
     return ("\r\n".join(lines) + "\r\n").encode()
+
+
+def rtpmap_of(name: str) -> str:
+    """A format as we name it in an a=rtpmap line."""
+    return "opus/48000/2" if name.upper() == "OPUS/48000" else name  # RFC 7587 §7
 
 
 def parse_sdp(data: bytes) -> Session:
@@ -252,8 +264,15 @@ def _audio(session_lines: list[str], sections: list[list[str]], media: list[Medi
     all_media = tuple((kind, protocol, " ".join(f)) for kind, _, protocol, f in media)
     mux = "a=rtcp-mux" in (line.strip() for line in section)
     return Session(
-        host, port, codecs, direction, ptime_ms, index, all_media, parse_crypto(section), _rtcp(section, host), mux
-    )
+        host, port, codecs, direction, ptime_ms, index, all_media, parse_crypto(section), _rtcp(section, host), mux,
+        _fmtp(section),
+    )  # fmt: skip
+
+
+def _fmtp(section: list[str]) -> tuple[tuple[int, str], ...]:
+    """Format lines that may be repeated in our answer."""
+    found = ((_FMTP.match(line), line) for line in section if len(line) < FMTP_MOST_CHARS)
+    return tuple((int(match[1]), plain(line)) for match, line in found if match)
 
 
 def _rtcp(section: list[str], host: str) -> tuple[str, int] | None:
