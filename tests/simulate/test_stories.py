@@ -152,7 +152,7 @@ MUTANTS: dict[str, tuple[Patch, int]] = {
     "numbers go on after a power cut": (_goes_on_after_a_power_cut, 40),
     "ports are kept": (_keeps_ports, 10),
     "names are never durable": (_never_names_files, 40),
-    "cut off calls are forgotten": (_forgets_the_cut_off, 40),
+    "cut off calls are forgotten": (_forgets_the_cut_off, 110),
     "nothing is locked": (_does_not_lock, 40),
     "a piece is a message": (_takes_pieces_for_messages, 40),
     "phones ring during the notice": (_rings_during_the_notice, 60),
