@@ -19,8 +19,7 @@ from tests.simulate.world import SETTINGS, Attempt, World
 
 ENDS = (JournalKind.CALL_ENDED, JournalKind.CALL_UNANSWERED, JournalKind.CALL_ABANDONED)
 FALSE_ALARMS = ("没有绑定",)  # nothing in a story gives a reason for them
-JOURNAL_UNSYNCED_NS = int(1.2 * SECOND_NS)  # synced once a second, a thread's moment later
-SPOOL_UNSYNCED_NS = int(1.3 * SECOND_NS)  # handed over every 0.1 s, synced once a second
+JOURNAL_UNSYNCED_NS = SPOOL_UNSYNCED_NS = SECOND_NS  # what a power cut may take
 
 
 def entries(world: World) -> list[JournalEntry]:

@@ -59,8 +59,9 @@ class SimWorker:
         self._slow = slow
         self._busy = False
         self._ended = False
+        self._due_ns = run.work.now_ns + self._every_ns
         if at_times is not None:
-            run.work.after(self._every_ns, self._beat)
+            run.work.at_ns(self._due_ns, self._beat)
 
     def put(self, job: Job) -> None:
         self._jobs.append(job)
@@ -94,7 +95,10 @@ class SimWorker:
             return
         assert self._at_times is not None
         self._do(self._at_times)
-        self._run.work.after(self._every_ns + self._delay_ns(), self._beat)
+        self._due_ns += self._every_ns
+        self._run.work.at_ns(
+            self._due_ns + self._delay_ns(), self._beat
+        )  # an operation takes its time, the beat goes on
 
 
 class SimSockets:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.simulate.world import Attempt, World
 
 KILL_LOSES_NS = SECOND_NS // 5
-POWER_LOSES_NS = int(1.3 * SECOND_NS)
+POWER_LOSES_NS = SECOND_NS
 RECOVERED_NS = 5 * SECOND_NS  # the next run comes within three seconds
 SEAM = 5 * 8  # samples: a hole so short is filled with what came before it
 LEAST_GAP_MS = 60  # nothing sent for less is not worth a note

@@ -116,7 +116,7 @@ class Recorder:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping.set)
         around, spool_dir = self._around, self._settings.spool_dir
-        self._disk = DiskWriter(loop, self._tell_disk_fault, self._files, around.workers)
+        self._disk = DiskWriter(loop, self._tell_disk_fault, self._files, around.workers, self._journal.sync)
         self._book = CallBook(
             spool_dir,
             self._disk,
@@ -265,7 +265,6 @@ class Recorder:
             await self._registrations.save()
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(None, self._port_memory.save, self._ports.position)
-        await loop.run_in_executor(None, self._journal.sync)
 
     def _take_desk(self, desk: Desk) -> None:
         self._agent.set_desk(desk, self._clock.monotonic())

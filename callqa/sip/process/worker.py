@@ -24,7 +24,7 @@ class Worker(Protocol):
 
 
 class WorkerThread:
-    """at_times: done every `every_s`, between two jobs."""
+    """at_times: done every `every_s`, between two jobs; how long it takes itself does not put it off."""
 
     def __init__(self, name: str, at_times: Job | None = None, every_s: float = 0.0) -> None:
         self._jobs: SimpleQueue[Job | None] = SimpleQueue()
@@ -55,7 +55,12 @@ class WorkerThread:
                 pass
             if self._at_times is not None and time.monotonic() >= due:
                 do(self._at_times)
-                due = time.monotonic() + self._every_s
+                due = next_due(due, self._every_s, time.monotonic())
+
+
+def next_due(due: float, every_s: float, now: float) -> float:
+    """When it is time again, all in seconds of one clock: by the beat; at once, and a new beat, where that is over already."""
+    return max(due + every_s, now)
 
 
 def do(job: Job) -> None:
