@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from typing import NoReturn
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -16,7 +17,12 @@ def need_tool(name: str) -> str:
     CALLQA_TESTS_REQUIRE_ALL=1 (the CI) its absence fails the test."""
     path = shutil.which(name)
     if path is None:
-        if os.environ.get("CALLQA_TESTS_REQUIRE_ALL") == "1":
-            pytest.fail(f"{name} is required here and not installed")
-        pytest.skip(f"{name} is not installed")
+        lack(f"{name}, which is not installed")
     return path
+
+
+def lack(what: str) -> NoReturn:
+    """Something that a test needs is not to be had: skip it; with CALLQA_TESTS_REQUIRE_ALL=1 (the CI) it fails."""
+    if os.environ.get("CALLQA_TESTS_REQUIRE_ALL") == "1":
+        pytest.fail(f"required here: {what}")
+    pytest.skip(f"needs {what}")

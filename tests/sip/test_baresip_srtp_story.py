@@ -1,7 +1,6 @@
 """baresip as an encrypted seat phone on an otherwise plain call: what is recorded is what was said, what is on its wire is not."""
 
 import asyncio
-import socket
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +8,11 @@ import pytest
 
 from callqa.sip.media.codec import PCMU
 from callqa.sip.wire.sdp import parse_sdp
-from tests.conftest import need_tool
+from tests.conftest import lack, need_tool
 from tests.ports import own_port
 from tests.recorder.harness import LIMIT_S, Home, citizen, frames, make_desk, until
 from tests.sip.test_baresip_story import MODULES, command, write_config
-from tests.sip.wire import baresip_trace
+from tests.sip.wire import Loopback, baresip_trace
 
 pytestmark = pytest.mark.slow
 TONE_HZ = 100
@@ -23,36 +22,8 @@ TONE_HZ = 100
 def baresip() -> str:
     """Ask for the program before anything is started, so that its absence leaves nothing running."""
     if not (Path(MODULES) / "srtp.so").exists():
-        pytest.skip("baresip without its SRTP module")
+        lack("baresip with its SRTP module")
     return need_tool("baresip")
-
-
-class Tap:
-    """What goes over the loopback interface, read beside both programs."""
-
-    def __init__(self) -> None:
-        self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800))
-        self.socket.bind(("lo", 0x0800))
-        self.socket.setblocking(False)
-        self.frames: list[bytes] = []
-
-    def read(self) -> None:
-        for _ in range(200):
-            try:
-                self.frames.append(self.socket.recv(4096))
-            except BlockingIOError:
-                return
-
-    def between(self, port: int) -> list[bytes]:
-        """RTP datagrams to or from a UDP port, each once."""
-        found = []
-        for frame in self.frames:
-            at = (frame[0] & 15) * 4
-            ports = {int.from_bytes(frame[at : at + 2], "big"), int.from_bytes(frame[at + 2 : at + 4], "big")}
-            data = frame[at + 8 :]
-            if frame[9] == 17 and port in ports and len(data) > 12 and data[0] >> 6 == 2 and data[1] & 0x7F < 20:
-                found.append(data)
-        return found
 
 
 def secure_config(folder: Path, server: tuple[str, int], control: int, mode: str) -> None:
@@ -64,6 +35,7 @@ def secure_config(folder: Path, server: tuple[str, int], control: int, mode: str
 
 
 async def story(folder: Path, mode: str, seat_encryption: str) -> None:
+    tap = Loopback()
     home = Home(folder, make_desk(["8001"], seat_encryption=seat_encryption))
     await home.start()
     caller = await citizen()
@@ -71,8 +43,6 @@ async def story(folder: Path, mode: str, seat_encryption: str) -> None:
     phone_folder.mkdir()
     control = own_port()
     secure_config(phone_folder, home.server, control, mode)
-    tap = Tap()
-    asyncio.get_running_loop().add_reader(tap.socket, tap.read)
     with log_path.open("wb") as log:
         phone = await asyncio.create_subprocess_exec(
             need_tool("baresip"), "-4", "-s", "-f", str(phone_folder), stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
@@ -98,8 +68,7 @@ async def story(folder: Path, mode: str, seat_encryption: str) -> None:
         await phone.wait()
         await caller.close()
         home.stop()
-        asyncio.get_running_loop().remove_reader(tap.socket)
-        tap.socket.close()
+        tap.close()
     bodies = [parse_sdp(p.message.body) for p in baresip_trace(log_path.read_bytes(), home.server) if p.message.body]
     assert all(session.crypto for session in bodies), "every offer and answer of this leg has keys"
     master = (home.settings.recordings_dir / sidecar.recording.path).read_bytes()  # type: ignore[union-attr]
@@ -112,7 +81,7 @@ async def story(folder: Path, mode: str, seat_encryption: str) -> None:
     spectrum = np.abs(np.fft.rfft(wave_heard))
     assert abs(int(spectrum.argmax()) * 8000 / wave_heard.size - TONE_HZ) < 10, "the phone's square wave"
     port = bodies[0].port
-    wire = tap.between(port)
+    wire = tap.rtp(port)
     assert len(wire) > 100
     words = said + heard
     assert not any(data[12:172] in words for data in wire), "a frame went over the phone's wire in the clear"
@@ -121,8 +90,4 @@ async def story(folder: Path, mode: str, seat_encryption: str) -> None:
 
 @pytest.mark.parametrize(("mode", "seat_encryption"), [("srtp", "optional"), ("srtp-mand", "required")])
 def test_an_encrypted_baresip_seat_is_recorded(tmp_path: Path, mode: str, seat_encryption: str):
-    try:
-        Tap().socket.close()
-    except PermissionError:
-        pytest.skip("no permission to listen to the loopback interface")
     asyncio.run(story(tmp_path, mode, seat_encryption))
