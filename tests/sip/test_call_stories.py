@@ -546,6 +546,18 @@ def test_answer_mode_follows_a_pbx_to_another_codec():
     net.settle()
 
 
+def test_an_odd_line_that_is_no_audio_is_declined_and_the_call_goes_on():
+    net = Network(desk(mode="answer"))
+    trunk = SimPhone(net, TRUNK, "13871206358")
+    trunk.call("9000", sdp=offer_of("8", "m=video 0 RTP/AVP", "m=image"))
+    net.run(1)
+    assert trunk.log == ["answered"]
+    assert trunk.responses("INVITE")[0].body.decode().splitlines()[-2:] == [
+        "m=video 0 RTP/AVP 0",
+        "m=image 0 RTP/AVP 0",
+    ]
+
+
 def test_offer_without_a_codec_of_ours_is_488():
     net = Network()
     trunk, _ = ringing_hotline(net)

@@ -1,5 +1,7 @@
 """The recording server: what clients send, who is who in it, and what becomes of it. Messages: tests/data/sip/siprec."""
 
+import re
+
 import pytest
 
 from callqa.sip.events import (
@@ -278,6 +280,46 @@ def test_more_streams_than_a_spool_can_number_are_declined():
     client.ask("INVITE", many, "application/sdp")
     assert sum(1 for port in client.ports if port) == 16
     assert len(client.ports) == 31
+
+
+@pytest.mark.parametrize(
+    ("odd", "declined"),
+    [
+        (b"m=video 0 RTP/AVP", b"m=video 0 RTP/AVP 0"),
+        (b"m=audio 4000", b"m=audio 0 RTP/AVP 0"),
+        (b"m=audio " + b"9" * 5000 + b" RTP/AVP 8", b"m=audio 0 RTP/AVP 0"),
+        (b"m=audio 99999 RTP/AVP 8", b"m=audio 0 RTP/AVP 8"),
+        (b"m=audio -1 RTP/AVP 8", b"m=audio 0 RTP/AVP 0"),
+        (b"m=text\x00\x07 70000/2 RTP/AVP", b"m=text 0 RTP/AVP 0"),
+        (b"m=", b"m=application 0 RTP/AVP 0"),
+    ],
+)
+def test_an_odd_media_line_costs_its_own_stream_only(odd, declined):
+    """A video line without formats lost the recording of the whole call."""
+    net = Network()
+    data = invite_of("video_between")
+    body = data[data.index(b"v=0") :]
+    video = next(line for line in body.split(b"\n") if line.startswith(b"m=video")).rstrip(b"\r")
+    client = RecordingClient(net, "", resized(data.replace(video, odd)))
+    assert client.answer.status == 200 and [bool(port) for port in client.ports] == [True, False, False, True]
+    assert declined in client.answer.body.splitlines()
+    client.bye()
+    net.settle()
+
+
+def resized(data: bytes) -> bytes:
+    head, body = data.split(b"\n\n", 1)
+    return re.sub(rb"Content-Length: \d+", b"Content-Length: %d" % len(body), head) + b"\n\n" + body
+
+
+@pytest.mark.parametrize(("lines", "status"), [(40, 200), (127, 200), (140, 488)])
+def test_every_line_of_an_offer_has_its_answer_or_the_offer_is_refused(lines, status):
+    net = Network()
+    client = RecordingClient(net, "rfc7865")
+    many = client.sdp(["sendonly", "sendonly"]) + b"m=audio 40010 RTP/AVP 8\na=sendonly\n" * (lines - 2)
+    assert client.ask("INVITE", many, "application/sdp").status == status
+    if status == 200:
+        assert len(client.ports) == lines and sum(1 for port in client.ports if port) == 16
 
 
 def test_an_invite_without_sdp_is_offered_two_lines_to_listen_on():

@@ -1,7 +1,9 @@
 """SDP of a recording session (RFC 7866 §7.1): every audio line is a stream of its own, answered line by line.
 
 Each line is read by sdp.read_lines as if it stood alone. We take every format we can decode, and where there is none the
-first that is offered, since raw packets are better than nothing. Lines of another kind are declined with port 0.
+first that is offered, since raw packets are better than nothing. Lines of another kind are declined with port 0, and so is one that
+cannot be read: it costs its own stream and not the recording. Every line has its answer (RFC 3264 §6); more than LINES_MOST are
+refused as a whole.
 """
 
 import re
@@ -13,7 +15,6 @@ from callqa.sip.media.spool import STREAMS_MOST
 from callqa.sip.wire.headers import plain
 from callqa.sip.wire.sdp import (
     EVENTS,
-    MEDIA_MOST,
     SDP_MOST_BYTES,
     Codecs,
     MediaDirection,
@@ -25,7 +26,11 @@ from callqa.sip.wire.sdp import (
 )
 
 LABEL_MOST_CHARS = 64
-_MEDIA = re.compile(r"m=(\S+)\s+(\d+)(?:/\d+)?\s+(\S+)\s+(.*\S)\s*")
+LINES_MOST = (
+    128  # m= lines; beyond a spool's streams they are declined, beyond this our answer would outgrow a datagram
+)
+PART_MOST_CHARS = 64  # of a declined line's kind and protocol
+_MEDIA = re.compile(r"m=(\S+)\s+([0-9]{1,5})(?:/[0-9]+)?\s+(\S+)\s+(.*\S)\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,25 +64,25 @@ class AnsweredStream:
 
 
 def read_offer(data: bytes) -> tuple[OfferedStream, ...]:
-    """All m= lines. ProtocolError when it is no SDP or has none."""
+    """All m= lines. ProtocolError when it is no SDP, or has none or too many."""
     if len(data) > SDP_MOST_BYTES or not data.lstrip().startswith(b"v="):
         raise ProtocolError(f"{len(data)} bytes are no SDP")
     lines = lines_of(data.lstrip())
-    starts = [i for i, line in enumerate(lines) if line.startswith("m=")][:MEDIA_MOST]
-    if not starts:
-        raise ProtocolError("SDP has no m= line")
+    starts = [i for i, line in enumerate(lines) if line.startswith("m=")]
+    if not 0 < len(starts) <= LINES_MOST:
+        raise ProtocolError(f"SDP has {len(starts)} m= lines, needs 1 to {LINES_MOST}")
     head = [line for line in lines[: starts[0]] if not line.startswith("a=group")]
-    ends = [*starts[1:], next((i for i in range(starts[-1] + 1, len(lines)) if lines[i].startswith("m=")), len(lines))]
+    ends = [*starts[1:], len(lines)]
     return tuple(_stream(i, head, lines[a:b]) for i, (a, b) in enumerate(zip(starts, ends, strict=True)))
 
 
 def _stream(index: int, head: list[str], section: list[str]) -> OfferedStream:
-    match = _MEDIA.fullmatch(section[0])
-    if match is None:
-        raise ProtocolError(f"SDP media line {section[0][:60]!r} is not kind port protocol formats")
-    kind, port, protocol, formats = match[1].lower(), int(match[2]), match[3].upper(), match[4]
     label = next((line[8:].strip() for line in section if line.startswith("a=label:")), "")
     label = plain(label)[:LABEL_MOST_CHARS]
+    match = _MEDIA.fullmatch(plain(section[0]))
+    if match is None:
+        return _unreadable(index, section[0], label)
+    kind, port, protocol, formats = match[1].lower(), int(match[2]), match[3].upper(), match[4]
     bare = OfferedStream(index, kind, protocol, formats, label=label)
     if kind != "audio" or not port or index >= 2 * STREAMS_MOST:
         return bare
@@ -91,6 +96,14 @@ def _stream(index: int, head: list[str], section: list[str]) -> OfferedStream:
     numbers = {number for number, _ in codecs}
     fmtp = tuple(line for number, line in session.fmtp if number in numbers)
     return OfferedStream(index, kind, protocol, formats, session if codecs else None, label, codecs, fmtp)
+
+
+def _unreadable(index: int, line: str, label: str) -> OfferedStream:
+    """A line that is declined as far as it can be read; what it lacks is made up, so that our answer is an SDP."""
+    parts = plain(line[2:]).split()
+    kind = parts[0][:PART_MOST_CHARS] if parts else "application"
+    protocol = parts[2][:PART_MOST_CHARS] if len(parts) > 2 else "RTP/AVP"
+    return OfferedStream(index, kind, protocol, "0", label=label)
 
 
 def build_answer(host: str, session_id: int, version: int, lines: tuple[AnsweredStream, ...]) -> bytes:

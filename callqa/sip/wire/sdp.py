@@ -215,7 +215,9 @@ def read_lines(lines: Sequence[str]) -> Session:
             sections.append([line])
         else:
             (sections[-1] if sections else session_lines).append(line)
-    media = [_media_line(s[0]) for s in sections[:MEDIA_MOST]]
+    if len(sections) > MEDIA_MOST:
+        raise ProtocolError(f"SDP has {len(sections)} m= lines, limit {MEDIA_MOST}")
+    media = [_media_line(s[0]) for s in sections]
     return _audio(session_lines, sections, media, _chosen(session_lines, sections, media))
 
 
@@ -237,11 +239,19 @@ def _fingerprint(session_lines: list[str], section: list[str]) -> bool:
 
 
 def _media_line(line: str) -> MediaLine:
-    parts = line[2:].split()
+    """An m= line. What is wrong with one that is no audio concerns nobody: it is declined anyway."""
+    parts = plain(line[2:]).split()
     port = parts[1].partition("/")[0] if len(parts) > 3 else ""
-    if _PORT.fullmatch(port) is None or int(port) > 65535 or len(parts) > FORMATS_MOST + 3:
+    if _PORT.fullmatch(port) is not None and int(port) <= 65535 and len(parts) <= FORMATS_MOST + 3:
+        return parts[0].lower(), int(port), parts[2].upper(), tuple(parts[3:])
+    if not parts or parts[0].lower() == "audio":
         raise ProtocolError(f"SDP media line {line[:60]!r} is not kind port protocol formats")
-    return parts[0].lower(), int(port), parts[2].upper(), tuple(parts[3:])
+    return (
+        parts[0].lower(),
+        0,
+        parts[2].upper() if len(parts) > 2 else PLAIN[0],
+        tuple(parts[3:][:FORMATS_MOST]) or ("0",),
+    )
 
 
 def _audio(session_lines: list[str], sections: list[list[str]], media: list[MediaLine], index: int) -> Session:
