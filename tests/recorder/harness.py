@@ -5,6 +5,7 @@ Nothing here sleeps for a fixed time: `until` waits for a condition with a deadl
 
 import asyncio
 import hashlib
+import os
 import signal
 import socket
 import subprocess
@@ -73,6 +74,7 @@ class Home:
         self.settings: Settings = load_settings(folder / "callqa.toml", {})
         self.folder = folder
         self.log = folder / "recorder.log"
+        self.environment: dict[str, str] = {}  # besides ours
         self.process: subprocess.Popen[bytes] | None = None
         self.settings.state_dir.mkdir(parents=True)
         if desk is not None:
@@ -89,6 +91,7 @@ class Home:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                env=os.environ | self.environment,
             )
         return self.process
 
