@@ -2,7 +2,12 @@
 
 from callqa.desk import DeskTrunk, DialRule
 from callqa.usecases import desk
+from callqa.usecases.second_look import create_session
+from tests.browser.conftest import FIRST, SECOND
 from tests.served import come_true
+from tests.web.conftest import NOW_MS
+from tests.web.conftest import browser as browser  # the in-process client, for what is only prepared here
+from tests.web.score_form import ScoreForm
 
 PAGES = (
     "/",
@@ -44,6 +49,21 @@ def test_no_page_is_wider_than_a_phones_screen(sign_in, sampled):
         page.goto(path)
         come_true(page, f"document.documentElement.scrollWidth <= {PHONE['width']}", path)
         assert page.evaluate(OVER_THE_EDGE) == [], path
+
+
+def test_a_scored_and_reported_month_is_no_wider_either(sign_in, sampled, accounts, browser):
+    leader, raters = browser("shift_leader"), [accounts["shift_leader"], accounts["client_supervisor"]]
+    create_session(sampled, "11 月", [FIRST, SECOND], raters, account_id=raters[0], now_ms=NOW_MS)
+    for call_id in (FIRST, SECOND):
+        ScoreForm.open(leader, f"/evaluate/call/{call_id}").send({"d:S1.1:b": "1"}, decision="rejected")
+    assert leader.post("/reports/2026-11/publish").status_code == 303
+    page = sign_in("shift_leader")
+    page.set_viewport_size(PHONE)
+    for path in ("/reports/2026-11", "/sampling/2026-11", "/trust", "/trust/calibration/1", f"/calls/{FIRST}"):
+        page.goto(path)
+        come_true(page, f"document.documentElement.scrollWidth <= {PHONE['width']}", path)
+        assert page.evaluate(OVER_THE_EDGE) == [], path
+        assert page.locator("table").count() > 0, path
 
 
 def test_what_was_saved_is_told_where_the_page_stands(sign_in, sampled):
