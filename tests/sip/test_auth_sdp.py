@@ -1,5 +1,7 @@
 """Digest, SDP and bodies of several parts: known answers, replay, expiry, hold, any bytes."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +12,7 @@ from callqa.sip.wire.auth import (
     DigestServer,
     Verdict,
     answer_challenge,
+    answer_with_ha1,
     expected_response,
     ha1,
     parse_challenge,
@@ -76,6 +79,27 @@ def test_client_without_qop_is_taken_once_per_nonce():
     assert not bare.qop
     assert server.check(bare, "REGISTER", known, 0.0) is Verdict.GOOD
     assert server.check(bare, "REGISTER", known, 0.0) is Verdict.STALE
+
+
+@pytest.mark.parametrize("with_qop", [True, False])
+def test_credentials_are_not_good_again_when_their_count_was_forgotten(monkeypatch, with_qop: bool):
+    monkeypatch.setattr("callqa.sip.wire.auth.NONCES_MOST", 10)
+    server, known = DigestServer(b"s"), ha1("MD5", "8001", "callqa", PASSWORD)
+
+    def used() -> Credentials:
+        challenge = server.challenges("callqa", 0.0)[1]
+        challenge = challenge if with_qop else replace(challenge, qop=())
+        return answer_with_ha1(challenge, method="INVITE", uri="sip:x", user="8001", ha1_hex=known, cnonce="c")
+
+    waits = used()
+    seen = [used() for _ in range(30)]  # made in the same millisecond
+    late = used()
+    for c in seen:
+        assert server.check(c, "INVITE", known, 1.0) is Verdict.GOOD
+    assert [server.check(c, "INVITE", known, 1.0) for c in seen] == [Verdict.STALE] * 30
+    assert server.check(late, "INVITE", known, 1.0) is Verdict.GOOD, "younger than all that were forgotten"
+    assert server.check(waits, "INVITE", known, 1.0) is Verdict.STALE, "nobody knows; its phone is asked again"
+    assert server.check(used(), "INVITE", known, 1.0) is Verdict.GOOD
 
 
 @pytest.mark.parametrize(

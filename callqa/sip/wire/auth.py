@@ -18,7 +18,7 @@ from callqa.sip.wire.headers import quote, unquote
 
 ALGORITHMS: Mapping[str, Callable[[bytes], "hashlib._Hash"]] = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}
 NONCE_LIFE_S = 300.0
-NONCES_MOST = 10_000  # used nonces kept for the replay check; older ones are then stale
+NONCES_MOST = 10_000  # used nonces whose counts are kept for the replay check
 _PAIR = re.compile(r"([A-Za-z0-9_-]+)\s*=\s*(\"(?:[^\"\\]|\\.)*\"|[^\s,\"]+)\s*(?:,\s*|$)")
 
 
@@ -184,6 +184,7 @@ class DigestServer:
         self._life_s = life_s
         self._counts: dict[str, int] = {}  # nonce -> highest nc seen; insertion order is age of first use
         self._made = 0
+        self._forgotten = 0  # the highest number of a used nonce whose count is kept no more
 
     def challenges(self, realm: str, now: float, *, stale: bool = False) -> tuple[Challenge, ...]:
         """One nonce, a challenge for each offered algorithm in our order of preference (RFC 8760 §2.4)."""
@@ -194,9 +195,10 @@ class DigestServer:
     def check(self, credentials: Credentials, method: str, ha1_hex: str | None, now: float) -> Verdict:
         """Judge credentials. ha1_hex: None for an unknown user, which costs the same time as a wrong password."""
         c = credentials
-        made_ms = self._time_of(c.nonce)
-        if made_ms is None:
+        nonce = self._read(c.nonce)
+        if nonce is None:
             return Verdict.STALE  # forged, or from before our restart
+        made_ms, number = nonce
         right = hmac.compare_digest(
             expected_response(c, method, ha1_hex or "").encode(), c.response.encode("utf-8", "replace")
         )
@@ -204,9 +206,12 @@ class DigestServer:
             return Verdict.WRONG
         if not -1.0 <= now - made_ms / 1000 <= self._life_s:
             return Verdict.STALE
-        return Verdict.GOOD if self._count(c) else Verdict.STALE
+        return Verdict.GOOD if self._count(c, number) else Verdict.STALE
 
-    def _count(self, c: Credentials) -> bool:
+    def _count(self, c: Credentials, number: int) -> bool:
+        """Whether it was not used so before. Nobody knows that of one no younger than any that was forgotten."""
+        if c.nonce not in self._counts and number <= self._forgotten:
+            return False
         if c.qop and (c.qop != "auth" or re.fullmatch(r"[0-9a-fA-F]{8}", c.nc) is None):
             return False
         count = int(c.nc, 16) if c.qop else 1
@@ -214,15 +219,18 @@ class DigestServer:
             return False
         self._counts[c.nonce] = count if c.qop else 0xFFFFFFFF
         while len(self._counts) > NONCES_MOST:
-            del self._counts[next(iter(self._counts))]
+            oldest = next(iter(self._counts))
+            del self._counts[oldest]
+            _, forgotten = self._read(oldest) or (0, 0)
+            self._forgotten = max(self._forgotten, forgotten)
         return True
 
     def forget_old(self, now: float) -> None:
         """Drop counts of nonces that have expired."""
         while self._counts:
             nonce = next(iter(self._counts))
-            made_ms = self._time_of(nonce)
-            if made_ms is not None and now - made_ms / 1000 <= self._life_s:
+            made = self._read(nonce)
+            if made is not None and now - made[0] / 1000 <= self._life_s:
                 return
             del self._counts[nonce]
 
@@ -230,8 +238,9 @@ class DigestServer:
         head = f"{at_ms:x}.{number:x}"
         return f"{head}.{hmac.new(self._secret, head.encode(), hashlib.sha256).hexdigest()[:24]}"
 
-    def _time_of(self, nonce: str) -> int | None:
+    def _read(self, nonce: str) -> tuple[int, int] | None:
+        """When it was made, in ms, and the how-manieth it was; None where it is none of ours."""
         match = re.fullmatch(r"(-?[0-9a-f]{1,16})\.([0-9a-f]{1,16})\.[0-9a-f]{24}", nonce)
         if match is None or not hmac.compare_digest(self._nonce(int(match[1], 16), int(match[2], 16)), nonce):
             return None
-        return int(match[1], 16)
+        return int(match[1], 16), int(match[2], 16)
