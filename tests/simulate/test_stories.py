@@ -144,12 +144,12 @@ def _keeps_no_reports(patch: pytest.MonkeyPatch) -> None:
 
 
 MUTANTS: dict[str, tuple[Patch, int]] = {
-    "disk writer never syncs": (_never_syncs, 40),
+    "disk writer never syncs": (_never_syncs, 400),
     "recovery skips spools": (_skips_spools, 60),
     "align swaps sides": (_swaps_sides, 10),
     "no gap is named": (_names_no_gap, 40),
     "journal repeats a number": (_repeats_a_number, 20),
-    "numbers go on after a power cut": (_goes_on_after_a_power_cut, 40),
+    "numbers go on after a power cut": (_goes_on_after_a_power_cut, 400),
     "ports are kept": (_keeps_ports, 10),
     "names are never durable": (_never_names_files, 40),
     "cut off calls are forgotten": (_forgets_the_cut_off, 110),
