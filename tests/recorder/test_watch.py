@@ -243,6 +243,20 @@ def test_hold_is_no_trouble():
     assert world.end().faults == ()
 
 
+def test_a_phone_that_suppresses_silence_is_missed_late_and_in_other_words():
+    world = World()
+    world.run(5, 0, 1)
+    world.hear(20002, build_rtp(RtpPacket(13, False, 251, 40_000, 101, b"\x40")), AGENT)
+    world.run(30, 0)
+    assert not world.faults.told
+    world.run(5, 0)
+    (told,) = world.faults.told
+    assert told.startswith("通话中坐席很久没有声音（坐席 8001）") and "可能只是在听" in told
+    assert world.book.media.trouble("C1") == "坐席很久没有声音"
+    world.run(3, 0, 1)
+    assert world.end().faults == ("从5秒起坐席很久没有声音，持续36秒",)
+
+
 def changed(world, side, paused):
     remote = (CITIZEN, AGENT)[side]
     world.take(

@@ -6,8 +6,9 @@ hold by either side, an SDP that says it will not send, and silence suppression,
 clock), or by the peer's own RTCP: a receiver report, or a sender report whose count agrees with what came. A count that runs
 ahead of it is the proof that packets are lost on the way. A peer that speaks RTCP is given until its next report. One side mute while the other is heard is one-way audio; both mute is a call without media.
 
-A recording client forwards what others say. Where a stream was never heard, something is in the way; one that falls silent may be on hold
-without a word of signalling, so that it is told late (UNSURE_S, or twice as long as it was ever silent before) and as what it is.
+Silence that suppression explains may yet be a line that was cut, and only RTCP could tell them apart. A recording client forwards what
+others say: where a stream was never heard, something is in the way, but one that falls silent may be on hold without a word of
+signalling. Such silences are told late (UNSURE_S, or twice as long as the side was ever silent before), and as what they are.
 """
 
 from collections.abc import Mapping
@@ -48,6 +49,11 @@ ADVICE = {
     Channel.CITIZEN: "中继那边没有媒体送到，请检查中继、防火墙和 RTP 端口是否放行",
     Channel.AGENT: "话机没有媒体送到，请检查话机的网络、静音键和防火墙的 RTP 端口",
     None: "请检查防火墙是否放行 RTP 端口",
+}
+UNSURE_ADVICE = {
+    Channel.CITIZEN: "对方没人说话时不发声音包，可能只是在听；通话中要是真的听不到，请检查中继和防火墙",
+    Channel.AGENT: "话机没人说话时不发声音包，可能只是在听；通话中要是真的听不到，请检查话机的网络、静音键和防火墙",
+    None: "两边没人说话时都不发声音包，可能只是都没说话；要是真的听不到，请检查防火墙是否放行 RTP 端口",
 }
 CLIENT_ADVICE = "录音客户端没有把声音送到，请检查它的录音设置、防火墙和 RTP 端口"
 UNSURE_CLIENT_ADVICE = "可能是保持或静音；通话中确实有人说话的话，请检查录音客户端和防火墙"
@@ -171,9 +177,9 @@ class TroubleWatch:
         if leg.report_ns and quiet_s <= MUTE_WITH_RTCP_S:
             return None
         comfort = len(leg.latest) >= 12 and leg.latest[1] & 0x7F in _COMFORT_NOISE
-        if self._forked and leg.packets:
-            return False if quiet_s > max(UNSURE_S, 2 * known.longest_s) else None
-        return None if comfort or known.pauses else True
+        if not comfort and not known.pauses and not (self._forked and leg.packets):
+            return True
+        return False if quiet_s > max(UNSURE_S, 2 * known.longest_s) else None
 
 
 def _cut_off(before: LegNow | None, now: LegNow) -> bool:

@@ -8,6 +8,7 @@ from callqa.sip.media.spool import FaultMark
 from callqa.sip.media.trouble import (
     ADVICE,
     CLIENT_ADVICE,
+    UNSURE_ADVICE,
     UNSURE_CLIENT_ADVICE,
     LegNow,
     Trouble,
@@ -147,4 +148,4 @@ def _forked_legs(call: OpenCall) -> dict[Channel, LegNow]:
 def _advice(trouble: Trouble, forked: bool) -> str:
     if forked:
         return CLIENT_ADVICE if trouble.sure else UNSURE_CLIENT_ADVICE
-    return ADVICE[trouble.side]
+    return (ADVICE if trouble.sure else UNSURE_ADVICE)[trouble.side]
