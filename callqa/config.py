@@ -51,6 +51,12 @@ class SipSettings(_Section):
     tls_authorities: str = Field(
         default="", description="验证中继 TLS 证书用的根证书文件（PEM）；留空用系统自带的根证书"
     )
+    digest_algorithms: str = Field(
+        default="MD5",
+        pattern="^(MD5|SHA-256,MD5|SHA-256)$",
+        description="话机认证的摘要算法：MD5（话机都认）；SHA-256,MD5（两种都给，有的老话机因此注册不上）；"
+        "SHA-256（不再接受 MD5，话机须全部支持）",
+    )
     advertised_host: str = Field(
         default="", pattern=r"^[0-9A-Za-z.:_-]*$", description="写进 SIP/SDP 的本机地址；留空则按对方地址自动选择"
     )

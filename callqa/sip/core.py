@@ -40,7 +40,7 @@ class UserAgentSettings:
     tcp_port, tls_port: where it takes streams; 0 = it does not.
 
     nonce_secret: random bytes for digest nonces; b"" lets the user agent draw from its tokens.
-    digest_algorithms: what phones are challenged with. Only MD5 unless set: SIPp 3.6 reads just the first challenge, and
+    digest_algorithms: what phones are challenged with, the first preferred. Only MD5 unless set: SIPp 3.6 reads just the first challenge, and
     phones on libre 1.x (baresip 1.0, tried 2026-11-22) give up at any challenge with SHA-256 in it.
     """
 

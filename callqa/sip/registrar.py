@@ -75,6 +75,11 @@ class Registrar:
         if given is None:
             self._challenge(t, now, stale=False)
             return None
+        if not self._digest.takes(given.algorithm):
+            text = f"分机 {given.user[:32]} 的话机用 {given.algorithm} 认证，设置 sip.digest_algorithms 不接受；请换话机或改设置"
+            self._core.fault(now, text, source)
+            self._refuse_later(t, self._door.wrong_password(source, now), now)
+            return None
         seat = next((s for s in self._core.desk.seats if s.extension == given.user), None)
         known = None if seat is None else seat.ha1_md5 if given.algorithm == "MD5" else seat.ha1_sha256
         verdict = self._digest.check(given, t.request.method, known, now)

@@ -312,9 +312,10 @@ class Network:
     events: list[Event] = field(default_factory=list)
     wire: list[tuple[float, bytes, Address, Address]] = field(default_factory=list)
     lose: Callable[[bytes, Address, Address], bool] = lambda data, a, b: False
+    digest: tuple[str, ...] = ("MD5",)  # as it is by default
 
     def __post_init__(self) -> None:
-        settings = UserAgentSettings(UA, lambda _: UA[0], b"secret", ("SHA-256", "MD5"), tcp_port=5060, tls_port=5061)
+        settings = UserAgentSettings(UA, lambda _: UA[0], b"secret", self.digest, tcp_port=5060, tls_port=5061)
         self.ua = UserAgent(settings, self.desk, self.ports, counter("CALL-"), counter("ua"))
         self.phones: dict[Address, SimPhone] = {}
         self._flying: list[tuple[float, int, bytes, Address, Address]] = []

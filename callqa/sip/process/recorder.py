@@ -82,6 +82,7 @@ class Recorder:
             (sip.listen_host, sip.listen_port),
             host_finder(sip.listen_host, sip.advertised_host, self._clock.monotonic),
             around.random(32),
+            tuple(sip.digest_algorithms.split(",")),
             tcp_port=sip.tcp_port,
             tls_port=sip.tls_port,
         )

@@ -173,7 +173,8 @@ class Verdict(Enum):
 class DigestServer:
     """Challenges and checks for one realm. secret: random bytes of this process; time is `now` in seconds.
 
-    offered: the algorithms to challenge with; credentials in any of ALGORITHMS are taken whatever was offered.
+    offered: the algorithms to challenge with, the first preferred. Credentials in SHA-256 are taken whatever was offered; in
+    MD5 only where that was, or a phone could be brought down to it (RFC 8760 §2.6).
     """
 
     def __init__(
@@ -191,6 +192,10 @@ class DigestServer:
         self._made += 1
         nonce = self._nonce(int(now * 1000), self._made)
         return tuple(Challenge(realm, nonce, a, stale=stale) for a in self._offered)
+
+    def takes(self, algorithm: str) -> bool:
+        """Whether credentials in it are taken."""
+        return algorithm == "SHA-256" or algorithm in self._offered
 
     def check(self, credentials: Credentials, method: str, ha1_hex: str | None, now: float) -> Verdict:
         """Judge credentials. ha1_hex: None for an unknown user, which costs the same time as a wrong password."""
