@@ -2,6 +2,7 @@
 
 import itertools
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -59,6 +60,23 @@ def test_changed_and_reordered_messages_leave_nothing_behind(story: list[tuple[i
         net.ua.hang_up(call.call_id, net.now)
     net.settle()
     assert len(net.of(CallStarted)) == len(net.of(MediaClosed))
+
+
+@pytest.mark.parametrize("strange", ["\x00", "\x7f", "\udcb0", "x" * 5000])
+def test_a_contact_that_no_request_can_name_is_not_taken(strange: str):
+    net = Network()
+    trunk, (one, _) = ringing_hotline(net)
+    trunk.call("12345")
+    net.run(0.5)
+    leg = one.legs[-1]
+    leg.dialog.contact = f"<sip:8001{strange}@10.0.2.1:5060>"
+    one.answer()
+    net.run(1)
+    assert leg.talks and trunk.log[-1] == "answered", "our ACK came, and could be read"
+    trunk.hang_up()
+    net.run(1)
+    assert one.log[-1] == "ended"
+    net.settle()
 
 
 @settings(max_examples=60)

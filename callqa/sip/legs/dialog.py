@@ -11,7 +11,7 @@ from callqa.errors import ProtocolError
 from callqa.sip.events import Address
 from callqa.sip.wire.headers import Headers, Uri, param, parse_name_addr, parse_uri
 from callqa.sip.wire.hop import hop, is_stream, transport_of, uri_transport, usual_port
-from callqa.sip.wire.message import Request, Response
+from callqa.sip.wire.message import Request, Response, is_request_uri
 
 DialogId = tuple[str, str]  # Call-ID, our tag
 
@@ -91,14 +91,17 @@ class Dialog:
         return True
 
     def refresh_target(self, message: Request | Response) -> None:
-        """Take the Contact of a (re-)INVITE or UPDATE, or of its response; a missing or strange one changes nothing."""
+        """Take the Contact of a (re-)INVITE or UPDATE, or of its response; a missing or strange one changes nothing, nor does
+        one that no Request-URI can be."""
         contact = message.headers.first("Contact")
         if contact is None:
             return
         try:
-            self.target = str(parse_name_addr(contact).uri)
+            target = str(parse_name_addr(contact).uri)
         except ProtocolError:
             return
+        if is_request_uri(target):
+            self.target = target
 
 
 def address_of(uri: Uri) -> Address | None:

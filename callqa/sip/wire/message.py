@@ -202,6 +202,11 @@ def _fields(lines: list[str]) -> list[tuple[str, str]]:
     return fields
 
 
+def is_request_uri(text: str) -> bool:
+    """Whether it can stand in a start line: not empty, not endless, no blanks or control characters in it."""
+    return 0 < len(text) <= URI_MOST_CHARS and text.isprintable() and " " not in text
+
+
 def _start(line: str, headers: Headers, body: bytes) -> Message:
     parts = line.split(" ", 2)
     if parts[0].upper() == VERSION:
@@ -210,7 +215,7 @@ def _start(line: str, headers: Headers, body: bytes) -> Message:
         return Response(int(parts[1]), parts[2] if len(parts) > 2 else "", headers, body)
     if len(parts) != 3 or parts[2].strip().upper() != VERSION or not is_token(parts[0]):
         raise ProtocolError(f"start line {line[:60]!r} is no SIP/2.0 request or status line")
-    if not parts[1] or len(parts[1]) > URI_MOST_CHARS or not parts[1].isprintable():
+    if not is_request_uri(parts[1]):
         raise ProtocolError(f"Request-URI has {len(parts[1])} characters or unprintable ones, limit {URI_MOST_CHARS}")
     return Request(parts[0], parts[1], headers, body)
 
