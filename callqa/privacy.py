@@ -60,6 +60,7 @@ _D, _S = "".join(_DIGITS), "".join(_SOFT)
 # Characters, folded as searches fold them, without which no text touches a private number.
 MAY_BE_PRIVATE = frozenset("0123456789x叉" + "".join(_SOFT))
 _ATOM = re.compile(f"[{_D}{_S}]*[{_D}][{_D}{_S}]*(?:[xXｘＸ叉](?![a-zA-Z]))?")
+_SIDE_BY_SIDE = re.compile(rf"[{_D}](?:[\s，。、,.-]*[{_D}])+")
 # What may stand between two pieces of one number.
 _BETWEEN = re.compile(
     r"(?:[\s，。、,\-—–~～…！!；;：:()（）+]|[嗯呃啊额哦唔诶欸呀哎]|那个|这个|然后|接着|再来?是?|后面是?|后边是?|接下来是?|就是|"
@@ -192,6 +193,11 @@ def mask_quote(text: str, pieces: Mapping[str, tuple[int, ...]] = MappingProxyTy
         if known.isdisjoint(range(part.start, part.end)):
             _hide(chars, known, part.start, part.end, range(part.start, part.end))
     return "".join(chars)
+
+
+def without_digits(text: str) -> str:
+    """The text with MASK for all digits that stand side by side, as long as it was; one alone (一起) tells nothing."""
+    return _SIDE_BY_SIDE.sub(lambda found: re.sub(rf"[{_D}]", MASK, found[0]), text)
 
 
 def _hide(chars: list[str], known: set[int], start: int, end: int, hidden: Iterable[int]) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from callqa.matching import edit_distance
+from callqa.privacy import without_digits
 from callqa.speech import Repair, Speaker, Transcript
 from callqa.text import is_han
 from callqa.transcribe.vocabulary import MAX_WORD_CHARS
@@ -43,21 +44,21 @@ def errors_of(machine: Transcript, confirmed: Transcript) -> tuple[int, int]:
 def offers(was: str, text: str) -> Iterator[Offer]:
     """Words for the vocabulary among the changes of one utterance: Han characters and no numerals.
 
-    A single character is told with its neighbour, since it says nothing alone; a person decides and may change it.
+    A single character is told with its neighbour, since it says nothing alone; a person decides and may change it. Everybody
+    who sees the list reads what stood there and around it: a changed number is not offered, one beside it is hidden.
     """
+    hidden = without_digits(text)
     for change in stretches(was, text):
         first, last = change.start, change.end
-        if not _may_offer(text[first:last]):
+        if not _may_offer(text[first:last]) or without_digits(change.was) != change.was:
             continue
         if last - first == 1 and first > 0 and _may_offer(text[first - 1]):
             first -= 1
         elif last - first == 1 and last < len(text) and _may_offer(text[last]):
             last += 1
         if 2 <= last - first <= MAX_WORD_CHARS:
-            before = text[max(0, first - CONTEXT_CHARS) : first]
-            yield Offer(
-                text[first:last], change.was, f"{before}【{text[first:last]}】{text[last : last + CONTEXT_CHARS]}"
-            )
+            before, behind = hidden[max(0, first - CONTEXT_CHARS) : first], hidden[last : last + CONTEXT_CHARS]
+            yield Offer(text[first:last], change.was, f"{before}【{text[first:last]}】{behind}")
 
 
 def _may_offer(text: str) -> bool:

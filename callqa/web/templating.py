@@ -6,7 +6,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 
 from callqa import periods
-from callqa.privacy import mask_text
+from callqa.privacy import mask_text, without_digits
 from callqa.usecases.ingest_notes import DISPOSITION_OF_CODE
 from callqa.web import format as fmt
 from callqa.web.permissions import ROLE_LABELS
@@ -38,6 +38,7 @@ def build_templates(asset: Callable[[str], str]) -> Environment:
         mask=fmt.mask_number,
         mask_in=fmt.mask_numbers_in,
         mask_said=mask_text,
+        without_digits=without_digits,
         masked_texts=masked_texts,
         masked_pieces=masked_pieces,
         pieces=fmt.pieces,

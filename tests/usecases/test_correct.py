@@ -272,6 +272,17 @@ def test_numbers_are_never_offered_and_a_lone_character_comes_with_its_neighbour
     assert stretches("abc", "abc") == ()
 
 
+def test_a_number_reaches_the_offered_words_neither_as_what_stood_there_nor_around_a_word() -> None:
+    assert list(offers("电话13871206358谢谢", "电话号码略去谢谢")) == []
+    assert list(offers("电话幺三八七幺谢谢", "电话号码略去谢谢")) == []
+    (one,) = offers("幺三八，七幺二，零，六三水污", "幺三八，七幺二，零，六三水务")
+    assert (one.word, one.was, one.context) == ("水务", "污", "*，*，**【水务】")
+    (one,) = offers("水污1387120", "水务1387120")
+    assert one.context == "【水务】******"
+    (one,) = offers("一起来水污吧", "一起来水务吧")
+    assert one.context == "一起来【水务】吧", "one digit is a word"
+
+
 def test_how_far_it_is_and_how_long_it_takes(db: Database) -> None:
     with db.read() as session:
         work = speech_work(session, NOW_MS)

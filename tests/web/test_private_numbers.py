@@ -12,7 +12,7 @@ from fastapi.routing import APIRoute
 from sqlmodel import select
 
 from callqa.store.db import Database
-from callqa.store.tables import CheckResultRow, CheckRun, SuggestionRow, TicketLink, UtteranceRow
+from callqa.store.tables import CheckResultRow, CheckRun, SuggestionRow, TicketLink, UtteranceRow, VocabularyCandidate
 from callqa.store.tables.calls import Call
 from callqa.text import DIGIT_VALUES
 from callqa.web.app import AREAS
@@ -143,3 +143,16 @@ def test_who_may_not_see_numbers_finds_none_by_any_address(browser, touchy, acco
                 leaks[path] = found
     assert leaks == {}
     assert opened > 20
+
+
+def test_offered_words_tell_no_number_that_an_older_version_kept(browser, touchy, database):
+    from callqa.store.queries.transcription import newest_transcript
+
+    with database.write() as session:
+        row = newest_transcript(session, touchy)
+        assert row is not None and row.id is not None
+        was, context = FIRST + SECOND, f"{SECOND}【水务】热线"
+        session.add(VocabularyCandidate(transcript_id=row.id, word="水务", was=was, context=context, offered_at_ms=0))
+    for role in ("client_supervisor", "shift_leader"):
+        html = browser(role).get("/transcription").text
+        assert "【水务】热线" in html and told(html) == []
