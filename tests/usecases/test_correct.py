@@ -132,7 +132,7 @@ def test_search_checks_and_pages_see_the_confirmed_text(db: Database, tmp_path: 
             for words in ("水务热线", "您好水污")
         }
         shown = find_call_page(session, "C1")
-    assert found["水务热线"] == 1
+    assert found == {"水务热线": 1, "您好水污": 0}, "the word that was corrected is not found any more"
     assert shown is not None and shown.transcript is not None and shown.transcript.author == "leader"
 
 
