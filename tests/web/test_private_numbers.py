@@ -6,15 +6,18 @@ stretches that no masked form shows, as digits or as said.
 
 import re
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import pytest
 from fastapi.routing import APIRoute
+from fastapi.testclient import TestClient
 from sqlmodel import select
 
 from callqa.store.db import Database
 from callqa.store.tables import CheckResultRow, CheckRun, SuggestionRow, TicketLink, UtteranceRow, VocabularyCandidate
 from callqa.store.tables.calls import Call
 from callqa.text import DIGIT_VALUES
+from callqa.usecases.reindex import index_missing
 from callqa.web.app import AREAS
 from callqa.web.permissions import PERMISSIONS
 from tests import builders
@@ -32,6 +35,7 @@ WORDS = (
     Line("c", 11.0, 14.2, f"{SECOND}。"),
     Line("a", 15.0, 18.0, f"跟您核对，{FIRST}{SECOND}，对吗？"),
     Line("c", 19.0, 24.0, "对，水压太低了。"),
+    Line("c", 25.0, 29.0, "五零九号和零九二号都这样。"),  # the same pairs of digits, in no private number
 )
 REASON = f"联系电话：通话“{FIRST}{SECOND}”，工单“{TICKET_NUMBER}”，一致度 45，请核听"
 PARAMS = f"min_score 80; 工单联系电话：{TICKET_NUMBER}；一致度 45"
@@ -156,3 +160,45 @@ def test_offered_words_tell_no_number_that_an_older_version_kept(browser, touchy
     for role in ("client_supervisor", "shift_leader"):
         html = browser(role).get("/transcription").text
         assert "【水务】热线" in html and told(html) == []
+
+
+@pytest.fixture
+def indexed(touchy, database) -> str:
+    index_missing(database)
+    return touchy
+
+
+def found(client: TestClient, path: str, words: str) -> str:
+    answer = client.get(f"{path}?month=2026-11&q={quote(words)}&words={quote(words)}")
+    assert answer.status_code == 200, answer.text
+    return answer.text
+
+
+@pytest.mark.parametrize("role", ["client_supervisor", "shift_leader"])
+def test_a_number_said_in_two_utterances_is_masked_wherever_one_of_them_is_shown(browser, indexed, role):
+    client = browser(role)
+    for path in ("/search", "/search.csv", "/calls"):
+        shown = found(client, path, "我的手机号")
+        assert indexed in shown and "幺五零**" in shown, path
+        assert told(shown, SAID_TELLTALES) == [], path
+    page = client.get(f"/calls/{indexed}").text
+    assert "幺五零**" in page and "**七四八五。" in page and told(page, SAID_TELLTALES) == []
+
+
+@pytest.mark.parametrize("words", [SECOND, FIRST, "五零九二", f"号是{FIRST}", "637485", f"{SECOND} 水压", "六"])
+def test_half_a_number_is_found_by_those_alone_who_may_see_it(browser, indexed, words):
+    supervisor, leader = browser("client_supervisor"), browser("shift_leader")
+    for path in ("/search", "/search.csv"):
+        assert indexed not in found(supervisor, path, words), path
+        whole = found(leader, path, words)
+        assert indexed in whole and told(whole.replace(words, ""), SAID_TELLTALES) == [], path
+    assert supervisor.get(f"/calls?month=2026-11&words={quote(words)}").status_code == 400
+
+
+def test_every_version_and_its_tooltips_are_masked_until_the_viewing_is_noted(browser, indexed):
+    leader = browser("shift_leader")
+    here = f"/calls/{indexed}/transcripts/2"
+    hidden = leader.get(here).text
+    assert "机器原写作“***”" in hidden and told(hidden, SAID_TELLTALES) == []
+    shown = leader.get(leader.post(f"/calls/{indexed}/private", data={"next": here}).headers["location"]).text
+    assert f"机器原写作“{FIRST}{SECOND}”" in shown and f"机器原写作“{SECOND}”" in shown and FIRST in shown
