@@ -4,9 +4,10 @@ Nothing here holds a database transaction while it waits for the recorder.
 """
 
 import asyncio
+import logging
 import socket
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +20,14 @@ from callqa.store import audit
 from callqa.store.db import Database
 from callqa.store.tables import ConfidentialCall
 
+log = logging.getLogger(__name__)
+
 ANSWER_WITHIN_S = 2.0
 LINE_MOST_BYTES = 1 << 20
 STEP_S = 0.04  # how often sound goes out: two frames
 DRAIN_S = 0.4  # when the call is over: what is still on its way to the ear
-LISTEN_MOST_S = 1800.0  # then the listener is asked again who he is
+LISTEN_MOST_S = 1800.0  # then the listener has to ask anew
+ASK_AGAIN_S = 5.0  # how often it is asked whether he still may
 GONE = "录音服务未连接，没有办成；请稍后再试，或请管理员检查录音进程"
 
 
@@ -64,22 +68,26 @@ def _ask(path: Path, command: LiveCommand) -> LiveReply:
 
 @dataclass(slots=True)
 class Listening:
-    """One person listening in. The recorder has granted it and the audit chain knows; `sound` is to be read at once."""
+    """One person listening in. The recorder has granted it and the audit chain knows; `sound` is to be read at once.
+
+    may_go_on: whether the person still may, asked in a thread every ASK_AGAIN_S."""
 
     db: Database
     command: LiveCommand
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     started_ms: int
+    may_go_on: Callable[[], bool]
 
     async def sound(self) -> AsyncIterator[bytes]:
-        """Stereo 16-bit samples at 8 000 Hz, little endian, a piece each STEP_S, until the call is over."""
+        """Stereo 16-bit samples at 8 000 Hz, little endian, a piece each STEP_S, until the call is over or the right withdrawn."""
         loop = asyncio.get_running_loop()
         playout = Playout(loop.time())
         reading = asyncio.create_task(self._read(playout))
+        withdrawn = asyncio.create_task(self._wait_until_withdrawn())
         ends_at = loop.time() + LISTEN_MOST_S
         try:
-            while loop.time() < ends_at:
+            while loop.time() < ends_at and not withdrawn.done():
                 if reading.done():
                     ends_at = min(ends_at, loop.time() + DRAIN_S)
                     await asyncio.sleep(STEP_S)
@@ -91,7 +99,8 @@ class Listening:
         finally:
             reading.cancel()
             self.writer.close()
-            self._note_end(loop)
+            self._note_end(loop, withdrawn=withdrawn.done())
+            withdrawn.cancel()
 
     async def _read(self, playout: Playout) -> None:
         clock = asyncio.get_running_loop().time
@@ -99,15 +108,28 @@ class Listening:
             async for record in records(self.reader):
                 playout.receive(record, clock())
 
-    def _note_end(self, loop: asyncio.AbstractEventLoop) -> None:
+    async def _wait_until_withdrawn(self) -> None:
+        """Whoever cannot be asked about (the database is gone) does not listen on."""
+        try:
+            while True:
+                await asyncio.sleep(ASK_AGAIN_S)
+                if not await asyncio.to_thread(self.may_go_on):
+                    return
+        except Exception:  # the worker loop of this task
+            log.exception("listening in on call %s", self.command.call_id)
+
+    def _note_end(self, loop: asyncio.AbstractEventLoop, *, withdrawn: bool) -> None:
         """In a thread, and not waited for: the listener may have gone, and with him whoever would wait."""
         seconds = max(0, round((time.time_ns() // 1_000_000 - self.started_ms) / 1000))
         now_ms = self.started_ms + seconds * 1000
-        loop.run_in_executor(None, _note, self.db, self.command, "call.listen_end", {"seconds": seconds}, now_ms)
+        detail = {"seconds": seconds} | ({"withdrawn": True} if withdrawn else {})
+        loop.run_in_executor(None, _note, self.db, self.command, "call.listen_end", detail, now_ms)
 
 
-async def listen(db: Database, path: Path, command: LiveCommand, *, now_ms: int) -> Listening | LiveReply:
-    """Begin to listen in. The audit chain has it before the first sound; a LiveReply says why it was refused.
+async def listen(
+    db: Database, path: Path, command: LiveCommand, *, now_ms: int, may_go_on: Callable[[], bool]
+) -> Listening | LiveReply:
+    """Begin to listen in, for as long as may_go_on says so. The audit chain has it before the first sound; a LiveReply says why it was refused.
 
     Raise StateError when the recorder does not answer.
     """
@@ -132,7 +154,7 @@ async def listen(db: Database, path: Path, command: LiveCommand, *, now_ms: int)
     except BaseException:
         writer.close()  # not noted, not heard
         raise
-    return Listening(db, command, reader, writer, time.time_ns() // 1_000_000)
+    return Listening(db, command, reader, writer, time.time_ns() // 1_000_000, may_go_on)
 
 
 def _is_confidential(db: Database, call_id: str) -> bool:

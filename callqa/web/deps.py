@@ -159,6 +159,24 @@ def require(permission: str) -> Any:
     return Depends(check)
 
 
+def still_may(request: Request, permission: str) -> Callable[[], bool]:
+    """Whether the person of a request that goes on for long still may: signed in, the right kept, the call not confidential.
+    Asks the database each time; to be called in a thread."""
+    token, state = request.cookies.get(SESSION_COOKIE, ""), state_of(request)
+
+    def ask() -> bool:
+        found = find_session(state.db, token=token, now_ms=state.clock())
+        if found is None or found.must_change_password or not allowed(found.role, permission):
+            return False
+        try:
+            _must_be_named(request, Person(found))
+        except PermissionDenied:
+            return False
+        return True
+
+    return ask
+
+
 def _must_be_named(request: Request, person: Person) -> None:
     """Raise PermissionDenied where the address names a confidential call, or a score of one, and the person was not named.
 

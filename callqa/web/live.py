@@ -19,6 +19,7 @@ from callqa.store.db import Database
 from callqa.store.queries.people import agent_names, list_seats
 from callqa.usecases import people
 from callqa.usecases.desk import load_routing
+from callqa.usecases.recorder_line import ASK_AGAIN_S
 from callqa.web import live_call
 from callqa.web.deps import (
     DbDep,
@@ -31,6 +32,7 @@ from callqa.web.deps import (
     redirect,
     require,
     state_of,
+    still_may,
 )
 from callqa.web.live_board import PAUSE_REASONS, own_seat, view_board
 from callqa.web.live_socket import MAX_LINE_BYTES, find_board, parse_board
@@ -104,7 +106,7 @@ def live_events(request: Request, person: PersonDep, db: DbDep, settings: Settin
     def render(board: Board | None) -> str:
         return template.render({**_context(db, board), "can": person.can})
 
-    return _stream(events(settings.live_socket, render))
+    return _stream(events(settings.live_socket, render, still_may(request, "live.view")))
 
 
 @router.get("/live/own", dependencies=[require("live.own")])
@@ -121,7 +123,7 @@ def own_events(request: Request, person: PersonDep, db: DbDep, settings: Setting
     def render(board: Board | None) -> str:
         return template.render({**_own_context(db, person, board), "can": person.can})
 
-    return _stream(events(settings.live_socket, render))
+    return _stream(events(settings.live_socket, render, still_may(request, "live.own")))
 
 
 def _stream(pieces: AsyncIterator[str]) -> Response:
@@ -130,8 +132,11 @@ def _stream(pieces: AsyncIterator[str]) -> Response:
     )
 
 
-async def events(path: Path, render: Callable[[Board | None], str]) -> AsyncIterator[str]:
-    """Server-sent events of the boards as they come; render is called in a thread."""
+async def events(
+    path: Path, render: Callable[[Board | None], str], may_go_on: Callable[[], bool]
+) -> AsyncIterator[str]:
+    """Server-sent events of the boards as they come; render is called in a thread, and so is may_go_on: whether the person still
+    may, asked every ASK_AGAIN_S."""
     latest: asyncio.Queue[Board | None] = asyncio.Queue(maxsize=1)
 
     async def follow() -> None:
@@ -143,6 +148,7 @@ async def events(path: Path, render: Callable[[Board | None], str]) -> AsyncIter
     follower = asyncio.create_task(follow())
     loop = asyncio.get_running_loop()
     ends_at = loop.time() + STREAM_S
+    ask_at = loop.time() + ASK_AGAIN_S
     try:
         while loop.time() < ends_at:
             try:
@@ -150,6 +156,10 @@ async def events(path: Path, render: Callable[[Board | None], str]) -> AsyncIter
             except TimeoutError:
                 yield ": still here\n\n"
                 continue
+            if loop.time() >= ask_at:
+                if not await run_in_threadpool(may_go_on):
+                    return
+                ask_at = loop.time() + ASK_AGAIN_S
             html = await run_in_threadpool(render, board)
             lines = "".join(f"data: {line}\n" for line in html.splitlines() if line.strip())
             yield f"event: board\nid: {board.at_ms if board else 0}\n{lines}\n"

@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 from callqa.errors import PermissionDenied, StateError
 from callqa.live import LiveCommand, LiveReply
 from callqa.usecases.recorder_line import GONE, Listening, listen, set_paused
-from callqa.web.deps import DbDep, NowDep, Person, PersonDep, SettingsDep, redirect, require
+from callqa.web.deps import DbDep, NowDep, Person, PersonDep, SettingsDep, redirect, require, still_may
 from callqa.web.live_board import own_seat
 from callqa.web.live_socket import find_board
 
@@ -73,11 +73,15 @@ def _answer(request: Request, reply: LiveReply, back: str) -> Response:
 
 
 @router.post("/live/{call_id}/listen", dependencies=[require("live.listen")])
-async def listen_in(call_id: str, person: PersonDep, db: DbDep, settings: SettingsDep, now_ms: NowDep) -> Response:
-    """Stereo 16-bit samples at 8 000 Hz, little endian, citizen left, as they are spoken. A POST: it leaves a trace."""
+async def listen_in(
+    request: Request, call_id: str, person: PersonDep, db: DbDep, settings: SettingsDep, now_ms: NowDep
+) -> Response:
+    """Stereo 16-bit samples at 8 000 Hz, little endian, citizen left, as they are spoken. A POST: it leaves a trace. It ends
+    when the person signs out or loses the right, and when the call becomes confidential."""
+    may_go_on = still_may(request, "live.listen")
     command = LiveCommand(op="listen", call_id=call_id[:64], actor=person.username)
     try:
-        granted = await listen(db, settings.live_socket, command, now_ms=now_ms)
+        granted = await listen(db, settings.live_socket, command, now_ms=now_ms, may_go_on=may_go_on)
     except StateError as e:
         granted = LiveReply(reply="listen", ok=False, text=str(e))
     if not isinstance(granted, Listening):

@@ -143,13 +143,22 @@ def test_boards_follow_and_the_loss_is_told(settings):
 
 def test_events_are_pieces_of_html_and_end_when_the_browser_leaves(recorder, settings):
     async def first() -> str:
-        events = live.events(settings.live_socket, lambda board: f"<p>\n{board.recorded_today}\n\n</p>")
+        events = live.events(settings.live_socket, lambda board: f"<p>\n{board.recorded_today}\n\n</p>", lambda: True)
         event = await anext(events)
         await events.aclose()
         return event
 
     event = asyncio.run(asyncio.wait_for(first(), LIMIT_S))
     assert event == f"event: board\nid: {NOW_MS + 1}\ndata: <p>\ndata: 37\ndata: </p>\n\n"
+
+
+def test_the_board_goes_no_further_to_who_may_not_any_more(recorder, settings, monkeypatch):
+    monkeypatch.setattr(live, "ASK_AGAIN_S", 0.0)
+
+    async def read() -> list[str]:
+        return [event async for event in live.events(settings.live_socket, str, lambda: False)]
+
+    assert asyncio.run(asyncio.wait_for(read(), LIMIT_S)) == []
 
 
 def test_only_those_who_may_get_the_stream(browser):

@@ -7,14 +7,16 @@ import time
 
 import numpy as np
 import pytest
-from sqlmodel import select
+from sqlmodel import col, delete, select
 
+from callqa.errors import StoreError
 from callqa.live import LiveCommand, LiveSeat
 from callqa.sip.media.codec import PCMA
 from callqa.sip.media.rtp import build_rtp
 from callqa.sip.media.spool import MediaMark, encode_mark, encode_packet
 from callqa.store import audit
-from callqa.store.tables import AuditEntry
+from callqa.store.tables import Account, AuditEntry, ConfidentialCall, WebSession
+from callqa.usecases import recorder_line
 from callqa.usecases.recorder_line import listen
 from tests.media.builders import G711, Sender
 from tests.web.conftest import LIMIT_S, NOW_MS
@@ -164,8 +166,9 @@ def test_a_listener_hears_the_right_side_and_leaves_a_trace_of_start_and_end(dat
 
     async def hear() -> bytes:
         granted = await listen(
-            database, settings.live_socket, LiveCommand(op="listen", call_id="T1", actor="li"), now_ms=NOW_MS
-        )
+            database, settings.live_socket, LiveCommand(op="listen", call_id="T1", actor="li"), now_ms=NOW_MS,
+            may_go_on=lambda: True,
+        )  # fmt: skip
         assert [e.subject for e in trail(database, "call.listen")] == ["T1"], "noted before the first sound"
         pieces = [piece async for piece in granted.sound()]
         return b"".join(pieces)
@@ -179,6 +182,69 @@ def test_a_listener_hears_the_right_side_and_leaves_a_trace_of_start_and_end(dat
     assert 0 <= end.detail["seconds"] <= round(time.monotonic() - asked_s)
     start = int(np.flatnonzero(heard[:, 1])[0])
     assert heard[start : start + 1600, 1].tolist() == PCMA.decode(sender.audio())[:1600].tolist()
+
+
+def _close_account(session, account):
+    account.active = False
+
+
+def _take_the_right(session, account):
+    account.role = "agent"
+
+
+def _sign_out(session, account):
+    session.exec(delete(WebSession).where(col(WebSession.account_id) == account.id))
+
+
+def _ask_for_another_password(session, account):
+    account.must_change_password = True
+
+
+def _make_confidential(session, account):
+    other = session.exec(select(Account.id).where(Account.username == "client_supervisor")).one()
+    session.add(ConfidentialCall(call_id="T1", reason="x", marked_by=other, marked_at_ms=NOW_MS))
+
+
+@pytest.mark.parametrize(
+    "withdraw",
+    [_close_account, _take_the_right, _sign_out, _ask_for_another_password, _make_confidential],
+)
+def test_who_may_not_any_more_hears_nothing_more(browser, database, recorder, monkeypatch, withdraw):
+    """The call went on, and so did the sound for up to half an hour."""
+    monkeypatch.setattr(recorder_line, "ASK_AGAIN_S", 0.05)
+    recorder()
+    client, answers = browser("shift_leader"), []
+    listener = threading.Thread(target=lambda: answers.append(client.post("/live/T1/listen")))
+    listener.start()
+    deadline_s = time.monotonic() + LIMIT_S
+    while not trail(database, "call.listen") and time.monotonic() < deadline_s:
+        time.sleep(0.02)
+    with database.write() as session:
+        account = session.exec(select(Account).where(Account.username == "shift_leader")).one()
+        withdraw(session, account)
+        session.add(account)
+    listener.join(LIMIT_S)
+    assert not listener.is_alive() and answers[0].status_code == 200
+    while not (ends := trail(database, "call.listen_end")) and time.monotonic() < deadline_s:
+        time.sleep(0.02)
+    assert ends[0].detail["withdrawn"] is True
+
+
+def test_a_listener_of_whom_nothing_can_be_known_hears_nothing_more(database, recorder, settings, monkeypatch):
+    monkeypatch.setattr(recorder_line, "ASK_AGAIN_S", 0.05)
+    recorder()
+
+    def gone() -> bool:
+        raise StoreError("no database")
+
+    async def hear() -> None:
+        command = LiveCommand(op="listen", call_id="T1", actor="li")
+        granted = await listen(database, settings.live_socket, command, now_ms=NOW_MS, may_go_on=gone)
+        async for _ in granted.sound():
+            pass
+
+    asyncio.run(asyncio.wait_for(hear(), LIMIT_S))
+    assert trail(database, "call.listen_end")[0].detail["withdrawn"] is True
 
 
 def test_a_listener_who_is_refused_leaves_no_trace_of_listening(browser, database, recorder):
