@@ -21,6 +21,7 @@ from callqa.refusals import os_reason
 from callqa.store.db import Database
 from callqa.usecases.load_rubric import rubric_in_force
 from callqa.web import (
+    ahead,
     auth,
     calls,
     coaching,
@@ -69,6 +70,7 @@ AREAS: tuple[ModuleType, ...] = (
     followups,
     links,
     tickets,
+    ahead,
     evaluate,
     must_review,
     reviews,

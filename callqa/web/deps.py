@@ -28,6 +28,7 @@ from callqa.web.navigation import NavItem, grouped
 from callqa.web.permissions import PERMISSIONS, ROLE_LABELS, Role, allowed
 from callqa.web.playable import BeepedRecordings, PlayNotes
 from callqa.web.rubrics import RubricCache
+from callqa.web.words import RenderedWords
 
 SESSION_COOKIE = "callqa_session"
 BESIDE_THE_CONTENT = frozenset({"live.pause_own"})  # the seat's own recording goes on or rests; nothing is shown
@@ -45,6 +46,7 @@ class WebState:
     brake: SignInBrake = field(default_factory=SignInBrake)
     beeped: BeepedRecordings = field(default_factory=BeepedRecordings)
     plays: PlayNotes = field(default_factory=PlayNotes)
+    words: RenderedWords = field(default_factory=RenderedWords)
     rubrics: RubricCache = field(default_factory=RubricCache)
 
 

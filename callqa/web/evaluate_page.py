@@ -193,9 +193,18 @@ def form_page(
         second_look=SECOND_LOOK_LABELS.get(view.evaluation.kind.partition(":")[0], ""),
         session_id=session_id_of(view.evaluation),
         next_open=first_open(rows[place:] if place else [], get_person(request)),
+        words=lambda shown: _words(request, view, shown=shown),
         weighty=lambda item, option: needs_evidence(rubric, item, option),
         **parts(view, rubric, standing),
     )
+
+
+def _words(request: Request, view: EvaluationView, *, shown: bool) -> str:
+    """The transcript as HTML. shown: private numbers too."""
+    if view.transcript is None:
+        return ""
+    state = state_of(request)
+    return state.words.render(state.templates, view.transcript, view.utterances, shown=shown)
 
 
 def first_open(rows: Sequence[QueueRow], person: Person) -> QueueRow | None:

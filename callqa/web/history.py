@@ -7,6 +7,7 @@ from callqa.store.tables import AuditEntry
 
 ACTION_LABELS = {
     "call.play": "播放录音",
+    "call.preload": "评分页预先载入录音开头（未播放）",
     "call.export": "导出通话列表",
     "call.show_private": "查看转写中的完整号码",
     "call.export_audio": "导出录音",

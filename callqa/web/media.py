@@ -21,8 +21,10 @@ from callqa.web.deps import (
 )
 from callqa.web.navigation import NavItem
 from callqa.web.playable import load_playable, master_path
-from callqa.web.ranges import RangeNotSatisfiable, etag_matches, parse_range
+from callqa.web.ranges import ByteRange, RangeNotSatisfiable, etag_matches, parse_range
 from callqa.web.tables import attachment
+
+AHEAD_MOST_BYTES = 131_072
 
 router = APIRouter()
 NAV: tuple[NavItem, ...] = ()
@@ -57,19 +59,27 @@ def audio(
     }
     if etag_matches(request.headers.get("if-none-match", ""), etag):
         return Response(status_code=304, headers=headers)
-    if request.method == "GET" and state.plays.is_new(person.session.token_sha256, call_id, now_ms):
-        note_access(db, actor=person.username, action="call.play", subject=call_id, now_ms=now_ms)
     if_range = request.headers.get("if-range")
     wanted = request.headers.get("range", "") if if_range in (None, etag) else ""
     try:
         part = parse_range(wanted, playable.size)
     except RangeNotSatisfiable:
         return Response(status_code=416, headers={**headers, "Content-Range": f"bytes */{playable.size}"})
+    if request.method == "GET":
+        ahead = "x-ahead" in request.headers and person.can("evaluate.score") and _is_beginning(part)
+        action = "call.preload" if ahead else "call.play"
+        if state.plays.is_new(person.session.token_sha256, f"{action} {call_id}", now_ms):
+            note_access(db, actor=person.username, action=action, subject=call_id, now_ms=now_ms)
     headers["Content-Length"] = str(part.length if part else playable.size)
     if part is not None:
         headers["Content-Range"] = f"bytes {part.first}-{part.last}/{playable.size}"
     pieces = playable.pieces(part) if request.method == "GET" else ()
     return StreamingResponse(pieces, status_code=206 if part else 200, media_type="audio/wav", headers=headers)
+
+
+def _is_beginning(part: ByteRange | None) -> bool:
+    """Whether it is no more than the first seconds, which the scoring page fetches of the next call (static/evaluate.js)."""
+    return part is not None and part.first == 0 and part.last < AHEAD_MOST_BYTES
 
 
 @router.get("/calls/{call_id}/recording", dependencies=[require("calls.download")])
@@ -91,7 +101,8 @@ def peaks_json(request: Request, call_id: str, person: PersonDep, db: DbDep, set
     """Peaks for the waveform, made once and kept."""
     path, sha256 = _recording(db, settings, person, call_id)
     etag = f'"{sha256[:32]}-peaks1"'
-    headers = {"ETag": etag, "Cache-Control": "private, max-age=0, must-revalidate"}
+    kept = "max-age=300" if person.can("calls.export") else "max-age=0, must-revalidate"
+    headers = {"ETag": etag, "Cache-Control": f"private, {kept}"}
     if etag_matches(request.headers.get("if-none-match", ""), etag):
         return Response(status_code=304, headers=headers)
     body = load_peaks(path, sha256, settings.var_dir)

@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 from sqlmodel import select
 
 from callqa.store.db import Database
-from callqa.store.tables import Deduction, Evaluation, SuggestionDecision
+from callqa.store.tables import AuditEntry, Deduction, Evaluation, SuggestionDecision
 from tests.browser.conftest import FIRST, SECOND
 from tests.served import come_true, plays_from
 
@@ -80,6 +80,18 @@ def test_the_leader_scores_a_call_and_goes_on_to_the_next(sign_in: SignIn, sampl
     assert set(deductions) == {("S1.4", "b"), ("S3.2", "a")}
     assert (deductions["S3.2", "a"].at_ms, deductions["S3.2", "a"].note) == (21_000, "没有复述地址和电话")
     assert [decision for _, decision in decisions] == ["accepted", "rejected"]
+
+
+def test_the_next_call_is_made_ready_and_not_opened(sign_in: SignIn, sampled: Database) -> None:
+    page = sign_in("shift_leader")
+    with page.expect_response(lambda r: r.url.endswith(f"{SECOND}/audio")) as fetched:
+        open_first(page)
+    assert fetched.value.status == 206 and int(fetched.value.headers["content-length"]) == 131_072
+    with sampled.read() as session:
+        assert [e.call_id for e in session.exec(select(Evaluation))] == [FIRST]
+        about = [e.action for e in session.exec(select(AuditEntry).where(AuditEntry.subject == SECOND))]
+    assert about == ["call.preload"]
+    assert page.trouble == []  # type: ignore[attr-defined]
 
 
 def test_the_whole_form_by_keys(sign_in: SignIn) -> None:

@@ -197,15 +197,38 @@ def find_evaluation(session: Session, evaluation_id: int) -> EvaluationView | No
         },
         results=_of_run(session, CheckResultRow, evaluation.check_run_id),
         transcript=session.get(TranscriptRow, evaluation.transcript_id) if evaluation.transcript_id else None,
-        utterances=[]
-        if evaluation.transcript_id is None
-        else session.exec(
-            select(UtteranceRow)
-            .where(UtteranceRow.transcript_id == evaluation.transcript_id)
-            .order_by(col(UtteranceRow.start_ms), col(UtteranceRow.index))
-        ).all(),
+        utterances=_utterances(session, evaluation.transcript_id),
         ticket=_linked_ticket(session, call.call_id),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class WordsAhead:
+    """What a card would show of a call's words if it were opened now."""
+
+    transcript: TranscriptRow | None
+    utterances: Sequence[UtteranceRow]
+
+
+def words_ahead(session: Session, call_id: str) -> WordsAhead | None:
+    """Those of the newest pre-score, as a new card takes them; None where there is no such call."""
+    if session.get(Call, call_id) is None:
+        return None
+    transcript_id = session.exec(
+        select(CheckRun.transcript_id).where(CheckRun.call_id == call_id).order_by(col(CheckRun.id).desc()).limit(1)
+    ).first()
+    transcript = session.get(TranscriptRow, transcript_id) if transcript_id is not None else None
+    return WordsAhead(transcript, _utterances(session, transcript_id))
+
+
+def _utterances(session: Session, transcript_id: int | None) -> Sequence[UtteranceRow]:
+    if transcript_id is None:
+        return []
+    return session.exec(
+        select(UtteranceRow)
+        .where(UtteranceRow.transcript_id == transcript_id)
+        .order_by(col(UtteranceRow.start_ms), col(UtteranceRow.index))
+    ).all()
 
 
 def _of_run(session: Session, table: type[RunPart], check_run_id: int | None) -> Sequence[RunPart]:

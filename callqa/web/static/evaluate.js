@@ -292,6 +292,18 @@
   setInterval(count, 1000);
   document.addEventListener("visibilitychange", count);
   if (form.classList.contains("ev-tried")) toMissing();
-  // The next call's waveform is made while this one is heard.
-  if (form.dataset.nextPeaks) setTimeout(() => fetch(form.dataset.nextPeaks).catch(() => undefined), 4000);
+  // The next call is made ready while this one is heard: its words on the server, its waveform and first seconds here. Nothing
+  // is opened by it. Again before the browser's copy is too old, as long as somebody looks at this page.
+  const AHEAD_AFTER_MS = 1500, AHEAD_AGAIN_MS = 4 * 60000, AHEAD_BYTES = 131072; // four seconds
+  async function ahead() {
+    const id = form.dataset.nextCall;
+    if (!id || document.visibilityState !== "visible") return;
+    try {
+      await fetch(`/evaluate/ahead/${id}`);
+      await (await fetch(`/calls/${id}/peaks.json`)).arrayBuffer();
+      await (await fetch(`/calls/${id}/audio`, { headers: { Range: `bytes=0-${AHEAD_BYTES - 1}`, "X-Ahead": "1" } })).arrayBuffer();
+    } catch (error) { /* a comfort: the next page fetches what it needs */ }
+  }
+  setTimeout(ahead, AHEAD_AFTER_MS);
+  setInterval(ahead, AHEAD_AGAIN_MS);
 })();
