@@ -5,13 +5,15 @@ Aliases (`&a`, `*a`) and deep nesting are refused: they let a small text become 
 
 import difflib
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
 import yaml
 
 from callqa.errors import RubricError
+
+Complain = Callable[[RubricError], None]
 
 MAX_CHARS = 1_000_000  # the default rubric has 40 thousand
 MAX_DEPTH = 40  # the default rubric nests 12 deep
@@ -99,21 +101,35 @@ def near(name: str, known: Iterable[str]) -> str:
     return f"；是否想写“{match[0]}”？" if match else ""
 
 
-def mapping(node: yaml.Node, what: str, known: Collection[str] | None = None) -> Mapping:
-    """A mapping; with `known`, no other key may stand in it."""
+def mapping(
+    node: yaml.Node, what: str, known: Collection[str] | None = None, *, complain: Complain | None = None
+) -> Mapping:
+    """A mapping; with `known`, no other key may stand in it. complain: told of each bad key instead, which is left out."""
     if not isinstance(node, yaml.MappingNode):
         raise RubricError(line_of(node), f"{what}应为“键: 值”的组，实际是{_say_kind(node)}")
     entries: dict[str, yaml.Node] = {}
     for key_node, value in node.value:
-        if not isinstance(key_node, yaml.ScalarNode):
-            raise RubricError(line_of(key_node), f"{what}的键应为文字")
-        key = str(key_node.value)
-        if key in entries:
-            raise RubricError(line_of(key_node), f"{what}里“{key}”写了两次")
-        if known is not None and key not in known:
-            raise RubricError(line_of(key_node), f"{what}没有“{key}”这一项{near(key, known)}")
-        entries[key] = value
+        mistake = _key_mistake(key_node, entries, what, known)
+        if mistake is None:
+            entries[str(key_node.value)] = value
+        elif complain is None:
+            raise mistake
+        else:
+            complain(mistake)
     return Mapping(node, entries, what)
+
+
+def _key_mistake(
+    key_node: yaml.Node, before: Collection[str], what: str, known: Collection[str] | None
+) -> RubricError | None:
+    if not isinstance(key_node, yaml.ScalarNode):
+        return RubricError(line_of(key_node), f"{what}的键应为文字")
+    key = str(key_node.value)
+    if key in before:
+        return RubricError(line_of(key_node), f"{what}里“{key}”写了两次")
+    if known is not None and key not in known:
+        return RubricError(line_of(key_node), f"{what}没有“{key}”这一项{near(key, known)}")
+    return None
 
 
 def sequence(node: yaml.Node, what: str) -> list[yaml.Node]:

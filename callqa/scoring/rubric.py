@@ -5,8 +5,10 @@ appear twice. Scores are Decimal as written. The values themselves are in `scori
 """
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
+from functools import partial
+from typing import TypeVar
 
 import yaml
 
@@ -46,7 +48,11 @@ __all__ = [
     "Rubric",
     "Section",
     "parse_rubric",
+    "read_rubric",
 ]
+
+T = TypeVar("T")
+S = TypeVar("S")
 
 SCHEMA = "callqa-rubric/1"
 ROOT_KEYS = [
@@ -86,47 +92,96 @@ AUTO = ("full", "assist", "none")
 
 
 def parse_rubric(text: str) -> Rubric:
-    """Read a rubric. RubricError(line, message) at the first mistake."""
+    """Read a rubric. Raise RubricError(line, message) for the first mistake."""
+    rubric, mistakes = read_rubric(text)
+    if rubric is None:
+        raise mistakes[0]
+    return rubric
+
+
+def read_rubric(text: str) -> tuple[Rubric | None, tuple[RubricError, ...]]:
+    """The rubric, or every mistake as far as one does not hide another: one in broken YAML, one a rule, all others.
+
+    A mistake in a word list, an option or a fatal item is said there, and not again wherever its name is used. The examples
+    are only looked at when all the rest is right.
+    """
     try:
-        root = marked.mapping(marked.compose(text), "评分标准", ROOT_KEYS)
-        return _Reader(root, hashlib.sha256(text.encode()).hexdigest()).rubric()
-    except UnicodeEncodeError as error:
-        raise RubricError(0, "文件含有不成对的代理字符，请另存为 UTF-8") from error
+        root = marked.compose(text)
+        rubric_hash = hashlib.sha256(text.encode()).hexdigest()
+    except UnicodeEncodeError:
+        return None, (RubricError(0, "文件含有不成对的代理字符，请另存为 UTF-8"),)
+    except RubricError as error:
+        return None, (error,)
+    return _Reader(root, rubric_hash).read()
+
+
+NO_POLICY = FatalPolicy("zero", Decimal(0), (), True)  # in place of one with a mistake, to read on
+NO_RULE = EvidenceRule(Decimal(0), True, ())
 
 
 class _Reader:
-    """Reads one rubric; remembers the ids it has met."""
+    """Reads one rubric; remembers the ids it has met and the mistakes."""
 
-    def __init__(self, root: marked.Mapping, rubric_hash: str) -> None:
-        self.root = root
+    def __init__(self, root: yaml.Node, rubric_hash: str) -> None:
+        self.node = root
         self.rubric_hash = rubric_hash
+        self.mistakes: list[RubricError] = []
         self.ids: dict[str, int] = {}
         self.critical: tuple[str, ...] = ()
         self.names = Names({}, {}, ())
 
-    def rubric(self) -> Rubric:
-        root = self.root
-        marked.choice(root.need("schema"), "schema", (SCHEMA,))
+    def read(self) -> tuple[Rubric | None, tuple[RubricError, ...]]:
+        """The rubric, or its mistakes."""
+        rubric = self._try(self._rubric, None)
+        if rubric is not None and not self.mistakes:
+            rubric = self._try(partial(self._with_examples, rubric), None)
+        return (None, tuple(self.mistakes)) if self.mistakes else (rubric, ())
+
+    def _try(self, read: Callable[[], T], instead: S) -> T | S:
+        """What is read; `instead` where it has a mistake, which is kept."""
+        try:
+            return read()
+        except RubricError as mistake:
+            self.mistakes.append(mistake)
+            return instead
+
+    def _each(self, nodes: Iterable[yaml.Node], read: Callable[[yaml.Node], T]) -> tuple[T, ...]:
+        """All that can be read."""
+        found = [self._try(partial(read, node), None) for node in nodes]
+        return tuple(each for each in found if each is not None)
+
+    def _group(self, node: yaml.Node, what: str, known: Collection[str]) -> marked.Mapping:
+        return marked.mapping(node, what, known, complain=self.mistakes.append)
+
+    def _rubric(self) -> Rubric | None:
+        self.root = root = self._group(self.node, "评分标准", ROOT_KEYS)
+        self._try(lambda: marked.choice(root.need("schema"), "schema", (SCHEMA,)), "")
         classes = self._texts_by_key("critical_classes")
         self.critical = tuple(classes)
-        lexicons = self._lexicons()
-        phrases = self._phrases()
+        lexicons, phrases = self._lexicons(), self._phrases()
         self.names = Names(lexicons, phrases, self._fatal_ids())
         self._check_catalogue()
-        gate, sound = self._machine()
-        sections = tuple(self._section(node) for node in marked.sequence(root.need("sections"), "sections"))
-        fatal_node = root.get("fatal_items")
-        fatal_items = (
-            tuple(self._fatal(node) for node in marked.sequence(fatal_node, "fatal_items")) if fatal_node else ()
-        )
-        rubric = Rubric(
-            marked.text(root.need("id"), "id"),
-            marked.whole(root.need("version"), "version", low=1),
-            marked.text(root.need("title"), "title"),
+        gate, sound = self._try(self._machine, (Gate(), SoundRule()))
+        sections = self._each(self._list("sections"), self._section)
+        fatal_items = self._each(self._list("fatal_items") if root.get("fatal_items") else (), self._fatal)
+        if sections and not self.mistakes and not any(section.items for section in sections):
+            raise RubricError(marked.line_of(root.need("sections")), "评分标准没有任何评分项")
+        rubric_id = self._try(lambda: marked.text(root.need("id"), "id"), "")
+        version = self._try(lambda: marked.whole(root.need("version"), "version", low=1), 1)
+        title = self._try(lambda: marked.text(root.need("title"), "title"), "")
+        full = self._try(lambda: marked.decimal(root.need("full_score"), "full_score", low=Decimal(1)), Decimal(100))
+        call_types = self._try(self._call_types, ())
+        scoring = self._try(self._scoring, None)
+        if self.mistakes or scoring is None:
+            return None
+        return Rubric(
+            rubric_id,
+            version,
+            title,
             self.rubric_hash,
-            marked.decimal(root.need("full_score"), "full_score", low=Decimal(1)),
-            self._call_types(),
-            self._scoring(),
+            full,
+            call_types,
+            scoring,
             gate,
             sound,
             tuple(classes.items()),
@@ -135,63 +190,63 @@ class _Reader:
             sections,
             fatal_items,
         )
-        if not rubric.items:
-            raise RubricError(marked.line_of(root.need("sections")), "评分标准没有任何评分项")
-        return self._with_examples(rubric)
 
     # ---- names ----
 
-    def _texts_by_key(self, key: str) -> dict[str, str]:
+    def _list(self, key: str) -> Sequence[yaml.Node]:
+        return self._try(lambda: marked.sequence(self.root.need(key), key), [])
+
+    def _entries(self, key: str) -> Mapping[str, yaml.Node]:
         node = self.root.get(key)
         if node is None:
             return {}
+        none = marked.Mapping(yaml.MappingNode("", []), {}, key)
+        return self._try(lambda: marked.mapping(node, key, complain=self.mistakes.append), none).entries
+
+    def _texts_by_key(self, key: str) -> dict[str, str]:
         return {
-            name: marked.text(value, f"{key} 的 {name}") for name, value in marked.mapping(node, key).entries.items()
+            name: self._try(partial(marked.text, value, f"{key} 的 {name}"), "")
+            for name, value in self._entries(key).items()
         }
 
     def _lexicons(self) -> dict[str, Lexicon]:
-        node = self.root.get("lexicons")
-        if node is None:
-            return {}
-        entries = marked.mapping(node, "lexicons").entries
-        return {name: Lexicon(name, read_words(words, f"词表 {name} ")) for name, words in entries.items()}
+        return {
+            name: Lexicon(name, self._try(partial(read_words, words, f"词表 {name} "), ("？",)))
+            for name, words in self._entries("lexicons").items()
+        }
 
     def _phrases(self) -> dict[str, tuple[str, ...]]:
-        node = self.root.get("required_phrases")
-        if node is None:
-            return {}
-        entries = marked.mapping(node, "required_phrases").entries
-        return {name: marked.texts(phrases, f"标准话术 {name} ") for name, phrases in entries.items()}
+        return {
+            name: self._try(partial(marked.texts, phrases, f"标准话术 {name} "), ("？",))
+            for name, phrases in self._entries("required_phrases").items()
+        }
 
     def _fatal_ids(self) -> tuple[str, ...]:
+        """Those that can be read; what is wrong with the others is said where each is read."""
         node = self.root.get("fatal_items")
-        if node is None:
-            return ()
-        return tuple(
-            marked.text(marked.mapping(entry, "致命项").need("id"), "致命项 id")
-            for entry in marked.sequence(node, "fatal_items")
-        )
+        entries = node.value if isinstance(node, yaml.SequenceNode) else []
+        return _texts_of(entries, "id")
 
     def _check_catalogue(self) -> None:
         """The operators section is documentation: what it says must exist."""
-        node = self.root.get("operators")
-        if node is None:
-            return
-        for name, row in marked.mapping(node, "operators").entries.items():
-            operator = REGISTRY.get(name)
-            if operator is None:
-                raise RubricError(marked.line_of(row), f"算子目录里的“{name}”不存在{marked.near(name, REGISTRY)}")
-            entry = marked.mapping(row, f"算子 {name}", ("kind", "params", "hit"))
-            kind = marked.text(entry.need("kind"), "kind")
-            if kind != operator.kind:
-                line = marked.line_of(entry.need("kind"))
-                raise RubricError(line, f"算子 {name} 的 kind 应为 {operator.kind}，不是“{kind}”")
-            known = [spec.name for spec in operator.params]
-            for param_node in marked.sequence(entry.need("params"), "params"):
-                for param in marked.text(param_node, "params").split("|"):
-                    if param not in known:
-                        line = marked.line_of(param_node)
-                        raise RubricError(line, f"算子 {name} 没有参数“{param}”{marked.near(param, known)}")
+        for name, row in self._entries("operators").items():
+            self._try(partial(self._check_operator, name, row), None)
+
+    def _check_operator(self, name: str, row: yaml.Node) -> None:
+        operator = REGISTRY.get(name)
+        if operator is None:
+            raise RubricError(marked.line_of(row), f"算子目录里的“{name}”不存在{marked.near(name, REGISTRY)}")
+        entry = self._group(row, f"算子 {name}", ("kind", "params", "hit"))
+        kind = marked.text(entry.need("kind"), "kind")
+        if kind != operator.kind:
+            line = marked.line_of(entry.need("kind"))
+            raise RubricError(line, f"算子 {name} 的 kind 应为 {operator.kind}，不是“{kind}”")
+        known = [spec.name for spec in operator.params]
+        for param_node in marked.sequence(entry.need("params"), "params"):
+            for param in marked.text(param_node, "params").split("|"):
+                if param not in known:
+                    line = marked.line_of(param_node)
+                    raise RubricError(line, f"算子 {name} 没有参数“{param}”{marked.near(param, known)}")
 
     def _unique(self, node: yaml.Node, what: str) -> str:
         value = marked.text(node, what)
@@ -217,7 +272,7 @@ class _Reader:
         return tuple(rows)
 
     def _scoring(self) -> Scoring:
-        scoring = marked.mapping(self.root.need("scoring"), "scoring", SCORING_KEYS)
+        scoring = self._group(self.root.need("scoring"), "scoring", SCORING_KEYS)
         for key, value in (
             ("method", "deduction"),
             ("applicability", "by_call_type"),
@@ -226,23 +281,23 @@ class _Reader:
             node = scoring.get(key)
             if node is not None:
                 marked.choice(node, key, (value,))
-        rounding = marked.mapping(scoring.need("rounding"), "rounding", ("decimals", "mode"))
+        rounding = self._group(scoring.need("rounding"), "rounding", ("decimals", "mode"))
         marked.choice(rounding.need("mode"), "mode", ("half_up",))
         floor, warn = scoring.get("item_floor"), scoring.get("na_warn_ratio")
         return Scoring(
             marked.decimal(floor, "item_floor", low=Decimal(0)) if floor is not None else Decimal(0),
             marked.decimal(warn, "na_warn_ratio", low=Decimal(0), high=Decimal(1)) if warn is not None else Decimal(1),
             marked.whole(rounding.need("decimals"), "decimals"),
-            marked.decimal(scoring.need("pass_line"), "pass_line", low=Decimal(0)),
-            self._grades(scoring.need("grades")),
-            self._fatal_policy(scoring.need("fatal_policy")),
-            self._evidence_rule(scoring.get("evidence_required")),
+            self._try(lambda: marked.decimal(scoring.need("pass_line"), "pass_line", low=Decimal(0)), Decimal(0)),
+            self._try(lambda: self._grades(scoring.need("grades")), ()),
+            self._try(lambda: self._fatal_policy(scoring.need("fatal_policy")), NO_POLICY),
+            self._try(lambda: self._evidence_rule(scoring.get("evidence_required")), NO_RULE),
         )
 
     def _grades(self, node: yaml.Node) -> tuple[Grade, ...]:
         grades = []
         for entry in marked.sequence(node, "grades"):
-            row = marked.mapping(entry, "等级", ("code", "label", "min"))
+            row = self._group(entry, "等级", ("code", "label", "min"))
             minimum = marked.decimal(row.need("min"), "min", low=Decimal(0))
             grades.append(
                 Grade(marked.text(row.need("code"), "code"), marked.text(row.need("label"), "label"), minimum)
@@ -255,7 +310,7 @@ class _Reader:
 
     def _fatal_policy(self, node: yaml.Node) -> FatalPolicy:
         keys = ("mode", "cap_score", "keep_quality_score", "confirmed_by", "second_confirm")
-        policy = marked.mapping(node, "fatal_policy", keys)
+        policy = self._group(node, "fatal_policy", keys)
         mode = marked.choice(policy.need("mode"), "mode", ("zero", "cap"))
         cap, keep, second = policy.get("cap_score"), policy.get("keep_quality_score"), policy.get("second_confirm")
         if mode == "cap" and cap is None:
@@ -274,8 +329,8 @@ class _Reader:
 
     def _evidence_rule(self, node: yaml.Node | None) -> EvidenceRule:
         if node is None:
-            return EvidenceRule(Decimal(0), True, ())
-        rule = marked.mapping(node, "evidence_required", ("min_points", "fatal", "critical"))
+            return NO_RULE
+        rule = self._group(node, "evidence_required", ("min_points", "fatal", "critical"))
         critical = rule.get("critical")
         return EvidenceRule(
             marked.decimal(rule.need("min_points"), "min_points", low=Decimal(0)),
@@ -289,7 +344,7 @@ class _Reader:
         node = self.root.get("machine")
         if node is None:
             return Gate(), SoundRule()
-        machine = marked.mapping(
+        machine = self._group(
             node, "machine", ("role", "result_states", "gate", "text_normalize", "homophone_match", "channels")
         )
         role = machine.get("role")
@@ -300,7 +355,7 @@ class _Reader:
     def _gate(self, node: yaml.Node | None) -> Gate:
         if node is None:
             return Gate()
-        gate = marked.mapping(node, "gate", ("min_asr_confidence", "min_channel_speech_s", "require_two_channels"))
+        gate = self._group(node, "gate", ("min_asr_confidence", "min_channel_speech_s", "require_two_channels"))
         return Gate(
             float(
                 marked.decimal(gate.need("min_asr_confidence"), "min_asr_confidence", low=Decimal(0), high=Decimal(1))
@@ -312,7 +367,7 @@ class _Reader:
     def _sound(self, node: yaml.Node | None) -> SoundRule:
         if node is None:
             return SoundRule()
-        rule = marked.mapping(node, "homophone_match", ("enabled", "method", "max_edit", "min_chars"))
+        rule = self._group(node, "homophone_match", ("enabled", "method", "max_edit", "min_chars"))
         marked.choice(rule.need("method"), "method", ("pinyin_no_tone",))
         return SoundRule(
             marked.flag(rule.need("enabled"), "enabled"),
@@ -323,28 +378,38 @@ class _Reader:
     # ---- sections, items, checks ----
 
     def _section(self, node: yaml.Node) -> Section:
-        section = marked.mapping(node, "大类", ("id", "title", "items"))
-        section_id = self._unique(section.need("id"), "大类 id")
-        items = tuple(self._item(entry, section_id) for entry in marked.sequence(section.need("items"), "items"))
-        return Section(section_id, marked.text(section.need("title"), "title"), items)
+        section = self._group(node, "大类", ("id", "title", "items"))
+        section_id = self._try(lambda: self._unique(section.need("id"), "大类 id"), "")
+        title = self._try(lambda: marked.text(section.need("title"), "title"), "")
+        entries = marked.sequence(section.need("items"), "items")
+        return Section(section_id, title, self._each(entries, partial(self._item, section_id=section_id)))
 
     def _item(self, node: yaml.Node, section_id: str) -> Item:
-        item = marked.mapping(node, "评分项", ITEM_KEYS)
+        item = self._group(node, "评分项", ITEM_KEYS)
         item_id = self._unique(item.need("id"), "评分项 id")
-        max_points = marked.decimal(item.need("max_points"), f"{item_id} 的 max_points", low=Decimal("0.1"))
-        options = self._options(item.need("options"), item_id, max_points)
-        na_node, standard = item.get("na_when"), item.get("standard")
+        what, standard = f"{item_id} 的 max_points", item.get("standard")
+        any_points = Decimal(10**6)
+        max_points = self._try(lambda: marked.decimal(item.need("max_points"), what, low=Decimal("0.1")), any_points)
+        options = self._try(lambda: self._options(item.need("options"), item_id, max_points), None)
+        title = self._try(lambda: marked.text(item.need("title"), "title"), "")
+        applies_to = self._try(lambda: self._applies_to(item), ())
+        critical = self._try(lambda: self._critical_of(item), "none")
+        said = self._try(lambda: marked.text(standard, "standard"), "") if standard is not None else ""
+        na_when = self._try(lambda: self._na_when(item.get("na_when")), None)
+        auto = self._try(lambda: self._auto(item), "none")
+        codes = _texts_of(item.need("options").value, "code") if options is not None else None
+        checks = self._try(lambda: self._checks(item, item_id, codes, fatal_only=False), ())
         return Item(
             item_id,
-            marked.text(item.need("title"), "title"),
+            title,
             max_points,
-            self._applies_to(item),
-            self._critical_of(item),
-            marked.text(standard, "standard") if standard is not None else "",
-            options,
-            self._na_when(na_node),
-            self._auto(item),
-            self._checks(item, item_id, tuple(option.code for option in options), fatal_only=False),
+            applies_to,
+            critical,
+            said,
+            options or (),
+            na_when,
+            auto,
+            checks,
             section_id,
             item.line,
         )
@@ -368,18 +433,21 @@ class _Reader:
         return "none" if node is None else marked.choice(node, "auto", AUTO)
 
     def _options(self, node: yaml.Node, item_id: str, max_points: Decimal) -> tuple[Option, ...]:
-        options: list[Option] = []
-        for entry in marked.sequence(node, "options"):
-            row = marked.mapping(entry, f"{item_id} 的扣分选项", OPTION_KEYS)
-            code = marked.text(row.need("code"), "code")
-            if code in {option.code for option in options}:
-                raise RubricError(marked.line_of(row.need("code")), f"{item_id} 的扣分选项“{code}”重复")
-            what = f"{item_id}.{code} 的 points"
-            points = marked.decimal(row.need("points"), what, low=Decimal("0.1"), high=max_points)
-            options.append(self._option(row, code, points))
-        if not options:
+        entries = marked.sequence(node, "options")
+        if not entries:
             raise RubricError(marked.line_of(node), f"{item_id} 没有扣分选项")
-        return tuple(options)
+        codes: set[str] = set()
+        return self._each(entries, lambda entry: self._coded(entry, item_id, max_points, codes))
+
+    def _coded(self, entry: yaml.Node, item_id: str, max_points: Decimal, codes: set[str]) -> Option:
+        row = self._group(entry, f"{item_id} 的扣分选项", OPTION_KEYS)
+        code = marked.text(row.need("code"), "code")
+        if code in codes:
+            raise RubricError(marked.line_of(row.need("code")), f"{item_id} 的扣分选项“{code}”重复")
+        codes.add(code)
+        what = f"{item_id}.{code} 的 points"
+        points = marked.decimal(row.need("points"), what, low=Decimal("0.1"), high=max_points)
+        return self._option(row, code, points)
 
     def _option(self, row: marked.Mapping, code: str, points: Decimal) -> Option:
         per_node, times_node, exclusive_node = row.get("per"), row.get("max_times"), row.get("exclusive")
@@ -398,28 +466,30 @@ class _Reader:
         )
 
     def _checks(
-        self, entry: marked.Mapping, owner_id: str, codes: tuple[str, ...], *, fatal_only: bool
+        self, entry: marked.Mapping, owner_id: str, codes: tuple[str, ...] | None, *, fatal_only: bool
     ) -> tuple[Check, ...]:
+        """codes: of the item's options; None where they could not be read, so that rules cannot be either."""
         node = entry.get("checks")
-        if node is None:
+        if node is None or codes is None:
             return ()
-        checks = []
-        for part in marked.sequence(node, "checks"):
+
+        def read(part: yaml.Node) -> Check:
             check = read_check(part, owner_id, codes, self.names, fatal_only=fatal_only)
             self._unique(marked.mapping(part, "规则").need("id"), "规则 id")
-            checks.append(check)
-        return tuple(checks)
+            return check
+
+        return self._each(marked.sequence(node, "checks"), read)
 
     def _fatal(self, node: yaml.Node) -> FatalItem:
-        fatal = marked.mapping(node, "致命项", FATAL_KEYS)
+        fatal = self._group(node, "致命项", FATAL_KEYS)
         fatal_id = self._unique(fatal.need("id"), "致命项 id")
         return FatalItem(
             fatal_id,
-            marked.text(fatal.need("title"), "title"),
-            self._critical_of(fatal),
-            self._applies_to(fatal),
-            self._auto(fatal),
-            self._checks(fatal, fatal_id, (), fatal_only=True),
+            self._try(lambda: marked.text(fatal.need("title"), "title"), ""),
+            self._try(lambda: self._critical_of(fatal), "none"),
+            self._try(lambda: self._applies_to(fatal), ()),
+            self._try(lambda: self._auto(fatal), "none"),
+            self._try(lambda: self._checks(fatal, fatal_id, (), fatal_only=True), ()),
             fatal.line,
         )
 
@@ -432,6 +502,16 @@ class _Reader:
         examples = tuple(_example(entry, rubric) for entry in marked.sequence(node, "examples"))
         values = {name: getattr(rubric, name) for name in Rubric.__dataclass_fields__ if name != "examples"}
         return Rubric(**values, examples=examples)
+
+
+def _texts_of(entries: Iterable[yaml.Node], key: str) -> tuple[str, ...]:
+    """The texts under one key of every mapping in a list, as far as they are texts."""
+    found = []
+    for entry in entries:
+        for key_node, value in entry.value if isinstance(entry, yaml.MappingNode) else ():
+            if key_node.value == key and isinstance(value, yaml.ScalarNode):
+                found.append(str(value.value))
+    return tuple(found)
 
 
 def _known(node: yaml.Node, what: str, known: Collection[str]) -> str:

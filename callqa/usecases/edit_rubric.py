@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sqlmodel import Session, col, select
 
 from callqa.errors import ConflictError, RubricError, StateError
-from callqa.scoring.rubric import Rubric, parse_rubric
+from callqa.scoring.rubric import Rubric, parse_rubric, read_rubric
 from callqa.scoring.rubric_text import with_words
 from callqa.store import audit
 from callqa.store.db import Database
@@ -20,11 +20,12 @@ from callqa.usecases.load_rubric import add_version, rubric_in_force
 
 DRAFT_ID = 1
 CONTEXT_LINES = 2
+MAX_MISTAKES = 50  # shown at once
 
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """The first mistake of a text, with the lines around it as (number, text)."""
+    """A mistake of a text, with the lines around it as (number, text)."""
 
     line: int
     message: str
@@ -38,7 +39,7 @@ class Draft:
     source: str
     version: int
     based_on: str | None
-    mistake: Mistake | None
+    mistakes: tuple[Mistake, ...]
     rubric: Rubric | None
 
 
@@ -53,28 +54,31 @@ def tidy(source: str) -> str:
     return text if text.endswith("\n") or not text else text + "\n"
 
 
-def read(source: str) -> tuple[Rubric | None, Mistake | None]:
-    """The rubric, or its first mistake."""
-    try:
-        return parse_rubric(source), None
-    except RubricError as e:
-        lines = source.split("\n")
-        first, last = max(1, e.line - CONTEXT_LINES), min(len(lines), e.line + CONTEXT_LINES)
-        around = tuple((n, lines[n - 1]) for n in range(first, last + 1)) if e.line else ()
-        return None, Mistake(e.line, e.message, around)
+def read(source: str) -> tuple[Rubric | None, tuple[Mistake, ...]]:
+    """The rubric, or its mistakes by line."""
+    rubric, errors = read_rubric(source)
+    lines = source.split("\n")
+    shown = sorted(errors, key=lambda e: e.line)[:MAX_MISTAKES]
+    return rubric, tuple(_mistake(error, lines) for error in shown)
+
+
+def _mistake(error: RubricError, lines: Sequence[str]) -> Mistake:
+    first, last = max(1, error.line - CONTEXT_LINES), min(len(lines), error.line + CONTEXT_LINES)
+    around = tuple((n, lines[n - 1]) for n in range(first, last + 1)) if error.line else ()
+    return Mistake(error.line, error.message, around)
 
 
 def find_draft(session: Session, now_ms: int) -> Draft | None:
     """The draft, or the version in force as one; None where there is no version yet."""
     row = session.get(RubricDraft, DRAFT_ID)
     if row is not None:
-        rubric, mistake = read(row.source)
-        return Draft(row.source, row.version, row.based_on, mistake, rubric)
+        rubric, mistakes = read(row.source)
+        return Draft(row.source, row.version, row.based_on, mistakes, rubric)
     version = rubric_in_force(session, now_ms)
     if version is None:
         return None
-    rubric, mistake = read(version.source)
-    return Draft(version.source, 0, version.rubric_hash, mistake, rubric)
+    rubric, mistakes = read(version.source)
+    return Draft(version.source, 0, version.rubric_hash, mistakes, rubric)
 
 
 def save_draft(db: Database, source: str, *, version: int, account_id: int, now_ms: int) -> int:
@@ -110,9 +114,9 @@ def save_words(db: Database, name: str, words: Sequence[str], *, version: int, a
         if draft is None:
             raise StateError("还没有装载评分标准")
         source = with_words(draft.source, name, words)
-        _, mistake = read(source)
-        if mistake is not None and draft.mistake is None:
-            raise RubricError(0, f"词表“{name}”：{mistake.message}")
+        _, mistakes = read(source)
+        if mistakes and not draft.mistakes:
+            raise RubricError(0, f"词表“{name}”：{mistakes[0].message}")
         return _save(session, source, version=version, account_id=account_id, now_ms=now_ms)
 
 

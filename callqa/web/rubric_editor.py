@@ -1,4 +1,4 @@
-"""标准与词表: versions, the draft with its first mistake, word lists, trials over a month, publishing from a date on."""
+"""标准与词表: versions, the draft with its mistakes, word lists, trials over a month, publishing from a date on."""
 
 from datetime import date, datetime, time
 from typing import Annotated
@@ -66,6 +66,9 @@ def index(request: Request, db: DbDep, now_ms: NowDep) -> Response:
         draft=draft,
         trials=trials,
         months={t.month: Month.parse(t.month).label for t in trials},
+        by_hash={v.rubric_hash: v for v in versions},
+        month=str(Month.of(now_ms).previous()),
+        this_month=str(Month.of(now_ms)),
         state_labels=STATE_LABELS,
     )
 
@@ -126,12 +129,12 @@ def save(
             )
             return redirect(f"/rubrics/trial/{trial_id}")
     except CallqaError as e:
-        rubric, mistake = edit_rubric.read(source)
-        shown = Draft(source, version, _draft(db, now_ms).based_on, mistake, rubric)
+        rubric, mistakes = edit_rubric.read(source)
+        shown = Draft(source, version, _draft(db, now_ms).based_on, mistakes, rubric)
         said = "" if isinstance(e, RubricError) else str(e)
         return _editor(request, db, shown, now_ms, problem=said, status_code=422)
     draft = _draft(db, now_ms)
-    if draft.mistake is not None:
+    if draft.mistakes:
         return _editor(request, db, draft, now_ms, status_code=200)
     return redirect("/rubrics/draft", "草稿已保存，没有发现错误")
 
@@ -179,12 +182,33 @@ def trial(request: Request, trial_id: int, db: DbDep) -> Response:
         result=row.result,
         examples=[each for each in row.result.get("examples", ()) if each["call_id"] not in secret],
         old=versions.get(row.old_hash),
+        new=versions.get(row.new_hash),
         agents=agents,
-        titles=_titles(state_of(request).rubrics.find(db, row.old_hash)),
+        titles=_titles(state_of(request).rubrics.find(db, row.old_hash)) | _titles(edit_rubric.read(row.new_source)[0]),
         month=Month.parse(row.month),
         state_labels=STATE_LABELS,
         busy=row.state in ("wanted", "running"),
     )
+
+
+@router.post("/compare", dependencies=[require("rubric.edit")])
+def compare(
+    db: DbDep,
+    person: PersonDep,
+    now_ms: NowDep,
+    old: Annotated[str, Form()] = "",
+    new: Annotated[str, Form()] = "",
+    month: Annotated[str, Form()] = "",
+) -> Response:
+    """Ask for a trial of two versions over a month."""
+    with db.read() as session:
+        source = next((v.source for v in edit_rubric.versions(session) if v.rubric_hash == new), None)
+    if source is None:
+        raise StateError("没有这个标准版本")
+    trial_id = try_rubric.ask_trial(
+        db, month=month, old_hash=old, new_source=source, account_id=person.account_id, now_ms=now_ms
+    )
+    return redirect(f"/rubrics/trial/{trial_id}")
 
 
 @router.post("/trial/{trial_id}/stop", dependencies=[require("rubric.edit")])
@@ -204,7 +228,7 @@ def _titles(rubric: Rubric | None) -> dict[str, str]:
 def _draft(db: Database, now_ms: int) -> Draft:
     with db.read() as session:
         found = edit_rubric.find_draft(session, now_ms)
-    return found or Draft("", 0, None, None, None)
+    return found or Draft("", 0, None, (), None)
 
 
 def _effective_ms(text: str, now_ms: int) -> int:

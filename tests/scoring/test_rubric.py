@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from callqa.errors import RubricError
 from callqa.scoring.criteria import Level, OperatorCall, Origin, Unit, operator_calls
 from callqa.scoring.operators import REGISTRY
-from callqa.scoring.rubric import parse_rubric
+from callqa.scoring.rubric import parse_rubric, read_rubric
 from callqa.units import CallType
 
 DATA = Path(__file__).parents[1] / "data" / "rubric"
@@ -66,6 +66,46 @@ def test_a_mistake_is_reported_with_its_line(path: Path) -> None:
         parse_rubric(text)
     assert raised.value.line == int(expected[1])
     assert expected[2] in raised.value.message
+
+
+def mistakes_of(*changes: tuple[str, str]) -> list[tuple[int, str]]:
+    """(line, message) of every mistake of the small rubric with these changes."""
+    text = GOOD
+    for old, new in changes:
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    rubric, mistakes = read_rubric(text)
+    assert (rubric is None) == bool(mistakes)
+    return sorted((m.line, m.message) for m in mistakes)
+
+
+def test_every_mistake_is_reported_at_once_and_none_twice() -> None:
+    found = mistakes_of(
+        ("full_score: 100", "full_score: 许多"),
+        ("  item_floor: 0\n", "  item_flor: 0\n"),
+        ("min: 0}", "min: 1}"),
+        ("max_edit: 1", "max_edit: 很少"),
+        ("keyword_any: {kind", "keyword_eny: {kind"),
+        ("opening: [您好, 水务热线]", "opening: []"),  # the rule that names this list is right
+        ("points: 2.5, per: call}", "points: 9, per: call}"),  # and the one that suggests this option
+        ("auto: full", "auto: fully"),
+        ("op: silence, params: {min_s: 10}", "op: silence, params: {min_x: 10}"),
+        ("title: 辱骂, applies_to: [inbound]", "title: 辱骂, applies_to: [inbond]"),
+        ("op: duration", "op: durations"),
+        ("deductions: {S1.1: [a]}", "deductions: {S1.1: [z]}"),  # examples wait until the rest is right
+    )
+    assert [line for line, _ in found] == [5, 9, 13, 17, 19, 21, 31, 34, 39, 43, 43], found
+
+
+def test_mistakes_in_names_are_not_repeated_where_they_are_used() -> None:
+    assert mistakes_of(("  - {id: F1, title: 辱骂", "  - {id: F1, titel: 辱骂")) == [
+        (43, "致命项没有“titel”这一项；是否想写“title”？"),
+        (43, "致命项缺少“title”"),
+    ]
+    options = ("        options:\n", "        options: 没有\n        standard:\n")
+    assert [line for line, _ in mistakes_of(options)] == [30, 32]  # the standard is a list now; the rules say nothing
+    assert [line for line, _ in mistakes_of(("deductions: {S1.1: [a]}", "deductions: {S1.1: [z]}"))] == [48]
+    assert mistakes_of() == []
 
 
 def test_every_sample_file_is_in_the_readme() -> None:

@@ -59,14 +59,15 @@ def draft(db: Database) -> edit_rubric.Draft:
 
 def test_the_draft_begins_as_the_version_in_force_and_keeps_mistakes_with_their_line(db: Database) -> None:
     first = draft(db)
-    assert (first.source, first.version, first.mistake) == (TEXT, 0, None)
+    assert (first.source, first.version, first.mistakes) == (TEXT, 0, ())
     version = edit_rubric.save_draft(db, BROKEN.replace("\n", "\r\n"), version=0, account_id=1, now_ms=NOW_MS)
     kept = draft(db)
     assert kept.source == BROKEN and kept.version == version == 1 and kept.based_on == first.based_on
     line = next(n for n, text in enumerate(BROKEN.splitlines(), 1) if "keyword_eny" in text)
-    assert kept.mistake is not None and kept.mistake.line == line
-    assert "keyword_eny" in kept.mistake.message and "keyword_any" in kept.mistake.message  # the near miss
-    assert [n for n, _ in kept.mistake.around] == list(range(line - 2, line + 3))
+    (mistake,) = kept.mistakes
+    assert mistake.line == line
+    assert "keyword_eny" in mistake.message and "keyword_any" in mistake.message  # the near miss
+    assert [n for n, _ in mistake.around] == list(range(line - 2, line + 3))
     with pytest.raises(ConflictError):
         edit_rubric.save_draft(db, TEXT, version=0, account_id=1, now_ms=NOW_MS)
     with pytest.raises(RubricError, match=f"第 {line} 行"):

@@ -45,6 +45,40 @@ def test_a_mistake_is_shown_at_its_line_and_the_text_is_kept(leader) -> None:
     assert refused.status_code == 422 and f"第 {line} 行：" in refused.text
 
 
+def test_all_mistakes_are_shown_at_once_by_line(leader) -> None:
+    text = BROKEN.replace("full_score: 100", "full_score: 许多").replace("pass_line: ", "pass_lime: ", 1)
+    lines = [
+        n
+        for n, line in enumerate(text.splitlines(), 1)
+        if "许多" in line or "pass_lime" in line or "keyword_eny" in line
+    ]
+    assert len(lines) == 3
+    answer = leader.post("/rubrics/draft", data={"source": text, "version": "0", "do": "save"})
+    assert "共 4 处错误" in answer.text  # pass_line is missing, too
+    assert re.findall(r'data-to-line="(\d+)"', answer.text).count(str(lines[0])) == 1
+    assert all(f'data-to-line="{n}"' in answer.text for n in lines)
+    assert "有 4 处错误" in leader.get("/rubrics").text
+
+
+def test_two_versions_over_a_chosen_month(leader, database, tmp_path: Path) -> None:
+    assert "两版对比" not in leader.get("/rubrics").text  # one version has nothing to be compared with
+    new = CHANGED.replace("version: 1", "version: 2", 1)
+    leader.post("/rubrics/draft", data={"source": new, "version": "0", "do": "publish", "effective": "2026-12-01"})
+    page = leader.get("/rubrics").text
+    newer, older = re.findall(r'<option value="([0-9a-f]{64})"', page)[:2]
+    sent = {"old": older, "new": newer, "month": "2026-11"}
+    asked = leader.post("/rubrics/compare", data=sent)
+    assert asked.status_code == 303, asked.text
+    while work_a_while(database, recordings=tmp_path, clock=lambda: NOW_MS):
+        pass
+    done = leader.get(asked.headers["location"]).text
+    assert "第 1 版（分）" in done and "第 2 版（分）" in done and "S1.1-2" in done
+    assert "第 1 版 → 第 2 版" in leader.get("/rubrics").text
+    assert leader.post("/rubrics/compare", data={**sent, "new": "0" * 64}).status_code == 409
+    assert leader.post("/rubrics/compare", data={**sent, "new": older}).status_code == 409
+    assert leader.post("/rubrics/compare", data={**sent, "month": "2026-10"}).status_code == 409
+
+
 def test_words_a_trial_and_publishing(leader, database, tmp_path: Path) -> None:
     assert "taboo_insult" in leader.get("/rubrics/lexicons").text
     saved = leader.post("/rubrics/lexicons", data={"name": "polite", "words": "您\n请\n多谢", "version": "0"})

@@ -1,12 +1,12 @@
-// Line numbers beside the rubric's text, the mistaken line marked and in view. Without scripts the text is edited plainly.
+// Line numbers beside the rubric's text, the mistaken lines marked, the first in view. Without scripts the text is edited plainly.
 "use strict";
 
 (() => {
   const text = document.querySelector("[data-source]");
   const lines = document.querySelector("[data-lines]");
   if (!text || !lines) return;
-  const mistake = document.getElementById("rb-mistake");
-  const bad = mistake ? Number(mistake.dataset.line) : 0;
+  const mistakes = [...document.querySelectorAll("[data-to-line]")].map((button) => Number(button.dataset.toLine));
+  const bad = new Set(mistakes);
   let shown = 0;
 
   function number() {
@@ -14,22 +14,30 @@
     if (count === shown) return;
     shown = count;
     lines.replaceChildren();
-    const before = Array.from({ length: bad ? Math.min(bad - 1, count) : count }, (_, i) => i + 1).join("\n");
-    lines.append(before);
-    if (!bad || bad > count) return;
-    const mark = document.createElement("b");
-    mark.textContent = String(bad);
-    lines.append(before ? "\n" : "", mark, "\n", Array.from({ length: count - bad }, (_, i) => bad + 1 + i).join("\n"));
+    let plain = [];
+    for (let n = 1; n <= count; n += 1) {
+      if (!bad.has(n)) { plain.push(n); continue; }
+      const mark = document.createElement("b");
+      mark.textContent = String(n);
+      lines.append(plain.length ? `${plain.join("\n")}\n` : "", mark, n < count ? "\n" : "");
+      plain = [];
+    }
+    lines.append(plain.join("\n"));
+  }
+  function goTo(line) {
+    const height = parseFloat(getComputedStyle(text).lineHeight) || 18;
+    text.scrollTop = Math.max(0, (line - 6) * height);
+    const start = text.value.split("\n").slice(0, line - 1).join("\n").length + (line > 1 ? 1 : 0);
+    text.setSelectionRange(start, start);
   }
   number();
   text.addEventListener("input", number);
   text.addEventListener("scroll", () => { lines.scrollTop = text.scrollTop; });
-  if (bad) {
-    const height = parseFloat(getComputedStyle(text).lineHeight) || 18;
-    text.scrollTop = Math.max(0, (bad - 6) * height);
-    const start = text.value.split("\n").slice(0, bad - 1).join("\n").length + (bad > 1 ? 1 : 0);
-    text.setSelectionRange(start, start);
-  }
+  if (mistakes.length) goTo(mistakes[0]);
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-to-line]");
+    if (button) { goTo(Number(button.dataset.toLine)); text.focus(); }
+  });
   const before = text.value;
   let leaving = false;
   text.form.addEventListener("submit", () => { leaving = true; });
