@@ -1,12 +1,11 @@
 """What a recorder's machine does beside recording, as hard as it can: the speech worker decodes without a pause, and one long call
 after the other is finalised.
 
-The speech engine runs as in the worker: Whisper at nice 19 with the settings' default threads, over the demo's calls. The finalizer
-is the product's own child process with its own priority; it is given the spool of a long call again and again.
+The speech worker is the product's own process (bench/speech_worker.py), at its own low priority and with the settings' default
+threads. The finalizer is the product's own child process with its own priority; it is given the spool of a long call again and again.
 """
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -14,86 +13,76 @@ import time
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-MODEL = ROOT / "var" / "models" / "whisper-base"
-WORKER_NICE = 19  # as callqa/background.py
-START_LIMIT_S = 60.0
+from speech_worker import SpeechWorker
+
+START_LIMIT_S = 300.0  # a worker at the lowest priority, on a machine where others work too
 
 
 class Burden:
     """Both loads; start returns when they are under way."""
 
     def __init__(self, *, speech: bool, finalise_minutes: int) -> None:
-        self._speech, self._minutes = speech, finalise_minutes
-        self._roles: dict[str, subprocess.Popen[str]] = {}
-        self._said: dict[str, Path] = {}
+        self._worker = SpeechWorker() if speech else None
+        self._minutes = finalise_minutes
+        self._finaliser: subprocess.Popen[str] | None = None
         self._folder = tempfile.TemporaryDirectory(prefix="callqa-burden-")
+        self._said = Path(self._folder.name) / "finalise.jsonl"
+        self._before = 0
+        self._decoded_before_s = self._cpu_before_s = 0.0
 
     def start(self) -> None:
-        """Wait until the engine decodes and the first long call was finalised."""
-        if self._speech:
-            self._begin("decode")
+        """Wait until the worker decodes and the first long call was finalised."""
+        if self._worker:
+            self._worker.start()
         if self._minutes:
-            self._begin("finalise", str(self._minutes))
+            with self._said.open("w") as out:
+                command = [sys.executable, __file__, str(self._minutes)]
+                self._finaliser = subprocess.Popen(command, stdout=out, text=True)
         deadline = time.monotonic() + START_LIMIT_S
-        while not all(self._lines(role) for role in self._roles):
-            if time.monotonic() > deadline or any(p.poll() is not None for p in self._roles.values()):
+        while not self._under_way():
+            if time.monotonic() > deadline or not self._alive():
                 self.stop()
                 raise SystemExit("the burden does not start")
             time.sleep(0.05)
-        self._before = {role: len(self._lines(role)) for role in self._roles}
+        self._before = len(self._lines())
+        if self._worker:
+            self._decoded_before_s, self._cpu_before_s = self._worker.decoded_s(), self._worker.cpu_s()
 
     def figures(self) -> dict[str, Any]:
-        """What was done since the start."""
-        done = {role: [json.loads(x) for x in self._lines(role)[self._before[role] :]] for role in self._roles}
+        """What was done since the start. worker_decoded_s: of talk, in whole steps of a call's progress."""
         figures: dict[str, Any] = {}
-        if "decode" in done:
-            figures["decoding_steps"] = len(done["decode"])
-            figures["transcribed_s"] = round(sum(x.get("audio_s", 0.0) for x in done["decode"]), 1)
-        if "finalise" in done:
-            figures["long_calls_finalised"] = len(done["finalise"])
-            figures["finalise_worst_s"] = max((x["took_s"] for x in done["finalise"]), default=None)
+        if self._worker:
+            if not self._worker.running:
+                raise SystemExit(f"the speech worker has ended; see {self._worker.folder}/worker.log")
+            figures["worker_decoded_s"] = round(self._worker.decoded_s() - self._decoded_before_s, 1)
+            figures["worker_cpu_s"] = round(self._worker.cpu_s() - self._cpu_before_s, 1)
+        if self._finaliser:
+            done = [json.loads(line) for line in self._lines()[self._before :]]
+            figures["long_calls_finalised"] = len(done)
+            figures["finalise_worst_s"] = max((x["took_s"] for x in done), default=None)
         return figures
+
+    def _under_way(self) -> bool:
+        decodes = self._worker is None or self._worker.decoded_s() > 0
+        return decodes and (self._finaliser is None or bool(self._lines()))
+
+    def _alive(self) -> bool:
+        return (self._worker is None or self._worker.running) and (
+            self._finaliser is None or self._finaliser.poll() is None
+        )
+
+    def _lines(self) -> list[str]:
+        return self._said.read_text().splitlines() if self._said.exists() else []
 
     def stop(self) -> None:
         """End both; harmless the second time."""
-        for process in self._roles.values():
-            process.terminate()
-        for process in self._roles.values():
-            process.wait(10)
-        self._roles.clear()
+        if self._finaliser:
+            self._finaliser.terminate()
+            self._finaliser.wait(10)
+            self._finaliser = None
+        if self._worker:
+            self._worker.stop()
         self._folder.cleanup()
-
-    def _begin(self, role: str, *more: str) -> None:
-        self._said[role] = Path(self._folder.name) / f"{role}.jsonl"
-        with self._said[role].open("w") as out:
-            command = [sys.executable, __file__, role, *more]
-            self._roles[role] = subprocess.Popen(command, stdout=out, text=True)
-
-    def _lines(self, role: str) -> list[str]:
-        return self._said[role].read_text().splitlines()
-
-
-def decode() -> None:
-    """Transcribe the demo's calls over and over, by the product's own path; a line when it begins and after each call."""
-    os.setpriority(os.PRIO_PROCESS, 0, WORKER_NICE)
-    from callqa.audiofile import decode_audio
-    from callqa.sip.media.wav import wav_header
-    from callqa.transcribe.assemble import transcribe_call
-    from callqa.transcribe.model import install_packaged_model
-    from callqa.transcribe.whisper import load_engine
-
-    engine = load_engine(install_packaged_model(MODEL))
-    calls = ROOT / "callqa" / "demo" / "calls"
-    _tell(audio_s=0.0)
-    while True:
-        for citizen in sorted(calls.glob("*.citizen.ul")):
-            left, right = citizen.read_bytes(), citizen.with_name(citizen.name.replace("citizen", "agent")).read_bytes()
-            both = bytearray(2 * min(len(left), len(right)))
-            both[0::2], both[1::2] = left[: len(both) // 2], right[: len(both) // 2]
-            audio = decode_audio(wav_header("ulaw", len(both) // 2) + bytes(both), citizen.name)
-            transcribe_call(audio, engine, recording_sha256="", progress=lambda percent: _tell(percent=percent))
-            _tell(audio_s=audio.duration_ms / 1000)
 
 
 def _tell(**facts: float) -> None:
@@ -129,4 +118,4 @@ def finalise(minutes: int) -> None:
 
 
 if __name__ == "__main__":
-    decode() if sys.argv[1] == "decode" else finalise(int(sys.argv[2]))
+    finalise(int(sys.argv[1]))

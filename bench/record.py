@@ -360,7 +360,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--timestamp-jump", action="store_true", help="通话过半时时间戳跳变")
     parser.add_argument("--kill-at", type=float, default=0, help="媒体开始后几秒 kill -9 录音服务并重启")
     parser.add_argument("--seed", type=int, default=1, help="乱序、重复、丢失的随机种子")
-    parser.add_argument("--busy-worker", action="store_true", help="同时有转写在跑（Whisper，nice 19）")
+    parser.add_argument(
+        "--busy-worker", action="store_true", help="同时有转写进程在转写（callqa work --speech，最低优先级）"
+    )
     parser.add_argument("--finalise-minutes", type=int, default=0, help="同时不停地整理这么长的通话，分钟")
     parser.add_argument("--keep", action="store_true", help="保留临时文件夹")
     add_option(parser)

@@ -2,7 +2,7 @@
 """Measure transcription: hypotheses for a folder of calls, error rate, doubt, cost, beside plain faster-whisper defaults.
 
     python bench/transcribe.py --set DIR [--only D01,D02] [--exclude D13] [--model DIR] [--word-model FILE] [--out DIR]
-                               [--no-repair] [--role-prompts] [--no-peer]
+                               [--no-repair] [--role-prompts] [--no-peer] [--require "cer<=0.155"]
 
 DIR holds NAME.wav (left = citizen, right = agent) and NAME.json with `turns` [{speaker, start, end, text}] and, for calls spoken
 too fast for the model, `fast_speech` among `planted_defects`. The hypotheses are written as NAME.json with `segments` [{speaker,
@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 from error_rate import Errors, count_errors, error_rate, interval
+from required import add_option, missed
 
 from callqa.audiofile import Audio, read_audio
 from callqa.speech import Transcript
@@ -66,7 +67,7 @@ class Means:
 Calls = dict[str, dict[str, Any]]  # name -> its reference
 
 
-def main() -> None:
+def main() -> int:
     args = _arguments()
     logging.basicConfig(level=logging.WARNING)
     calls = _read_calls(args)
@@ -95,7 +96,9 @@ def main() -> None:
         "peak_rss_30min_mb": peak_rss_long_mb,
         "turn_start_p90_s": _start_deviation_p90(calls, ours.folder),
     }
+    figures["missed"] = missed(figures, args.require)
     print(json.dumps(figures))
+    return 1 if figures["missed"] else 0
 
 
 def _arguments() -> argparse.Namespace:
@@ -110,6 +113,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--vocabulary", type=Path, default=Path("scorecards/vocabulary.yaml"))
     parser.add_argument("--no-repair", action="store_true", help="leave homophones as heard")
     parser.add_argument("--no-peer", action="store_true")
+    add_option(parser)
     return parser.parse_args()
 
 
@@ -322,4 +326,4 @@ def _invented_chars(means: Means, audio: Audio) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
