@@ -82,11 +82,13 @@ class PauseNote(_Frozen):
 
 
 class Party(_Frozen):
-    """Somebody on the call as a recording client describes him (RFC 7865) or a conference joined him. channel: which side."""
+    """Somebody on the call as a recording client describes him (RFC 7865) or a conference joined him. channel: which side;
+    left_at_ms: UTC, None when he stayed to the end."""
 
     name: str = ""
     address: str = ""
     channel: Literal[0, 1]
+    left_at_ms: int | None = None
 
 
 class SourceFile(_Frozen):

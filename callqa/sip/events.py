@@ -171,13 +171,15 @@ class StreamSide:
 
 @dataclass(frozen=True, slots=True)
 class PartyKnown:
-    """Somebody who is on the call, as a recording client or a conference tells. address: a SIP or tel URI, his key."""
+    """Somebody who is on the call, as a recording client or a conference tells. address: a SIP or tel URI, his key; left: he
+    is not any more."""
 
     call_id: str
     now: float
     name: str
     address: str
     side: Channel
+    left: bool = False
 
 
 @dataclass(frozen=True, slots=True)

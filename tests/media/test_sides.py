@@ -170,6 +170,11 @@ def test_what_is_learnt_late_stands_in_the_sidecar():
         FactsMark(at_ns=ZERO_NS, direction="outbound", from_number="96510", seat_extension="8002", joined_by="UCID:1"),
         PartyMark(at_ns=ZERO_NS, address="sip:8002@pbx", side=1),
         PartyMark(at_ns=ZERO_NS + MS, address="sip:8002@pbx", name="张三", side=1),
+        PartyMark(at_ns=ZERO_NS + MS, address="sip:8003@pbx", side=1),
+        PartyMark(at_ns=ZERO_NS + 50 * MS, address="sip:8003@pbx", side=1, left=True),
+        PartyMark(at_ns=ZERO_NS + 90 * MS, address="sip:8003@pbx", name="李四", side=1, left=True),
+        PartyMark(at_ns=ZERO_NS + MS, address="sip:8004@pbx", side=1, left=True),
+        PartyMark(at_ns=ZERO_NS + 60 * MS, address="sip:8004@pbx", side=1),
         FactsMark(at_ns=ZERO_NS + MS, to_number="13871206358", sip_call_ids=("a", "b", "c")),
     ]
     records = call(Sender(0, 10).records(), 200, marks)
@@ -178,7 +183,12 @@ def test_what_is_learnt_late_stands_in_the_sidecar():
     assert sidecar.seat_extension == "8002"
     assert sidecar.joined_by == "UCID:1"
     assert sidecar.sip_call_ids == ("a", "b", "c")
-    assert [(p.name, p.address, p.channel) for p in sidecar.parties] == [("张三", "sip:8002@pbx", 1)]
+    left_at_ms = sidecar.answered_at_ms + 50
+    assert [(p.name, p.address, p.channel, p.left_at_ms) for p in sidecar.parties] == [
+        ("张三", "sip:8002@pbx", 1, None),
+        ("李四", "sip:8003@pbx", 1, left_at_ms),  # when he went, not when his name was told
+        ("", "sip:8004@pbx", 1, None),  # he came back
+    ]
     assert list(read_records(spool_bytes(records))) == records
 
 

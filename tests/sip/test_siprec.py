@@ -189,8 +189,38 @@ def test_a_partial_update_adds_a_party_and_keeps_the_others():
         b"</participantsessionassoc></recording>"
     )
     assert client.ask("INFO", added, METADATA).status == 200
-    assert [(p.address, p.side) for p in net.of(PartyKnown)][2:] == [("sip:8002@pbx.example", AGENT)]
+    known = [(p.address, p.side, p.left) for p in net.of(PartyKnown)]
+    assert known[2:] == [("sip:8001@pbx.example", AGENT, True), ("sip:8002@pbx.example", AGENT, False)]
     assert sides(net) == [CITIZEN, AGENT]
+
+
+def participants(mode: str, *people: tuple[str, str]) -> bytes:
+    each = "".join(f"<participant participant_id='{k}'><nameID aor='{a}'/></participant>" for k, a in people)
+    return (
+        f"<recording xmlns='urn:ietf:params:xml:ns:recording:1'><dataMode>{mode}</dataMode>{each}</recording>".encode()
+    )
+
+
+CALLER, FIRST = ("p-citizen", "sip:+8613871206358@pstn.example"), ("p-agent", "sip:8001@pbx.example")
+
+
+def test_whom_a_later_complete_document_does_not_name_has_left_until_he_is_named_again():
+    """His going left no trace: the call's page showed everybody to the end."""
+    net = Network()
+    client = RecordingClient(net, "rfc7865")
+
+    def told_by(document: bytes) -> list[tuple[str, bool]]:
+        before = len(net.of(PartyKnown))
+        assert client.ask("UPDATE", document, METADATA).status == 200
+        return [(p.address, p.left) for p in net.of(PartyKnown)[before:]]
+
+    assert told_by(participants("complete", CALLER, FIRST)) == [(address, False) for _, address in (CALLER, FIRST)]
+    assert told_by(participants("complete", CALLER)) == [(FIRST[1], True)]
+    assert told_by(participants("complete", CALLER)) == []
+    assert told_by(participants("partial", ("p-9", FIRST[1]))) == [(FIRST[1], False)]
+    assert told_by(participants("complete", ("p-1", CALLER[1]), ("p-2", FIRST[1]))) == [], "other names for the same"
+    assert told_by(participants("complete")) == [], "a document that names nobody says nothing"
+    assert told_by(participants("complete", CALLER)[:-20]) == [], "nor does one that is cut off"
 
 
 def test_a_stream_added_later_gets_a_port_and_a_number_of_its_own():

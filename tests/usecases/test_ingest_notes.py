@@ -47,7 +47,7 @@ NOTES = {
     "diverted_from": "02784770000",
     "marks": (MarkNote(at_ms=BASE_MS + 4000, code="7"),),
     "transfers": (TransferNote(at_ms=BASE_MS + 5000, kind="blind", to="8002", seat_extension="8002", by="8001"),),
-    "parties": (Party(name="王先生", address="sip:1@x", channel=0),),
+    "parties": (Party(name="王先生", address="sip:1@x", channel=0, left_at_ms=BASE_MS + 9000),),
     "joined_by": "ucid-1",
     "mode": "siprec",
 }
@@ -62,7 +62,7 @@ def test_a_sidecar_fills_every_field(db: Database, recorder: Recorder) -> None:
     assert call.marks == [{"at_ms": BASE_MS + 4000, "code": "7"}]
     told = {"at_ms": BASE_MS + 5000, "kind": "blind", "to": "8002", "seat_extension": "8002", "by": "8001"}
     assert call.transfers == [told]
-    assert call.parties == [{"name": "王先生", "address": "sip:1@x", "channel": 0}]
+    assert call.parties == [{"name": "王先生", "address": "sip:1@x", "channel": 0, "left_at_ms": BASE_MS + 9000}]
     assert call.disposition is None
 
 

@@ -216,7 +216,10 @@ def give_notes(database, call_id: str) -> None:
         call.marks = [{"at_ms": at_ms + 20_000, "code": "2"}, {"at_ms": call.ended_at_ms + 60_000, "code": ""}]
         call.transfers = [{"at_ms": at_ms + 30_000, "kind": "blind", "to": "13611112222", "seat_extension": None}]
         call.pauses = [{"at_ms": at_ms + 9_000, "kind": "paused", "by": "8004", "reason": "银行卡号"}]
-        call.parties = [{"name": "王先生", "address": "sip:13700003333@pbx", "channel": 0}]
+        call.parties = [
+            {"name": "王先生", "address": "sip:13700003333@pbx", "channel": 0},
+            {"name": "张三", "address": "sip:8001@pbx", "channel": 1, "left_at_ms": at_ms + 40_000},
+        ]
         call.disposition = "no_ticket_needed"
         session.add(call)
 
@@ -228,11 +231,12 @@ def test_a_call_shows_what_the_recorder_tells_of_it(browser, month, database):
     html = browser("shift_leader").get(f"/calls/{month}").text
     for text in (
         "号码不显示", "转自", "13900005555", "其中排队", "4秒", "SIPREC", "/calls/SIBLING", "无需建单",
-        "直接转接至", "13611112222", "话机标记 *13 2（无需建单）", "暂停录音 · 8004 · 银行卡号", "按键 3 次：", "王先生",
+        "直接转接至", "13611112222", "话机标记 *13 2（无需建单）", "暂停录音 · 8004 · 银行卡号", "按键 3 次：", "王先生", "离开</span>",
     ):  # fmt: skip
         assert text in html, text
     assert next(m[1] for m in re.finditer(r'cq-keys">(.*?)</span></li>', html)).count("<span") == 3
-    assert 'data-seek="20000"' in html and 'data-seek="30000"' in html
+    assert 'data-seek="20000"' in html and 'data-seek="30000"' in html and 'data-seek="40000"' in html
+    assert html.count("离开</span>") == 1
     masked = browser("client_supervisor").get(f"/calls/{month}").text
     for number in ("13900005555", "13611112222", "13700003333"):
         assert number not in masked, number

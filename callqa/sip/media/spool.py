@@ -96,12 +96,14 @@ class SideMark(_Mark):
 
 
 class PartyMark(_Mark):
-    """Somebody who is or was on the call, as told. A later one with the same address takes the place of an earlier one."""
+    """Somebody who is or was on the call, as told. A later one with the same address takes the place of an earlier one. left:
+    he went, or stayed away, at this time."""
 
     mark: Literal["party"] = "party"
     name: str = ""
     address: str = ""
     side: Literal[0, 1]
+    left: bool = False
 
 
 class FactsMark(_Mark):

@@ -113,7 +113,7 @@ def tell(spool: SpoolColumns | Iterable[SpoolRecord]) -> CallStory:
         elif isinstance(record, FactsMark):
             facts |= {name: value for name, value in record if value is not None}
         elif isinstance(record, PartyMark) and (record.address in parties or len(parties) < PARTIES_MOST):
-            parties[record.address] = record
+            parties[record.address] = _as_known(parties.get(record.address), record)
     if started is None:
         raise SpoolError("spool has no started mark: whose call it is cannot be told")
     learnt = FactsMark.model_validate(facts) if facts else _NOTHING_LEARNT
@@ -160,7 +160,7 @@ def sidecar_of(
         transfers=tuple(_transfer_notes(story)),
         related=story.notes.related,
         pauses=tuple(_pause_notes(story)),
-        parties=tuple(Party(name=p.name, address=p.address, channel=p.side) for p in story.parties),
+        parties=tuple(_parties(story)),
         joined_by=story.facts.joined_by,
         faults=(*story.faults, *stereo.faults, *_troubles(story, stereo), *_silent_sides(story, stereo)),
         recorder=recorder,
@@ -176,6 +176,18 @@ def _gap_notes(stereo: Stereo) -> Iterable[GapNote]:
     for gap in stereo.gaps:
         channel: Literal[0, 1] = 1 if gap.channel is Channel.AGENT else 0
         yield GapNote(channel=channel, start_ms=gap.span.start_ms, end_ms=gap.span.end_ms, kind=gap.kind.value)
+
+
+def _as_known(before: PartyMark | None, now: PartyMark) -> PartyMark:
+    """Who had left before he got another name left when he left."""
+    still_away = before is not None and before.left and now.left
+    return now.model_copy(update={"at_ns": before.at_ns}) if before is not None and still_away else now
+
+
+def _parties(story: CallStory) -> Iterable[Party]:
+    for p in story.parties:
+        left_at_ms = story.started.wall_of(p.at_ns) if p.left else None
+        yield Party(name=p.name, address=p.address, channel=p.side, left_at_ms=left_at_ms)
 
 
 def _pause_notes(story: CallStory) -> Iterable[PauseNote]:

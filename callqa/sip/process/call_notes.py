@@ -63,7 +63,8 @@ def mark_of(event: Told) -> Mark:
         case StreamSide():
             return SideMark(at_ns=at_ns, channel=event.stream, side=_any_side(event.side))
         case PartyKnown():
-            return PartyMark(at_ns=at_ns, name=event.name, address=event.address, side=side_of(event.side))
+            side = side_of(event.side)
+            return PartyMark(at_ns=at_ns, name=event.name, address=event.address, side=side, left=event.left)
         case FactsLearnt():
             return FactsMark(
                 at_ns=at_ns,

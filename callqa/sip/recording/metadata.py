@@ -163,14 +163,17 @@ def call_key(kind: str, value: str) -> str:
 
 @dataclass(slots=True)
 class Picture:
-    """What one session has told so far. A complete document takes the place of all before, a partial one adds."""
+    """What one session has told so far. A complete document takes the place of all before, a partial one adds. left: who was
+    on the call and is no more, because he was said to have left or a later complete document does not name him."""
 
     participants: dict[str, Participant] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)  # stream -> label
     sends: set[tuple[str, str]] = field(default_factory=set)
+    left: dict[str, Participant] = field(default_factory=dict)
 
     def take(self, told: Metadata) -> None:
         """Add one document."""
+        known = dict(self.participants)
         if not told.partial:
             self.labels.clear()
             self.sends.clear()
@@ -186,6 +189,18 @@ class Picture:
         again = {who for who, _ in told.sends}
         self.sends = {pair for pair in self.sends if pair[0] not in again} | set(told.sends[: 4 * PARTICIPANTS_MOST])
         self.sends = {pair for pair in self.sends if pair[0] not in told.gone}
+        self._see_who_left(told, known)
+
+    def _see_who_left(self, told: Metadata, known: dict[str, Participant]) -> None:
+        """A document without participants, or one that breaks off, says of nobody that he is not there."""
+        here = {p.key for p in told.participants} - told.gone
+        here_too = {self.participants[key].address for key in here if key in self.participants} - {""}
+        self.left = {key: p for key, p in self.left.items() if key not in here and p.address not in here_too}
+        missing = known.keys() - here if here and not told.partial and not told.problem else frozenset()
+        for key in (*told.gone, *missing):
+            p = self.participants.get(key) or known.get(key)
+            if p is not None and p.address not in here_too and len(self.left) < PARTICIPANTS_MOST:
+                self.left.setdefault(key, p)
 
     def senders(self, label: str) -> tuple[str, ...]:
         """Participants who send the stream of a label."""

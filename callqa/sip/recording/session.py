@@ -110,6 +110,11 @@ class RecordingSession:
             self._parties = tuple(named)
         return self._parties
 
+    @property
+    def left(self) -> frozenset[str]:
+        """Who was on the call and is no more, by the same keys."""
+        return frozenset(p.address or p.key for p in self.picture.left.values())
+
     def senders(self, label: str) -> list[str]:
         """Who sends the stream of a label, by the same keys."""
         known = self.picture.participants
@@ -149,6 +154,12 @@ class Whole:
             for party in session.parties:
                 found.setdefault(party.key, party)
         return tuple(found.values())
+
+    @property
+    def left(self) -> frozenset[str]:
+        """Who left every session that knew him."""
+        gone = frozenset().union(*(session.left for session in self.sessions))
+        return gone - {p.key for s in self.sessions for p in s.parties if p.key not in s.left}
 
     @property
     def agents(self) -> frozenset[str]:

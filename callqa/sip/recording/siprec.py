@@ -67,7 +67,7 @@ class RecordingCall(Call):
         self._sip_call_ids: list[str] = []
         who = Who(core.extensions, core.desk.routing.hotline_number)
         self._whole = Whole(self.sessions, who)
-        self._parties: dict[str, tuple[str, Channel]] = {}  # address -> as told
+        self._parties: dict[str, tuple[str, Channel, bool]] = {}  # address -> as told: name, side, whether he left
         self._joined_by: str | None = None
         self._told_join: str | None = None
         self._told_ids = 1  # Call-IDs
@@ -195,12 +195,20 @@ class RecordingCall(Call):
                     stream.side = side
                     self.core.emit(StreamSide(self.call_id, now, stream.number, side))
         agents = self._whole.agents
+        left = self._whole.left
         for party in self._whole.parties:
-            told = (party.name, side_of(party.key, agents))
-            if self._parties.get(party.key) != told and len(self._parties) < PARTIES_MOST:
-                self._parties[party.key] = told
-                self.core.emit(PartyKnown(self.call_id, now, told[0], party.key, told[1]))
+            self._tell_party(party.key, (party.name, side_of(party.key, agents), party.key in left), now)
+        named = {party.key for party in self._whole.parties}
+        for key, (name, side, _) in list(self._parties.items()):
+            if key in left and key not in named:  # a complete document does not name him any more
+                self._tell_party(key, (name, side, True), now)
         self._learn(now)
+
+    def _tell_party(self, key: str, told: tuple[str, Channel, bool], now: float) -> None:
+        known = self._parties.get(key)
+        if known != told and (known is not None or len(self._parties) < PARTIES_MOST):
+            self._parties[key] = told
+            self.core.emit(PartyKnown(self.call_id, now, told[0], key, told[1], told[2]))
 
     def _learn(self, now: float) -> None:
         facts = self._whole.facts()
