@@ -106,7 +106,9 @@ def read_trace(folder: Path) -> list[Traced]:
 class Pbx:
     """One Kamailio in the foreground."""
 
-    def __init__(self, folder: Path, home: Home, recorder_port: int, transport: str, citizen_port: int) -> None:
+    def __init__(
+        self, folder: Path, recorder_port: int, transport: str, citizen_port: int, template: str = CONFIG
+    ) -> None:
         program = need_tool("kamailio")
         modules = next(
             (p for p in Path("/usr").glob("lib*/**/kamailio/modules") if (p / "tls.so").exists()), Path("/nowhere")
@@ -116,7 +118,7 @@ class Pbx:
         self.trace.mkdir()
         config = folder / "kamailio.cfg"
         config.write_text(
-            CONFIG.format(
+            template.format(
                 pbx=PBX, modules=modules, certificate=folder / "sip.pem", trace=self.trace, citizen=TRUNK_HOST,
                 recorder="127.0.0.1", port=recorder_port, transport=transport, citizen_port=citizen_port, **self.ports,
             )
@@ -143,7 +145,7 @@ class Pbx:
 async def story(home: Home, folder: Path, port: int, transport: str) -> tuple[list[Traced], Pbx]:
     caller = await citizen()
     caller.on_invite = lambda _: AutoAnswer(0.05, frames(4, 200), "PCMA")
-    pbx = Pbx(folder, home, port, transport, caller.port)
+    pbx = Pbx(folder, port, transport, caller.port)
     await pbx.start()
     try:
         save_desk(home.settings.desk_path, with_trunk(make_desk(["8001"]), pbx.ports[transport], transport))
