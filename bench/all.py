@@ -49,7 +49,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "calls50": (*EXACT, "relay_p99_ms<=2"),
     "busy": (*EXACT, "relay_p99_ms<=2", "worker_decoded_s>=1"),
     "busy_bridge": (*EXACT, "worker_decoded_s>=1"),
-    "align": ("decode_align_x>=3000", "finalise_s<=1"),
+    "align": ("decode_align_x>=3000", "finalise_s<=1", "playable_s<=1"),
     "simulate": ("stories_per_min>=2000",),
     "soak": ("calls=2000",),
     "transcribe": (

@@ -144,6 +144,9 @@ def test_a_spool_that_cannot_be_deleted_or_closed_stops_no_other(tmp_path, monke
 class AtOnce:
     """A helper that is done before it begins."""
 
+    async def begin(self):
+        pass
+
     async def ask(self, spool, recovered):
         return Finalised(call_id=spool.stem)
 

@@ -169,6 +169,9 @@ class SimHelper:
         self._recordings = recordings
         self._files = run.world.child_files()
 
+    async def begin(self) -> None:
+        pass
+
     async def ask(self, spool: Path, recovered: bool) -> Finalised:
         rng, plan = self._run.work.rng, self._run.world.plan
         job = {"spool": str(spool), "recovered": recovered}

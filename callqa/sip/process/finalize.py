@@ -22,10 +22,9 @@ from callqa.sip.media.columns import read_columns
 from callqa.sip.media.spool import sidecar_path
 from callqa.sip.media.story import CallStory, sidecar_of, tell
 from callqa.sip.media.wav import wav_header
+from callqa.sip.process.priority import CHILD_NICE
 
 log = logging.getLogger(__name__)
-
-NICE = 5  # below the recorder and its packets, above the speech engine
 
 
 def finalise(recordings: Path, spool: Path, *, recovered: bool, files: Files = DISK) -> CallStory:
@@ -109,7 +108,7 @@ def work_off(recordings: Path, job: dict[str, Any], files: Files = DISK) -> dict
 
 def main(recordings: Path) -> int:
     """Work off jobs from standard input until it ends."""
-    os.setpriority(os.PRIO_PROCESS, 0, NICE)
+    os.setpriority(os.PRIO_PROCESS, 0, CHILD_NICE)
     for number in (signal.SIGINT, signal.SIGTERM):  # meant for the recorder, which ends our input when it is done
         signal.signal(number, signal.SIG_IGN)
     for line in sys.stdin:

@@ -1,10 +1,13 @@
 """The recorder's side of the finalizer: a queue of spools, one child that works them off, a result for each.
 
-The child starts with the first job and ends after IDLE_S without one. A child that dies is started again and gets its
+The child starts with the recorder and stays. What it has to load takes as long as ten minutes of talk to decode, and no caller's
+recording should wait for that; and starting it holds up the loop until it got a processor, which on a machine with much to do takes
+20 to 50 ms, in which no packet is relayed. A child that dies is started again and gets its
 job once more; what fails twice stays in the spool folder for the next start and is told as a fault.
 """
 
 import asyncio
+import contextlib
 import json
 import logging
 import os
@@ -15,9 +18,11 @@ from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from callqa.sip.process.priority import CHILD_NICE
+
 log = logging.getLogger(__name__)
 
-IDLE_S = 60.0
+LOOK_S = 60.0  # a child that died over nothing is started again before it is needed
 RETRY_S = 60.0  # the disk was full: look again
 JOB_LIMIT_S = 600.0  # an hour of talk takes two seconds; a child silent for so long hangs
 _LINE_LIMIT_BYTES = 1 << 20
@@ -39,6 +44,9 @@ class Finalised(BaseModel):
 
 class Helper(Protocol):
     """Who turns spools into recordings, one at a time."""
+
+    async def begin(self) -> None:
+        """Get ready for `ask`, without waiting until it is; nothing where it is. Raise OSError where it cannot."""
 
     async def ask(self, spool: Path, recovered: bool) -> Finalised:
         """Raise OSError or ValueError when it died over it."""
@@ -74,11 +82,12 @@ class Finalizer:
         await self._helper.end()
 
     async def _run(self) -> None:
+        await self._get_ready()
         while True:
             try:
-                spool, recovered = await asyncio.wait_for(self._jobs.get(), IDLE_S)
+                spool, recovered = await asyncio.wait_for(self._jobs.get(), LOOK_S)
             except TimeoutError:
-                await self._helper.end()
+                await self._get_ready()
                 continue
             try:
                 result = await self._work_off(spool, recovered)
@@ -89,6 +98,12 @@ class Finalizer:
                 log.exception("finalizer: %s", spool.name)
             finally:
                 self._jobs.task_done()
+
+    async def _get_ready(self) -> None:
+        try:
+            await self._helper.begin()
+        except OSError as e:  # it is tried again with the job
+            log.warning("finalizer: cannot start: %s", e)
 
     async def _work_off(self, spool: Path, recovered: bool) -> Finalised:
         for attempt in (1, 2):
@@ -112,8 +127,10 @@ class Child:
         self._recordings = recordings
         self._process: asyncio.subprocess.Process | None = None
 
-    async def ask(self, spool: Path, recovered: bool) -> Finalised:
-        """Have one spool worked off. An empty answer of a child that died is a ValidationError."""
+    async def begin(self) -> None:
+        """Start the child where there is none; below the recorder from its first instruction, not only once it runs Python."""
+        if self._process is not None and self._process.returncode is not None:
+            await self.end()
         if self._process is None:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -126,6 +143,13 @@ class Child:
                 | {"OPENBLAS_NUM_THREADS": "1"},  # nothing here multiplies matrices: half of numpy's start
                 limit=_LINE_LIMIT_BYTES,
             )
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, self._process.pid, CHILD_NICE)
+
+    async def ask(self, spool: Path, recovered: bool) -> Finalised:
+        """Have one spool worked off. An empty answer of a child that died is a ValidationError."""
+        await self.begin()
+        assert self._process is not None
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps({"spool": str(spool), "recovered": recovered}).encode() + b"\n")

@@ -1,7 +1,7 @@
 """The recorder's place among the programs of its machine: before all others, as far as the system permits.
 
 Real time (SCHED_RR) where it may be had: a packet then waits for no other program at all. Else a raised nice value, which on a
-busy machine still waits for turns of others. Children do not inherit real time; the finalizer sets its own nice value.
+busy machine still waits for turns of others. Children do not inherit real time; the finalizer gets a nice value of its own.
 """
 
 import contextlib
@@ -14,6 +14,7 @@ log = logging.getLogger(__name__)
 # p99 of the relay's delay on a machine with twice as much to do as it can (Linux 6.18): 25 ms at 0, 5.4 ms at -10, see
 # docs/benchmarks.md for real time.
 NICE = -10
+CHILD_NICE = 5  # the finalizer: below the recorder and its packets, above the speech engine
 REAL_TIME = 1  # the lowest: whatever else on the machine asks for real time comes first
 
 
