@@ -53,6 +53,7 @@ def ticket_list(
         matter=matter if matter in fmt.MATTER_LABELS else "",
         linked=linked if linked in ("yes", "no") else "",
         own_agent_no=person.own_agent_no,
+        numbers=person.can("calls.number"),
     )
     with db.read() as session:
         total = count_tickets(session, wanted)

@@ -14,7 +14,15 @@ from fastapi.testclient import TestClient
 from sqlmodel import select
 
 from callqa.store.db import Database
-from callqa.store.tables import CheckResultRow, CheckRun, SuggestionRow, TicketLink, UtteranceRow, VocabularyCandidate
+from callqa.store.tables import (
+    CheckResultRow,
+    CheckRun,
+    SuggestionRow,
+    Ticket,
+    TicketLink,
+    UtteranceRow,
+    VocabularyCandidate,
+)
 from callqa.store.tables.calls import Call
 from callqa.text import DIGIT_VALUES
 from callqa.usecases.reindex import index_missing
@@ -76,6 +84,13 @@ def put_numbers(db: Database, call_id: str) -> None:
                     reasoning=[step],
                 )
             )  # fmt: skip
+        ticket = session.get(Ticket, "SW202611060031")
+        assert ticket is not None
+        ticket.caller_number = ticket.contact_phone = TICKET_NUMBER
+        ticket.title, ticket.content = f"宝丰路漏水，回电{TICKET_NUMBER}", f"市民反映漏水，请拨打{TICKET_NUMBER}联系。"
+        ticket.location = f"宝丰一路，门口贴有电话{TICKET_NUMBER}"
+        ticket.result = ticket.verify_note = f"已致电{TICKET_NUMBER}告知。"
+        ticket.extra = {"备用电话": TICKET_NUMBER}
         link = session.exec(select(TicketLink).where(TicketLink.call_id == call_id)).one()
         link.reasons = [f"来电号码一致（{TICKET_NUMBER}）"]
 
@@ -202,3 +217,14 @@ def test_every_version_and_its_tooltips_are_masked_until_the_viewing_is_noted(br
     assert "机器原写作“***”" in hidden and told(hidden, SAID_TELLTALES) == []
     shown = leader.get(leader.post(f"/calls/{indexed}/private", data={"next": here}).headers["location"]).text
     assert f"机器原写作“{FIRST}{SECOND}”" in shown and f"机器原写作“{SECOND}”" in shown and FIRST in shown
+
+
+def test_a_ticket_is_found_by_its_number_only_by_those_who_may_see_it(browser, touchy):
+    supervisor, leader = browser("client_supervisor"), browser("shift_leader")
+    for text in ("139582", "8246071", "电话1395", "5"):
+        path = f"/tickets?month=2026-11&text={quote(text)}"
+        assert "/tickets/SW202611060031" in leader.get(path).text, text
+        assert "/tickets/SW202611060031" not in supervisor.get(path).text, text
+    for text in ("SW20261106", "宝丰", "周建国"):
+        assert "/tickets/SW202611060031" in supervisor.get(f"/tickets?month=2026-11&text={quote(text)}").text
+    assert TICKET_NUMBER in leader.get("/tickets/SW202611060031").text

@@ -7,6 +7,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, exists, func, or_
 from sqlmodel import Session, col, select
 
+from callqa.privacy import MAY_BE_PRIVATE
+from callqa.searching import fold_text
 from callqa.store.queries.call_page import LinkedTicket, tickets_of_call
 from callqa.store.queries.calls import link_state_expression
 from callqa.store.queries.confidential import is_public
@@ -32,6 +34,7 @@ class TicketFilter:
     linked: str = ""
     agent_no: str = ""
     own_agent_no: str | None = None  # only what concerns this agent; None = everybody's
+    numbers: bool = True  # whether text may be part of a citizen's number
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +187,15 @@ def _waits(own_agent_no: str | None) -> list[ColumnElement[bool]]:
     return conditions
 
 
+def _searched(wanted: TicketFilter) -> tuple[str, ...]:
+    """The columns that text is looked for in. Who sees numbers masked must not guess them, digit by digit, by what is found."""
+    plain = (Ticket.ticket_no,)
+    if not wanted.numbers and not MAY_BE_PRIVATE.isdisjoint(fold_text(wanted.text)):
+        return plain
+    words = (*plain, Ticket.title, Ticket.location, Ticket.content, Ticket.citizen_name)
+    return (*words, Ticket.caller_number, Ticket.contact_phone) if wanted.numbers else words
+
+
 def _filtered(query: Any, wanted: TicketFilter) -> Any:  # a select of any row shape
     conditions: list[ColumnElement[bool]] = []
     if wanted.start_ms is not None:
@@ -205,20 +217,5 @@ def _filtered(query: Any, wanted: TicketFilter) -> Any:  # a select of any row s
     if wanted.text:
         escaped = wanted.text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
         part = f"%{escaped}%"
-        conditions.append(
-            or_(
-                *(
-                    col(column).like(part, escape="\\")
-                    for column in (
-                        Ticket.ticket_no,
-                        Ticket.title,
-                        Ticket.location,
-                        Ticket.content,
-                        Ticket.citizen_name,
-                        Ticket.caller_number,
-                        Ticket.contact_phone,
-                    )
-                )
-            )
-        )
+        conditions.append(or_(*(col(column).like(part, escape="\\") for column in _searched(wanted))))
     return query.where(*conditions)
