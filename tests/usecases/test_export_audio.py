@@ -11,7 +11,7 @@ from callqa.audiofile import decode_audio
 from callqa.errors import StoreError
 from callqa.sip.media.beep import TONE_HZ, TONE_PEAK
 from callqa.store.db import Database
-from callqa.store.tables import Account, AuditEntry, Call, ConfidentialCall, TranscriptRow
+from callqa.store.tables import Account, AuditEntry, Call, ConfidentialCall, TranscriptRow, UtteranceRow
 from callqa.usecases.export_audio import AudioExport, export_audio, export_beeped
 from tests.builders import Line, add_call, add_people, add_transcript, at, record
 from tests.store_fixture import make_database
@@ -160,3 +160,21 @@ def test_what_cannot_be_exported_is_said(database: Database, tmp_path: Path, who
         session.add(call)
     refused("没有可导出的录音")
     assert notes(database) == []
+
+
+def test_what_the_machine_wrote_before_a_correction_and_doubted_words_are_taken_out_too(
+    database: Database, tmp_path: Path
+) -> None:
+    """A person who blots a number out of the text does not blot it out of the sound; nor does recognition that doubts it."""
+    with database.write() as session:
+        later = (*STORY[:1], Line("c", 5.0, 9.0, "我的电话是号码略去。"), Line("a", 9.5, 14.0, "门牌零六三五。", 0.3))
+        made = add_transcript(session, session.get_one(Call, CALL), later, version=2)
+        corrected = session.exec(
+            select(UtteranceRow).where(UtteranceRow.transcript_id == made.id, UtteranceRow.index == 1)
+        ).one()
+        corrected.raw_text = STORY[1].text
+        session.add(corrected)
+    beeped = export(database, tmp_path).beeped
+    assert any(span.start_ms <= 5_356 and span.end_ms >= 9_000 for span in beeped), "the number that was blotted out"
+    assert any(span.start_ms <= 9_500 and span.end_ms >= 14_000 for span in beeped), "the doubted digits"
+    assert beeped[0].start_ms > 4_600, "what was understood stays"
