@@ -12,9 +12,10 @@ from callqa.errors import ConflictError, EngineError, RubricError
 from callqa.store.db import Database
 from callqa.store.queries.calls_for_work import calls_whose_ticket_changed
 from callqa.store.queries.transcription import newest_transcript
-from callqa.store.tables import Ticket, TicketImport, TicketLink
+from callqa.store.tables import Ticket, TicketImport, TicketLink, VocabularyVersion
 from callqa.transcribe.repair import Repairer, build_repairer
 from callqa.usecases import link, progress
+from callqa.usecases import work as work_module
 from callqa.usecases.ingest import ingest
 from callqa.usecases.load_rubric import load_rubric
 from callqa.usecases.progress import STAGES, Stage
@@ -259,3 +260,16 @@ def test_an_engine_named_in_the_settings_does_the_transcribing(tmp_path: Path, d
     wrong = Settings(home=tmp_path, speech=SpeechSettings(engine="tests.transcribe.test_checkup:nothing"))
     other = build_work(wrong, db, clock=lambda: NOW_MS, stop=threading.Event(), worker="w")
     assert not other.engine.ready(NOW_MS) and "speech.engine" in other.engine.problem
+
+
+def test_the_words_that_the_leader_accepted_reach_the_repairer(
+    tmp_path: Path, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, ...]] = []
+    monkeypatch.setattr(work_module, "make_repairer", lambda text, model, words: asked.append(words))
+    work = build_work(Settings(home=tmp_path), db, clock=lambda: NOW_MS, stop=threading.Event(), worker="w")
+    work.repair.get()
+    with db.write() as session:
+        session.add(VocabularyVersion(version=1, words=["泵站"], change="收入", made_by="leader", made_at_ms=NOW_MS))
+    work.repair.get()
+    assert asked == [(), ("泵站",)]
