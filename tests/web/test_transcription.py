@@ -134,3 +134,19 @@ def test_words_of_a_confidential_call_are_not_offered(browser, database: Databas
     assert "光谷" not in leader.get("/transcription").text
     assert leader.get(f"/calls/{month}/correct").status_code == 403
     assert leader.get(f"/calls/{month}/transcripts/1").status_code == 403
+
+
+def test_the_accuracy_of_a_month_is_told_with_what_was_compared_as_a_whole(browser, database: Database, month: str):
+    leader = browser("shift_leader")
+    assert "还没有更正过的转写" in leader.get("/transcription").text
+    with database.write() as session:
+        base = session.exec(select(TranscriptRow).where(TranscriptRow.call_id == month)).one()
+        kept = {k: v for k, v in base.model_dump().items() if k not in ("id", "version", "author", "call_id")}
+        figures = {"author": "leader", "machine_edits": 30, "reference_chars": 1200}
+        session.add(TranscriptRow(**{**kept, **figures, "call_id": month, "version": 2}))
+        other = {**figures, "machine_edits": 90, "reference_chars": 400, "verified": True}
+        session.add(TranscriptRow(**{**kept, **other, "call_id": "20261107T011200000Z-A2", "version": 2}))
+    html = leader.get("/transcription").text
+    assert "还没有更正过的转写" not in html
+    cells = re.findall(r"<td[^>]*>(.*?)</td>", html[html.index('<td class="nw">2026-11</td>') :].split("</tr>")[0])
+    assert cells == ["2026-11", "2 通", "120 / 1,600", "7.5%", "1 通", "<b>22.5%</b>"]
