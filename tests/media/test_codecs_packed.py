@@ -1,5 +1,6 @@
 """Codecs beyond G.711: golden streams by FFmpeg's encoders, put on the timeline like any other audio."""
 
+import wave
 from dataclasses import replace
 
 import numpy as np
@@ -7,13 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from callqa.sidecar import load_sidecar
 from callqa.sip.media.align import Stereo, to_stereo
 from callqa.sip.media.codec import AMR, G722, G729, GSM, OPUS, PACKED, PCMA, _amr_compact, packed_of_type
 from callqa.sip.media.rtp import RtpPacket, build_rtp, parse_rtp
-from callqa.sip.media.spool import MediaMark, PacketRecord
+from callqa.sip.media.spool import MediaMark, PacketRecord, sidecar_path
+from callqa.sip.process.finalize import finalise
 from callqa.speech import GapKind
-from tests.media.builders import MS, ZERO_NS, Sender, call
-from tests.media.make_rtp_data import PEAK, TONE_HZ, amr_aligned, amr_compact, read_stream, tone
+from tests.media.builders import MS, ZERO_NS, Sender, call, spool_bytes
+from tests.media.make_rtp_data import FOLDER, PEAK, TONE_HZ, amr_aligned, amr_compact, read_stream, speech, tone
 
 FRAME_MS = 20
 STREAMS = {
@@ -164,6 +167,38 @@ def test_comfort_noise_is_soft_at_its_level_and_keys_are_no_audio() -> None:
     assert np.abs(stereo.samples[3300:, 0]).max() < 100
     assert stereo.faults == ()
     assert [digit.digit for digit in stereo.digits] == ["5"]
+
+
+def likeness_db(wanted: np.ndarray, heard: np.ndarray) -> float:
+    """How far below the wanted samples the difference lies."""
+    x = wanted.astype(float)
+    return float(10 * np.log10(np.sum(x**2) / max(np.sum((x - heard) ** 2), 1e-9)))
+
+
+def test_speech_in_g729_and_gsm_goes_from_a_recording_clients_spool_into_the_wav(tmp_path) -> None:
+    """One side each. Judged by what was spoken, and by what other decoders than ours make of the same packets."""
+    marks = [
+        MediaMark(at_ns=ZERO_NS - MS, channel=0, codecs=((18, "G729/8000"),)),
+        MediaMark(at_ns=ZERO_NS - MS, channel=1, codecs=((3, "GSM/8000"),)),
+    ]
+    told = call([*records("g729.stream"), *records("gsm.stream", 1)], 2000, marks)
+    told[0] = told[0].model_copy(update={"mode": "siprec"})
+    spool = tmp_path / "C.spool"
+    spool.write_bytes(spool_bytes(told))
+    story = finalise(tmp_path, spool, recovered=False)
+    sidecar = load_sidecar(tmp_path / sidecar_path(story.started))
+    assert (sidecar.mode, sidecar.faults, sidecar.gaps) == ("siprec", (), ())
+    assert [(s.codec, s.packets, s.lost) for s in sidecar.streams] == [("G729", 100, 0), ("GSM", 100, 0)]
+    assert sidecar.recording is not None
+    with wave.open(str(tmp_path / sidecar.recording.path)) as wav:
+        assert (wav.getnchannels(), wav.getframerate(), wav.getnframes()) == (2, 8000, 16_000)
+        left, right = np.frombuffer(wav.readframes(16_000), "<i2").reshape(-1, 2).T
+    spoken = speech()
+    assert PCMA.encode(right) == (FOLDER / "gsm_heard.alaw").read_bytes(), "GSM is defined to the bit"
+    assert likeness_db(spoken, right) > 11
+    # G.729 is not: post-filters differ. The coder looks 5 ms ahead.
+    assert likeness_db(PCMA.decode((FOLDER / "g729_heard.alaw").read_bytes()), left) > 20
+    assert likeness_db(spoken[:-40], left[40:]) > 4.5
 
 
 def test_gsm_and_g729_frames() -> None:
