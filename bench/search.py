@@ -41,7 +41,7 @@ from callqa.store.db import Database  # noqa: E402
 from callqa.store.migrate import migrate  # noqa: E402
 from callqa.store.queries.search import MOST_CALLS, SearchQuery, search_calls  # noqa: E402
 from callqa.text import is_han  # noqa: E402
-from callqa.usecases.reindex import index_missing  # noqa: E402
+from callqa.usecases.reindex import reindex  # noqa: E402
 from tests.store import postgres  # noqa: E402
 
 TARGET_MS, TARGET_SQLITE, TARGET_POSTGRESQL = 20.0, 1.2, 1.6
@@ -132,14 +132,11 @@ def _utterance(n: int, index: int, speaker: str, line: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def drop_index(db: Database) -> str:
-    """Take PostgreSQL's index away while rows are loaded; what makes it again, as `callqa reindex` would."""
-    if db.is_sqlite:
-        return ""
-    with db.write() as session:
-        definition = session.execute(text("select pg_get_indexdef('ix_utterance_search_keys'::regclass)")).scalar_one()
-        session.execute(text("drop index ix_utterance_search_keys"))
-    return str(definition)
+def drop_index(db: Database) -> None:
+    """Take PostgreSQL's index away while rows are loaded."""
+    if not db.is_sqlite:
+        with db.write() as session:
+            session.execute(text("drop index ix_utterance_search_keys"))
 
 
 def index_bytes(db: Database) -> int:
@@ -228,22 +225,19 @@ def judge(db: Database, made: Made, words: Sequence[str]) -> list[str]:
     return wrong
 
 
-def make_index(db: Database, definition: str) -> int:
-    """Index everything as `callqa reindex` does; how many calls."""
-    done = index_missing(db, lambda n: _tell(f"indexed {n} calls") if n % 10_000 == 0 else None)
-    if definition:
+def make_index(db: Database) -> int:
+    """Index everything by what `callqa reindex` calls; how many calls."""
+    done = reindex(db, progress=lambda n: _tell(f"indexed {n} calls") if n % 10_000 == 0 else None)
+    if not db.is_sqlite:
         with db.engine.connect() as connection:
-            connection.execute(text("set maintenance_work_mem = '512MB'"))
-            connection.execute(text(definition))
-            connection.commit()
             connection.execution_options(isolation_level="AUTOCOMMIT").execute(text("vacuum analyze"))
     return done
 
 
-def run(db: Database, made: Made, definition: str, args: argparse.Namespace) -> dict[str, Any]:
+def run(db: Database, made: Made, args: argparse.Namespace) -> dict[str, Any]:
     """Index and search one filled database."""
     began, cpu = time.monotonic(), time.process_time()
-    done = make_index(db, definition)
+    done = make_index(db)
     spent_s, cpu_s = time.monotonic() - began, time.process_time() - cpu
     raw, size, tokens = made.raw_bytes, index_bytes(db), fts_bytes(db)
     print(f"\n{'SQLite' if db.is_sqlite else 'PostgreSQL'}: {done} calls, raw text {raw / 2**20:.0f} MiB", end="")
@@ -301,10 +295,10 @@ def main() -> int:
             migrate(url)
             dbs.append(Database(url))
             stack.callback(dbs[-1].dispose)
-        definitions = [drop_index(db) for db in dbs]
+            drop_index(dbs[-1])
         made = fill(dbs, args.calls, args.seed)
-        for db, definition in zip(dbs, definitions, strict=True):
-            result["sqlite" if db.is_sqlite else "postgresql"] = run(db, made, definition, args)
+        for db in dbs:
+            result["sqlite" if db.is_sqlite else "postgresql"] = run(db, made, args)
     fits = all(
         result[name]["two_characters_p95_ms"] <= TARGET_MS
         and result[name]["index_ratio"] <= limit

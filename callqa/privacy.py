@@ -136,6 +136,23 @@ def find_private(turns: Sequence[Turn]) -> tuple[tuple[PrivatePart, ...], ...]:
     return tuple(tuple(sorted(parts, key=lambda part: part.start)) for parts in found)
 
 
+def surely_public(text: str, start: int, end: int) -> bool:
+    """Whether [start, end) of one turn touches no private part, whatever is said before and after the turn."""
+    runs: list[tuple[int, int, int]] = []  # first, end, digits: of digits that may be one number
+    for match in _ATOM.finditer(text):
+        first, stop = match.span()
+        if runs and _BETWEEN.fullmatch(text, runs[-1][1], first):
+            runs[-1] = (runs[-1][0], stop, runs[-1][2] + stop - first)
+        else:
+            runs.append((first, stop, stop - first))
+    return not any(
+        first < end
+        and start < stop
+        and (n_digits >= _SHORTEST or _BETWEEN.fullmatch(text, 0, first) or _BETWEEN.fullmatch(text, stop))
+        for first, stop, n_digits in runs
+    )
+
+
 def find_suspect(turns: Sequence[Turn], fewest: int = FEWEST_DIGITS) -> tuple[tuple[PrivatePart, ...], ...]:
     """Every string of digits as long as somebody's number that nothing marks as something else, though pauses stand in it
     and no word tells what it is: recognition may have misheard the word. Too much for masking; right for taking out sound.

@@ -3,11 +3,15 @@
 Folding keeps Han characters, ASCII letters and digits; case and width go, and every digit becomes an ASCII one (幺三八
 and 138 are the same).
 
-SQLite indexes tokens of a whole call: a piece with a tag that says who said it, and whether it belongs to a private
-number, so that who may not see the number does not find it either. PostgreSQL indexes each utterance by itself, by
-numbers made from its pieces (`key_of`); few thousand different ones a common character make rare pieces share a number,
-and each utterance found is looked at. Its functions callqa_fold and callqa_search_keys do what `fold_text` and `keys_of`
-do here; a test compares them.
+SQLite indexes tokens of a whole call: a pair of neighbours with a tag that says who said it, and whether it belongs to a
+private number, so that who may not see the number does not find it either. A single character is found as the beginning
+of pairs; only common ones are tokens of their own, since too many pairs begin with them.
+
+PostgreSQL indexes each utterance by itself, by one number for each pair (`keys_of`). A number belongs to one group of
+2,048 transcripts, so that the newest calls can be looked through first and no search reads more than it shows; within
+a group there are 32,768 numbers, so pairs share them, and each utterance found is looked at. A single character has as
+many numbers as `_classes` says: many for a common one, lest rare words that begin with it share theirs with frequent
+ones. Its functions callqa_fold and callqa_search_keys do what `fold_text` and `keys_of` do here; a test compares them.
 """
 
 import unicodedata
@@ -18,10 +22,23 @@ from callqa.privacy import PrivatePart, Turn
 from callqa.speech import Speaker
 from callqa.text import DIGIT_VALUES, simplified
 
-INDEX_VERSION = 2  # raise it when ids, folding, tokens or the finding of private numbers change: the index is made anew
+INDEX_VERSION = 3  # raise it when ids, folding, tokens or the finding of private numbers change: the index is made anew
 MOST_TERMS, MOST_TERM_CHARS = 8, 32
 _PUBLIC = {Speaker.CITIZEN: "c", Speaker.AGENT: "a", Speaker.UNKNOWN: "u"}
 _PRIVATE = {Speaker.CITIZEN: "x", Speaker.AGENT: "y", Speaker.UNKNOWN: "z"}
+# The commonest characters of a talk on a water hotline, in three steps. Both indexes are made with them.
+COMMON = (
+    "的一是了不在有我你这个那水们来",
+    "到说时要就出会可也好对还没人什么都去里以样话今天下上打电给为请问能多",
+    "表停号压管修楼家知道现已经后前边面然如果因所但些几点费麻烦谢大小次情况查看单区路门",
+)
+_COMMON = frozenset("".join(COMMON))
+GROUP_BITS, KEY_BITS = 11, 15  # transcripts of one group, numbers within it
+_FIRST_FACTOR, _SECOND_FACTOR, _FEWEST_CLASSES = 9973, 12289, 31
+_MORE_CLASSES = bytearray(1024)  # by a character's last ten bits, in fours
+for _chars, _more in zip(reversed(COMMON), (24, 119, 247), strict=True):
+    for _char in _chars:
+        _MORE_CLASSES[ord(_char) & 1023] = _more
 _DIGITS = str.maketrans({char: str(value) for char, value in DIGIT_VALUES.items()})
 
 
@@ -94,17 +111,25 @@ def tokens_of_words(words: str) -> list[str]:
     tokens: set[str] = set()
     for line in words.split("\n"):
         tag, run = line[:1], line[1:]
-        tokens.update(tag + char for char in run)
-        tokens.update(tag + run[i : i + 2] for i in range(len(run) - 1))
+        tokens.update([tag + run[i : i + 2] for i in range(len(run))])  # the last one alone
+        tokens.update([tag + char for char in _COMMON.intersection(run)])
     return sorted(tokens)
 
 
-def token_groups(terms: Sequence[str], speaker: Speaker | None, *, private: bool) -> list[list[str]]:
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token to look for. begins: any token that begins so."""
+
+    text: str
+    begins: bool = False
+
+
+def token_groups(terms: Sequence[str], speaker: Speaker | None, *, private: bool) -> list[list[Token]]:
     """What an indexed call must have: of every group at least one token. private: private numbers are looked in too."""
     speakers = (speaker,) if speaker else tuple(Speaker)
     tags = [tags[each] for tags in ((_PUBLIC, _PRIVATE) if private else (_PUBLIC,)) for each in speakers]
     pieces = dict.fromkeys(piece for term in terms for piece in _pieces(term))
-    return [[tag + piece for tag in tags] for piece in pieces]
+    return [[Token(tag + piece, len(piece) == 1 and piece not in _COMMON) for tag in tags] for piece in pieces]
 
 
 def _pieces(term: str) -> Iterator[str]:
@@ -114,19 +139,32 @@ def _pieces(term: str) -> Iterator[str]:
         yield term[i : i + 2]
 
 
-def keys_of(folded: str) -> list[int]:
+def keys_of(folded: str, transcript_id: int) -> list[int]:
     """PostgreSQL's number for each character of a folded text with its right neighbour."""
-    return [key_of(folded[i : i + 2]) for i in range(len(folded))]
+    base = (transcript_id >> GROUP_BITS) << KEY_BITS
+    return [base + key_of(folded[i : i + 2]) for i in range(len(folded))]
 
 
 def key_of(piece: str) -> int:
-    """The number of one character and its right neighbour; the first is told by it, the second nearly."""
-    return ord(piece[0]) * 64 + (ord(piece[1]) % 61 if len(piece) == 2 else 0)
+    """The number of one character and its right neighbour within a group."""
+    second = ord(piece[1]) % _classes(piece[0]) if len(piece) == 2 else 0
+    return _key(piece[0], second)
 
 
-def term_keys(term: str) -> list[int]:
-    """What an utterance with a term must have: all of them; of a single character any one."""
-    return [ord(term) * 64 + n for n in range(61)] if len(term) == 1 else keys_of(term)[:-1]
+def _key(first: str, second_class: int) -> int:
+    return (ord(first) * _FIRST_FACTOR + second_class * _SECOND_FACTOR) & ((1 << KEY_BITS) - 1)
+
+
+def _classes(first: str) -> int:
+    """How many classes the neighbours of a character are put in."""
+    return _MORE_CLASSES[ord(first) & 1023] * 4 + _FEWEST_CLASSES
+
+
+def term_keys(term: str) -> list[list[int]]:
+    """What an utterance with a term must have, within its group: of each list at least one number."""
+    if len(term) == 1:
+        return [[_key(term, each) for each in range(_classes(term))]]
+    return [[key_of(pair)] for pair in dict.fromkeys(_pieces(term))]
 
 
 def needs_a_look(terms: Sequence[str]) -> bool:

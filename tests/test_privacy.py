@@ -22,6 +22,7 @@ from callqa.privacy import (
     masked,
     number_pieces,
     private_in,
+    surely_public,
 )
 
 EACH = 200
@@ -235,3 +236,28 @@ def test_a_quote_hides_pieces_of_a_number_that_stand_alone() -> None:
 def test_a_quote_keeps_what_is_known_to_be_no_persons_number() -> None:
     for text in ("工单尾号零零三一，工号八零五", "我住三楼，四单元，五零二", "2026年停过一次", "您的户号是1234567"):
         assert mask_quote(text) == text
+
+
+_BITS = st.sampled_from(
+    ["一", "三八", "1387120", "63581", "，", "嗯", "是", "电话是", "我们小区", "水", "要", "x", "那个", "好的"]
+)
+_SAID = st.lists(
+    st.builds(lambda who, bits: (who, "".join(bits)), st.sampled_from("ac"), st.lists(_BITS, min_size=1, max_size=6)),
+    min_size=1,
+    max_size=6,
+)
+
+
+@given(_SAID)
+def test_what_is_surely_public_is_private_in_no_conversation(said: list[tuple[str, str]]) -> None:
+    turns = [Turn(who, n * 1000, n * 1000 + 900, words) for n, (who, words) in enumerate(said)]
+    for turn, parts in zip(turns, find_private(turns), strict=True):
+        for part in parts:
+            assert not any(surely_public(turn.text, at, at + 1) for at in range(part.start, part.end))
+
+
+def test_a_digit_amid_words_is_surely_public() -> None:
+    assert surely_public("我们这一个小区", 3, 5)
+    assert not surely_public("一个小区", 0, 2)  # the end of a number, perhaps
+    assert not surely_public("我们的电话是一三八", 6, 7)
+    assert surely_public("我们的电话是一三八", 3, 5)

@@ -4,9 +4,10 @@ from collections.abc import Callable
 
 from callqa.store import audit
 from callqa.store.db import Database
-from callqa.store.search import index_call, reset, unindexed
+from callqa.store.search import index_calls, reset, tidy, unindexed
 
-AT_ONCE = 100  # calls a transaction: a writer beside it waits half a second at most
+AT_ONCE = 200  # calls a transaction: a writer beside it waits half a second at most
+_WORTH_TIDYING = 1000  # calls
 
 
 def index_missing(db: Database, progress: Callable[[int], None] = lambda done: None) -> int:
@@ -15,12 +16,22 @@ def index_missing(db: Database, progress: Callable[[int], None] = lambda done: N
     while True:
         with db.write() as session:
             call_ids = unindexed(session, after, AT_ONCE)
-            for call_id in call_ids:
-                index_call(session, call_id)
+            if call_ids:
+                index_calls(session, call_ids)
         if not call_ids:
-            return done
+            break
         done, after = done + len(call_ids), call_ids[-1]
         progress(done)
+    if done >= _WORTH_TIDYING:
+        _tidy(db)
+    return done
+
+
+def _tidy(db: Database) -> None:
+    more = True
+    while more:
+        with db.write() as session:
+            more = tidy(session)
 
 
 def reindex(

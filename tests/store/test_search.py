@@ -12,7 +12,7 @@ from sqlmodel import Session, delete, select, update
 
 from callqa.searching import fold, fold_text, hits_in, keys_of, terms_of
 from callqa.speech import Made, Span, Speaker, Transcript, Utterance
-from callqa.store import search
+from callqa.store import search, search_find
 from callqa.store.db import Database
 from callqa.store.migrate import migrate
 from callqa.store.queries.search import SearchQuery, search_calls
@@ -52,6 +52,22 @@ def transcript(lines: list[tuple[str, str]]) -> Transcript:
 
 def say(session: Session, call_id: str, lines: list[tuple[str, str]]) -> None:
     save_transcript(session, call_id, transcript(lines), cpu_s=None, now_ms=1)
+
+
+def add_transcript(session: Session, call_id: str, transcript_id: int, words: str) -> None:
+    session.add(
+        TranscriptRow(
+            id=transcript_id, call_id=call_id, version=1, engine="fake", model_sha256="", recording_sha256="",
+            duration_ms=1000, created_at_ms=1,
+        )
+    )  # fmt: skip
+    session.flush()
+    session.add(
+        UtteranceRow(
+            transcript_id=transcript_id, index=0, speaker="citizen", start_ms=0, end_ms=900, text=words, raw_text=words,
+            confidence=0.9,
+        )
+    )  # fmt: skip
 
 
 def fill(db: Database) -> None:
@@ -149,6 +165,61 @@ def test_a_private_number_is_found_only_by_who_may_see_it(db: Database) -> None:
     (hit,) = page.calls[0].hits
     assert hit.text == "您的电话是幺三八****六三五八吗？"
     assert [piece for piece, marked in hit.pieces if marked] == ["幺三八****六三五八"]
+
+
+def test_a_figure_within_words_is_found_by_everybody(db: Database) -> None:
+    with db.write() as session:
+        say(session, "C1", [("c", "我们这一个小区停了三天"), ("a", "您的电话是幺三八七幺二零六三五八吗？")])
+        say(session, "C2", [("a", "您的电话是幺三八七幺二零"), ("a", "六三五八吗？")])
+    assert found(db, "一个") == found(db, "三天") == found(db, "这一个小") == ["C1"]
+    assert found(db, "六三") == []
+    assert found(db, "六三", private=True) == ["C3", "C2", "C1"]
+
+
+def test_common_and_uncommon_single_characters_are_found(db: Database) -> None:
+    with db.write() as session:
+        say(session, "C1", [("c", "的水獭"), ("a", "獭")])
+        say(session, "C2", [("c", "鳄")])
+    assert found(db, "獭") == ["C1"]
+    assert found(db, "鳄") == ["C2"]
+    assert found(db, "獭", speaker=Speaker.AGENT) == ["C1"]
+    assert found(db, "鳄", speaker=Speaker.AGENT) == []
+    assert found(db, "的") == ["C3", "C1"]
+    assert found(db, "鱼") == []
+
+
+def test_calls_are_found_newest_first_however_many_and_in_whatever_order_indexed(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search_find, "_FIRST_WINDOW", 2)
+    monkeypatch.setattr(search_find, "_LARGEST_WINDOW", 10)
+    starts = {f"M{n:02d}": at("2026-10-01 08:00") + n * 7 % 40 * 60_000 for n in range(40)}
+    with db.write() as session:
+        for call_id, start_ms in starts.items():
+            add_call(session, call_id, start_ms, agent_no="801" if int(call_id[1:]) % 3 else "802")
+            transcript_id = 100_000 + 3000 * (40 - int(call_id[1:]))  # of groups of their own
+            add_transcript(session, call_id, transcript_id, "水獭来了" if int(call_id[1:]) % 4 else "鳄鱼来了")
+        search.index_calls(session, list(starts))
+    newest = sorted(starts, key=lambda call_id: -starts[call_id])
+    otters = [call_id for call_id in newest if int(call_id[1:]) % 4]
+    assert found(db, "水獭") == found(db, "獭") == found(db, "水獭来了") == otters
+    assert found(db, "来了") == newest
+    assert found(db, "鳄鱼", end_ms=starts[newest[9]]) == [each for each in newest[10:] if each not in otters]
+    assert found(db, "水獭", start_ms=starts[newest[9]]) == [each for each in newest[:10] if each in otters]
+    with db.read() as session:
+        page = search_calls(session, SearchQuery(terms_of("水獭")), offset=4, limit=3, most=9)
+    assert ([each.call.call_id for each in page.calls], page.total, page.capped) == (otters[4:7], 9, True)
+
+
+def test_a_large_index_is_merged_in_bounded_steps(db: Database) -> None:
+    before = {words: found(db, words) for words in ("水", "漏水", "停水的原因", "0112")}
+    for _ in range(100):
+        with db.write() as session:
+            more = search.tidy(session)
+        if not more:
+            break
+    assert not more
+    assert {words: found(db, words) for words in before} == before
 
 
 def test_a_confidential_call_is_not_found(db: Database) -> None:
@@ -263,8 +334,11 @@ def test_postgresql_folds_and_cuts_as_we_do(pg_url: str) -> None:
             "ｱ é ß 𠀀 㐀鿿 龘①",
             "他说“停水”…\n（笑）İK",
         ):
-            query = text("select callqa_fold(:s), callqa_search_keys(:s)")
-            assert tuple(session.execute(query, {"s": said}).one()) == (fold_text(said), keys_of(fold_text(said))), said
+            query = text("select callqa_fold(:s), callqa_search_keys(:s, 70000)")
+            assert tuple(session.execute(query, {"s": said}).one()) == (
+                fold_text(said),
+                keys_of(fold_text(said), 70000),
+            ), said
     database.dispose()
 
 

@@ -12,7 +12,8 @@ from sqlmodel import Session, col, func, select
 from callqa.privacy import MAY_BE_PRIVATE, PrivatePart, Turn, find_private, masked
 from callqa.searching import fold_text, hits_in
 from callqa.speech import Speaker
-from callqa.store.search import Asked, Candidate, Narrowed, candidates, proven, turns_of
+from callqa.store.search import candidates, turns_of
+from callqa.store.search_find import Asked, Candidate, Narrowed
 from callqa.store.tables import Agent, Call, TicketLink
 
 MOST_CALLS = 500  # counted and paged through; beyond that a search wants another word, and says so
@@ -76,25 +77,28 @@ def search_calls(session: Session, wanted: SearchQuery, *, offset: int, limit: i
     all_found = candidates(session, asked, narrowed, most + 1)
     capped = len(all_found) > most
     del all_found[most:]
-    if not proven(session, asked):
-        all_found = list(_confirmed(session, wanted, all_found))
+    all_found = list(_confirmed(session, wanted, all_found))
     here = all_found[offset : offset + limit]
     return Found(tuple(_described(session, wanted, here)), len(all_found), capped)
 
 
 def _confirmed(session: Session, wanted: SearchQuery, found: Sequence[Candidate]) -> Iterator[Candidate]:
-    """Those in which every phrase stands in a row."""
+    """Those in which every phrase stands in a row, outside of what must not be found."""
     for first in range(0, len(found), _LOOK_AT_ONCE):
         some = found[first : first + _LOOK_AT_ONCE]
-        said = turns_of(session, [each.transcript_id for each in some])
+        doubtful = [each.transcript_id for each in some if not each.proven]
+        said = turns_of(session, doubtful) if doubtful else {}
         for each in some:
-            turns = said.get(each.transcript_id, [])
-            hidden = _hidden(wanted, turns)
-            if all(
-                any(hits_in(turn.text, [term], parts) for turn, parts in _spoken(wanted, turns, hidden))
-                for term in wanted.terms
-            ):
+            if each.proven or _holds(wanted, said.get(each.transcript_id, [])):
                 yield each
+
+
+def _holds(wanted: SearchQuery, turns: Sequence[Turn]) -> bool:
+    hidden = _hidden(wanted, turns)
+    return all(
+        any(hits_in(turn.text, [term], parts) for turn, parts in _spoken(wanted, turns, hidden))
+        for term in wanted.terms
+    )
 
 
 def _hidden(wanted: SearchQuery, turns: Sequence[Turn]) -> Sequence[Sequence[PrivatePart]]:

@@ -1,0 +1,236 @@
+"""Finding calls in the search index, newest first; `store/search.py` keeps it.
+
+SQLite walks down the documents that hold all tokens. PostgreSQL's index cannot be walked by time: windows of the newest
+calls are looked through, each several times as large as the one before, until there are enough; only the groups of
+transcripts that a window touches are asked for. Its numbers are shared by several pairs: where the words do not stand
+in an utterance as they were typed, the folded text decides.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import text
+from sqlmodel import Session
+
+from callqa.privacy import MAY_BE_PRIVATE, surely_public
+from callqa.searching import GROUP_BITS, KEY_BITS, fold_text, hits_in, needs_a_look, term_keys, token_groups
+from callqa.speech import Speaker
+from callqa.text import is_han
+
+SLOT_MS = 10_000  # of the time that an id stands for; three million calls a year find one free at once
+_ID_SLACK = 10_000  # how far crowded slots may push an id beyond its call's start
+_FIRST_WINDOW, _LARGEST_WINDOW, _GROWTH = 1000, 20_000, 4  # calls; what is left is taken at once
+_CALLS_A_KEY = 5  # so many calls are read in the time that one number of a single character is looked up
+# confidential calls are in no list (queries/confidential.is_public)
+_OPEN = " and not exists (select 1 from confidential_call x where x.call_id = c.call_id)"
+
+_SETTINGS = (
+    "select set_config('jit', 'off', true), set_config('max_parallel_workers_per_gather', '0', true), "
+    "set_config('plan_cache_mode', 'force_custom_plan', true), set_config('work_mem', '32MB', true)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A call whose index holds all that was asked for. proven: nobody has to look whether its utterances do."""
+
+    id: int
+    call_id: str
+    transcript_id: int
+    proven: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Folded words, all of which must occur. private: whether private numbers may be found."""
+
+    terms: tuple[str, ...]
+    speaker: Speaker | None = None
+    private: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Narrowed:
+    """Which calls are looked through; None asks for nothing."""
+
+    start_ms: int | None = None
+    end_ms: int | None = None
+    agent_no: str | None = None
+    own_agent_no: str | None = None
+    ticket_no: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """Calls of search_doc ids [low, high) whose transcripts are within [first, last], in these groups."""
+
+    low: int
+    high: int
+    first: int
+    last: int
+    groups: tuple[int, ...]
+
+
+def is_sqlite(session: Session) -> bool:
+    return session.get_bind().dialect.name == "sqlite"
+
+
+def find(session: Session, asked: Asked, narrowed: Narrowed, limit: int) -> list[Candidate]:
+    """Calls with every term, newest first, at most `limit`."""
+    return (_on_sqlite if is_sqlite(session) else _on_postgresql)(session, asked, narrowed, limit)
+
+
+def _conditions(narrowed: Narrowed) -> tuple[str, dict[str, Any]]:
+    sql, values = _OPEN, dict[str, Any]()
+    for name, condition in (
+        ("start_ms", "c.started_at_ms >= :start_ms"),
+        ("end_ms", "c.started_at_ms < :end_ms"),
+        ("agent_no", "c.agent_no = :agent_no"),
+        ("own_agent_no", "c.agent_no = :own_agent_no"),
+        (
+            "ticket_no",
+            "c.call_id in (select call_id from ticket_link where state = 'linked' and ticket_no = :ticket_no)",
+        ),
+    ):
+        value = getattr(narrowed, name)
+        if value is not None:
+            sql += f" and {condition}"
+            values[name] = value
+    return sql, values
+
+
+def _id_range(narrowed: Narrowed) -> tuple[int, int]:
+    """[low, high) of the ids that calls of the asked time have."""
+    low = 0 if narrowed.start_ms is None else narrowed.start_ms // SLOT_MS
+    high = 1 << 62 if narrowed.end_ms is None else narrowed.end_ms // SLOT_MS + _ID_SLACK
+    return low, high
+
+
+def _on_sqlite(session: Session, asked: Asked, narrowed: Narrowed, limit: int) -> list[Candidate]:
+    more, values = _conditions(narrowed)
+    low, high = _id_range(narrowed)
+    groups = token_groups(asked.terms, asked.speaker, private=asked.private)
+    match = " AND ".join(
+        "(" + " OR ".join(f'"{token.text}"' + " *" * token.begins for token in group) + ")" for group in groups
+    )
+    # cross join: in this order, from the newest hit downwards, until there are enough
+    rows = session.execute(
+        text(
+            "select d.id, d.call_id, d.transcript_id from search_fts f "
+            "cross join search_doc d on d.id = f.rowid cross join call c on c.call_id = d.call_id "
+            "where f.search_fts match :match and f.rowid >= :low and f.rowid < :high"
+            f"{more} order by f.rowid desc limit :limit"
+        ),
+        {"match": match, "low": low, "high": high, "limit": limit, **values},
+    )
+    proven = not needs_a_look(asked.terms)
+    return [Candidate(row[0], row[1], row[2], proven) for row in rows]
+
+
+def _on_postgresql(session: Session, asked: Asked, narrowed: Narrowed, limit: int) -> list[Candidate]:
+    session.execute(text(_SETTINGS))
+    found: list[Candidate] = []
+    (low, high), size = _id_range(narrowed), _FIRST_WINDOW
+    while len(found) < limit:
+        window = _window(session, narrowed, (low, high), size)
+        if window is None:
+            break
+        found += _in_window(session, asked, narrowed, window, limit - len(found))
+        per_call = (len(found) + 1) / size  # about: the last window was most of what was seen
+        size, high = max(size * _GROWTH, int(1.5 * (limit - len(found)) / per_call)), window.low
+    return found
+
+
+def _window(session: Session, narrowed: Narrowed, ids: tuple[int, int], size: int) -> _Window | None:
+    """The newest `size` calls of those asked for; all of them where that would be most of a large index."""
+    more, values = _conditions(narrowed)
+    values |= {"low": ids[0], "high": ids[1], "bits": GROUP_BITS}
+    of_calls, all_of_them = "join call c on c.call_id = d.call_id", size > _LARGEST_WINDOW
+    if narrowed.agent_no is narrowed.own_agent_no is narrowed.ticket_no is None:
+        of_calls = more = ""  # time is in the ids
+        if all_of_them:
+            return _everything(session, ids)
+    if not all_of_them and narrowed.ticket_no is None:
+        more, values["size"] = more + " order by d.id desc limit :size", size
+    row = session.execute(
+        text(
+            "select min(id), min(transcript_id), max(transcript_id), array_agg(distinct transcript_id >> :bits) "
+            f"from (select d.id, d.transcript_id from search_doc d {of_calls} "
+            f"where d.call_id is not null and d.id >= :low and d.id < :high{more}) newest"
+        ),
+        values,
+    ).one()
+    return None if row[0] is None else _Window(row[0], ids[1], row[1], row[2], tuple(row[3]))
+
+
+def _everything(session: Session, ids: tuple[int, int]) -> _Window | None:
+    """All that is left, without looking at each."""
+    values = {"low": ids[0], "high": ids[1]}
+    low = session.execute(text("select min(id) from search_doc where id >= :low and id < :high"), values).scalar_one()
+    if low is None:
+        return None
+    last: int = session.execute(text("select max(transcript_id) from search_doc")).scalar_one()
+    return _Window(low, ids[1], 0, last, tuple(range((last >> GROUP_BITS) + 1)))
+
+
+def _in_window(session: Session, asked: Asked, narrowed: Narrowed, window: _Window, limit: int) -> list[Candidate]:
+    hold = [_holding(session, term, asked, window) for term in asked.terms]
+    transcripts = sorted(set.intersection(*map(set, hold)))
+    if not transcripts:
+        return []
+    more, values = _conditions(narrowed)
+    rows = session.execute(
+        text(
+            "select d.id, d.call_id, d.transcript_id from search_doc d join call c on c.call_id = d.call_id "
+            "where d.id >= :low and d.id < :high and d.transcript_id = any(cast(:transcripts as integer[]))"
+            f"{more} order by d.id desc limit :limit"
+        ),
+        {"low": window.low, "high": window.high, "transcripts": transcripts, "limit": limit, **values},
+    )
+    return [Candidate(row[0], row[1], row[2], all(holds[row[2]] for holds in hold)) for row in rows]
+
+
+def _holding(session: Session, term: str, asked: Asked, window: _Window) -> dict[int, bool]:
+    """Transcripts of a window with an utterance that holds a term -> whether that is no part of a private number."""
+    touchy = not (asked.private or MAY_BE_PRIVATE.isdisjoint(term))
+    said, values = _utterances(term, asked.speaker, window)
+    row = session.execute(
+        text(
+            "select array_agg(distinct id) filter (where surely), array_agg(id) filter (where not surely), "
+            "array_agg(words) filter (where not surely) "
+            f"from (select id, words, words like :like and not :touchy as surely from ({said}) said) said"
+        ),
+        {"like": f"%{term}%", "touchy": touchy, **values},
+    ).one()
+    holding = dict.fromkeys(row[0] or (), True)
+    for id_, words in zip(row[1] or (), row[2] or (), strict=True):
+        if not holding.get(id_) and term in fold_text(words):
+            holding[id_] = not touchy or any(surely_public(words, *hit) for hit in hits_in(words, [term]))
+    return holding
+
+
+def _utterances(term: str, speaker: Speaker | None, window: _Window) -> tuple[str, dict[str, Any]]:
+    """SQL for the (id, words) of a window's utterances that may hold a term."""
+    keys = [_in_groups(either, window.groups) for either in term_keys(term)]
+    values: dict[str, Any] = {"first": window.first, "last": window.last}
+    within = "u.transcript_id between :first and :last"
+    if speaker is not None:
+        within, values["speaker"] = within + " and u.speaker = :speaker", speaker.value
+    said = "select u.transcript_id as id, u.text as words from utterance u where "
+    has = "callqa_search_keys(u.text, u.transcript_id) && {}"
+    if len(term) > 1:
+        values |= {f"k{n}": either for n, either in enumerate(keys)}
+        return said + " and ".join(
+            [within, *(has.format(f"cast(:k{n} as integer[])") for n in range(len(keys)))]
+        ), values
+    if is_han(term) and len(keys[0]) * _CALLS_A_KEY > window.last - window.first:
+        return f"{said}{within} and u.text like :like", values
+    # number by number: GIN compares each utterance with all numbers of one question. offset: it must not become a join
+    values["k0"] = keys[0]
+    said += f"{has.format('array[k]')} and {within} offset 0"
+    return f"select said.* from unnest(cast(:k0 as integer[])) as k, lateral ({said}) said", values
+
+
+def _in_groups(keys: Sequence[int], groups: Iterable[int]) -> list[int]:
+    return [(group << KEY_BITS) + key for group in groups for key in keys]
