@@ -91,6 +91,10 @@ def index_words(turns: Sequence[Turn], private: Sequence[Sequence[PrivatePart]])
     lines = []
     for turn, parts in zip(turns, private, strict=True):
         speaker = Speaker(turn.speaker)
+        if not parts:
+            plain = fold_text(turn.text)
+            lines += [_PUBLIC[speaker] + plain] if plain else []
+            continue
         folded = fold(turn.text)
         secret = [any(part.start <= at < part.end for part in parts) for at in folded.places]
         start, n = 0, len(secret)

@@ -23,7 +23,7 @@ _ID_SLACK = 10_000  # how far crowded slots may push an id beyond its call's sta
 _FIRST_WINDOW, _LARGEST_WINDOW, _GROWTH = 1000, 20_000, 4  # calls; what is left is taken at once
 _CALLS_A_KEY = 5  # so many calls are read in the time that one number of a single character is looked up
 # confidential calls are in no list (queries/confidential.is_public)
-_OPEN = " and not exists (select 1 from confidential_call x where x.call_id = c.call_id)"
+_OPEN = " and not exists (select 1 from confidential_call x where x.call_id = d.call_id)"
 
 _SETTINGS = (
     "select set_config('jit', 'off', true), set_config('max_parallel_workers_per_gather', '0', true), "
@@ -81,7 +81,8 @@ def find(session: Session, asked: Asked, narrowed: Narrowed, limit: int) -> list
     return (_on_sqlite if is_sqlite(session) else _on_postgresql)(session, asked, narrowed, limit)
 
 
-def _conditions(narrowed: Narrowed) -> tuple[str, dict[str, Any]]:
+def _conditions(narrowed: Narrowed) -> tuple[str, str, dict[str, Any]]:
+    """(the table of calls where it is needed, conditions, their values) for a document `d` of the index."""
     sql, values = _OPEN, dict[str, Any]()
     for name, condition in (
         ("start_ms", "c.started_at_ms >= :start_ms"),
@@ -97,7 +98,7 @@ def _conditions(narrowed: Narrowed) -> tuple[str, dict[str, Any]]:
         if value is not None:
             sql += f" and {condition}"
             values[name] = value
-    return sql, values
+    return " cross join call c" if values else "", sql + (" and c.call_id = d.call_id" if values else ""), values
 
 
 def _id_range(narrowed: Narrowed) -> tuple[int, int]:
@@ -108,7 +109,7 @@ def _id_range(narrowed: Narrowed) -> tuple[int, int]:
 
 
 def _on_sqlite(session: Session, asked: Asked, narrowed: Narrowed, limit: int) -> list[Candidate]:
-    more, values = _conditions(narrowed)
+    calls, more, values = _conditions(narrowed)
     low, high = _id_range(narrowed)
     groups = token_groups(asked.terms, asked.speaker, private=asked.private)
     match = " AND ".join(
@@ -118,8 +119,8 @@ def _on_sqlite(session: Session, asked: Asked, narrowed: Narrowed, limit: int) -
     rows = session.execute(
         text(
             "select d.id, d.call_id, d.transcript_id from search_fts f "
-            "cross join search_doc d on d.id = f.rowid cross join call c on c.call_id = d.call_id "
-            "where f.search_fts match :match and f.rowid >= :low and f.rowid < :high"
+            f"cross join search_doc d on d.id = f.rowid{calls} "
+            "where f.search_fts match :match and f.rowid >= :low and f.rowid < :high and d.call_id is not null"
             f"{more} order by f.rowid desc limit :limit"
         ),
         {"match": match, "low": low, "high": high, "limit": limit, **values},
@@ -144,11 +145,11 @@ def _on_postgresql(session: Session, asked: Asked, narrowed: Narrowed, limit: in
 
 def _window(session: Session, narrowed: Narrowed, ids: tuple[int, int], size: int) -> _Window | None:
     """The newest `size` calls of those asked for; all of them where that would be most of a large index."""
-    more, values = _conditions(narrowed)
+    calls, more, values = _conditions(narrowed)
     values |= {"low": ids[0], "high": ids[1], "bits": GROUP_BITS}
-    of_calls, all_of_them = "join call c on c.call_id = d.call_id", size > _LARGEST_WINDOW
+    all_of_them = size > _LARGEST_WINDOW
     if narrowed.agent_no is narrowed.own_agent_no is narrowed.ticket_no is None:
-        of_calls = more = ""  # time is in the ids
+        calls = more = ""  # time is in the ids
         if all_of_them:
             return _everything(session, ids)
     if not all_of_them and narrowed.ticket_no is None:
@@ -156,7 +157,7 @@ def _window(session: Session, narrowed: Narrowed, ids: tuple[int, int], size: in
     row = session.execute(
         text(
             "select min(id), min(transcript_id), max(transcript_id), array_agg(distinct transcript_id >> :bits) "
-            f"from (select d.id, d.transcript_id from search_doc d {of_calls} "
+            f"from (select d.id, d.transcript_id from search_doc d{calls} "
             f"where d.call_id is not null and d.id >= :low and d.id < :high{more}) newest"
         ),
         values,
@@ -179,11 +180,11 @@ def _in_window(session: Session, asked: Asked, narrowed: Narrowed, window: _Wind
     transcripts = sorted(set.intersection(*map(set, hold)))
     if not transcripts:
         return []
-    more, values = _conditions(narrowed)
+    calls, more, values = _conditions(narrowed)
     rows = session.execute(
         text(
-            "select d.id, d.call_id, d.transcript_id from search_doc d join call c on c.call_id = d.call_id "
-            "where d.id >= :low and d.id < :high and d.transcript_id = any(cast(:transcripts as integer[]))"
+            f"select d.id, d.call_id, d.transcript_id from search_doc d{calls} "
+            "where d.call_id is not null and d.id >= :low and d.id < :high and d.transcript_id = any(cast(:transcripts as integer[]))"
             f"{more} order by d.id desc limit :limit"
         ),
         {"low": window.low, "high": window.high, "transcripts": transcripts, "limit": limit, **values},
