@@ -73,7 +73,7 @@ def test_the_listener_hears_each_side_within_a_second_and_nothing_in_a_pause(hom
         (live,) = home.board().calls
         command = LiveCommand(op="listen", call_id=live.call_id, actor="li")
         asked_s = time.monotonic()
-        granted = await listen(db, home.settings.live_socket, command, now_ms=1)
+        granted = await listen(db, home.settings.live_socket, command, now_ms=1, may_go_on=lambda: True)
         assert isinstance(granted, Listening)
         hearing = asyncio.create_task(hear(granted))
         await until("sound", lambda: (heard["samples"][-4000:] != 0).all(axis=1).sum() > 3500)
@@ -128,7 +128,7 @@ def test_no_more_than_four_listen_and_a_place_is_free_again(home, db):
 
     async def ask(home, db, call_id):
         command = LiveCommand(op="listen", call_id=call_id, actor="li")
-        return await listen(db, home.settings.live_socket, command, now_ms=1)
+        return await listen(db, home.settings.live_socket, command, now_ms=1, may_go_on=lambda: True)
 
     asyncio.run(story())
 
@@ -146,7 +146,7 @@ def test_a_call_made_confidential_leaves_the_board_and_nobody_listens(home, db):
         (live,) = home.board().calls
         assert live.number == "13800000001" and not live.confidential
         command = LiveCommand(op="listen", call_id=live.call_id, actor="li")
-        granted = await listen(db, home.settings.live_socket, command, now_ms=1)
+        granted = await listen(db, home.settings.live_socket, command, now_ms=1, may_go_on=lambda: True)
         assert isinstance(granted, Listening)
         marked = await asyncio.to_thread(
             mark_confidential, db, live.call_id, reason="举报", readers=[], account_id=1,
@@ -158,7 +158,7 @@ def test_a_call_made_confidential_leaves_the_board_and_nobody_listens(home, db):
         (live,) = home.board().calls
         assert live.confidential and live.number == ""
         assert (await order(home, "listen", live.call_id)).text == "这通电话是保密件，不能监听"  # the recorder itself
-        refused = await listen(db, home.settings.live_socket, command, now_ms=3)
+        refused = await listen(db, home.settings.live_socket, command, now_ms=3, may_go_on=lambda: True)
         assert isinstance(refused, LiveReply) and "保密件" in refused.text
         call.hang_up()
         assert await until("the sidecar", home.sidecars)  # recorded all the same
