@@ -124,6 +124,6 @@ def test_the_leader_listens_and_the_player_tells_how_it_stands(address, month, s
         page.click("[data-listen=T1]")
         page.wait_for_function(f"() => {box}.dataset.listening === 'T1'")
         sounding.over.set()
-        page.wait_for_selector("text=通话已结束")
+        page.wait_for_selector("text=监听已结束")
         browser.close()
     assert trouble == []

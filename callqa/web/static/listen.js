@@ -84,7 +84,7 @@ document.addEventListener("DOMContentLoaded", () => {
       say("监听中", "good");
       box.dataset.listening = callId;
       await read(me, answer.body);
-      if (now === me) stop("通话已结束", "plain");
+      if (now === me) stop("监听已结束：通话已挂断，或需要重新登录", "plain");
     } catch (error) {
       if (now === me) stop("监听断开；请再按一次“监听”", "bad");
     }
