@@ -8,12 +8,15 @@ from fastapi.responses import Response
 
 from callqa.errors import CallqaError, PermissionDenied
 from callqa.periods import Month
+from callqa.reports.render_svg import figure_svg
+from callqa.reports.trend import trend_figure
 from callqa.scoring.evaluation import STATUS_LABELS
 from callqa.store.db import Database
 from callqa.store.queries import reviews as queries
 from callqa.store.queries.reviews import ReviewPage
 from callqa.usecases import appeal as appeals
 from callqa.usecases.coaching import sign_note
+from callqa.usecases.own_trend import trend_of
 from callqa.web.deps import DbDep, NowDep, PageNotFound, Person, PersonDep, page, redirect, require
 from callqa.web.fields import FieldsDep, read_version
 from callqa.web.navigation import NavItem
@@ -31,6 +34,7 @@ def own_list(request: Request, db: DbDep, person: PersonDep) -> Response:
     """The released scores of one's own calls, newest first, by month."""
     with db.read() as session:
         lines = queries.own_reviews(session, person.session.agent_no or "")
+        points = trend_of(session, person.session.agent_no or "")
     months: dict[Month, list[queries.ReviewLine]] = {}
     for line in lines:
         months.setdefault(Month.of(line.call.started_at_ms), []).append(line)
@@ -38,6 +42,9 @@ def own_list(request: Request, db: DbDep, person: PersonDep) -> Response:
         request,
         "mine/list.html",
         lines=lines,
+        points=points,
+        chart=trend_figure(points),
+        figure_svg=figure_svg,
         months=[(month, months[month]) for month in sorted(months, key=str, reverse=True)],
         status_labels=STATUS_LABELS,
     )

@@ -5,7 +5,10 @@ import re
 import pytest
 from sqlmodel import select
 
-from callqa.store.tables import Appeal, Evaluation, FatalFinding
+from callqa.store.queries.evaluate import drawn_queue
+from callqa.store.tables import Appeal, Call, Evaluation, FatalFinding
+from callqa.usecases import review
+from tests.drawn_month import draw_month
 from tests.web.conftest import NOW_MS
 from tests.web.released import OWN_CALL, Scored, release_both, submit_score
 
@@ -44,6 +47,24 @@ def test_the_leader_releases_one_or_all_of_a_month(browser, month, accounts, dat
     assert stored(database, two).status == "released"
     for role in ("client_supervisor", "agent"):
         assert browser(role).post("/reviews/release", data={"month": "2026-11"}).status_code == 403
+
+
+def test_the_agent_sees_the_own_months_when_all_of_one_is_published(browser, month, accounts, database):
+    with database.write() as session:
+        for call in session.exec(select(Call).where(Call.recording_status == "pending")):
+            call.recording_status, call.recording_sha256 = "ok", call.call_id.encode().hex()
+            session.add(call)
+    draw_month(database, now_ms=NOW_MS)
+    with database.read() as session:
+        own = [row.call.call_id for row in drawn_queue(session)[1] if row.call.agent_no == "801"]
+    ids = [submit_score(database, call_id, accounts["shift_leader"]) for call_id in own]
+    leader, agent = accounts["shift_leader"], browser("agent")
+    review.release(database, ids[1:], account_id=leader, answer_days=5, now_ms=NOW_MS)
+    assert f"抽检 {len(own)} 通，还有 1 通没有发布" in agent.get("/mine").text
+    review.release(database, ids[:1], account_id=leader, answer_days=5, now_ms=NOW_MS)
+    html = agent.get("/mine").text
+    assert "近几个月" in html and f"，评 {len(own)} 通" in html and "<svg" in html and "没有发布" not in html
+    assert "802" not in html and "805" not in html
 
 
 def test_the_agent_sees_points_evidence_text_and_window_and_acknowledges(browser, scored, database):
