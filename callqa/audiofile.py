@@ -1,4 +1,4 @@
-"""Audio files: read anything into int16 samples, write 16-bit WAV, make peaks for drawing.
+"""Audio files: read anything into int16 samples, write 16-bit WAV.
 
 G.711 WAV (RIFF format tags 6 and 7) and 16-bit PCM WAV are read here, bit by bit as ITU-T G.711 defines them; everything
 else goes through PyAV, whose only user this file is. Does not resample and does not mix channels.
@@ -8,10 +8,10 @@ import io
 import logging
 import mmap
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import av
 import numpy as np
@@ -31,8 +31,6 @@ MAX_CHANNELS: Final = 8
 MIN_RATE_HZ, MAX_RATE_HZ = 4_000, 192_000
 
 _RESAMPLE_AT_ONCE: Final = 1 << 20
-_SAMPLES_A_PIECE: Final = 1 << 17
-_LANES: Final = 32  # samples compared side by side when peaks are made
 
 _PCM, _ALAW, _MULAW, _EXTENSIBLE = 1, 6, 7, 0xFFFE
 _ENCODINGS: Final[dict[int, Literal["alaw", "ulaw", "pcm16"]]] = {_PCM: "pcm16", _ALAW: "alaw", _MULAW: "ulaw"}
@@ -74,15 +72,20 @@ def _mulaw_table() -> Samples:
 _G711: Final = {_ALAW: _alaw_table(), _MULAW: _mulaw_table()}
 
 
+def g711_table(law: Literal["alaw", "ulaw"]) -> Samples:
+    """int16 (256,): the linear value of each byte."""
+    return _G711[_ALAW if law == "alaw" else _MULAW]
+
+
 def read_audio(path: Path) -> Audio:
     """Read a whole audio file. Raise AudioError, naming the file, when it is missing, empty or no audio.
 
     A WAV whose last bytes are missing (power cut, copy broken off) gives the whole samples that are there.
     """
-    return decode_audio(_read(path), str(path))
+    return decode_audio(read_bytes(path), str(path))
 
 
-def _read(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
     try:
         return read_file(path)
     except OSError as e:
@@ -329,109 +332,11 @@ def wav_bytes(samples: Samples, rate: int, *, start_ms: int | None = None, end_m
     first = max(0, (start_ms or 0) * rate // 1000)
     last = len(table) if end_ms is None else max(first, end_ms * rate // 1000)
     body = np.ascontiguousarray(table[first:last], dtype="<i2").tobytes()
-    return _pcm_header(len(body), table.shape[1], rate) + body
+    return pcm_header(len(body), table.shape[1], rate) + body
 
 
-def _pcm_header(n_bytes: int, n_channels: int, rate: int) -> bytes:
+def pcm_header(n_bytes: int, n_channels: int, rate: int) -> bytes:
+    """The 44 bytes in front of so many bytes of 16-bit PCM."""
     block = n_channels * 2
     layout = struct.pack("<4sIHHIIHH", b"fmt ", 16, _PCM, n_channels, rate, rate * block, block, 16)
     return struct.pack("<4sI4s", b"RIFF", 36 + n_bytes, b"WAVE") + layout + struct.pack("<4sI", b"data", n_bytes)
-
-
-class PlayableFile:
-    """A G.711 or 16-bit PCM WAV as the 16-bit PCM WAV that browsers play, made piece by piece as it is asked for."""
-
-    def __init__(self, path: Path, place: SamplePlace) -> None:
-        self._path, self._place = path, place
-        self._bytes_a_sample = 2 if place.encoding == "pcm16" else 1
-        self._n_samples = (place.end - place.start) // self._bytes_a_sample  # of all channels
-        self._head = _pcm_header(2 * self._n_samples, place.n_channels, place.sample_rate_hz)
-
-    @property
-    def size(self) -> int:
-        """Bytes of the whole."""
-        return len(self._head) + 2 * self._n_samples
-
-    def pieces(self, first: int, last: int) -> Iterator[bytes]:
-        """The bytes first..last, both included, in pieces; the file is open while they are taken."""
-        if first < len(self._head):
-            yield self._head[first : last + 1]
-        at, end = max(0, first - len(self._head)), last + 1 - len(self._head)
-        with self._path.open("rb") as file:
-            while at < end:
-                sample, until = at // 2, min((end + 1) // 2, at // 2 + _SAMPLES_A_PIECE)
-                file.seek(self._place.start + sample * self._bytes_a_sample)
-                flat = self._samples(file.read((until - sample) * self._bytes_a_sample))
-                yield flat.tobytes()[at - 2 * sample : end - 2 * sample]
-                at = 2 * until
-
-    def _samples(self, data: bytes) -> Samples:
-        if self._place.encoding == "pcm16":
-            return np.frombuffer(data, dtype="<i2")
-        return _G711[_ALAW if self._place.encoding == "alaw" else _MULAW][np.frombuffer(data, np.uint8)]
-
-
-def find_playable(path: Path) -> PlayableFile | None:
-    """None for everything that must be decoded as a whole. Raise AudioError when the file cannot be opened."""
-    try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            place = find_samples(data)
-    except ValueError:  # an empty file cannot be mapped
-        return None
-    except OSError as e:
-        raise AudioError(f"打不开音频文件 {path}：{os_reason(e)}。请确认文件存在且有读取权限。") from e
-    if place is None or place.end <= place.start:
-        return None
-    return PlayableFile(path, place)
-
-
-@dataclass(frozen=True, slots=True)
-class Peaks:
-    """levels: the loudest of every stretch, [n_channels][n] in [0, 1] with 3 decimals."""
-
-    levels: list[list[float]]
-    duration_ms: int
-
-
-def read_peaks(path: Path, *, a_second: int, most: int) -> Peaks:
-    """About `a_second` values a second, `most` in all; a stretch is a multiple of 32 samples (but for the last one).
-
-    The bytes of a G.711 recording are compared as they are: half an hour takes some tens of milliseconds. Raise AudioError.
-    """
-    data = _read(path)
-    law = read_law(data)
-    if law is None:
-        audio = decode_audio(data, str(path))
-        n_samples, rate = len(audio.samples), audio.sample_rate_hz
-        return Peaks(_peaks(audio.samples, _stretch(n_samples, rate, a_second, most)), audio.duration_ms)
-    code, key = (_ALAW, 0x55) if law.law == "alaw" else (_MULAW, 0xFF)
-    ranks = law.samples ^ np.uint8(key)
-    ranks &= np.uint8(0x7F)  # the sign taken away, what is left grows with the magnitude
-    loudest = _largest(ranks, _stretch(len(ranks), law.sample_rate_hz, a_second, most))
-    magnitudes = np.abs(_G711[code][np.arange(128) ^ key].astype(np.int32))
-    return Peaks(_as_shares(magnitudes[loudest]), len(ranks) * 1000 // law.sample_rate_hz)
-
-
-def _peaks(samples: Samples, stretch: int) -> list[list[float]]:
-    high, low = _largest(samples, stretch).astype(np.int32), _largest(~samples, stretch).astype(np.int32) + 1
-    return _as_shares(np.maximum(high, low))
-
-
-def _stretch(n_samples: int, rate: int, a_second: int, most: int) -> int:
-    buckets = max(1, min(most, n_samples * a_second // rate))
-    return -(-n_samples // (buckets * _LANES)) * _LANES
-
-
-def _largest(values: NDArray[Any], stretch: int) -> NDArray[Any]:
-    """(n_buckets, n_channels): the largest of each `stretch` rows. In lanes, so that the inner loop is a long one."""
-    n_channels = values.shape[1]
-    n_whole = len(values) // stretch
-    whole = np.ascontiguousarray(values[: n_whole * stretch]).reshape(n_whole, stretch // _LANES, _LANES * n_channels)
-    largest = whole.max(axis=1).reshape(n_whole, _LANES, n_channels).max(axis=1)
-    rest = values[n_whole * stretch :]
-    return np.concatenate([largest, rest.max(axis=0, keepdims=True)]) if len(rest) else largest
-
-
-def _as_shares(magnitudes: NDArray[Any]) -> list[list[float]]:
-    shares: list[list[float]] = np.round(magnitudes / 32768.0, 3).T.tolist()
-    return shares

@@ -15,7 +15,7 @@ WORDS = {
     "errors", "files", "findings", "refusals", "units", "periods", "text", "matching", "speech", "privacy", "private_times",
     "searching",
 }  # fmt: skip
-CONTRACTS = {"sidecar", "desk", "journal", "live", "audiofile"}
+CONTRACTS = {"sidecar", "desk", "journal", "live", "audiofile", "peaks", "playback"}
 EVERYTHING = {"*"}
 
 # room -> what of ours it may import besides itself. The longest room name that fits a module is its room.

@@ -10,7 +10,9 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callqa.audiofile import Audio, AudioError, decode_audio, find_playable, read_audio, read_peaks, wav_bytes
+from callqa.audiofile import Audio, AudioError, decode_audio, read_audio, wav_bytes
+from callqa.peaks import read_peaks
+from callqa.playback import find_playable
 from callqa.sip.media.codec import Encoding
 from callqa.sip.media.wav import wav_header
 

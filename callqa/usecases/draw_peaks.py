@@ -7,8 +7,8 @@ import json
 import logging
 from pathlib import Path
 
-from callqa.audiofile import read_peaks
 from callqa.errors import AudioError
+from callqa.peaks import read_peaks
 from callqa.refusals import os_reason
 from callqa.sidecar import write_atomically
 from callqa.store.db import Database

@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from callqa.audiofile import find_playable, read_audio, wav_bytes
+from callqa.audiofile import read_audio, wav_bytes
 from callqa.errors import AudioError
+from callqa.playback import find_playable
 from callqa.speech import Span
 from callqa.usecases.export_audio import PrivateStretches
 from callqa.web.ranges import ByteRange
