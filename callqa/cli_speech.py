@@ -43,6 +43,7 @@ def _asr(settings: Settings, _: argparse.Namespace) -> int:
     from callqa.usecases.vocabulary import make_repairer, vocabulary_text
 
     speech = settings.speech
+    vocabulary = vocabulary_text(settings.scorecards_dir / "vocabulary.yaml")
     return say_findings(
         check_speech(
             find_loader(speech.engine),
@@ -50,11 +51,26 @@ def _asr(settings: Settings, _: argparse.Namespace) -> int:
             device=speech.device,
             compute_type=speech.compute_type,
             threads=speech.threads,
-            repairer=make_repairer(vocabulary_text(settings.scorecards_dir / "vocabulary.yaml"), settings.word_model),
+            repairer=make_repairer(vocabulary, settings.word_model, _own_words(settings)),
             word_model=settings.word_model,
             needs_model=speech.engine in ENGINES,
         )
     )
+
+
+def _own_words(settings: Settings) -> tuple[str, ...]:
+    """The words that the site's people accepted; none where there is no database yet, which a check does not make."""
+    from callqa.store.db import Database
+    from callqa.usecases.vocabulary import find_site_words
+
+    kind, _, path = settings.database_url.partition(":///")
+    if kind == "sqlite" and not Path(path).exists():
+        return ()
+    db = Database(settings.database_url)
+    try:
+        return find_site_words(db)
+    finally:
+        db.dispose()
 
 
 def _model(settings: Settings, args: argparse.Namespace) -> int:

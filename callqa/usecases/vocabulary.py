@@ -1,7 +1,9 @@
 """The words that homophone repair prefers: the site's file, and the words that its people added, version by version."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
+from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, col, select
 
 from callqa.errors import CallqaError, ConfigError, StateError
@@ -9,6 +11,7 @@ from callqa.refusals import os_reason
 from callqa.store import audit
 from callqa.store.db import Database
 from callqa.store.tables import VocabularyCandidate, VocabularyVersion
+from callqa.transcribe.homophones import sound_twins
 from callqa.transcribe.repair import Repairer, load_repairer
 from callqa.transcribe.vocabulary import MAX_WORD_CHARS, NO_VOCABULARY, may_be_word, parse_vocabulary, with_words
 
@@ -46,11 +49,37 @@ def site_words(db: Database) -> tuple[str, ...]:
     return tuple(newest.words) if newest is not None else ()
 
 
-def accept_candidate(db: Database, candidate_id: int, word: str, *, actor: str, now_ms: int) -> int:
-    """Take an offered word (as the leader wrote it) into the vocabulary. Returns the new version."""
+def find_site_words(db: Database) -> tuple[str, ...]:
+    """The site's own words; none where the database cannot be read or is of an older version, which doctor tells of."""
+    try:
+        return site_words(db)
+    except SQLAlchemyError:
+        return ()
+
+
+def packaged_words(path: Path) -> tuple[str, ...]:
+    """The words of vocabulary.yaml. Raise ConfigError, RubricError when it cannot be read."""
+    text = vocabulary_text(path)
+    return tuple(parse_vocabulary(text).words) if text else ()
+
+
+def accept_candidate(
+    db: Database, candidate_id: int, word: str, *, actor: str, now_ms: int, packaged: Iterable[str] = ()
+) -> int:
+    """Take an offered word (as the leader wrote it) into the vocabulary. Returns the new version.
+
+    packaged: the words of vocabulary.yaml. One that sounds like a word of either is refused: nobody hears which was said,
+    so the repair would use neither any more.
+    """
     word = word.strip()
     if not may_be_word(word):
         raise CallqaError(f"“{word[:40]}”不能收进词表：只收 1 到 {MAX_WORD_CHARS} 个汉字，不收数字、字母与标点")
+    twins = next((group for group in sound_twins((*packaged, *site_words(db), word)) if word in group), ())
+    if others := [each for each in twins if each != word]:
+        raise CallqaError(
+            f"“{word}”与词表里的“{'、'.join(others)}”听不出分别；收了它，两个都不再用于同音修正。"
+            "请写成完整、听得出分别的词，或选“不收”"
+        )
     with db.write() as session:
         _decide(session, candidate_id, "accepted", actor, now_ms)
         newest = newest_vocabulary(session)

@@ -17,7 +17,7 @@ from callqa.store.queries.transcription import (
 )
 from callqa.usecases.health import model_state
 from callqa.usecases.progress import transcribe_again
-from callqa.usecases.vocabulary import accept_candidate, refuse_candidate, remove_word
+from callqa.usecases.vocabulary import accept_candidate, packaged_words, refuse_candidate, remove_word
 from callqa.web.deps import DbDep, NowDep, PersonDep, SettingsDep, page, redirect, require
 from callqa.web.navigation import NavItem
 
@@ -86,6 +86,7 @@ def decide_word(
     candidate_id: int,
     person: PersonDep,
     db: DbDep,
+    settings: SettingsDep,
     now_ms: NowDep,
     decision: Annotated[str, Form()],
     word: Annotated[str, Form()] = "",
@@ -93,7 +94,8 @@ def decide_word(
     """Take a word that a correction offered into the vocabulary, or not."""
     try:
         if decision == "accept":
-            version = accept_candidate(db, candidate_id, word, actor=person.username, now_ms=now_ms)
+            packaged = packaged_words(settings.scorecards_dir / "vocabulary.yaml")
+            version = accept_candidate(db, candidate_id, word, actor=person.username, now_ms=now_ms, packaged=packaged)
             return redirect(
                 "/transcription#words", f"“{word.strip()}”已收入词表（第 {version} 版），以后的转写都会用到"
             )

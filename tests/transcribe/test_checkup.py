@@ -87,3 +87,30 @@ def test_an_engine_of_the_site_is_one_file_named_in_the_setting(tmp_path: Path) 
 def test_a_wrong_engine_name_says_which_part(name: str, said: str) -> None:
     with pytest.raises(EngineError, match=said):
         find_loader(name)
+
+
+def test_the_check_looks_at_the_sites_own_words_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from callqa import cli_speech
+    from callqa.config import Settings, SpeechSettings
+    from callqa.store.db import Database
+    from callqa.store.tables import VocabularyVersion
+    from callqa.usecases import vocabulary
+    from tests.store_fixture import make_database
+
+    asked: list[tuple[str, ...]] = []
+    monkeypatch.setattr(vocabulary, "make_repairer", lambda text, model, words: asked.append(words))
+    engine = SpeechSettings(engine="tests.transcribe.test_checkup:load_broken")
+    make_database(tmp_path).dispose()
+    fresh = Settings(home=tmp_path / "fresh", speech=engine)
+    url = f"sqlite:///{tmp_path / 'callqa.db'}"
+    used = Settings(home=tmp_path, speech=engine, database={"url": url})
+    db = Database(url)
+    with db.write() as session:
+        session.add(VocabularyVersion(version=1, words=["泵站"], change="收入", made_by="leader", made_at_ms=1))
+    db.dispose()
+    (tmp_path / "broken.db").write_bytes(b"no database")
+    broken = Settings(home=tmp_path, speech=engine, database={"url": f"sqlite:///{tmp_path / 'broken.db'}"})
+    for settings in (fresh, used, broken):
+        cli_speech._asr(settings, None)  # type: ignore[arg-type]  # no arguments are read
+    assert asked == [(), ("泵站",), ()]
+    assert not (tmp_path / "fresh").exists(), "a check makes nothing"

@@ -299,3 +299,15 @@ def test_how_far_it_is_and_how_long_it_takes(db: Database) -> None:
         work = speech_work(session, NOW_MS + 8000)
     assert (work.wanted, work.left_ms) == (1, 4000)
     assert work.eta_ms == pytest.approx(8000 * 4000 / 12000, abs=2)
+
+
+def test_a_word_that_nobody_can_tell_from_another_by_ear_is_not_taken(db: Database) -> None:
+    """Taking 厚湖大道 beside 后湖大道 would switch off the repair of both."""
+    correct(db, 0, texts(db)[0].replace("水污热线", "东湖泵站热线"))
+    with db.read() as session:
+        candidate = offered_words(session)[0].candidate
+    assert candidate.id is not None
+    with pytest.raises(CallqaError, match="“厚湖大道”与词表里的“后湖大道”听不出分别"):
+        accept_candidate(db, candidate.id, "厚湖大道", actor="leader", now_ms=NOW_MS, packaged=["后湖大道", "泵站"])
+    assert site_words(db) == (), "the word can still be decided"
+    assert accept_candidate(db, candidate.id, "后湖大道", actor="leader", now_ms=NOW_MS, packaged=["后湖大道"]) == 1
