@@ -51,7 +51,7 @@ class CallLine:
 
 @dataclass(frozen=True, slots=True)
 class PairLine:
-    """Two raters over all calls."""
+    """Two raters over all calls; the second is the reference where the session has one. Differences are first − second."""
 
     first: str
     second: str
@@ -79,6 +79,7 @@ class SessionView:
     pairs: tuple[PairLine, ...]
     items: tuple[ItemLine, ...]
     rubric_hash: str | None
+    reference: str | None = None  # 基准评分人
 
     @property
     def all_in(self) -> bool:
@@ -135,7 +136,9 @@ def session_view(session: Session, session_id: int, account_id: int) -> SessionV
     items = _items(session, row, cards, names, hidden_from(session, account_id)) if opened else ()
     some = next(iter(cards.values()), None)
     raters = tuple(names.get(r, str(r)) for r in row.rater_ids)
-    return SessionView(row, raters, tuple(lines), own, done, pairs, items, some.rubric_hash if some else None)
+    reference = names.get(row.reference_evaluator, "") if row.reference_evaluator is not None else None
+    rubric_hash = some.rubric_hash if some else None
+    return SessionView(row, raters, tuple(lines), own, done, pairs, items, rubric_hash, reference)
 
 
 Cards = dict[tuple[str, int], Evaluation]
@@ -154,8 +157,15 @@ def _pairs(session: Session, row: CalibrationSession, cards: Cards, names: dict[
                 ]
             ),
         )
-        for a, b in combinations(row.rater_ids, 2)
+        for a, b in _compared(row)
     )
+
+
+def _compared(row: CalibrationSession) -> list[tuple[int, int]]:
+    """Who is held against whom: each rater against the reference, or everybody against everybody."""
+    if row.reference_evaluator is None:
+        return list(combinations(row.rater_ids, 2))
+    return [(r, row.reference_evaluator) for r in row.rater_ids if r != row.reference_evaluator]
 
 
 def _items(
@@ -173,12 +183,13 @@ def _items(
         told: list[tuple[bool, bool]] = []
         differences = []
         for call_id in row.call_ids:
-            own = [
-                (r, card) for r in row.rater_ids if (card := cards.get((call_id, r))) and (card.id, item_id) in applies
-            ]
-            for (_, a), (_, b) in combinations(own, 2):
-                told.append(((a.id, item_id) in deducted, (b.id, item_id) in deducted))
-            took = [names.get(r, "") for r, card in own if (card.id, item_id) in deducted]
+            own = {
+                r: card for r in row.rater_ids if (card := cards.get((call_id, r))) and (card.id, item_id) in applies
+            }
+            for a, b in _compared(row):
+                if a in own and b in own:
+                    told.append(((own[a].id, item_id) in deducted, (own[b].id, item_id) in deducted))
+            took = [names.get(r, "") for r, card in own.items() if (card.id, item_id) in deducted]
             if 0 < len(took) < len(own):
                 call = session.get(Call, call_id)
                 where = HIDDEN if call_id in hidden else say_short(call.started_at_ms) if call else call_id

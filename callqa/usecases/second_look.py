@@ -100,9 +100,19 @@ def may_see(session: Session, evaluation: Evaluation, account_id: int) -> bool:
 
 
 def create_session(
-    db: Database, title: str, call_ids: Sequence[str], rater_ids: Sequence[int], *, account_id: int, now_ms: int
+    db: Database,
+    title: str,
+    call_ids: Sequence[str],
+    rater_ids: Sequence[int],
+    *,
+    reference: int | None = None,
+    account_id: int,
+    now_ms: int,
 ) -> int:
-    """A new session over answered calls, two raters at least. Returns its id."""
+    """A new session over answered calls, two raters at least. Returns its id.
+
+    reference: 基准评分人, the rater whose scores the others are held against; None: everybody against everybody.
+    """
     calls, raters = list(dict.fromkeys(call_ids)), list(dict.fromkeys(rater_ids))
     if not title.strip():
         raise StateError("请写校准的名称，例如“11 月第一次校准”")
@@ -110,6 +120,8 @@ def create_session(
         raise StateError(f"请选 1 到 {MAX_CALLS} 通电话，现在是 {len(calls)} 通")
     if not 2 <= len(raters) <= MAX_RATERS:
         raise StateError(f"请选 2 到 {MAX_RATERS} 位评分人，现在是 {len(raters)} 位")
+    if reference is not None and reference not in raters:
+        raise StateError("基准评分人须是评分人之一；请把他也选为评分人，或改选“不设”")
     with db.write() as session:
         for call_id in calls:
             call = session.get(Call, call_id)
@@ -125,6 +137,7 @@ def create_session(
             created_at_ms=now_ms,
             call_ids=calls,
             rater_ids=raters,
+            reference_evaluator=reference,
         )
         session.add(row)
         session.flush()
@@ -134,7 +147,7 @@ def create_session(
             actor=actor_of(session, account_id).username,
             action="calibration.create",
             subject=str(row.id),
-            detail={"title": row.title, "calls": calls, "raters": raters},
+            detail={"title": row.title, "calls": calls, "raters": raters, "reference": reference},
             now_ms=now_ms,
         )
         return row.id

@@ -66,18 +66,35 @@ def create(
     call_id: Annotated[list[str], Form()] = [],  # noqa: B006  # FastAPI copies it
     more: Annotated[str, Form()] = "",
     rater: Annotated[list[int], Form()] = [],  # noqa: B006
+    reference: Annotated[str, Form()] = "",
 ) -> Response:
-    """Begin a session."""
+    """Begin a session. reference: the account of the 基准评分人, "" without one."""
     calls = [*call_id, *more.split()]
     try:
-        session_id = second_look.create_session(db, title, calls, rater, account_id=person.account_id, now_ms=now_ms)
+        session_id = second_look.create_session(
+            db,
+            title,
+            calls,
+            rater,
+            reference=int(reference) if reference.isdecimal() and len(reference) < 12 else None,
+            account_id=person.account_id,
+            now_ms=now_ms,
+        )
     except StateError as e:
-        return _form(request, db, person, title=title, calls=calls, raters=rater, problem=str(e))
+        return _form(request, db, person, title=title, calls=calls, raters=rater, reference=reference, problem=str(e))
     return redirect(f"/trust/calibration/{session_id}", "校准已发起；各评分人在本页各评各的，全部提交后再公布比对")
 
 
 def _form(
-    request: Request, db: DbDep, person: PersonDep, *, title: str, calls: object, raters: object, problem: str = ""
+    request: Request,
+    db: DbDep,
+    person: PersonDep,
+    *,
+    title: str,
+    calls: object,
+    raters: object,
+    reference: str = "",
+    problem: str = "",
 ) -> Response:
     with db.read() as session:
         choices = calibrate.choices(session)
@@ -91,6 +108,7 @@ def _form(
         title_given=title,
         calls_given=calls,
         raters_given=raters,
+        reference_given=reference,
         problem=problem,
     )
 

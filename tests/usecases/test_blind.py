@@ -27,7 +27,7 @@ from callqa.store.tables import (
     SuggestionDecision,
     SuggestionRow,
 )
-from callqa.usecases import blind, evaluate, second_look
+from callqa.usecases import blind, calibrate, evaluate, second_look
 from callqa.usecases.draw import ReserveReason, use_reserve
 from callqa.usecases.evaluate_input import DeductionInput, EvaluationInput
 from callqa.usecases.trust import rescored, scored_cards
@@ -334,3 +334,44 @@ def test_a_calibration_shows_nobody_anything_before_all_are_in(db: Database) -> 
         assert all(second_look.may_see(session, row, second) for row in rows)
     with pytest.raises(StateError, match="公布"):
         second_look.open_comparison(db, session_id, account_id=leader, now_ms=NOW_MS)
+
+
+def test_with_a_reference_everybody_is_held_against_that_rater_alone(db: Database) -> None:
+    leader, supervisor, second = (account(db, name) for name in ("leader", "supervisor", "second"))
+    with db.write() as session:
+        add_rubric(session)
+        call_ids = list(session.exec(select(Call.call_id).where(Call.recording_status == "ok").limit(2)).all())
+    raters = [leader, supervisor, second]
+    with pytest.raises(StateError, match="基准评分人须是评分人之一"):
+        second_look.create_session(
+            db, "11 月", call_ids, [leader, second], reference=supervisor, account_id=leader, now_ms=NOW_MS
+        )
+    seen = {}
+    for reference in (None, supervisor):
+        session_id = second_look.create_session(
+            db, "11 月", call_ids, raters, reference=reference, account_id=leader, now_ms=NOW_MS
+        )
+        for rater in raters:
+            given = (
+                NOTHING
+                if rater == supervisor
+                else replace(NOTHING, deductions={"S1.1": {"b": DeductionInput(note="工号没听清")}})
+            )
+            for call_id in call_ids:
+                card = second_look.open_calibration_card(db, session_id, call_id, account_id=rater, now_ms=NOW_MS)
+                evaluate.save_draft(db, card, given, version=1, account_id=rater)
+                second_look.submit_second_look(db, card, given, version=2, account_id=rater, now_ms=NOW_MS)
+        second_look.open_comparison(db, session_id, account_id=leader, now_ms=NOW_MS)
+        with db.read() as session:
+            view = calibrate.session_view(session, session_id, leader)
+        assert view is not None
+        seen[reference] = view
+    everybody, held = seen[None], seen[supervisor]
+    assert everybody.reference is None and len(everybody.pairs) == 3 and len(held.pairs) == 2
+    assert {p.second for p in held.pairs} == {held.reference}
+    assert all(
+        p.scores.n == 2 and p.scores.mean_difference is not None and p.scores.mean_difference < 0 for p in held.pairs
+    )
+    item = {view: next(i for i in seen[view].items if i.item_id == "S1.1").agreement for view in seen}
+    assert (item[None].n, item[None].observed) == (6, pytest.approx(1 / 3))  # the other two agree with each other
+    assert (item[supervisor].n, item[supervisor].observed) == (4, 0)

@@ -131,6 +131,16 @@ def test_two_raters_score_apart_and_see_the_comparison_when_it_is_opened(
     assert kinds == {"calibration"}
 
 
+def test_a_session_may_name_a_reference(leader, drawn, accounts) -> None:
+    people = {"rater": [accounts["shift_leader"], accounts["client_supervisor"]]}
+    sent = {"title": "11 月", "call_id": drawn.sample[:1], **people, "reference": accounts["client_supervisor"]}
+    assert "基准评分人" in leader.get("/trust/calibration/new").text
+    page = leader.get(leader.post("/trust/calibration", data=sent).headers["location"]).text
+    assert page.count(">基准<") == 1 and page.index("赵监督") < page.index(">基准<")
+    wrong = leader.post("/trust/calibration", data={**sent, "reference": "999"})
+    assert wrong.status_code == 422 and "基准评分人须是评分人之一" in wrong.text and "11 月" in wrong.text
+
+
 def test_a_session_that_cannot_be_comes_back_with_why(leader, drawn, accounts, database) -> None:
     answer = leader.post("/trust/calibration", data={"title": "x", "call_id": [drawn.sample[0]], "rater": [accounts["shift_leader"]]})  # fmt: skip
     assert answer.status_code == 422 and "请选 2 到 8 位评分人" in answer.text

@@ -58,6 +58,7 @@ class CalibrationSession(SQLModel, table=True):  # 校准
     opened_at_ms: int | None = None
     call_ids: list = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
     rater_ids: list = Field(default_factory=list, sa_column=Column(JSON, nullable=False))  # account ids
+    reference_evaluator: int | None = Field(default=None, foreign_key="account.id")  # 基准评分人, one of them
 
 
 __all__ = ["Appeal", "CalibrationSession", "EvaluationRevision"]
