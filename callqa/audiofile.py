@@ -86,6 +86,7 @@ def read_audio(path: Path) -> Audio:
 
 
 def read_bytes(path: Path) -> bytes:
+    """The whole file. Raise AudioError when it cannot be opened."""
     try:
         return read_file(path)
     except OSError as e:
