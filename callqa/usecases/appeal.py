@@ -19,7 +19,7 @@ from callqa.usecases.evaluate import load_rubric_version
 from callqa.usecases.evaluate_input import DeductionInput
 from callqa.usecases.evaluate_rows import store_input, stored_input
 from callqa.usecases.evaluate_state import Actor, actor_of, keep_revision, move, points_now, scorers_of
-from callqa.usecases.required import required_text
+from callqa.usecases.required import told_text
 
 MAX_REASON_CHARS = 1000
 
@@ -65,7 +65,7 @@ def appeal(
                 Appeal(
                     evaluation_id=evaluation_id,
                     item_id=item_id,
-                    reason=required_text(reason, f"{item_id} 的申诉理由", MAX_REASON_CHARS),
+                    reason=told_text(reason, f"{item_id} 的申诉理由", MAX_REASON_CHARS),
                     opened_by=account_id,
                     opened_at_ms=now_ms,
                     points_before=points[item_id],
@@ -109,7 +109,7 @@ def decide(
             ruling = rulings.get(row.id or 0)
             if ruling is None:
                 raise CallqaError(f"{row.item_id} 还没有裁定；请逐项选“维持”或“改判”")
-            row.decision = required_text(ruling.reason, f"{row.item_id} 的裁定理由", MAX_REASON_CHARS)
+            row.decision = told_text(ruling.reason, f"{row.item_id} 的裁定理由", MAX_REASON_CHARS)
             row.state, row.alone = ruling.outcome, alone
             row.decided_by, row.decided_at_ms = account_id, now_ms
             session.add(row)

@@ -11,7 +11,7 @@ from callqa.store import audit
 from callqa.store.db import Database
 from callqa.store.tables import Agent, Call, CoachingNote, CorrectiveAction, CorrectiveNote, Evaluation
 from callqa.usecases.evaluate_state import Actor, actor_of
-from callqa.usecases.required import required_text
+from callqa.usecases.required import told_text
 
 MAX_TEXT_CHARS = 2000
 VISIBLE_TO_AGENT = ("released", "acknowledged", "appealed", "finalized")
@@ -38,7 +38,7 @@ def write_note(db: Database, evaluation_id: int, text: str, *, account_id: int, 
         actor = actor_of(session, account_id)
         row = CoachingNote(
             evaluation_id=evaluation_id,
-            text=required_text(text, "辅导内容", MAX_TEXT_CHARS),
+            text=told_text(text, "辅导内容", MAX_TEXT_CHARS),
             written_by=account_id,
             written_at_ms=now_ms,
         )
@@ -91,7 +91,7 @@ def open_action(
             agent_no=agent_no or None,
             evaluation_id=evaluation_id,
             item_id=item_id,
-            text=required_text(text, "整改内容", MAX_TEXT_CHARS),
+            text=told_text(text, "整改内容", MAX_TEXT_CHARS),
             due_on=due.isoformat(),
             opened_by=account_id,
             opened_at_ms=now_ms,
@@ -118,7 +118,7 @@ def follow_up(db: Database, action_id: int, step: Step, text: str, *, account_id
                 at_ms=now_ms,
                 by_account_id=account_id,
                 kind=step,
-                text=required_text(text, "跟进内容", MAX_TEXT_CHARS),
+                text=told_text(text, "跟进内容", MAX_TEXT_CHARS),
             )
         )
         row.state = {Step.DONE: "done", Step.DROPPED: "dropped"}.get(step, "open")

@@ -3,6 +3,7 @@
 import unicodedata
 
 from callqa.errors import CallqaError
+from callqa.privacy import mask_text
 
 
 def one_line(text: str) -> str:
@@ -18,6 +19,11 @@ def required_line(text: str, what: str, most_chars: int, *, missing: str = "") -
 def required_text(text: str, what: str, most_chars: int, *, missing: str = "") -> str:
     """The same where lines are kept, with the line ends of a file."""
     return _checked(text.replace("\r\n", "\n").strip(), what, most_chars, missing)
+
+
+def told_text(text: str, what: str, most_chars: int) -> str:
+    """The same for what goes from one person to others, as an appeal and its answer do: a citizen's number in it is masked."""
+    return mask_text(required_text(text, what, most_chars))
 
 
 def _checked(clean: str, what: str, most_chars: int, missing: str) -> str:

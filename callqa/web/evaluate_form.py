@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from callqa.errors import CallqaError
 from callqa.periods import say_offset
+from callqa.privacy import mask_text
 from callqa.usecases.evaluate_input import CommentInput, DeductionInput, EvaluationInput, FatalInput, SuggestionRef
 
 _CLOCK = re.compile(r"(?:(\d{1,2})[:：])?(\d{1,3})[:：](\d{1,2})(?:\.(\d))?")
@@ -138,7 +139,8 @@ def _whole(text: str) -> int:
 
 
 def _text(text: str) -> str:
+    """What a person wrote. Agents, the supervisor and the monthly report read it: a citizen's number in it is masked."""
     text = text.replace("\r\n", "\n").strip()
     if len(text) > MAX_TEXT_CHARS:
         raise CallqaError(f"文字太长（{len(text)} 字），请缩短到 {MAX_TEXT_CHARS} 字以内")
-    return text
+    return mask_text(text)

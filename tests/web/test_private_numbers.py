@@ -17,6 +17,7 @@ from callqa.store.db import Database
 from callqa.store.tables import (
     CheckResultRow,
     CheckRun,
+    CoachingNote,
     SuggestionRow,
     Ticket,
     TicketLink,
@@ -228,3 +229,19 @@ def test_a_ticket_is_found_by_its_number_only_by_those_who_may_see_it(browser, t
     for text in ("SW20261106", "宝丰", "周建国"):
         assert "/tickets/SW202611060031" in supervisor.get(f"/tickets?month=2026-11&text={quote(text)}").text
     assert TICKET_NUMBER in leader.get("/tickets/SW202611060031").text
+
+
+def test_what_people_write_about_a_call_keeps_no_number(browser, touchy, accounts, database):
+    from callqa.web.evaluate_form import read_form
+
+    wrote = f"坐席把{FIRST}{SECOND}记成了{TICKET_NUMBER}，工单SW202611060031"
+    fields = [("d:S3.2:a", "1"), ("at:S3.2:a", "0:20"), ("note:S3.2:a", wrote), ("f:F1", "1"), ("fat:F1", "0:20")]
+    fields += [("fwords:F1", wrote), ("c_at", "0:20"), ("c_text", wrote), ("summary", wrote)]
+    given = read_form(fields, ())
+    texts = [given.deductions["S3.2"]["a"].note, given.fatals[0].words, given.comments[0].text, given.summary]
+    assert all(told(text) == [] and "工单SW202611060031" in text and "139****6071" in text for text in texts)
+    scored = release_both(database, accounts["shift_leader"])
+    browser("shift_leader").post(f"/reviews/{scored.other}/coaching", data={"text": wrote})
+    with database.read() as session:
+        (note,) = session.exec(select(CoachingNote)).all()
+    assert told(note.text) == [] and "坐席把" in note.text
