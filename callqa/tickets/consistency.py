@@ -216,7 +216,12 @@ def _location(call: CallSide, ticket: TicketSide) -> Iterator[Finding]:
         return
     check = Check.LOCATION
     heard = [u for u in _utterances(call) if u.speaker is not Speaker.AGENT]
-    score = address_in_speech(ticket.location, [u.text for u in heard])
+    # As written and as heard before homophone repair: no mismatch rests on a repaired word alone.
+    said = [
+        address_in_speech(ticket.location, texts)
+        for texts in ([u.text for u in heard], [u.as_heard.text for u in heard])
+    ]
+    score = max((each for each in said if each is not None), default=None)
     if score is None:
         text = f"诉求人的话里没有听到可与工单地点“{ticket.location}”比较的地址"
         yield Finding(check, Outcome.UNDECIDED, Level.NONE, text, call.call_id, ticket.ticket_no)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from callqa.speech import Made, Span, Speaker, Transcript, Utterance
+from callqa.speech import Made, Repair, Span, Speaker, Transcript, Utterance
 from callqa.tickets.consistency import (
     CHECK_LABELS,
     CallSide,
@@ -146,3 +146,13 @@ def test_order_of_input_does_not_matter_and_every_check_has_a_label():
     both = compare([CALL, second], [TICKET], from_ms=T - DAY, to_ms=T + DAY)
     assert compare([second, CALL], [TICKET], from_ms=T - DAY, to_ms=T + DAY) == both
     assert set(CHECK_LABELS) == set(Check)
+
+
+def test_no_mismatch_of_places_rests_on_a_repaired_word_alone():
+    talk = transcript((Speaker.CITIZEN, "我在后湖大道十八号"))
+    repaired = replace(talk.utterances[0], text="我在复兴路口十八号", repairs=(Repair(2, 6, "后湖大道"),))
+    ticket = replace(TICKET, location="后湖大道十八号")
+    plain = replace(repaired, repairs=())
+    for utterance, outcome in ((repaired, Outcome.MATCH), (plain, Outcome.MISMATCH)):
+        call = replace(CALL, transcript=replace(talk, utterances=(utterance,)))
+        assert outcomes([call], [ticket])[Check.LOCATION] is outcome
