@@ -1,9 +1,9 @@
 # ruff: noqa: T201  a bench prints its figures
 """How fast the scoring page opens, in a real browser, with a call of half an hour.
 
-    python bench/page.py [--opens 20] [--nexts 20] [--minutes 30] [--headed-width 1440]
+    python bench/page.py [--opens 20] [--nexts 20] [--minutes 30] [--width 1440] [--rest-ms 5000]
 
-A month is made up in a temporary folder: calls of `--minutes` with a stereo G.711 recording, about 270 utterances (the exact
+A month is made up in a temporary folder: calls of `--minutes` with a stereo G.711 recording, about 470 utterances (the exact
 words of tests/data/calls, one call after the other), a gap map, a ticket; pre-scored by the product's own worker step, frozen
 and drawn. The application runs in a process of its own on the loopback, with one address more: an empty page.
 
@@ -14,7 +14,7 @@ Timed in Debian's Chromium (apt install chromium), from the start of the navigat
 | `open`   | a call of the queue that nobody opened yet, the browser's cache emptied: draft made, form in place, waveform drawn,
              transcript shown; said by the page itself (the mark `callqa-usable`), and the waveform's pixels are then looked at |
 | `again`  | the same page once more, the browser's cache warm |
-| `next`   | from the key press Ctrl+Enter on a complete form to the next call usable: submitted, released from the queue, opened |
+| `next`   | from the key press Ctrl+Enter on a complete form to the next call usable: submitted, the next one opened |
 
 Each is given as median, 95th percentile and worst, in milliseconds; `open_parts` holds the browser's own figures of `open`, and
 `cpu_ms` what one opening cost the server's process and the main thread of the page, which other programs do not lengthen much.
