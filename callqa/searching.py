@@ -9,7 +9,7 @@ of pairs; only common ones are tokens of their own, since too many pairs begin w
 
 PostgreSQL indexes each utterance by itself, by one number for each pair (`keys_of`). A number belongs to one group of
 2,048 transcripts, so that the newest calls can be looked through first and no search reads more than it shows; within
-a group there are 32,768 numbers, so pairs share them, and each utterance found is looked at. A single character has as
+a group there are 131,072 numbers, so pairs share them, and each utterance found is looked at. A single character has as
 many numbers as `_classes` says: many for a common one, lest rare words that begin with it share theirs with frequent
 ones. Its functions callqa_fold and callqa_search_keys do what `fold_text` and `keys_of` do here; a test compares them.
 """
@@ -33,7 +33,7 @@ COMMON = (
     "表停号压管修楼家知道现已经后前边面然如果因所但些几点费麻烦谢大小次情况查看单区路门",
 )
 _COMMON = frozenset("".join(COMMON))
-GROUP_BITS, KEY_BITS = 11, 15  # transcripts of one group, numbers within it
+GROUP_BITS, KEY_BITS = 13, 17  # transcripts of one group, numbers within it
 _FIRST_FACTOR, _SECOND_FACTOR, _FEWEST_CLASSES = 9973, 12289, 31
 _MORE_CLASSES = bytearray(1024)  # by a character's last ten bits, in fours
 for _chars, _more in zip(reversed(COMMON), (24, 119, 247), strict=True):

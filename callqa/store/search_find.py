@@ -59,6 +59,7 @@ class Narrowed:
     agent_no: str | None = None
     own_agent_no: str | None = None
     ticket_no: str | None = None
+    below_id: int | None = None  # of a candidate that was found before
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ def _id_range(narrowed: Narrowed) -> tuple[int, int]:
     """[low, high) of the ids that calls of the asked time have."""
     low = 0 if narrowed.start_ms is None else narrowed.start_ms // SLOT_MS
     high = 1 << 62 if narrowed.end_ms is None else narrowed.end_ms // SLOT_MS + _ID_SLACK
-    return low, high
+    return low, high if narrowed.below_id is None else min(high, narrowed.below_id)
 
 
 def _on_sqlite(session: Session, asked: Asked, narrowed: Narrowed, limit: int) -> list[Candidate]:

@@ -211,6 +211,16 @@ def test_calls_are_found_newest_first_however_many_and_in_whatever_order_indexed
     assert ([each.call.call_id for each in page.calls], page.total, page.capped) == (otters[4:7], 9, True)
 
 
+def test_a_phrase_is_found_behind_calls_that_hold_its_pairs_only(db: Database) -> None:
+    with db.write() as session:
+        for n in range(6):
+            add_call(session, f"N{n}", at("2026-11-02 08:00") + n * 60_000, agent_no="801")
+            say(session, f"N{n}", [("c", "停水的"), ("a", "水的原因")])
+    with db.read() as session:
+        page = search_calls(session, SearchQuery(terms_of("停水的原")), offset=0, limit=2, most=2)
+    assert ([each.call.call_id for each in page.calls], page.total, page.capped) == (["C2"], 1, False)
+
+
 def test_a_large_index_is_merged_in_bounded_steps(db: Database) -> None:
     before = {words: found(db, words) for words in ("水", "漏水", "停水的原因", "0112")}
     for _ in range(100):

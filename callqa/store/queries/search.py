@@ -5,7 +5,7 @@ out masked for everybody; the whole number is shown on the call's page, where ea
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlmodel import Session, col, func, select
 
@@ -19,6 +19,7 @@ from callqa.store.tables import Agent, Call, TicketLink
 MOST_CALLS = 500  # counted and paged through; beyond that a search wants another word, and says so
 HITS_SHOWN = 4  # utterances a call
 _LOOK_AT_ONCE = 100
+_MOST_ROUNDS = 10  # of `most` calls that may hold a phrase; beyond that the search is told to be capped
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +74,15 @@ def search_calls(session: Session, wanted: SearchQuery, *, offset: int, limit: i
     if not wanted.terms:
         return Found((), 0, False)
     narrowed = Narrowed(wanted.start_ms, wanted.end_ms, wanted.agent_no, wanted.own_agent_no, wanted.ticket_no)
-    asked = Asked(wanted.terms, wanted.speaker, wanted.private)
-    all_found = candidates(session, asked, narrowed, most + 1)
-    capped = len(all_found) > most
+    all_found, capped = list[Candidate](), False
+    for _ in range(_MOST_ROUNDS):
+        some = candidates(session, Asked(wanted.terms, wanted.speaker, wanted.private), narrowed, most + 1)
+        all_found += _confirmed(session, wanted, some)
+        capped = len(some) > most
+        if not capped or len(all_found) > most:
+            break
+        narrowed = replace(narrowed, below_id=some[-1].id)  # pairs alone do not make a phrase: older calls may hold it
     del all_found[most:]
-    all_found = list(_confirmed(session, wanted, all_found))
     here = all_found[offset : offset + limit]
     return Found(tuple(_described(session, wanted, here)), len(all_found), capped)
 

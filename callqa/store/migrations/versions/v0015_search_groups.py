@@ -37,7 +37,7 @@ KEYS = """
 create function callqa_search_keys(said text, transcript_id integer) returns integer[]
 language plpgsql immutable strict parallel safe cost 100000 as $$
 declare
-  base integer := (transcript_id >> 11) << 15;
+  base integer := (transcript_id >> 13) << 17;
   keys integer[] := '{{}}';
   was integer := 0;
   code integer;
@@ -47,13 +47,13 @@ begin
     code := ascii(piece);
     if was > 0 then
       keys := keys || (base + (
-        was * 9973 + code % (get_byte(decode('{more}', 'hex'), was & 1023) * 4 + 31) * 12289 & 32767
+        was * 9973 + code % (get_byte(decode('{more}', 'hex'), was & 1023) * 4 + 31) * 12289 & 131071
       ));
     end if;
     was := code;
   end loop;
   if was > 0 then
-    keys := keys || (base + (was * 9973 & 32767));
+    keys := keys || (base + (was * 9973 & 131071));
   end if;
   return keys;
 end $$
