@@ -277,8 +277,10 @@ def _check_recording(world: World, attempt: Attempt, path: str, sidecar: Sidecar
         return any(start <= at_ns <= end for start, end in pauses)
 
     heard = any(
-        n > 1 for v in attempt.voices for n in Counter(v.stream_of(k) for k, at in v.heard if not paused(at)).values()
-    )  # RFC 3550 A.1: a source is believed once two packets came
+        n > 1
+        for v in attempt.voices
+        for n in Counter(v.stream_of(k) for k in {k for k, at in v.heard if not paused(at)}).values()
+    )  # RFC 3550 A.1: a source is believed once two packets came; one that came twice is one
     if sidecar.recording is None:
         ok = not heard or sidecar.faults or _may_be_silent(world, attempt)
         if not ok:

@@ -41,6 +41,7 @@ KEPT = {  # told without what wider.py adds
 
 
 WIDE = {  # told with it
+    16020738: "the simulator's own: one packet that came twice was two to the judge",
     15019471: "one packet of a stranger that came twice counted as the two before a source is believed",
     14009452: "a stretch pushed behind another was laid over by the next of its own talker, whose last packet came late",
     14026148: "the simulator's own: two phones had spoken, the caller had not: a stranger from his address was to be expected",
