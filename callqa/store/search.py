@@ -35,7 +35,7 @@ KEYS_INDEX = (
     "create index ix_utterance_search_keys on utterance using gin (callqa_search_keys(text, transcript_id)) "
     "with (fastupdate = off)"
 )
-# A GIN index that is made from one large sorted batch is half empty: 1.75 x the raw text with 512 MB, 1.44 x so.
+# A GIN index that is made from one large sorted batch is half empty: 1.75 x the raw text with 512 MB, 1.39 x so.
 SMALL_BATCHES = "set local maintenance_work_mem = '8MB'"
 DAMAGED = "检索索引已损坏；请停下服务，运行 callqa reindex 重建（只由转写重做，不丢数据）"
 
