@@ -317,9 +317,11 @@ class Desk:
 
     def submit_ms(self) -> float:
         """Ctrl+Enter on a complete form, until the next call is usable."""
-        for radio in self.page.locator('[data-suggestion] input[value="rejected"]').all():
+        radios = self.page.locator('[data-suggestion] input[value="rejected"]').all()
+        for radio in radios:
             radio.check(force=True)
-        self.page.wait_for_function("() => /暂存于/.test(document.getElementById('ev-saved').textContent)")
+        if radios:  # a blind card shows no suggestion: nothing to answer, nothing to save
+            self.page.wait_for_function("() => /暂存于/.test(document.getElementById('ev-saved').textContent)")
         self.page.wait_for_function("() => !document.querySelector('[data-to-missing]')")
         was = self.page.url
         pressed = "sessionStorage.pressed = String(performance.timeOrigin + performance.now())"
