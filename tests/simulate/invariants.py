@@ -249,12 +249,15 @@ def _check_attempt(
         kinds = {r.kind for c in mine for r in by_call[c]}
         talked = any(
             t.connected_ns
-            and t.over_ns - t.connected_ns > SECOND_NS
+            and min([t.over_ns, *(b.at_ns for b in world.blows if b.at_ns > t.connected_ns)]) - t.connected_ns
+            > SECOND_NS
             and not _lost_at(world, t.connected_ns, SPOOL_UNSYNCED_NS)
             for t in attempt.callees
         )
         if not world.plan.wide.early and not talked and kinds & set(ENDS[1:]):
-            return  # it was answered for its prompts alone; who picks up too late, or cannot encrypt, is hung up at once
+            # It was answered for its prompts alone; who picks up too late, or cannot encrypt, is hung up at once, but does not
+            # hear of it when the BYE is lost and the recorder killed.
+            return
         if not lost and not _lost_at(world, attempt.ok_ns, JOURNAL_UNSYNCED_NS) and not _excused(world, attempt.ok_ns):
             world.wrong(
                 "every answered call has its recording or a reason",

@@ -41,6 +41,7 @@ KEPT = {  # told without what wider.py adds
 
 
 WIDE = {  # told with it
+    17016604: "the simulator's own: a phone that picked up too late never heard the BYE of a recorder that was killed",
     16020738: "the simulator's own: one packet that came twice was two to the judge",
     15019471: "one packet of a stranger that came twice counted as the two before a source is believed",
     14009452: "a stretch pushed behind another was laid over by the next of its own talker, whose last packet came late",
