@@ -224,7 +224,11 @@ def test_a_reserve_takes_over_what_it_replaces(db: Database, frame: SamplingFram
 def test_an_item_that_proved_itself_is_preselected_and_may_be_rejected(db: Database, frame: SamplingFrame) -> None:
     """Thirty blind cards on which machine and person agree; the next card starts with the deduction ticked."""
     calls = sample(db, frame)
-    prescore(db, calls[0])
+    with db.read() as session:  # which cards are blind is drawn anew each time
+        now = session.get(SamplingFrame, frame.id)
+        assert now is not None
+        open_card = next(c for c in calls if not blind.is_blind(session, now, c))
+    prescore(db, open_card)
     leader = account(db, "leader")
     with db.write() as session:
         rubric_hash = add_rubric(session).rubric_hash
@@ -247,7 +251,7 @@ def test_an_item_that_proved_itself_is_preselected_and_may_be_rejected(db: Datab
                     final_score=98, items={"S1.4": {"points": 3.0, "options": {"b": 1}}},
                 )
             )  # fmt: skip
-    evaluation_id = evaluate.open_evaluation(db, calls[0], evaluator_id=leader, now_ms=NOW_MS)
+    evaluation_id = evaluate.open_evaluation(db, open_card, evaluator_id=leader, now_ms=NOW_MS)
     with db.read() as session:
         row = session.get(Evaluation, evaluation_id)
         assert row is not None and row.trust["S1.4"]["ok"], row
