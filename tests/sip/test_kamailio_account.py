@@ -10,8 +10,8 @@ from callqa.demo.endpoint import AutoAnswer
 from callqa.desk import Desk, DeskTrunk, DialRule, save_desk
 from callqa.sip.wire.message import Request
 from tests.conftest import need_tool
-from tests.recorder.harness import LIMIT_S, Home, citizen, frames, make_desk, phone, until
-from tests.sip.test_kamailio_story import CITIZEN_NUMBER, CONFIG, PBX, Pbx, Traced, read_trace
+from tests.recorder.harness import Home, citizen, frames, make_desk, phone, until
+from tests.sip.test_kamailio_story import CITIZEN_NUMBER, CONFIG, PBX, Pbx, Traced, read_trace, there_and_back
 from tests.sip.test_sipp_stories import in_order
 from tests.sip.test_stream_sockets import certificate
 
@@ -67,21 +67,12 @@ async def story(home: Home, folder: Path) -> list[Traced]:
         await home.start()
         await until("the registration", lambda: (b := home.board()) and b.trunks[0].text == "已登记")
         seat = await phone(home, "8001", AutoAnswer(0.05, frames(2, 600), "PCMA"))
-        front = (PBX, pbx.ports["udp"])
         timer = {"Session-Expires": f"{REFRESHED_S};refresher=uas"}
-        call = await caller.call(front, ACCOUNT, frames(1, 550), "PCMA", timer, caller=CITIZEN_NUMBER)
-        assert await asyncio.wait_for(call.answered, LIMIT_S)
-        await call.played  # 11 s: refreshed twice
-        seat.calls[0].hang_up()  # the recorder's BYE
-        await asyncio.wait_for(call.ended, LIMIT_S)
-        await until("the first sidecar", home.sidecars)
-        back = await seat.call(home.server, CITIZEN_NUMBER, frames(3, 50), "PCMA")
-        assert await asyncio.wait_for(back.answered, LIMIT_S)
-        await back.played
-        caller.calls[-1].hang_up()
-        await asyncio.wait_for(back.ended, LIMIT_S)
-        await until("both sidecars", lambda: len(home.sidecars()) == 2)
-        await seat.close()
+        front = (PBX, pbx.ports["udp"])
+        call = await caller.call(
+            front, ACCOUNT, frames(1, 550), "PCMA", timer, caller=CITIZEN_NUMBER
+        )  # 11 s: refreshed twice
+        await there_and_back(home, caller, seat, call, frames(3, 50))
     finally:
         home.stop()
         pbx.stop()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from callqa.demo.endpoint import AutoAnswer, Endpoint
+from callqa.demo.endpoint import AutoAnswer, Endpoint, EndpointCall
 from callqa.desk import Desk, DeskTrunk, DialRule, save_desk
 from callqa.sip.wire.message import Message, Request, parse_message
 from tests.conftest import need_tool
@@ -142,6 +142,22 @@ class Pbx:
         self.process.wait(LIMIT_S)
 
 
+async def there_and_back(home: Home, caller: Endpoint, seat: Endpoint, call: EndpointCall, reply: bytes) -> None:
+    """Play a call to its end, then one of the seat to the citizen; each is recorded. reply: what the seat says in the second."""
+    assert await asyncio.wait_for(call.answered, LIMIT_S)
+    await call.played
+    seat.calls[0].hang_up()  # the recorder's BYE goes by the route that Kamailio recorded
+    await asyncio.wait_for(call.ended, LIMIT_S)
+    await until("the first sidecar", home.sidecars)
+    back = await seat.call(home.server, CITIZEN_NUMBER, reply, "PCMA")
+    assert await asyncio.wait_for(back.answered, LIMIT_S)
+    await back.played
+    caller.calls[-1].hang_up()
+    await asyncio.wait_for(back.ended, LIMIT_S)
+    await until("both sidecars", lambda: len(home.sidecars()) == 2)
+    await seat.close()
+
+
 async def story(home: Home, folder: Path, port: int, transport: str) -> tuple[list[Traced], Pbx]:
     caller = await citizen()
     caller.on_invite = lambda _: AutoAnswer(0.05, frames(4, 200), "PCMA")
@@ -151,20 +167,8 @@ async def story(home: Home, folder: Path, port: int, transport: str) -> tuple[li
         save_desk(home.settings.desk_path, with_trunk(make_desk(["8001"]), pbx.ports[transport], transport))
         await home.start()
         seat = await phone(home, "8001", AutoAnswer(0.05, frames(2, 200), "PCMA"))
-        front = (PBX, pbx.ports["udp"])
-        call = await caller.call(front, "96510", frames(1, 100), "PCMA", caller=CITIZEN_NUMBER)
-        assert await asyncio.wait_for(call.answered, LIMIT_S)
-        await call.played
-        seat.calls[0].hang_up()  # the recorder's BYE goes by the route that Kamailio recorded
-        await asyncio.wait_for(call.ended, LIMIT_S)
-        await until("the first sidecar", home.sidecars)
-        back = await seat.call(home.server, CITIZEN_NUMBER, frames(3, 100), "PCMA")
-        assert await asyncio.wait_for(back.answered, LIMIT_S)
-        await back.played
-        caller.calls[-1].hang_up()
-        await asyncio.wait_for(back.ended, LIMIT_S)
-        await until("both sidecars", lambda: len(home.sidecars()) == 2)
-        await seat.close()
+        call = await caller.call((PBX, pbx.ports["udp"]), "96510", frames(1, 100), "PCMA", caller=CITIZEN_NUMBER)
+        await there_and_back(home, caller, seat, call, frames(3, 100))
     finally:
         home.stop()
         pbx.stop()
