@@ -276,3 +276,38 @@ def test_the_system_syncs_a_disk(tmp_path):
     with pytest.raises(OSError, match="syncfs") as refused:
         DISK.sync_disk(descriptor)
     assert refused.value.errno == errno.EBADF
+
+
+def test_a_disk_that_was_slow_gets_all_that_waits_by_one_write_a_file(tmp_path, monkeypatch):
+    """One job for each time it was handed over, each as slow as the one before: a crash took more the longer it went on."""
+    writes = []
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, data: writes.append(data) or write(descriptor, data))
+    workers = []
+
+    def worker(*wanted):
+        workers.append(ByHand(*wanted))
+        return workers[-1]
+
+    async def story():
+        disk = DiskWriter(asyncio.get_running_loop(), lambda path, reason: None, workers=worker)
+        one, other = disk.open(tmp_path / "a.spool"), disk.open(tmp_path / "b.spool")
+        for n in range(5):
+            one.keep(b"%d" % n)
+            other.keep(b"%d" % (n + 5))
+            disk.flush()
+        one.keep(b"!")
+        disk.close(one, lambda: None)
+        writing = workers[0]
+        assert len(writing.jobs) == 2  # all that waits, and the end of one file
+        writing.finish()
+        assert writes == [b"01234!", b"56789"]
+        other.keep(b"?")
+        disk.flush()
+        writing.finish()
+        assert writes[2:] == [b"?"]
+        disk.stop()
+
+    asyncio.run(story())
+    assert (tmp_path / "a.spool").read_bytes() == b"01234!"
+    assert (tmp_path / "b.spool").read_bytes() == b"56789?"

@@ -32,6 +32,7 @@ from callqa.sip.process.ports import PortMemory, PortPool
 from callqa.sip.process.recovery import find_left_over, list_spools
 from tests.media.builders import Sender, call, spool_bytes
 from tests.ports import own_port
+from tests.recorder.harness import LIMIT_S
 
 
 def mark(n):
@@ -85,9 +86,13 @@ def test_half_a_batch_is_cut_back(tmp_path, monkeypatch):
         disk = DiskWriter(asyncio.get_running_loop(), lambda path, reason: None)
         file = disk.open(tmp_path / "b.spool")
         monkeypatch.setattr(os, "write", failing_write)
-        for batch in (MAGIC + encode_packet(0, 1, b"one"), encode_packet(0, 2, b"two"), encode_packet(0, 3, b"three")):
+        batches = (MAGIC + encode_packet(0, 1, b"one"), encode_packet(0, 2, b"two"), encode_packet(0, 3, b"three"))
+        for n, batch in enumerate(batches):
             file.keep(batch)
             disk.flush()
+            async with asyncio.timeout(LIMIT_S):
+                while len(calls) < (1, 3, 4)[n]:  # else the writing thread takes what follows with it
+                    await asyncio.sleep(0.001)
         done = asyncio.Event()
         disk.close(file, done.set)
         await done.wait()

@@ -108,9 +108,11 @@ class TroubleWatch:
         self._forked = forked
         self._legs: dict[Channel, _Leg] = {}
         self.trouble: Trouble | None = None
+        self.alert = True  # at the last look somebody was not heard, or not meant to be
 
     def look(self, legs: Mapping[Channel, LegNow], held: bool, now_ns: int) -> tuple[Trouble | None, Trouble | None]:
         """(trouble that ended, trouble that began) since the last look."""
+        self.alert = True
         if held or any(not leg.sends for leg in legs.values()):
             self._since_ns = now_ns  # silence is meant; afterwards all begins anew
             self._legs.clear()
@@ -125,6 +127,7 @@ class TroubleWatch:
         judged = {c: self._is_mute(c, leg, now_ns) for c, leg in legs.items()}
         mute = {c: sure for c, sure in judged.items() if sure is not None}
         heard = [c for c, leg in legs.items() if leg.packets and now_ns - leg.last_ns <= HEARD_S * _S]
+        self.alert = len(heard) < max(1, len(legs))
         old = self.trouble
         if mute and len(mute) == len(legs):
             since_ns = max(self._quiet_since(c, legs[c]) for c in mute)

@@ -181,6 +181,10 @@ class CallCapture:
         """Streams whose peers report that they hear nothing of us."""
         return {n for n, leg in self._legs.items() if leg.reports is not None and leg.reports.peer_hears_nothing}
 
+    def all_heard(self, since_ns: int) -> bool:
+        """Whether every leg means to send, and a packet came on it since then."""
+        return all(leg.last_ns >= since_ns and leg.sends for leg in self._legs.values())
+
     def legs_now(self) -> dict[int, LegNow]:
         """Every leg whose peer's address is known, for the watch over the media."""
         return {

@@ -1,6 +1,7 @@
 """Spool files written by a thread of their own, so that a slow disk never holds up a packet.
 
-The event loop appends records to memory; every FLUSH_S they go to the writing thread. A second thread syncs what was
+The event loop appends records to memory; every FLUSH_S they go to the writing thread, which takes all that waits at once and writes
+each file once: after a slow write it has caught up with the next. A second thread syncs what was
 written every SYNC_S, the journal first and then the spools, many files by one call, and syncs and closes files that are done. A
 kill -9 loses at most what was not yet handed over and written: FLUSH_S and a little. A power cut takes at most a second: FLUSH_S,
 SYNC_S, and what the threads and the disk take for it. A write that fails is told as a fault and the file is cut back to its last whole
@@ -11,8 +12,8 @@ not closed: a call that came and went while the disk was full still gets its sid
 import asyncio
 import logging
 import os
+from collections import deque
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 from callqa.files import DISK, Files
@@ -83,6 +84,8 @@ class DiskWriter:
         self._files = files
         self._sync_journal = sync_journal
         self._open: dict[SpoolFile, None] = {}
+        self._waiting: deque[_Batch] = deque()  # filled in the loop, emptied in the writing thread
+        self._asked = False  # the writing thread has a job to come that empties it
         self._queued_bytes = 0  # counted in the loop
         self._taken_bytes = 0  # counted in the writing thread
         self._timer: asyncio.TimerHandle | None = None
@@ -107,7 +110,7 @@ class DiskWriter:
     def close(self, file: SpoolFile, then: Callable[[], None]) -> None:
         """Write what is left, sync, close; then call `then` in the loop."""
         if file.records:
-            self._writing.put(partial(self._write, *self._take(file)))
+            self._hand_over([self._take(file)])
         self._writing.put(lambda: self._pass_on(file, lambda: self._close(file, then)))
 
     def discard(self, file: SpoolFile) -> None:
@@ -131,13 +134,19 @@ class DiskWriter:
         """Hand everything queued to the writing thread."""
         batches = [self._take(file) for file in list(self._open) if file.records]
         if batches:
-            self._writing.put(partial(self._write_all, batches))
+            self._hand_over(batches)
 
     # -- in the loop ------------------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
         self._timer = self._loop.call_later(FLUSH_S, self._tick) if self._open else None
         self.flush()
+
+    def _hand_over(self, batches: list[_Batch]) -> None:
+        self._waiting.extend(batches)
+        if not self._asked:
+            self._asked = True
+            self._writing.put(self._write_waiting)
 
     def _take(self, file: SpoolFile) -> _Batch:
         """What is queued for a file, taken from it."""
@@ -165,12 +174,20 @@ class DiskWriter:
         if not self._loop.is_closed():
             self._loop.call_soon_threadsafe(call)
 
-    def _write_all(self, batches: list[_Batch]) -> None:
-        for batch in batches:
+    def _write_waiting(self) -> None:
+        """Write all that was handed over, however many times, each file once."""
+        self._asked = False  # before the look: what is handed over from now on asks again
+        together: dict[SpoolFile, tuple[list[bytes], list[bytes]]] = {}
+        while self._waiting:
+            file, data, marks = self._waiting.popleft()
+            all_data, all_marks = together.setdefault(file, ([], []))
+            all_data.append(data)
+            all_marks += marks
+        for file, (all_data, all_marks) in together.items():
             try:
-                self._write(*batch)
+                self._write(file, all_data[0] if len(all_data) == 1 else b"".join(all_data), all_marks)
             except Exception:  # the worker loop: trouble with one file must not stop the writing of all others
-                log.exception("spool %s", batch[0].path.name)
+                log.exception("spool %s", file.path.name)
 
     def _write(self, file: SpoolFile, data: bytes, marks: list[bytes]) -> None:
         self._taken_bytes += len(data)
