@@ -4,6 +4,7 @@ from callqa.periods import from_ms
 from callqa.reports.cells import number, text
 from callqa.reports.document import Cell, Column, Table
 from callqa.reports.facts import FramedCall, MonthFacts, Score
+from callqa.reports.sections.appeals import verdict_words
 from callqa.scoring.plan import STRATUM_LABELS
 from callqa.units import CALL_TYPE_LABELS, CallType
 
@@ -70,7 +71,7 @@ def _detail_row(facts: MonthFacts, call: FramedCall, score: Score, items: list[s
         number(score.suggested),
         number(score.accepted),
         text(STATUS_LABELS.get(score.status, score.status)),
-        text(""),
+        text(verdict_words(facts, call.call_id)),
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from callqa.periods import Month
+from callqa.reports.appeals import MonthAppeals
 from callqa.scoring.plan import Stratum
 
 _COMPOUND_SURNAMES = (
@@ -294,6 +295,8 @@ class MonthFacts:
     organisation: str
     prepared_by: str
     texts: Mapping[str, str] = field(default_factory=dict)
+    appeals: MonthAppeals = field(default_factory=MonthAppeals)
+    previous_appeals: MonthAppeals = field(default_factory=MonthAppeals)
 
     @property
     def month(self) -> Month:

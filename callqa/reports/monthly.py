@@ -1,6 +1,7 @@
 """《月度质检报告》: MonthFacts → MonthlyReport. Pure; the chapters come from the registry in sections/."""
 
 from callqa.periods import say_instant
+from callqa.reports.appeals import Verdict
 from callqa.reports.attachments import build_attachments
 from callqa.reports.document import UNFILLED, Chapter, MonthlyReport, Paragraph, Table
 from callqa.reports.facts import MonthFacts
@@ -65,4 +66,7 @@ def _blockers(facts: MonthFacts, chapters: tuple[Chapter, ...]) -> tuple[str, ..
     waiting = sum(fatal.waits for _, score in facts.sample.scored for fatal in score.fatals)
     if waiting:
         found.append(f"还有 {waiting} 条致命项认定待第二人确认")
+    undecided = facts.appeals.ended(Verdict.OPEN)
+    if undecided:
+        found.append(f"还有 {undecided} 次申诉待裁定")
     return tuple(found)

@@ -32,6 +32,7 @@ from callqa.store.tables import (
     Ticket,
 )
 from callqa.usecases.must_review import must_review, new_staff_words, rule_words
+from callqa.usecases.report_appeals import gather_appeals
 
 HISTORY_MONTHS = 12
 _DAY_HOURS = range(8, 20)  # without a roster entry
@@ -85,6 +86,10 @@ def gather(session: Session, month: Month, head: ReportHead) -> f.MonthFacts:
         organisation=head.organisation,
         prepared_by=head.prepared_by,
         texts=queries.texts_of(session, str(month)),
+        appeals=gather_appeals(session, month, calls, names, demo=frame.demo, now_ms=head.made_at_ms),
+        previous_appeals=gather_appeals(
+            session, month.previous(), before, names, demo=frame.demo, now_ms=head.made_at_ms
+        ),
     )
 
 

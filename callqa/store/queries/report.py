@@ -13,6 +13,7 @@ from callqa.store.tables import (
     Deduction,
     Evaluation,
     EvaluationItem,
+    EvaluationRevision,
     FatalFinding,
     ReportRow,
     ReportText,
@@ -24,7 +25,7 @@ from callqa.store.tables import (
     Ticket,
 )
 
-Part = TypeVar("Part", Appeal, EvaluationItem, Deduction, FatalFinding, SuggestionDecision)
+Part = TypeVar("Part", Appeal, EvaluationItem, EvaluationRevision, Deduction, FatalFinding, SuggestionDecision)
 
 
 def revealed_frames(session: Session, first_month: str, last_month: str, *, demo: bool) -> Sequence[SamplingFrame]:
