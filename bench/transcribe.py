@@ -26,6 +26,8 @@ from typing import Any
 import numpy as np
 from error_rate import Errors, count_errors, error_rate, interval
 from required import add_option, missed
+from timing import figures as timing_figures
+from timing import heard_turns, reference_turns
 
 from callqa.audiofile import Audio, read_audio
 from callqa.speech import Transcript
@@ -94,7 +96,7 @@ def main() -> int:
         "cpu_ratio_to_peer": round(ours.cost / peer.cost, 2) if peer else None,
         "peak_rss_mb": peak_rss_mb,
         "peak_rss_30min_mb": peak_rss_long_mb,
-        "turn_start_p90_s": _start_deviation_p90(calls, ours.folder),
+        **_timing(calls, ours.folder),
     }
     figures["missed"] = missed(figures, args.require)
     print(json.dumps(figures))
@@ -266,16 +268,13 @@ def _overlap(a: dict[str, Any], b: dict[str, Any]) -> bool:
     return bool(a["speaker"] == b["speaker"] and a["start"] < b["end"] and a["end"] > b["start"])
 
 
-def _start_deviation_p90(calls: Calls, folder: Path) -> float | None:
-    """How far the starts of turns are off, each against the nearest utterance on it; a turn without one counts as far off."""
-    off = []
+def _timing(calls: Calls, folder: Path) -> dict[str, float | int | None]:
+    """How far the starts of turns are off; dead air and interruptions that follow from when the utterances are."""
+    pairs = []
     for name, call in calls.items():
         segments = _json(folder / f"{name}.json")["segments"]
-        for turn in call["turns"]:
-            near = [abs(each["start"] - turn["start"]) for each in segments if _overlap(turn, each)]
-            off.append(min(near, default=float("inf")))
-    worst = sorted(off)[min(len(off) - 1, int(0.9 * len(off)))] if off else float("inf")
-    return None if worst == float("inf") else round(worst, 3)
+        pairs.append((reference_turns(call["turns"]), heard_turns(*reference_turns(segments).speech)))
+    return timing_figures(pairs)
 
 
 def non_speech(seconds: int = 30, rate: int = 8000) -> Iterator[tuple[str, Audio]]:

@@ -27,9 +27,9 @@ _SEED: Final = 20_261  # sampling above temperature 0 must give the same text ea
 
 
 class WhisperEngine:
-    """A loaded Whisper model and the voice detector that comes with faster-whisper (Silero, ONNX)."""
+    """A loaded Whisper model and a voice detector."""
 
-    def __init__(self, model: Any, detector: Any, facts: ModelFacts, version: str, compute_type: str) -> None:
+    def __init__(self, model: Any, detector: "VoiceDetector", facts: ModelFacts, version: str, compute_type: str) -> None:
         self._model = model
         self._detector = detector
         self._facts = facts
@@ -74,8 +74,20 @@ class WhisperEngine:
             return [_segment(s) for s in segments]
 
     def speech_probabilities(self, samples: Float) -> Float:
-        """float32 (n_frames,): probability of speech per 32 ms. Long audio is heard in parts, each from a little before where
-        it begins, so that the detector knows what went before: memory is that of one part."""
+        """float32 (n_frames,): probability of speech per 32 ms."""
+        return self._detector.probabilities(samples)
+
+
+class VoiceDetector:
+    """The voice detector that comes with faster-whisper (Silero, ONNX). For any thread."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._lock = threading.Lock()
+
+    def probabilities(self, samples: Float) -> Float:
+        """float32 (n_frames,) of float32 (n_samples,) at 16 000 Hz: probability of speech per 32 ms. Long audio is heard in
+        parts, each from a little before where it begins, so that the detector knows what went before: memory is that of one."""
         parts = [
             self._detect(samples[max(0, start - _DETECT_BEFORE) : start + _DETECT_AT_ONCE])[-frames:]
             for start in range(0, len(samples), _DETECT_AT_ONCE)
@@ -86,7 +98,14 @@ class WhisperEngine:
     def _detect(self, samples: Float) -> Float:
         short = -len(samples) % DETECTOR_FRAME_SAMPLES
         with self._lock:
-            return np.asarray(self._detector(np.pad(samples, (0, short))), np.float32).reshape(-1)
+            return np.asarray(self._model(np.pad(samples, (0, short))), np.float32).reshape(-1)
+
+
+def load_detector() -> VoiceDetector:
+    """The detector alone: it lies in the package and needs no model folder."""
+    from faster_whisper.vad import get_vad_model
+
+    return VoiceDetector(get_vad_model())
 
 
 def _segment(heard: Any) -> Segment:
@@ -104,7 +123,6 @@ def load_engine(
     os.environ["HF_HUB_OFFLINE"] = "1"  # read by huggingface_hub when it is first imported, just below
     import ctranslate2
     import faster_whisper
-    from faster_whisper.vad import get_vad_model
 
     chosen = _device(device, ctranslate2.get_cuda_device_count())
     supported = ctranslate2.get_supported_compute_types(chosen)
@@ -125,7 +143,7 @@ def load_engine(
         raise EngineError(
             f"语音模型 {model_dir} 装载失败：{e}。请检查设置 speech.model_dir、speech.device 与 speech.compute_type。"
         ) from e
-    return WhisperEngine(model, get_vad_model(), facts, faster_whisper.__version__, compute_type)
+    return WhisperEngine(model, load_detector(), facts, faster_whisper.__version__, compute_type)
 
 
 def _try(model: Any) -> None:
