@@ -29,7 +29,9 @@ _SEED: Final = 20_261  # sampling above temperature 0 must give the same text ea
 class WhisperEngine:
     """A loaded Whisper model and a voice detector."""
 
-    def __init__(self, model: Any, detector: "VoiceDetector", facts: ModelFacts, version: str, compute_type: str) -> None:
+    def __init__(
+        self, model: Any, detector: "VoiceDetector", facts: ModelFacts, version: str, compute_type: str
+    ) -> None:
         self._model = model
         self._detector = detector
         self._facts = facts
