@@ -120,8 +120,14 @@ def _fetch(settings: Settings, args: argparse.Namespace) -> int:
     say(f"模型已下载：{target}（{fetched.facts.size_bytes / 1e6:.0f} MB，词表 {fetched.facts.n_tokens}）")
     if MODEL_FILE in fetched.checked:
         say(f"校验和已核对：{'、'.join(fetched.checked)}")
+    elif MODEL_FILE in fetched.told:
+        say(
+            f"model.bin 的 SHA-256 是 {fetched.facts.sha256}，与服务器所报的一致。这只说明传输无误；请再与发布方公布的比较。"
+        )
     else:
-        say(f"model.bin 的 SHA-256 是 {fetched.facts.sha256}；没有给出应有的值，未核对。请与发布方公布的比较。")
+        say(
+            f"model.bin 的 SHA-256 是 {fetched.facts.sha256}；没有给出应有的值，服务器也没有报，未核对。请与发布方公布的比较。"
+        )
     say(f'在 callqa.toml 的 [speech] 里写 model_dir = "models/{target.name}"，重启后生效；再运行 callqa asr check')
     return 0
 

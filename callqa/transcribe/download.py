@@ -1,8 +1,8 @@
 """One file over HTTP, resumable: what has arrived stays in NAME.part and the next attempt goes on from there (RFC 9110 §14).
 
 A part belongs to one version of the file: its validator (ETag or Last-Modified) lies beside it, and a server that now has
-another version, ignores ranges or answers with the wrong range makes it start over. Only http and https are followed, and
-never from https to http. The whole file takes its name only after its length and, where one is given, its SHA-256 fit.
+another version, ignores ranges or answers with the wrong range makes it start over. The whole file takes its name only after its
+length and its SHA-256 fit: the one that was given, or else the one that the server tells.
 """
 
 import hashlib
@@ -11,7 +11,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import ssl
 import urllib.error
 import urllib.request
@@ -23,11 +22,10 @@ from typing import IO, Any, Final
 
 from callqa.errors import EngineError
 from callqa.refusals import os_reason
+from callqa.transcribe.addresses import TIMEOUT_S, Redirects, is_same_server, network_reason, opener, told_sha256
 
-TIMEOUT_S: Final = 30.0
 IDLE_ATTEMPTS: Final = 4  # broken-off attempts in a row that brought nothing
 PAUSES_S: Final = (1.0, 3.0, 10.0)
-MAX_REDIRECTS: Final = 8
 _CHUNK: Final = 1 << 20
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 KEPT: Final = "已下载的部分保留着，再运行一次会接着下载"
@@ -64,13 +62,22 @@ class Wanted:
     optional: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """What came. told: whether its SHA-256 is one that the server told."""
+
+    sha256: str
+    told: bool
+
+
 @dataclass(slots=True)
 class _Part:
-    """What has arrived: a file and the validator of the version it is of."""
+    """What has arrived: a file and the validator of the version it is of. told: its SHA-256 by the server, or ""."""
 
     path: Path
     validator: str = ""
     total: int = 0
+    told: str = ""
     _note: Path = field(init=False)
 
     def __post_init__(self) -> None:
@@ -101,18 +108,18 @@ class _Part:
             path.unlink(missing_ok=True)
 
 
-def download(wanted: Wanted, tools: Tools, progress: Progress = lambda done, total: None) -> str | None:
-    """Bring the file to its target and return its SHA-256; None when it is optional and the server has none.
+def download(wanted: Wanted, tools: Tools, progress: Progress = lambda done, total: None) -> Arrived | None:
+    """Bring the file to its target and return its SHA-256, checked; None when it is optional and the server has none.
 
     A target that is there is not fetched again. Raise EngineError, in Chinese, when it cannot be had; the part is kept
     unless it is known to be wrong.
     """
     if wanted.target.exists():
-        return _accepted(wanted, wanted.target)
+        return _accepted(wanted, wanted.target, "")
     try:
         part = _Part(wanted.target.with_name(wanted.target.name + ".part"))
         _fill(wanted, part, tools, progress)
-        sha256 = _accepted(wanted, part.path)
+        arrived = _accepted(wanted, part.path, part.told)
         part.path.rename(wanted.target)
         part.drop()
     except _Gone:
@@ -123,7 +130,7 @@ def download(wanted: Wanted, tools: Tools, progress: Progress = lambda done, tot
         ) from None
     except OSError as e:
         raise EngineError(f"写不进 {wanted.target.parent}：{os_reason(e)}。{KEPT}。") from e
-    return sha256
+    return arrived
 
 
 def _fill(wanted: Wanted, part: _Part, tools: Tools, progress: Progress) -> None:
@@ -146,8 +153,10 @@ def _attempt(wanted: Wanted, part: _Part, tools: Tools, progress: Progress) -> N
     headers = {"User-Agent": "callqa", "Accept-Encoding": "identity"}
     if have:
         headers |= {"Range": f"bytes={have}-"} | ({"If-Range": part.validator} if part.validator else {})
+    redirects = Redirects()
     try:
-        with _opener().open(urllib.request.Request(wanted.url, headers=headers), timeout=TIMEOUT_S) as answer:
+        with opener(redirects).open(urllib.request.Request(wanted.url, headers=headers), timeout=TIMEOUT_S) as answer:
+            part.told = redirects.told or told_sha256(answer.headers, is_same_server(wanted.url, answer.url))
             total = _settle(answer, part, have)
             _check_room(wanted, total, part, tools)
             _receive(answer, part, total, wanted, progress)
@@ -159,15 +168,16 @@ def _attempt(wanted: Wanted, part: _Part, tools: Tools, progress: Progress) -> N
                 and e.headers.get("Content-Range", "") == f"bytes */{have}"
                 and part.total in (0, have)
             ):
+                part.told = redirects.told or told_sha256(e.headers, is_same_server(wanted.url, e.url))
                 return  # nothing is left to send
             if e.code == 416:
                 part.drop()
                 raise _BrokenOff("服务器的文件变了，从头下载") from e
             _refuse(wanted, e.code)
     except urllib.error.URLError as e:
-        raise _BrokenOff(_network_reason(e.reason)) from e
+        raise _BrokenOff(network_reason(e.reason)) from e
     except (http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError) as e:
-        raise _BrokenOff(_network_reason(e)) from e
+        raise _BrokenOff(network_reason(e)) from e
 
 
 def _settle(answer: Any, part: _Part, have: int) -> int:
@@ -221,8 +231,8 @@ def _receive(answer: Any, part: _Part, total: int, wanted: Wanted, progress: Pro
         raise _BrokenOff(f"收到 {size} 字节，比服务器说的 {total} 多，从头下载")
 
 
-def _accepted(wanted: Wanted, path: Path) -> str:
-    """The file's SHA-256. Raise EngineError, and take the file away, when it is another than wanted."""
+def _accepted(wanted: Wanted, path: Path, told: str) -> Arrived:
+    """The file's SHA-256. Raise EngineError, and take the file away, when it is another than wanted or told by the server."""
     with path.open("rb") as f:
         found = hashlib.file_digest(f, "sha256").hexdigest()
     if wanted.sha256 and found != wanted.sha256:
@@ -231,7 +241,13 @@ def _accepted(wanted: Wanted, path: Path) -> str:
             f"{wanted.target.name} 的校验和不符：应为 {wanted.sha256[:16]}…，收到的是 {found[:16]}…。"
             "文件已删除。请核对校验和与地址，再运行一次。"
         )
-    return found
+    if not wanted.sha256 and told and found != told:
+        path.unlink()
+        raise EngineError(
+            f"{wanted.target.name} 的校验和不符：服务器说应为 {told[:16]}…，收到的是 {found}。文件已删除。"
+            "请再运行一次；仍然如此就换一个镜像，或向发布方核对，确认收到的无误后用 --sha256 写明它。"
+        )
+    return Arrived(found, found == told)
 
 
 def _refuse(wanted: Wanted, status: int) -> None:
@@ -256,75 +272,6 @@ def _validator(headers: Message) -> str:
     return etag if etag and not etag.startswith("W/") else headers.get("Last-Modified", "")
 
 
-def _network_reason(error: object) -> str:
-    if isinstance(error, socket.gaierror):
-        return "找不到这台服务器（域名解析失败）；请核对地址、网络与代理"
-    if isinstance(error, ssl.SSLError):
-        return f"HTTPS 证书验证不过（{error.reason or error}）"
-    if isinstance(error, TimeoutError):
-        return f"{TIMEOUT_S:.0f} 秒没有回音"
-    if isinstance(error, ConnectionRefusedError):
-        return "服务器拒绝连接"
-    return os_reason(error) if isinstance(error, OSError) else str(error) or type(error).__name__
-
-
 def _sync(out: IO[bytes]) -> None:
     out.flush()
     os.fsync(out.fileno())
-
-
-class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows to http and https only, and from https only to https."""
-
-    max_redirections = MAX_REDIRECTS
-
-    def redirect_request(
-        self,
-        req: urllib.request.Request,
-        fp: IO[bytes],
-        code: int,
-        msg: str,
-        headers: http.client.HTTPMessage,
-        newurl: str,
-    ) -> urllib.request.Request | None:
-        try:
-            self._check(req.full_url, newurl)
-        except EngineError:
-            fp.close()  # nobody else will
-            raise
-        made = super().redirect_request(req, fp, code, msg, headers, newurl)
-        if made is not None:
-            for name in ("Range", "If-range"):  # urllib keeps them, we rely on it
-                if req.has_header(name) and not made.has_header(name):
-                    made.add_header(name, req.get_header(name) or "")
-        return made
-
-    @staticmethod
-    def _check(url: str, newurl: str) -> None:
-        check_scheme(newurl)
-        if url.startswith("https:") and not newurl.startswith("https:"):
-            raise EngineError(f"{url} 转到了不加密的 {newurl}，拒绝跟随。请直接给出可信的地址。")
-
-
-def check_scheme(url: str) -> None:
-    """Raise EngineError for anything but http and https."""
-    if not url.lower().startswith(("http://", "https://")):
-        raise EngineError(
-            f"地址 {url[:200]} 不是 http 或 https，拒绝打开。本机的模型文件夹请直接写进设置 speech.model_dir。"
-        )
-
-
-def _opener() -> urllib.request.OpenerDirector:
-    """HTTP and HTTPS (by the system's proxy settings) and nothing else: no file:, ftp: or data:."""
-    opener = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.ProxyHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(),
-        urllib.request.HTTPDefaultErrorHandler(),
-        _Redirects(),
-        urllib.request.HTTPErrorProcessor(),
-        urllib.request.UnknownHandler(),
-    ):
-        opener.add_handler(handler)
-    return opener

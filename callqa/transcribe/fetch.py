@@ -9,7 +9,7 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +18,8 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 from callqa.errors import EngineError
 from callqa.refusals import os_reason
-from callqa.transcribe.download import Tools, Wanted, check_scheme, download
+from callqa.transcribe.addresses import check_scheme
+from callqa.transcribe.download import Tools, Wanted, download
 from callqa.transcribe.model import MODEL_FILE, VOCABULARIES, ModelFacts, check_multilingual, inspect_model
 
 MOST_SMALL_BYTES: Final = 64 << 20  # vocabulary.json of the largest model has 1 MB
@@ -36,10 +37,11 @@ Report = Callable[[str, int, int], None]  # file name, bytes so far, bytes in al
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """What came. checked: the names whose SHA-256 was given and fits."""
+    """What came. checked: the names whose SHA-256 was given and fits; told: those whose SHA-256 is the one the server told."""
 
     facts: ModelFacts
     checked: tuple[str, ...]
+    told: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ def fetch_model(order: Order, tools: Tools, report: Report = lambda name, done, 
         gathering.mkdir(parents=True, exist_ok=True)
         with _alone(gathering):
             _of_one_source(gathering, order.url)
-            checked = _gather(order, gathering, tools, report)
+            checked, told = _gather(order, gathering, tools, report)
             facts = inspect_model(gathering)
             try:
                 order.try_out(gathering)
@@ -72,10 +74,10 @@ def fetch_model(order: Order, tools: Tools, report: Report = lambda name, done, 
                     gathering / MODEL_FILE
                 ).unlink()  # cut short by a server that lied about its length, or no model at all
                 raise
-            _publish(gathering, target, order, facts)
+            _publish(gathering, target, _source_note(order, facts, told))
     except OSError as e:
         raise EngineError(f"写不进 {gathering}：{os_reason(e)}。请检查磁盘空间与权限。") from e
-    return Fetched(inspect_model(target), checked)
+    return Fetched(inspect_model(target), checked, told)
 
 
 def file_url(url: str, name: str) -> str:
@@ -133,17 +135,22 @@ def check_sum(text: str) -> str:
     return text.lower()
 
 
-def _gather(order: Order, folder: Path, tools: Tools, report: Report) -> tuple[str, ...]:
+def _gather(order: Order, folder: Path, tools: Tools, report: Report) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of the files whose SHA-256 was given, and of those whose SHA-256 the server told."""
     checked: list[str] = []
+    told: list[str] = []
 
     def get(name: str, *, optional: bool = False, most: int = MOST_SMALL_BYTES) -> bool:
         wanted = Wanted(file_url(order.url, name), folder / name, most, order.sums.get(name, ""), optional)
-        if download(wanted, tools, lambda done, total: report(name, done, total)) is None:
+        arrived = download(wanted, tools, lambda done, total: report(name, done, total))
+        if arrived is None:
             return False
         if name in _JSON_FILES:
             _check_json(wanted)
         if wanted.sha256:
             checked.append(name)
+        if arrived.told:
+            told.append(name)
         return True
 
     get("config.json")
@@ -162,7 +169,7 @@ def _gather(order: Order, folder: Path, tools: Tools, report: Report) -> tuple[s
     missing = sorted((set(order.sums) - set(checked)) & {*_JSON_FILES, *VOCABULARIES, MODEL_FILE})
     if missing:
         raise EngineError(f"校验和清单里有 {'、'.join(missing)}，服务器上没有。请核对清单与地址。")
-    return tuple(checked)
+    return tuple(checked), tuple(told)
 
 
 def _check_json(wanted: Wanted) -> None:
@@ -188,8 +195,17 @@ def _of_one_source(gathering: Path, url: str) -> None:
         note.write_text(json.dumps({"url": url}), encoding="utf-8")
 
 
-def _publish(gathering: Path, target: Path, order: Order, facts: ModelFacts) -> None:
-    note = {"url": order.url, "model_sha256": facts.sha256, "checked": bool(order.sums.get(MODEL_FILE))}
+def _source_note(order: Order, facts: ModelFacts, told: Sequence[str]) -> dict[str, object]:
+    """checked: against a sum that was given; told: against the server's own."""
+    return {
+        "url": order.url,
+        "model_sha256": facts.sha256,
+        "checked": bool(order.sums.get(MODEL_FILE)),
+        "told": MODEL_FILE in told,
+    }
+
+
+def _publish(gathering: Path, target: Path, note: Mapping[str, object]) -> None:
     (gathering / SOURCE_NOTE).write_text(json.dumps(note), encoding="utf-8")
     (gathering / _LOCK).unlink()
     for path in gathering.iterdir():

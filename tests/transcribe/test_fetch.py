@@ -32,6 +32,7 @@ class Behaviour:
     extra_length: int = 0
     wrong_start: bool = False
     redirect: str = ""
+    linked: str = ""  # X-Linked-ETag of the redirect, as model libraries send it
     statuses: list[int] = field(default_factory=list)
     files: dict[str, bytes] = field(
         default_factory=lambda: {"config.json": b"{}", "tokenizer.json": b"{}", "vocabulary.json": VOCABULARY}
@@ -57,7 +58,9 @@ class Handler(BaseHTTPRequestHandler):
             self.send_error(b.statuses.pop(0))
         elif b.redirect and not self.path.startswith("/moved"):
             self.send_response(302)
-            self.send_header("Location", b.redirect)
+            self.send_header("Location", b.redirect.replace("PORT", str(self.server.server_address[1])))
+            if b.linked:
+                self.send_header("X-Linked-ETag", b.linked)
             self.end_headers()
         else:
             self._weights(b)
@@ -208,6 +211,62 @@ def test_redirects_are_followed_with_their_range(url: str, behaviour: Behaviour,
     assert behaviour.asked[-1] == ("/moved/model.bin", "bytes=100000-")
 
 
+ELSEWHERE = "http://localhost:PORT/moved/model.bin"  # another server than 127.0.0.1, as a library's store is
+
+
+@pytest.mark.parametrize("linked", [f'"{SHA}"', SHA.upper(), f'W/"{SHA}"'])
+def test_the_hash_that_a_model_library_tells_is_held_against_what_its_store_sends(
+    url: str, behaviour: Behaviour, tmp_path: Path, linked: str
+) -> None:
+    behaviour.redirect, behaviour.linked, behaviour.cuts = ELSEWHERE, linked, [100_000]
+    behaviour.etag = f'"{"5" * 64}"'  # the store's own is no hash of the bytes
+    fetched = fetch(url, tmp_path / "turbo")
+    assert (fetched.checked, fetched.told) == ((), ("model.bin",))
+    assert behaviour.asked[-1] == ("/moved/model.bin", "bytes=100000-")
+    assert json.loads((tmp_path / "turbo" / "callqa-source.json").read_text())["told"] is True
+
+
+def test_another_file_than_the_library_tells_is_taken_away(url: str, behaviour: Behaviour, tmp_path: Path) -> None:
+    behaviour.redirect, behaviour.linked, behaviour.weights = ELSEWHERE, f'"{SHA}"', WEIGHTS[::-1]
+    said = refused(url, tmp_path / "turbo", "校验和不符：服务器说应为")
+    assert SHA[:16] in said and "--sha256" in said
+    assert not list(tmp_path.rglob("model.bin")) and not list(tmp_path.rglob("*.part")), "neither the file nor a part"
+    theirs = hashlib.sha256(behaviour.weights).hexdigest()
+    assert fetch(url, tmp_path / "turbo", sums={"model.bin": theirs}).told == (), "who gives a hash knows better"
+
+
+@pytest.mark.parametrize(
+    ("etag", "told"), [(f'"{SHA}"', ("model.bin",)), ('"v1"', ()), (f'"{SHA[:40]}"', ()), ("", ())]
+)
+def test_an_etag_that_is_a_sha256_is_one(
+    url: str, behaviour: Behaviour, tmp_path: Path, etag: str, told: tuple[str, ...]
+) -> None:
+    behaviour.etag = etag
+    assert fetch(url, tmp_path / "turbo").told == told
+
+
+def test_an_etag_that_is_another_sha256_is_refused_from_the_server_itself_and_ignored_from_its_store(
+    url: str, behaviour: Behaviour, tmp_path: Path
+) -> None:
+    behaviour.etag = f'"{"5" * 64}"'
+    refused(url, tmp_path / "turbo", "服务器说应为 5555")
+    behaviour.redirect = ELSEWHERE
+    assert fetch(url, tmp_path / "turbo").told == ()
+
+
+def test_a_file_that_was_whole_before_the_connection_ended_is_still_held_against_what_the_server_tells(
+    url: str, behaviour: Behaviour, tmp_path: Path
+) -> None:
+    """All bytes are here, the last run ended before it knew: the next asks for none, and is told the hash again."""
+    gathering = tmp_path / ".turbo.fetch"
+    behaviour.redirect, behaviour.linked = ELSEWHERE, SHA
+    behaviour.cuts = [100_000, 0, 0, 0, 0]
+    refused(url, tmp_path / "turbo", "下载中断")
+    (gathering / "model.bin.part").write_bytes(WEIGHTS)
+    assert fetch(url, tmp_path / "turbo").told == ("model.bin",)
+    assert behaviour.asked[-1][1] == f"bytes={len(WEIGHTS)}-"
+
+
 @pytest.mark.parametrize("where", ["file:///etc/passwd", "ftp://127.0.0.1/x", "data:,x"])
 def test_a_redirect_to_anything_but_http_is_refused(url: str, behaviour: Behaviour, tmp_path: Path, where: str) -> None:
     behaviour.redirect = where
@@ -310,7 +369,7 @@ def test_sums_are_read_as_sha256sum_writes_them() -> None:
 
 
 def test_the_verb_says_what_was_not_checked(
-    url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    url: str, behaviour: Behaviour, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("callqa.transcribe.whisper.load_engine", lambda folder, **_: None)
     config = tmp_path / "callqa.toml"
@@ -320,6 +379,9 @@ def test_the_verb_says_what_was_not_checked(
     assert verb(url) == 0
     said = capsys.readouterr().out
     assert SHA in said and "未核对" in said and 'model_dir = "models/turbo"' in said
+    behaviour.etag = SHA
+    assert verb(url, "--name", "told") == 0
+    assert "与服务器所报的一致" in capsys.readouterr().out
     (tmp_path / "sums").write_text(f"{SHA}  model.bin\n")
     assert verb(url, "--name", "again", "--manifest", str(tmp_path / "sums")) == 0
     assert "校验和已核对：model.bin" in capsys.readouterr().out
