@@ -181,14 +181,17 @@ def _ask_again(db: "Database", args: argparse.Namespace) -> int:
 
 def _say_speech_work(db: "Database") -> int:
     """One line a state. Exit status 1 where a call failed or waits for a person."""
-    from callqa.store.queries.transcription import speech_work
+    from callqa.store.queries.transcription import speech_cost, speech_work
 
     with db.read() as session:
         work = speech_work(session, int(time.time() * 1000))
+        costs = speech_cost(session, most=1)
     say(f"排队 {work.wanted}，进行中 {work.running}，完成 {work.done}，等待条件 {work.waiting}，失败 {work.failed}")
     if work.left_ms:
         eta = f"，预计还要 {say_duration(work.eta_ms)}" if work.eta_ms is not None else ""
         say(f"还有录音 {say_duration(work.left_ms)}{eta}")
+    for cost in costs:
+        say(f"最近 {cost.calls} 通（{cost.model}）：转写一分钟通话用 CPU {cost.cpu_s_per_min:.1f} 秒")
     return 1 if work.failed or work.waiting else 0
 
 

@@ -76,7 +76,8 @@ def test_transcription_is_asked_for_again_and_its_progress_told(
     assert main([*verb, "--month", "2026-10", "--again", "--no-wait"]) == 0
     assert "已列入队列：0 通" in capsys.readouterr().out
     assert main([*verb, "--month", "2026-10", "--again"]) == 0, "nothing to wait for"
-    assert "完成 1" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "完成 1" in said and "最近 1 通（fake 1）：转写一分钟通话用 CPU" in said
     assert main([*verb, "--month", "2026-11", "--again", "--no-wait"]) == 0
     said = capsys.readouterr().out
     assert "已列入队列：1 通" in said and "排队 1" in said and "还有录音" in said

@@ -5,7 +5,6 @@ killed in mid-work leaves nothing, and its successor writes exactly one version.
 """
 
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from callqa.transcribe.assemble import transcribe_call
 from callqa.transcribe.corrections import errors_of
 from callqa.transcribe.engine import Engine
 from callqa.transcribe.repair import Repairer
+from callqa.usecases.cpu_share import CpuShare
 from callqa.usecases.progress import Claim, StageResult, StageState, beat, finish
 
 log = logging.getLogger(__name__)
@@ -53,8 +53,10 @@ def transcribe(
     clock: Clock,
     engine_problem: str = "",
     stopping: Callable[[], bool] = lambda: False,
+    cpu: CpuShare | None = None,
 ) -> StageResult:
-    """Work off a claimed transcription. engine None: the stage waits, with engine_problem as what to supply.
+    """Work off a claimed transcription. engine None: the stage waits, with engine_problem as what to supply. cpu: of the
+    process, where other calls are in work in it.
 
     Raise Interrupted when `stopping()` turns true or somebody else took the claim over.
     """
@@ -68,23 +70,23 @@ def transcribe(
     if engine is None:
         message = engine_problem or "语音模型未安装；请把模型放进设置 speech.model_dir 所指的文件夹"
         return _close(db, claimed, StageResult(StageState.WAITING, message), clock)
-    started_cpu_s = time.process_time()
     try:
         db.refuse_open_transaction("transcription")
-        audio = read_audio(recordings / call.recording_path)
-        transcript = transcribe_call(
-            audio,
-            engine,
-            recording_sha256=call.recording_sha256,
-            repairer=repairer,
-            progress=_reporter(db, claimed, clock, stopping),
-        )
+        with (cpu or CpuShare()).one() as cost:
+            audio = read_audio(recordings / call.recording_path)
+            transcript = transcribe_call(
+                audio,
+                engine,
+                recording_sha256=call.recording_sha256,
+                repairer=repairer,
+                progress=_reporter(db, claimed, clock, stopping),
+            )
     except (AudioError, EngineError) as e:
         log.warning("call %s: cannot be transcribed: %s", claimed.call_id, e)
         return _close(db, claimed, StageResult(StageState.FAILED, str(e)), clock)
     if stopping():
         raise Interrupted(f"call {claimed.call_id}: stopped before its transcript was saved")
-    return _save(db, claimed, transcript, cpu_s=time.process_time() - started_cpu_s, now_ms=clock())
+    return _save(db, claimed, transcript, cpu_s=cost.cpu_s, now_ms=clock())
 
 
 def _reporter(db: Database, claimed: Claim, clock: Clock, stopping: Callable[[], bool]) -> Callable[[int], None]:

@@ -17,6 +17,7 @@ from callqa.transcribe.engine import Engine
 from callqa.transcribe.engines import find_loader
 from callqa.transcribe.repair import Repairer
 from callqa.usecases import attribute, check, link, progress
+from callqa.usecases.cpu_share import CpuShare
 from callqa.usecases.draw_peaks import keep_peaks
 from callqa.usecases.progress import Claim, Stage, StageResult, StageState
 from callqa.usecases.transcribe import Clock, Interrupted, transcribe
@@ -112,6 +113,7 @@ class Work:
     worker: str = ""  # whose claims these are
     ticket_wait_ms: int = check.TICKET_WAIT_MS
     var: Path | None = None  # where peaks are kept; None: the first page makes them
+    cpu: CpuShare = field(default_factory=CpuShare)
     _claims: set[Claim] = field(default_factory=set)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _speech_room: threading.Semaphore = field(init=False)
@@ -194,6 +196,7 @@ class Work:
                         recordings=self.recordings,
                         clock=self.clock,
                         stopping=self.stop.is_set,
+                        cpu=self.cpu,
                     )
             case Stage.CHECK:
                 if self.var is not None:

@@ -12,6 +12,7 @@ from callqa.store.queries.transcription import (
     count_offered,
     errors_by_month,
     offered_words,
+    speech_cost,
     speech_work,
     vocabulary_versions,
 )
@@ -31,6 +32,7 @@ def transcription_page(request: Request, db: DbDep, settings: SettingsDep, now_m
     with db.read() as session:
         context: dict[str, Any] = {
             "work": speech_work(session, now_ms),
+            "costs": speech_cost(session),
             "errors": errors_by_month(session),
             "offered": offered_words(session),
             "versions": vocabulary_versions(session),

@@ -150,3 +150,15 @@ def test_the_accuracy_of_a_month_is_told_with_what_was_compared_as_a_whole(brows
     assert "还没有更正过的转写" not in html
     cells = re.findall(r"<td[^>]*>(.*?)</td>", html[html.index('<td class="nw">2026-11</td>') :].split("</tr>")[0])
     assert cells == ["2026-11", "2 通", "120 / 1,600", "7.5%", "1 通", "<b>22.5%</b>"]
+
+
+def test_what_a_minute_of_call_costs_is_shown_by_model(browser, database: Database, month: str):
+    with database.write() as session:
+        base = session.exec(select(TranscriptRow).where(TranscriptRow.call_id == month)).one()
+        kept = {k: v for k, v in base.model_dump().items() if k not in ("id", "version")}
+        figures = {"options": {"model": "turbo", "device": "cuda"}, "duration_ms": 120_000, "cpu_s": 25.0}
+        session.add(TranscriptRow(**{**kept, **figures, "version": 2}))
+    html = browser("shift_leader").get("/transcription").text
+    cells = re.findall(r"<td[^>]*>(.*?)</td>", html[html.index("用过的模型") :])[:3]
+    assert cells == ['turbo <small class="text-secondary">cuda</small>', "1 通，2分00秒", "CPU 12.5 秒"]
+    assert "faster-whisper base" in html

@@ -11,6 +11,7 @@ from callqa.periods import Month
 from callqa.store.queries.confidential import is_public
 from callqa.store.tables import Call, CallProgress, TranscriptRow, UtteranceRow, VocabularyCandidate, VocabularyVersion
 
+COST_CALLS = 200  # the last so many transcriptions tell what one costs
 RATE_WINDOW_MS = 20 * 60_000  # how fast it went lately tells how long the rest takes
 
 
@@ -64,6 +65,39 @@ class Offered:
     candidate: VocabularyCandidate
     call_id: str
     times: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechCost:
+    """What transcription by one model on one device costs in CPU time. model: its name, else the engine's."""
+
+    model: str
+    device: str
+    calls: int
+    duration_ms: int
+    cpu_s: float
+
+    @property
+    def cpu_s_per_min(self) -> float:
+        """CPU seconds for a minute of call."""
+        return self.cpu_s / (self.duration_ms / 60_000)
+
+
+def speech_cost(session: Session, newest: int = COST_CALLS, most: int = 3) -> list[SpeechCost]:
+    """By model and device, of the newest transcriptions, the one used last first."""
+    rows = session.exec(
+        select(TranscriptRow.engine, TranscriptRow.options, TranscriptRow.duration_ms, TranscriptRow.cpu_s)
+        .where(TranscriptRow.author == "", col(TranscriptRow.cpu_s).is_not(None), TranscriptRow.duration_ms > 0)
+        .order_by(col(TranscriptRow.id).desc())
+        .limit(newest)
+    ).all()
+    made: dict[tuple[str, str], list[tuple[int, float]]] = defaultdict(list)
+    for engine, options, duration_ms, cpu_s in rows:
+        made[options.get("model") or engine, options.get("device", "")].append((duration_ms, cpu_s or 0.0))
+    return [
+        SpeechCost(model, device, len(each), sum(ms for ms, _ in each), sum(s for _, s in each))
+        for (model, device), each in list(made.items())[:most]
+    ]
 
 
 def speech_work(session: Session, now_ms: int) -> SpeechWork:
