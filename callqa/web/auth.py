@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Form, Request
-from fastapi.responses import Response
+from fastapi.responses import PlainTextResponse, Response
 
 from callqa.errors import CallqaError
 from callqa.usecases import accounts, sessions
@@ -96,6 +96,12 @@ def logout(request: Request, db: DbDep, now_ms: NowDep) -> Response:
     response = redirect("/login")
     response.delete_cookie(SESSION_COOKIE, path="/")
     return response
+
+
+@router.get("/account/session", dependencies=[require("account.own")])
+def who_is_here(person: PersonDep) -> Response:
+    """The account's number, for pages that ask before they send what was typed (static/kept.js); a redirect when nobody is."""
+    return PlainTextResponse(str(person.account_id), headers={"Cache-Control": "no-store"})
 
 
 @router.get("/account/password", dependencies=[require("account.own")])

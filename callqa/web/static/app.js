@@ -4,6 +4,7 @@
 // Forms that ask before they act: <form data-confirm="…">.
 document.addEventListener("submit", (event) => {
   const question = event.target.dataset ? event.target.dataset.confirm : undefined;
+  if (event.target.dataset && event.target.dataset.asked) return; // kept.js sends it once more, the question is answered
   if (question && !window.confirm(question)) event.preventDefault();
 });
 

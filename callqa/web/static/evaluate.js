@@ -13,7 +13,10 @@
   const saved = document.getElementById("ev-saved");
   const conflict = document.getElementById("ev-conflict");
   const items = [...form.querySelectorAll("[data-item]")];
-  const AUTOSAVE_AFTER_MS = 600;
+  const AUTOSAVE_AFTER_MS = 600; // of rest
+  const AUTOSAVE_WITHIN_MS = 900; // of the first change, however one goes on typing
+  const AGAIN_AFTER_MS = 2000; // what could not be saved
+  const ANSWER_WITHIN_MS = 15000;
 
   const clock = (ms) => {
     const seconds = Math.max(0, Math.floor(ms / 1000));
@@ -105,6 +108,7 @@
   // ---- live score and autosave ---------------------------------------------------------------------------------
 
   let dirty = false;
+  let dirtySince = 0;
   let leaving = false;
   let stopped = false; // after a conflict nothing is saved by itself
   let timer = 0;
@@ -120,9 +124,16 @@
     elapsed.value = String(Math.round(spent));
   }
   function touch() {
+    const now = Date.now();
+    if (!dirty || !dirtySince) dirtySince = now;
     dirty = true;
     clearTimeout(timer);
-    timer = setTimeout(update, AUTOSAVE_AFTER_MS);
+    timer = setTimeout(update, Math.max(0, Math.min(AUTOSAVE_AFTER_MS, dirtySince + AUTOSAVE_WITHIN_MS - now)));
+  }
+  function later() {
+    dirty = true;
+    clearTimeout(timer);
+    timer = setTimeout(update, AGAIN_AFTER_MS);
   }
   function update() {
     if (running) { again = true; return running; }
@@ -132,22 +143,20 @@
     });
     return running;
   }
+  const send = (address, body, headers) => fetch(address, { method: "POST", body, headers, redirect: "manual", signal: AbortSignal.timeout(ANSWER_WITHIN_MS) });
   async function work() {
     count();
     const body = new URLSearchParams(new FormData(form));
+    const saves = mode === "edit" && !stopped;
     dirty = false;
-    try {
-      await showStanding(body);
-      if (mode === "edit" && !stopped) await autosave(body);
-      else dirty = true;
-    } catch (error) { // the network is gone; the next change tries again
-      dirty = true;
-      say("未暂存：连不上服务器，稍后自动再试", true);
-      timer = setTimeout(update, 5000);
-    }
+    dirtySince = 0;
+    const standing = showStanding(body).catch(() => {}); // the saving says what is wrong
+    if (saves) await autosave(body);
+    else dirty = true;
+    await standing;
   }
   async function showStanding(body) {
-    const answer = await fetch(form.dataset.preview, { method: "POST", body });
+    const answer = await send(form.dataset.preview, body);
     if (!answer.ok) return;
     const piece = document.createElement("template");
     piece.innerHTML = await answer.text();
@@ -157,10 +166,14 @@
     }
   }
   async function autosave(body) {
-    const answer = await fetch(form.action, { method: "POST", body, headers: { "X-Autosave": "1" } });
-    const text = (await answer.text()).trim();
+    let answer, text;
+    try {
+      answer = await send(form.action, body, { "X-Autosave": "1" });
+      text = answer.type === "opaqueredirect" ? "" : (await answer.text()).trim();
+    } catch (error) { notSaved("away"); return; }
     if (answer.ok && /^\d+$/.test(text)) {
       version.value = text;
+      callqaKept.clear();
       say(`暂存于 ${new Date().toLocaleTimeString("zh-CN", { hour12: false })}`, false);
       return;
     }
@@ -170,7 +183,18 @@
       conflict.hidden = false;
       conflict.querySelector('[name="onto"]').value = text;
       say("未暂存：已在别处保存过", true);
-    } else say(`未暂存：${answer.status === 422 ? text : "请刷新页面后再试"}`, true);
+    } else if (answer.status === 422) say(`未暂存：${text}`, true);
+    else {
+      const state = callqaKept.stateOf(answer);
+      notSaved(state === "here" ? await callqaKept.ask() : state);
+    }
+  }
+  // Told beside the form, and tried again: what was typed is nowhere but here.
+  function notSaved(state) {
+    later();
+    if (state === "here") { say("未暂存：这份评分现在不能保存，请先抄下填写的内容，再刷新页面", true); return; }
+    say(`未暂存：${callqaKept.WHY[state]}，稍后自动再试`, true);
+    if (state === "out" || state === "other") callqaKept.tell(state, "没有暂存");
   }
   function say(text, bad) {
     saved.textContent = text;
@@ -188,7 +212,12 @@
     count();
     leaving = true;
   });
-  window.addEventListener("beforeunload", (event) => { if (dirty && !leaving) event.preventDefault(); });
+  form.addEventListener("kept", () => { // it could not be sent
+    leaving = false;
+    later();
+  });
+  window.addEventListener("online", () => { if (dirty) update(); });
+  window.addEventListener("beforeunload", (event) => { if ((dirty || running) && !leaving) event.preventDefault(); });
   window.addEventListener("pageshow", () => { leaving = false; });
 
   // ---- keys ----------------------------------------------------------------------------------------------------

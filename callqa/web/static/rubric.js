@@ -41,5 +41,6 @@
   const before = text.value;
   let leaving = false;
   text.form.addEventListener("submit", () => { leaving = true; });
+  text.form.addEventListener("kept", () => { leaving = false; }); // it could not be sent
   window.addEventListener("beforeunload", (event) => { if (!leaving && text.value !== before) event.preventDefault(); });
 })();
