@@ -3,7 +3,6 @@
 import re
 
 import pytest
-from fastapi.routing import APIRoute
 from sqlmodel import select
 
 from callqa.errors import StoreError
@@ -23,10 +22,10 @@ from callqa.store.tables import (
 from callqa.usecases.export_pcap import export_pcap
 from callqa.usecases.freeze import load_candidates
 from callqa.usecases.second_look import create_session
-from callqa.web.app import AREAS
 from tests.drawn_month import SCORECARDS, add_drawable_month, draw_month
 from tests.web.conftest import NOW_MS
 from tests.web.released import OTHER_TICKET, Scored, release_both
+from tests.web.routes import all_routes
 from tests.web.score_form import ScoreForm
 
 CHIP = "这通是保密件"  # on the chip that stands for a call
@@ -80,20 +79,19 @@ def test_it_is_out_of_every_list_even_for_who_was_named(browser, secret, scored,
 def test_only_the_named_open_it_by_any_route_and_each_opening_is_noted(browser, secret, scored, database):
     leader, agent, supervisor = browser("shift_leader"), browser("other_agent"), browser("client_supervisor")
     asked = 0
-    for area in AREAS:
-        for route in area.router.routes:
-            if not isinstance(route, APIRoute) or not ("{call_id}" in route.path or "{evaluation_id}" in route.path):
-                continue
-            if route.path.startswith("/api/live/"):  # the seat's own recording: shows nothing
-                continue
-            path = route.path.replace("{call_id}", secret).replace("{evaluation_id}", str(scored.other))
-            for client in (leader, agent):
-                method = "GET" if "GET" in route.methods else "POST"
-                answer = client.request(method, path, data={"version": "1"} if method == "POST" else None)
-                # 400: a field of the form is asked for before anything is looked up
-                assert answer.status_code in (400, 403), (method, path)
-                assert "宝丰" not in answer.text and "举报" not in answer.text
-                asked += 1
+    for route in all_routes():
+        if not ("{call_id}" in route.path or "{evaluation_id}" in route.path):
+            continue
+        if route.path.startswith("/api/live/"):  # the seat's own recording: shows nothing
+            continue
+        path = route.path.replace("{call_id}", secret).replace("{evaluation_id}", str(scored.other))
+        for client in (leader, agent):
+            method = "GET" if "GET" in route.methods else "POST"
+            answer = client.request(method, path, data={"version": "1"} if method == "POST" else None)
+            # 400: a field of the form is asked for before anything is looked up
+            assert answer.status_code in (400, 403), (method, path)
+            assert "宝丰" not in answer.text and "举报" not in answer.text
+            asked += 1
     assert asked > 30
     assert actions(database, "confidential.view") == []
     for path in (f"/calls/{secret}", f"/calls/{secret}/audio", f"/evaluate/{scored.other}", f"/reviews/{scored.other}"):

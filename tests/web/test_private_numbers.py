@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from urllib.parse import quote
 
 import pytest
-from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 from sqlmodel import select
 
@@ -27,11 +26,11 @@ from callqa.store.tables import (
 from callqa.store.tables.calls import Call
 from callqa.text import DIGIT_VALUES
 from callqa.usecases.reindex import index_missing
-from callqa.web.app import AREAS
 from callqa.web.permissions import PERMISSIONS
 from tests import builders
 from tests.builders import Line
 from tests.web.released import release_both, submit_score
+from tests.web.routes import all_routes
 
 FIRST, SECOND = "幺五零九二", "六三七四八五"
 TICKET_NUMBER = "13958246071"
@@ -143,10 +142,9 @@ def addresses(call_id: str) -> Iterator[str]:
         "extension": "8004",
     }
     places |= {"evaluation_id": "2", "agent_no": "805"}
-    for area in AREAS:
-        for route in area.router.routes:
-            if isinstance(route, APIRoute) and "GET" in route.methods and not route.path.endswith("/events"):
-                yield re.sub(r"{(\w+)[^}]*}", lambda m: places.get(m[1], "1"), route.path)
+    for route in all_routes():
+        if "GET" in route.methods and not route.path.endswith("/events"):
+            yield re.sub(r"{(\w+)[^}]*}", lambda m: places.get(m[1], "1"), route.path)
 
 
 @pytest.mark.parametrize("role", ["client_supervisor", "admin"])

@@ -8,9 +8,9 @@ import re
 import pytest
 from fastapi.routing import APIRoute
 
-from callqa.web.app import AREAS
 from callqa.web.permissions import PERMISSIONS, Role
 from tests.web.released import OTHER_CALL, OTHER_TICKET, OWN_CALL, Scored, release_both
+from tests.web.routes import all_routes
 
 # What stands for {place} when an agent asks for somebody else's.
 OTHERS = {
@@ -40,10 +40,6 @@ NOBODYS = {
 OPEN_TO_AGENTS = {"followup_id", "rubric_hash"}  # of those, what an agent may open
 
 
-def routes() -> list[APIRoute]:
-    return [route for area in AREAS for route in area.router.routes if isinstance(route, APIRoute)]
-
-
 def places(route: APIRoute) -> list[str]:
     return re.findall(r"{(\w+)", route.path)
 
@@ -54,9 +50,9 @@ def roles(route: APIRoute) -> set[str]:
 
 
 def test_every_route_with_an_object_has_a_rule() -> None:
-    unknown = {p for route in routes() for p in places(route)} - set(OTHERS) - set(NOBODYS)
+    unknown = {p for route in all_routes() for p in places(route)} - set(OTHERS) - set(NOBODYS)
     assert not unknown, f"say in tests/web/test_rights.py whose these are: {sorted(unknown)}"
-    for route in routes():
+    for route in all_routes():
         for place in places(route):
             if place in NOBODYS and place not in OPEN_TO_AGENTS:
                 others = set(places(route)) & set(OTHERS)
@@ -71,7 +67,7 @@ def scored(database, month, accounts) -> Scored:
 def test_an_agent_opens_nothing_of_another_by_any_route(browser, scored):
     client = browser("agent")
     asked = 0
-    for route in routes():
+    for route in all_routes():
         if not set(places(route)) & set(OTHERS):
             continue
         path = route.path
