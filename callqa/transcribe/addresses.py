@@ -94,13 +94,34 @@ def is_same_server(asked: str, answered: str) -> bool:
     return urlsplit(asked).netloc.lower() == urlsplit(answered).netloc.lower()
 
 
+_CERTIFICATE: Final = {  # X509_V_ERR_... of OpenSSL
+    10: "已过期",
+    18: "是自签的",
+    19: "由本机不认识的根证书签发",
+    20: "由本机不认识的根证书签发",
+    62: "与地址里的主机名不符",
+    64: "与地址里的 IP 不符",
+}
+
+
+def certificate_reason(error: ssl.SSLCertVerificationError) -> str:
+    """What is wrong with a server's certificate, and what to do."""
+    what = _CERTIFICATE.get(error.verify_code, f"验证不过（{error.verify_message}）")
+    return f"HTTPS 证书{what}；请核对地址，内部服务器的根证书可装进系统或用环境变量 SSL_CERT_FILE 指明"
+
+
 def network_reason(error: object) -> str:
+    """Why a connection broke off, for people."""
     if isinstance(error, socket.gaierror):
         return "找不到这台服务器（域名解析失败）；请核对地址、网络与代理"
     if isinstance(error, ssl.SSLError):
-        return f"HTTPS 证书验证不过（{error.reason or error}）"
+        return "加密连接建不起来，对方多半不是 HTTPS 服务；请核对地址是 http 还是 https 以及端口"
     if isinstance(error, TimeoutError):
         return f"{TIMEOUT_S:.0f} 秒没有回音"
     if isinstance(error, ConnectionRefusedError):
         return "服务器拒绝连接"
+    if isinstance(error, http.client.IncompleteRead):
+        return "没有传完连接就断了"
+    if isinstance(error, http.client.HTTPException) and not isinstance(error, ConnectionError):
+        return "答复看不懂，对方多半不是 HTTP 服务；请核对地址是 http 还是 https 以及端口"
     return os_reason(error) if isinstance(error, OSError) else str(error) or type(error).__name__

@@ -22,7 +22,15 @@ from typing import IO, Any, Final
 
 from callqa.errors import EngineError
 from callqa.refusals import os_reason
-from callqa.transcribe.addresses import TIMEOUT_S, Redirects, is_same_server, network_reason, opener, told_sha256
+from callqa.transcribe.addresses import (
+    TIMEOUT_S,
+    Redirects,
+    certificate_reason,
+    is_same_server,
+    network_reason,
+    opener,
+    told_sha256,
+)
 
 IDLE_ATTEMPTS: Final = 4  # broken-off attempts in a row that brought nothing
 PAUSES_S: Final = (1.0, 3.0, 10.0)
@@ -143,7 +151,7 @@ def _fill(wanted: Wanted, part: _Part, tools: Tools, progress: Progress) -> None
             idle = 0 if part.size > best else idle + 1  # starting over again and again is no progress
             best = max(best, part.size)
             if idle >= tools.idle_attempts:
-                raise EngineError(f"{wanted.url} 下载中断：{e}。{KEPT}。") from e
+                raise EngineError(f"{wanted.url} 下载中断：{e}。{f'{KEPT}。' if part.size else ''}") from e
             tools.pause(PAUSES_S[min(idle, len(PAUSES_S) - 1)])
 
 
@@ -175,6 +183,8 @@ def _attempt(wanted: Wanted, part: _Part, tools: Tools, progress: Progress) -> N
                 raise _BrokenOff("服务器的文件变了，从头下载") from e
             _refuse(wanted, e.code)
     except urllib.error.URLError as e:
+        if isinstance(e.reason, ssl.SSLCertVerificationError):  # another attempt would meet the same certificate
+            raise EngineError(f"{wanted.url} 下载不了：{certificate_reason(e.reason)}。") from e
         raise _BrokenOff(network_reason(e.reason)) from e
     except (http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError) as e:
         raise _BrokenOff(network_reason(e)) from e

@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -63,7 +64,7 @@ def fetch_model(order: Order, tools: Tools, report: Report = lambda name, done, 
     gathering = target.with_name(f".{target.name}.fetch")
     try:
         gathering.mkdir(parents=True, exist_ok=True)
-        with _alone(gathering):
+        with _alone(gathering), _gone_if_nothing_came(gathering):
             _of_one_source(gathering, order.url)
             checked, told = _gather(order, gathering, tools, report)
             facts = inspect_model(gathering)
@@ -225,6 +226,17 @@ def _sync(path: Path) -> None:
 
 
 _LOCK: Final = ".lock"
+
+
+@contextmanager
+def _gone_if_nothing_came(gathering: Path) -> Iterator[None]:
+    """A wrong address leaves no folder behind."""
+    try:
+        yield
+    except EngineError:
+        if {path.name for path in gathering.iterdir()} <= {_LOCK, SOURCE_NOTE}:
+            shutil.rmtree(gathering)
+        raise
 
 
 @contextmanager

@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import socket
+import ssl
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -15,6 +18,7 @@ from callqa.errors import EngineError
 from callqa.transcribe.download import Tools
 from callqa.transcribe.fetch import Fetched, Order, check_name, check_sum, fetch_model, file_url, model_name, read_sums
 from callqa.transcribe.model import inspect_model
+from tests.conftest import need_tool
 
 WEIGHTS = bytes(range(256)) * 2000
 SHA = hashlib.sha256(WEIGHTS).hexdigest()
@@ -326,7 +330,61 @@ def test_a_manifest_names_what_is_missing(url: str, tmp_path: Path) -> None:
 
 
 def test_a_server_that_is_not_there_is_told(tmp_path: Path, behaviour: Behaviour) -> None:
-    refused("http://127.0.0.1:1/models/x", tmp_path / "x", "服务器拒绝连接")
+    said = refused("http://127.0.0.1:1/models/x", tmp_path / "x", "服务器拒绝连接")
+    assert "保留着" not in said, "nothing came"
+    assert list(tmp_path.iterdir()) == [], "and nothing is left of it"
+
+
+def test_https_asked_of_a_plain_server_is_told_as_that(url: str, tmp_path: Path) -> None:
+    refused(url.replace("http://", "https://"), tmp_path / "turbo", "对方多半不是 HTTPS 服务")
+
+
+def test_http_asked_of_what_speaks_something_else_is_told_as_that(tmp_path: Path, behaviour: Behaviour) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def greet() -> None:
+            for _ in range(TOOLS.idle_attempts):
+                connection, _ = listener.accept()
+                with connection:
+                    connection.sendall(b"220 mail.example ESMTP\r\n")
+                    connection.recv(65_536)
+
+        thread = threading.Thread(target=greet)
+        thread.start()
+        refused(f"http://127.0.0.1:{listener.getsockname()[1]}/m", tmp_path / "m", "对方多半不是 HTTP 服务")
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("subject", "said"), [("IP:127.0.0.1", "是自签的"), ("DNS:other.example", "与地址里的 IP 不符")]
+)
+def test_what_is_wrong_with_a_certificate_is_told_at_once(
+    tmp_path: Path, behaviour: Behaviour, monkeypatch: pytest.MonkeyPatch, subject: str, said: str
+) -> None:
+    """A certificate that SSL_CERT_FILE makes a trusted one may still be another server's."""
+    pem = tmp_path / "server.pem"
+    made = [need_tool("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    made += ["-days", "2", "-subj", "/CN=callqa test", "-addext", f"subjectAltName={subject}"]
+    made += ["-keyout", str(pem), "-out", f"{pem}.only"]
+    subprocess.run(made, check=True, capture_output=True)
+    pem.write_bytes(pem.read_bytes() + Path(f"{pem}.only").read_bytes())
+    if said != "是自签的":
+        monkeypatch.setenv("SSL_CERT_FILE", str(pem))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Handler,), {"behaviour": behaviour}))
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    pauses.clear()
+    try:
+        address = f"https://127.0.0.1:{server.server_port}/m"
+        refused(address, tmp_path / "m", said)
+        assert pauses == [], "the next attempt would meet the same certificate"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 @pytest.mark.parametrize(
