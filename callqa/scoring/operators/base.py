@@ -194,11 +194,18 @@ def _param_text(value: ParamValue) -> str:
 class Place:
     """What a text operator looks through: a stretch of the call and the utterances of the wanted role in it.
 
-    positions: places of these utterances in the transcript.
+    positions: places of these utterances in the transcript. reach: where words would belong to the place that were lost or
+    not read, if that is more than the span: a place counted from the first words heard may have begun before them.
     """
 
     span: Span
     positions: tuple[int, ...]
+    reach: Span | None = None
+
+    @property
+    def within_reach(self) -> Span:
+        """Where lost words would have to lie to belong here."""
+        return self.reach or self.span
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,7 +312,7 @@ class Scene:
             own = [position for position, utterance in enumerate(self.utterances) if _is_of(utterance, role)]
             count = int(scope.within)
             chosen = own[-count:] if scope.origin is Origin.END else own[:count]
-            return Place(self._cover(chosen), tuple(chosen))
+            return self._counted(chosen, complete=len(own) >= count, from_end=scope.origin is Origin.END)
         length_ms = int(scope.within * (end_ms if scope.unit is Unit.RATIO else 1000))
         if scope.origin is Origin.END:
             # Counted back from the last words: a line left open afterwards does not push the farewell out of the scope.
@@ -314,7 +321,17 @@ class Scene:
         # Counted from the role's own first words: a late start has its own check, and must not hide a proper greeting.
         first_ms = self.first_speech_ms(role) if scope.origin is Origin.START else self.facts.answer_ms
         first_ms = min(first_ms, end_ms)
-        return self._in_span(role, Span(first_ms, min(first_ms + length_ms, end_ms)))
+        place = self._in_span(role, Span(first_ms, min(first_ms + length_ms, end_ms)))
+        # The first words heard need not be the first ones said: what was lost between the answer and them belongs here too.
+        return replace(place, reach=Span(min(self.facts.answer_ms, first_ms), place.span.end_ms))
+
+    def _counted(self, chosen: Sequence[int], *, complete: bool, from_end: bool) -> Place:
+        """The first or last utterances, with the stretch in which an unheard one would have been among them."""
+        span = self._cover(chosen)
+        answer_ms = min(self.facts.answer_ms, self.facts.duration_ms)
+        start_ms = span.start_ms if from_end and complete else min(answer_ms, span.start_ms)
+        end_ms = span.end_ms if not from_end and complete else self.facts.duration_ms
+        return Place(span, tuple(chosen), Span(start_ms, max(end_ms, span.end_ms)))
 
     def _cover(self, positions: Iterable[int]) -> Span:
         spans = [self.utterances[position].span for position in positions]
@@ -347,7 +364,13 @@ class Scene:
         # The anchor's own utterance belongs to both sides: 不归我们管，我帮您转 stands in one breath.
         wanted = own + (before if where is not Where.AFTER else []) + (after if where is not Where.BEFORE else [])
         chosen = sorted(position for position in wanted if _is_of(self.utterances[position], role))
-        return Place(self._cover(wanted), tuple(chosen))
+        # From the anchor on to the last utterance counted; to the end of the call where there are not so many.
+        start_ms, end_ms = hit.span.start_ms, hit.span.end_ms
+        if where is not Where.AFTER:
+            start_ms = min(start_ms, self._cover(before).start_ms) if len(before) >= count else 0
+        if where is not Where.BEFORE:
+            end_ms = max(end_ms, self._cover(after).end_ms) if len(after) >= count else self.facts.duration_ms
+        return Place(self._cover(wanted), tuple(chosen), Span(start_ms, max(start_ms, end_ms)))
 
     def trust(self, utterance: Utterance) -> Trust:
         """How far the words of an utterance count as heard."""
@@ -364,7 +387,7 @@ class Scene:
         # Parts of speech beside the place do not matter; an utterance at its edge was searched as a whole.
         for channel in channels_of(role):
             gaps = (g for g in self.facts.gaps if not _is_ending(g, self.facts.duration_ms))
-            gap = next((gap for gap in gaps if _hides(gap, channel, place.span)), None)
+            gap = next((gap for gap in gaps if _hides(gap, channel, place.within_reach)), None)
             if gap is not None:
                 return Unheard(f"{_clock(gap.span)} {SPEAKER_LABELS[_speaker(channel)]}声道有音频缺口")
         set_aside = []
@@ -379,7 +402,7 @@ class Scene:
             if trust is not Trust.CLEAR:
                 set_aside.append(utterance)
         for channel in channels_of(role):
-            missed = self._unread_speech(channel, place.span)
+            missed = self._unread_speech(channel, place.within_reach)
             if missed is not None:
                 return Unheard(f"{_clock(missed)} {SPEAKER_LABELS[_speaker(channel)]}有语音但没有文字")
         if not set_aside:
