@@ -35,6 +35,7 @@ from callqa.scoring.facts import CALL_FIELDS, TICKET_FIELDS
 from callqa.scoring.lexicon import Lexicon
 from callqa.scoring.operators import REGISTRY
 from callqa.scoring.operators.base import Operator, ParamKind, ParamSpec
+from callqa.scoring.patterns import why_endless
 from callqa.text import normalised
 from callqa.units import CallType
 
@@ -243,7 +244,7 @@ def _not_empty(node: yaml.Node, parts: list[yaml.Node]) -> list[yaml.Node]:
 
 
 def read_pattern(node: yaml.Node, what: str) -> str:
-    """A regular expression that compiles."""
+    """A regular expression that compiles, and comes to an end on any sentence."""
     pattern = marked.text(node, what)
     if len(pattern) > MAX_PATTERN_CHARS:
         raise RubricError(marked.line_of(node), f"{what} 有 {len(pattern)} 个字符，超过上限 {MAX_PATTERN_CHARS}")
@@ -251,6 +252,9 @@ def read_pattern(node: yaml.Node, what: str) -> str:
         re.compile(pattern)
     except re.error as error:
         raise RubricError(marked.line_of(node), f"{what} 的正则表达式“{pattern}”有误：{error.msg}") from error
+    why = why_endless(pattern)
+    if why:
+        raise RubricError(marked.line_of(node), f"{what} 的正则表达式“{pattern}”可能算不完：{why}")
     return pattern
 
 
