@@ -5,7 +5,8 @@ Rules:
   decides. `not` swaps hit and miss. Doubt never becomes a suggestion.
 - A term named with `as` is bound hit by hit: the rest of its `all` must hold around that hit. The hits for which it holds
   are the occurrences (first silence announced, second one not: one occurrence).
-- A suggestion that rests on words that only sound alike is a hint. So is one whose item already has a preselected
+- A suggestion that rests on words that only sound alike is a hint, and so it is where it needs one such word beside
+  others that were read: a second of two words, one half of an `all`. So is one whose item already has a preselected
   exclusive option.
 - No suggestion rests on homophone repair alone: where words were repaired, the check must come out the same on what the
   engine itself wrote, else it is unsure; and where it does so only by sound, it is a hint.
@@ -14,7 +15,7 @@ Rules:
   the item about hazards stays.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -36,7 +37,18 @@ from callqa.scoring.criteria import (
 )
 from callqa.scoring.facts import CALL_FIELDS, TICKET_FIELD_LABELS, CallFacts, ticket_value
 from callqa.scoring.operators import REGISTRY
-from callqa.scoring.operators.base import Evidence, Finding, Hit, Operator, Scene, State, not_checked
+from callqa.scoring.operators.base import (
+    Evidence,
+    Finding,
+    Hit,
+    HitPlace,
+    Operator,
+    Scene,
+    State,
+    hits_by_sound,
+    is_exact,
+    not_checked,
+)
 from callqa.scoring.scorecard import total
 
 Operators = Mapping[str, Operator]
@@ -158,10 +170,19 @@ def _check(check: Check, scene: Scene, operators: Operators) -> Finding:
         return not_checked("前置条件不满足，未检")
     finding = _evaluate(check.condition, scene, operators)
     wanted = check.on_hit.min_occurrences if check.on_hit is not None else 1
-    if finding.state is State.HIT and _occurrences(finding) < wanted:
-        text = f"{finding.explanation}，未达到 {wanted} 次"
-        return replace(finding, state=State.MISS, explanation=text)
-    return finding
+    return _often_enough(finding, wanted) if finding.state is State.HIT and wanted > 1 else finding
+
+
+def _often_enough(finding: Finding, wanted: int) -> Finding:
+    """A hit as one of `wanted` occurrences at least: a miss with fewer, doubtful with those that were not read clearly."""
+    found = _places(finding.hits)
+    if len(found) >= wanted:
+        exact = _places(hit for hit in finding.hits if hit.exact)
+        return finding if len(exact) >= wanted else replace(finding, hits=hits_by_sound(finding.hits))
+    text = f"{finding.explanation}，未达到 {wanted} 次"
+    if len(found | _places(finding.doubtful)) >= wanted:
+        return replace(finding, state=State.UNSURE, explanation=f"{text}，但另有识别不可靠的语句，请核听")
+    return replace(finding, state=State.MISS, explanation=text)
 
 
 def _without_repair(check: Check, finding: Finding, heard: Scene | None, operators: Operators) -> Finding:
@@ -170,8 +191,9 @@ def _without_repair(check: Check, finding: Finding, heard: Scene | None, operato
         return finding
     unrepaired = _check(check, heard, operators)
     if unrepaired.state is finding.state:
-        by_sound = unrepaired.hits and not any(hit.exact for hit in unrepaired.hits)
-        return replace(finding, hits=tuple(replace(h, exact=False) for h in finding.hits)) if by_sound else finding
+        as_heard = _places(unrepaired.hits)
+        hits = tuple(hit for hit in finding.hits if hit.place in as_heard) or finding.hits
+        return replace(finding, hits=hits if is_exact(unrepaired.hits) else hits_by_sound(hits))
     return replace(finding, state=State.UNSURE, explanation=f"{finding.explanation}（只见于同音修正过的字，请核听）")
 
 
@@ -199,12 +221,12 @@ def _outcome(check: Check, finding: Finding) -> Outcome | None:
 
 
 def _occurrences(finding: Finding) -> int:
-    """Hits that are separate events: two words in one sentence are one."""
-    places = {
-        hit.position if hit.position is not None else (hit.evidence.start_ms, hit.evidence.end_ms)
-        for hit in finding.hits
-    }
-    return max(1, len(places))
+    """Hits that are separate events: two words in one sentence are one. With some that are certain, only these count."""
+    return max(1, len(_places(hit for hit in finding.hits if hit.exact) or _places(finding.hits)))
+
+
+def _places(hits: Iterable[Hit]) -> set[HitPlace]:
+    return {hit.place for hit in hits}
 
 
 def _suggestion(check: Check, item: Item | None, finding: Finding) -> Suggestion | None:
@@ -218,7 +240,7 @@ def _suggestion(check: Check, item: Item | None, finding: Finding) -> Suggestion
         if option.per == "occurrence":
             times = min(option.max_times, _occurrences(finding))
         points, label = option.points * times, option.label
-    by_sound = finding.state is State.HIT and bool(finding.hits) and not any(hit.exact for hit in finding.hits)
+    by_sound = finding.state is State.HIT and not is_exact(finding.hits)
     hits = tuple(hit.evidence for hit in finding.hits)
     found = (*hits, *finding.supporting)
     evidence = _distinct((found or finding.searched) if finding.state is State.HIT else (finding.searched or found))
@@ -328,7 +350,7 @@ def _any(parts: Sequence[Finding]) -> Finding:
     for state in (State.HIT, State.NOT_CHECKED, State.UNSURE):
         chosen = [part for part in parts if part.state is state]
         if chosen:
-            return _joined(state, chosen)
+            return _joined(state, [part for part in chosen if is_exact(part.hits)] or chosen)
     return _joined(State.MISS, parts)
 
 
@@ -355,7 +377,8 @@ def _all(terms: Sequence[Condition], scene: Scene, operators: Operators) -> Find
         chosen = [part for part in parts if part.state is state]
         if chosen:
             return _joined(state, chosen)
-    return _joined(State.HIT, parts)
+    whole = _joined(State.HIT, parts)
+    return whole if all(is_exact(part.hits) for part in parts) else replace(whole, hits=hits_by_sound(whole.hits))
 
 
 def _uses(terms: Sequence[Condition], alias: str) -> bool:
@@ -369,7 +392,7 @@ def _bound(alias: str, anchors: Finding, rest: Sequence[Condition], scene: Scene
     for hit in anchors.hits:
         finding = _all(rest, scene.bound(alias, hit), operators)
         if finding.state is State.HIT:
-            held.append((hit, finding))
+            held.append((hit if is_exact(finding.hits) else replace(hit, exact=False), finding))
         else:
             others.append(finding)
     if not held:

@@ -58,6 +58,9 @@ class Evidence:
     params: str
 
 
+HitPlace = int | tuple[int, int]  # what tells one occurrence from another: an utterance, or a stretch of sound
+
+
 @dataclass(frozen=True, slots=True)
 class Hit:
     """One place where an operator found what it looks for. position: the utterance's place in the transcript, if it has one.
@@ -74,13 +77,28 @@ class Hit:
         """Where it lies in the recording."""
         return Span(self.evidence.start_ms, self.evidence.end_ms)
 
+    @property
+    def place(self) -> HitPlace:
+        """Two hits at one place are one occurrence."""
+        return self.position if self.position is not None else (self.evidence.start_ms, self.evidence.end_ms)
+
+
+def is_exact(hits: Sequence[Hit]) -> bool:
+    """Whether a result may be taken for more than a hint: one of its hits at least is no mere likeness; so is one without any."""
+    return not hits or any(hit.exact for hit in hits)
+
+
+def hits_by_sound(hits: Iterable[Hit]) -> tuple[Hit, ...]:
+    """The hits of a result that needs a mere likeness among them: then none of them is more than a hint."""
+    return tuple(replace(hit, exact=False) for hit in hits)
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What an operator or a condition found. explanation: a Chinese sentence.
 
     searched: what was looked through, for a miss to show. supporting: what belongs to a hit without being one (the stretch
-    after a silence in which no thanks were heard).
+    after a silence in which no thanks were heard). doubtful: of a hit, further ones in utterances that were not read clearly.
     """
 
     state: State
@@ -88,6 +106,7 @@ class Finding:
     hits: tuple[Hit, ...] = ()
     searched: tuple[Evidence, ...] = ()
     supporting: tuple[Evidence, ...] = ()
+    doubtful: tuple[Hit, ...] = ()
 
 
 class ParamKind(StrEnum):

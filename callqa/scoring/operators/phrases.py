@@ -21,6 +21,8 @@ from callqa.scoring.operators.base import (
     Scene,
     State,
     Unheard,
+    hits_by_sound,
+    is_exact,
     not_checked,
 )
 from callqa.scoring.spellings import spellings
@@ -75,7 +77,9 @@ def _by_words(call: OperatorCall, scene: Scene, place: Place, words: tuple[str, 
     if len(enough) >= wanted:
         by_sound = "（仅读音相符）" if len(exact) < wanted else ""
         text = f"听到 {len(enough)} 处{by_sound}：{_shown([match.word for _, match in enough])}"
-        return Finding(State.HIT, text, _hits(call, scene, enough), looked)
+        hits = _hits(call, scene, enough)
+        doubtful = _hits(call, scene, [each for each in found if each not in clear])
+        return Finding(State.HIT, text, hits_by_sound(hits) if by_sound else hits, looked, doubtful=doubtful)
     if len(found) >= wanted:
         text = f"只在识别不可靠的语句中听到：{_shown([match.word for _, match in found])}"
         return Finding(State.UNSURE, text, _hits(call, scene, found), looked)
@@ -117,7 +121,8 @@ def keyword_all(call: OperatorCall, scene: Scene) -> Finding:
     doubtful = next((part for part in parts if part.state is not State.HIT), None)
     if doubtful is not None:
         return Finding(doubtful.state, doubtful.explanation, hits, looked)
-    return Finding(State.HIT, "各组词语都已听到", hits, looked)
+    by_sound = any(not is_exact(part.hits) for part in parts)
+    return Finding(State.HIT, "各组词语都已听到", hits_by_sound(hits) if by_sound else hits, looked)
 
 
 def keyword_none(call: OperatorCall, scene: Scene) -> Finding:
@@ -160,7 +165,7 @@ def _clear_and_doubtful(call: OperatorCall, scene: Scene, search: _Search) -> Fi
             (clear if scene.reliable(scene.utterances[position]) else doubtful).append(hit)
     looked: tuple[Evidence, ...] = (scene.searched(call, place),)
     if clear:
-        return Finding(State.HIT, f"{search.name} {len(clear)} 处", tuple(clear), looked)
+        return Finding(State.HIT, f"{search.name} {len(clear)} 处", tuple(clear), looked, doubtful=tuple(doubtful))
     if doubtful:
         return Finding(State.UNSURE, f"只在识别不可靠的语句中有{search.name}", tuple(doubtful), looked)
     open_place = replace(place, positions=tuple(p for p in place.positions if not search.ruled_out(p)))
