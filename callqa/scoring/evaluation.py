@@ -2,8 +2,8 @@
 
     draft ──submit──► submitted ──release──► released ──acknowledge, lapse──► acknowledged ──finalize──► finalized
                         ▲  │                  ▲  │  ▲                              │                       ▲  │
-                        └──┘ revise           └──┘  └───── revise, confirm_fatal ──┴───────────────────────┼──┘
-                                            revise  │                                                      │
+                        └──┘ revise,          └──┘  └─ revise, confirm_fatal, ─────┴───────────────────────┼──┘
+                             reassign       revise  │  reassign                                            │
                                                     └──appeal──► appealed ──decide─────────────────────────┘
                                                     ▲               │
                                                     └───withdraw────┘
@@ -15,7 +15,9 @@
   change, so neither does the status nor the agent's window; the evaluator may find it anew by a revision.
 - The agent sees an evaluation from released on, and within the window acknowledges it or appeals item by item.
   What nobody answers in time is acknowledged by lapse, and says so.
-- An appeal is decided once, not by who gave the points where a second person exists; the decision is final.
+- An appeal is decided once, not by who gave the points where a second person exists; the decision is final. While it waits no fatal
+  finding is confirmed and the call goes to nobody else: the decision would close what the agent could never answer.
+- A call that turns out to be another agent's (改归属) is that agent's to answer from then on, with a window of their own.
 
 The table below is drawn in docs/scoring.md by `state_table`.
 """
@@ -44,6 +46,7 @@ class Action(StrEnum):
     REVISE = "revise"
     CONFIRM_FATAL = "fatal_confirmed"
     REFUSE_FATAL = "fatal_refused"
+    REASSIGN = "reassign"
     RELEASE = "release"
     ACKNOWLEDGE = "acknowledge"
     LAPSE = "lapse"
@@ -77,6 +80,7 @@ ACTION_LABELS = {
     Action.REVISE: "修改",
     Action.CONFIRM_FATAL: "第二人确认致命项",
     Action.REFUSE_FATAL: "第二人不认可致命项",
+    Action.REASSIGN: "改归属坐席",
     Action.RELEASE: "发布",
     Action.ACKNOWLEDGE: "确认",
     Action.LAPSE: "逾期视为确认",
@@ -99,6 +103,7 @@ TRANSITIONS: dict[tuple[Status, Action], Status] = {
     (Status.SUBMITTED, Action.REVISE): Status.SUBMITTED,
     (Status.SUBMITTED, Action.CONFIRM_FATAL): Status.SUBMITTED,
     (Status.SUBMITTED, Action.REFUSE_FATAL): Status.SUBMITTED,
+    (Status.SUBMITTED, Action.REASSIGN): Status.SUBMITTED,
     (Status.SUBMITTED, Action.RELEASE): Status.RELEASED,
     (Status.RELEASED, Action.ACKNOWLEDGE): Status.ACKNOWLEDGED,
     (Status.RELEASED, Action.LAPSE): Status.ACKNOWLEDGED,
@@ -106,17 +111,19 @@ TRANSITIONS: dict[tuple[Status, Action], Status] = {
     (Status.RELEASED, Action.REVISE): Status.RELEASED,
     (Status.RELEASED, Action.CONFIRM_FATAL): Status.RELEASED,
     (Status.RELEASED, Action.REFUSE_FATAL): Status.RELEASED,
+    (Status.RELEASED, Action.REASSIGN): Status.RELEASED,
     (Status.APPEALED, Action.WITHDRAW): Status.RELEASED,
     (Status.APPEALED, Action.DECIDE): Status.FINALIZED,
-    (Status.APPEALED, Action.CONFIRM_FATAL): Status.APPEALED,
     (Status.APPEALED, Action.REFUSE_FATAL): Status.APPEALED,
     (Status.ACKNOWLEDGED, Action.FINALIZE): Status.FINALIZED,
     (Status.ACKNOWLEDGED, Action.REVISE): Status.RELEASED,
     (Status.ACKNOWLEDGED, Action.CONFIRM_FATAL): Status.RELEASED,
     (Status.ACKNOWLEDGED, Action.REFUSE_FATAL): Status.ACKNOWLEDGED,
+    (Status.ACKNOWLEDGED, Action.REASSIGN): Status.RELEASED,
     (Status.FINALIZED, Action.REVISE): Status.RELEASED,
     (Status.FINALIZED, Action.CONFIRM_FATAL): Status.RELEASED,
     (Status.FINALIZED, Action.REFUSE_FATAL): Status.FINALIZED,
+    (Status.FINALIZED, Action.REASSIGN): Status.RELEASED,
 }
 
 SYSTEM = "system"  # nobody: the end of the window
@@ -129,6 +136,7 @@ ROLES: dict[Action, frozenset[str]] = {
     Action.REVISE: frozenset({"shift_leader"}),
     Action.CONFIRM_FATAL: frozenset({"client_supervisor"}),
     Action.REFUSE_FATAL: frozenset({"client_supervisor"}),
+    Action.REASSIGN: frozenset({"shift_leader"}),
     Action.RELEASE: frozenset({"shift_leader"}),
     Action.ACKNOWLEDGE: frozenset({"agent"}),
     Action.LAPSE: frozenset({SYSTEM}),
@@ -167,8 +175,8 @@ def check_role(action: Action, role: str) -> None:
 
 
 def reopens(status: Status, action: Action) -> bool:
-    """Whether the action changes what the agent was shown, so that the acknowledgement begins anew."""
-    changing = action in (Action.REVISE, Action.CONFIRM_FATAL)
+    """Whether the action changes what the agent was shown, or which agent is, so that the acknowledgement begins anew."""
+    changing = action in (Action.REVISE, Action.CONFIRM_FATAL, Action.REASSIGN)
     return changing and TRANSITIONS.get((status, action)) is Status.RELEASED
 
 

@@ -55,7 +55,7 @@ def appeal(
         if not reasons:
             raise CallqaError("请至少选一项，并写明申诉理由")
         points = _points(session, evaluation_id)
-        decided = _decided_items(session, evaluation_id)
+        decided = _decided_items(session, evaluation_id, actor.agent_no or "")
         for item_id, reason in sorted(reasons.items()):
             if item_id not in points:
                 raise CallqaError(f"这份评分里没有 {item_id} 这一项；请刷新页面")
@@ -188,9 +188,14 @@ def _open_appeals(session: Session, evaluation_id: int) -> list[Appeal]:
     return list(session.exec(query.order_by(col(Appeal.id))))
 
 
-def _decided_items(session: Session, evaluation_id: int) -> set[str]:
+def _decided_items(session: Session, evaluation_id: int, agent_no: str) -> set[str]:
+    """What this agent's appeals have settled; somebody's to whom the call was attributed before was theirs."""
     final = (Outcome.UPHELD, Outcome.REVISED)
-    query = select(Appeal.item_id).where(Appeal.evaluation_id == evaluation_id, col(Appeal.state).in_(final))
+    query = (
+        select(Appeal.item_id)
+        .join(Account, col(Account.id) == col(Appeal.opened_by))
+        .where(Appeal.evaluation_id == evaluation_id, col(Appeal.state).in_(final), Account.agent_no == agent_no)
+    )
     return set(session.exec(query))
 
 

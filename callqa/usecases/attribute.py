@@ -3,10 +3,11 @@
 from sqlalchemy import or_
 from sqlmodel import Session, col, select
 
-from callqa.errors import CallqaError, ConflictError, StoreError
+from callqa.errors import CallqaError, ConflictError, StateError, StoreError
+from callqa.scoring.evaluation import VISIBLE_TO_AGENT, Action, Status
 from callqa.store import audit
 from callqa.store.db import Database
-from callqa.store.tables import Agent, Call, RosterEntry, SeatLogin
+from callqa.store.tables import Account, Agent, Call, Evaluation, RosterEntry, SeatLogin
 from callqa.tickets.attribution import (
     Attribution,
     AttributionSource,
@@ -15,6 +16,7 @@ from callqa.tickets.attribution import (
     SeatLoginSpan,
 )
 from callqa.tickets.attribution import attribute as decide
+from callqa.usecases.evaluate_state import actor_of, move
 from callqa.usecases.required import required_line
 
 MAX_REASON_CHARS = 500  # an import names its file and line in it
@@ -24,11 +26,13 @@ LATER_LOGIN_MS = 3_600_000  # sign-ins a little later are named in the reason
 def attribute(db: Database, call_id: str, *, now_ms: int) -> Attribution:
     """Attribute one call by sign-in, else roster. Raise ConflictError when the call changed meanwhile.
 
-    now_ms is not stored: the reason names the instants it rests on. A call set by a person keeps its agent.
+    now_ms is not stored: the reason names the instants it rests on. A call set by a person keeps its agent, and so does one whose
+    score its agent was shown: from then on only a person says otherwise.
     """
     with db.read() as session:
         call = load_call(session, call_id)
-        if call.attribution_source == "manual":
+        score = _first_score(session, call_id)
+        if call.attribution_source == "manual" or (score is not None and score.status in VISIBLE_TO_AGENT):
             return Attribution(call.agent_no, AttributionSource.UNKNOWN, call.attribution_reason)
         at_ms = call.answered_at_ms or call.started_at_ms
         logins = _logins(session, at_ms)
@@ -49,7 +53,10 @@ def attribute(db: Database, call_id: str, *, now_ms: int) -> Attribution:
 
 
 def attribute_by_person(db: Database, call_id: str, *, agent_no: str, reason: str, actor: str, now_ms: int) -> None:
-    """Set a call's agent by hand (人工指定); audited with what stood before."""
+    """Set a call's agent by hand (人工指定); audited with what stood before.
+
+    A score that was released is released anew to that agent, with a window of their own; StateError while an appeal waits.
+    """
     reason = required_line(reason, "指定坐席的理由", MAX_REASON_CHARS)
     with db.write() as session:
         row = load_call(session, call_id)
@@ -60,6 +67,8 @@ def attribute_by_person(db: Database, call_id: str, *, agent_no: str, reason: st
         row.attribution_reason = f"由 {actor} 人工指定：{reason}"
         row.version += 1
         session.add(row)
+        if before["agent_no"] != agent_no:
+            _release_anew(session, call_id, actor, agent_no, reason, now_ms)
         audit.append(
             session,
             actor=actor,
@@ -68,6 +77,27 @@ def attribute_by_person(db: Database, call_id: str, *, agent_no: str, reason: st
             detail={"before": before, "agent_no": agent_no, "reason": reason},
             now_ms=now_ms,
         )
+
+
+def _first_score(session: Session, call_id: str) -> Evaluation | None:
+    return session.exec(select(Evaluation).where(Evaluation.call_id == call_id, Evaluation.kind == "first")).first()
+
+
+def _release_anew(session: Session, call_id: str, actor: str, agent_no: str, reason: str, now_ms: int) -> None:
+    """The call's score, once submitted, follows the call; what the agent before answered was that agent's answer."""
+    score = _first_score(session, call_id)
+    if score is None or score.status == Status.DRAFT:
+        return
+    if score.status == Status.APPEALED:
+        raise StateError("这通电话的评分正在申诉；请先裁定，再改归属坐席")
+    account_id = session.exec(select(Account.id).where(Account.username == actor)).first()
+    if account_id is None:
+        raise StateError("这通电话已经评分；请班长登录后在网页上改归属坐席")
+    if score.status in VISIBLE_TO_AGENT:
+        score.released_at_ms = now_ms
+    score.version += 1
+    detail = {"agent_no": agent_no, "reason": reason}
+    move(session, score, Action.REASSIGN, actor_of(session, account_id), now_ms=now_ms, detail=detail)
 
 
 def load_call(session: Session, call_id: str) -> Call:

@@ -135,6 +135,9 @@ def _due_of_frame(session: Session, frame: SamplingFrame, now_ms: int) -> list[R
         due_at_ms = first.submitted_at_ms + after_ms
         if _drawn_place(entries, entry.call_id) not in chosen or due_at_ms > now_ms:
             continue
+        scorer = session.get(Account, first.evaluator_id)
+        if scorer is None or not scorer.active:
+            continue  # nobody else can say how far that person agrees with themselves
         again = session.exec(
             select(Evaluation).where(Evaluation.call_id == entry.call_id, Evaluation.kind == BLIND_RESCORE)
         ).first()

@@ -56,7 +56,8 @@ def sign_note(db: Database, note_id: int, *, account_id: int, now_ms: int) -> in
         evaluation = session.get(Evaluation, row.evaluation_id) if row else None
         call = session.get(Call, evaluation.call_id) if evaluation else None
         actor = actor_of(session, account_id)
-        if row is None or call is None or not actor.agent_no or call.agent_no != actor.agent_no:
+        own = call is not None and bool(actor.agent_no) and call.agent_no == actor.agent_no
+        if row is None or evaluation is None or not own or row.written_at_ms < (evaluation.released_at_ms or 0):
             raise PermissionDenied("这不是给您的辅导记录")
         if row.signed_at_ms is None:
             row.signed_by, row.signed_at_ms = account_id, now_ms

@@ -6,6 +6,7 @@ from sqlmodel import Session, col, delete, select
 
 from callqa.privacy import mask_text
 from callqa.scoring.criteria import Rubric
+from callqa.scoring.evaluation import Status
 from callqa.scoring.scorecard import ScoreCard, total
 from callqa.store.queries.evaluate import EvaluationView
 from callqa.store.tables import (
@@ -102,7 +103,8 @@ def store_input(
         row.not_applicable = row.item_id in given.not_applicable
         row.na_by = (row.na_by or "person") if row.not_applicable else None
     evaluation.summary = given.summary
-    evaluation.elapsed_ms = max(evaluation.elapsed_ms, given.elapsed_ms)
+    if evaluation.status == Status.DRAFT:  # the time a score took; a revision's page may stand open for hours
+        evaluation.elapsed_ms = max(evaluation.elapsed_ms, given.elapsed_ms)
     session.flush()
     card = score_stored(session, evaluation, call, rubric)
     points = {score.item_id: score.points for score in card.items}

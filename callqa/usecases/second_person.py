@@ -59,6 +59,8 @@ def _undecided(session: Session, finding_id: int, account_id: int) -> tuple[Fata
         raise CallqaError("没有这条致命项认定；评分人可能已经撤回，请刷新")
     evaluation = session.get(Evaluation, finding.evaluation_id)
     assert evaluation is not None
+    if evaluation.kind != "first":
+        raise StateError("复测和校准的评分只用来比对，其中的致命项不作第二人核定")
     if evaluation.status == Status.DRAFT:
         raise StateError("评分还没有提交，不能确认其中的致命项")
     if finding.confirmed_by == account_id:

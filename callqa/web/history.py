@@ -54,6 +54,7 @@ ACTION_LABELS = {
     "evaluation.decide": "裁定申诉",
     "evaluation.finalize": "评分定稿",
     "evaluation.fatal_confirmed": "第二人确认致命项",
+    "evaluation.reassign": "评分随归属改给另一位坐席，重新等待确认",
     "evaluation.fatal_refused": "第二人不认可致命项",
     "sampling.freeze": "冻结抽样框",
     "sampling.commit": "提交承诺",

@@ -110,7 +110,7 @@ def note_sign(evaluation_id: int, note_id: int, db: DbDep, person: PersonDep, no
 def _load(db: Database, person: Person, evaluation_id: int) -> ReviewPage:
     """The person's own released score. Raise PageNotFound or PermissionDenied."""
     with db.read() as session:
-        found = queries.find_review(session, evaluation_id)
+        found = queries.find_review(session, evaluation_id, person.session.agent_no or "")
     if found is None:
         raise PageNotFound("没有这份评分。")
     person.must_own(found.view.call.agent_no)

@@ -13,7 +13,7 @@ from callqa.scoring.evaluation import OUTCOME_LABELS, STATUS_LABELS
 from callqa.store.db import Database
 from callqa.store.queries.coaching import notes_of
 from callqa.store.queries.reviews import ReviewPage
-from callqa.web.deps import page, state_of
+from callqa.web.deps import get_person, page, state_of
 from callqa.web.fields import refused_status
 from callqa.web.score_sheet import score_sheet
 
@@ -45,8 +45,10 @@ def score_page(
 ) -> Response:
     """Render a page of one score. more: what this template has beyond the other."""
     rubric = rubric_of(request, db, found)
+    # An agent reads what was written to them: not to whom the call was attributed, and the score released, before.
+    since_ms = 0 if get_person(request).own_agent_no is None else found.view.evaluation.released_at_ms or 0
     with db.read() as session:
-        notes = notes_of(session, found.view.evaluation.id or 0)
+        notes = notes_of(session, found.view.evaluation.id or 0, since_ms)
     return page(
         request,
         template,

@@ -5,15 +5,27 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlmodel import col, select
+from sqlmodel import col, delete, select
 
 from callqa.errors import CallqaError, ConflictError, PermissionDenied, StateError
 from callqa.scoring.evaluation import VISIBLE_TO_AGENT, Outcome
 from callqa.store.db import Database
 from callqa.store.queries import reviews as queries
-from callqa.store.tables import Account, Appeal, AuditEntry, Call, Evaluation, EvaluationRevision, FatalFinding
+from callqa.store.queries.coaching import notes_of
+from callqa.store.tables import (
+    Account,
+    Appeal,
+    AuditEntry,
+    Call,
+    Evaluation,
+    EvaluationRevision,
+    FatalFinding,
+    SeatLogin,
+)
 from callqa.usecases import appeal, evaluate, review, second_person
 from callqa.usecases.appeal import Ruling
+from callqa.usecases.attribute import attribute, attribute_by_person
+from callqa.usecases.coaching import sign_note, write_note
 from callqa.usecases.evaluate_input import DeductionInput, EvaluationInput, FatalInput
 from callqa.usecases.report_facts import _say_appeal
 from tests.builders import add_call, add_people, add_rubric, at
@@ -239,3 +251,90 @@ def test_an_appeal_may_be_taken_back(db: Database, released: int) -> None:
     appeal.withdraw(db, released, version=version(db, released), account_id=AGENT, now_ms=NOW_MS + 2)
     assert stored(db, released).status == "released"
     assert ask(db, released, "S1.1", now_ms=NOW_MS + 3)
+
+
+def finding_of(db: Database) -> int:
+    with db.read() as session:
+        return session.exec(select(FatalFinding.id)).one() or 0
+
+
+def test_a_fatal_item_is_not_confirmed_while_an_appeal_waits_and_can_be_answered_afterwards(
+    db: Database, released: int
+) -> None:
+    """Confirmed in between, the decision on another item would have closed it without the agent's answer."""
+    (only,) = ask(db, released, "S1.1")
+    with pytest.raises(StateError, match="申诉中"):
+        second_person.confirm_fatal(db, finding_of(db), account_id=SUPERVISOR, now_ms=NOW_MS + 2)
+    ruling = {only: Ruling(Outcome.UPHELD, "确实听不清")}
+    appeal.decide(db, released, ruling, version=version(db, released), account_id=SUPERVISOR, now_ms=NOW_MS + 3)
+    second_person.confirm_fatal(db, finding_of(db), account_id=SUPERVISOR, now_ms=NOW_MS + 4)
+    row = stored(db, released)
+    assert (row.status, row.final_score, row.answered_at_ms) == ("released", 0.0, None)
+    assert ask(db, released, "F1", now_ms=NOW_MS + 5)  # within a window of its own
+
+
+def give_to(db: Database, agent_no: str, now_ms: int) -> None:
+    attribute_by_person(db, CALL, agent_no=agent_no, reason="当时是 801 顶班", actor="leader", now_ms=now_ms)
+
+
+def test_a_released_score_given_to_another_agent_is_answered_by_that_agent(db: Database, released: int) -> None:
+    """The first agent's silence or consent was not the second one's."""
+    review.lapse_due(db, now_ms=DUE_MS)
+    review.finalize(db, [released], account_id=LEADER, now_ms=DUE_MS + 1)
+    later = at("2026-12-01 09:00:00")
+    give_to(db, "801", later)
+    row = stored(db, released)
+    assert (row.status, row.answered_at_ms, row.answered_by_lapse, row.finalized_at_ms) == (
+        "released",
+        None,
+        False,
+        None,
+    )
+    assert row.answer_due_at_ms == at("2026-12-07 00:00:00")
+    assert actions(db)[-2:] == ["evaluation.reassign", "call.attribute"]
+    with pytest.raises(PermissionDenied):
+        ask(db, released, "S1.1", now_ms=later + 1)
+    assert ask(db, released, "S1.1", who=OTHER_AGENT, now_ms=later + 1)
+    with pytest.raises(StateError, match="先裁定"):
+        give_to(db, "805", later + 2)
+    with db.read() as session:
+        call = session.get(Call, CALL)
+    assert call is not None and call.agent_no == "801"
+
+
+def test_what_one_agent_wrote_is_not_told_to_the_agent_who_comes_after(db: Database, released: int) -> None:
+    (only,) = ask(db, released, "S1.1")
+    write_note(db, released, "说给 805 的", account_id=LEADER, now_ms=NOW_MS + 2)
+    ruling = {only: Ruling(Outcome.UPHELD, "确实听不清")}
+    appeal.decide(db, released, ruling, version=version(db, released), account_id=SUPERVISOR, now_ms=NOW_MS + 3)
+    give_to(db, "801", NOW_MS + 4)
+    with db.read() as session:
+        mine = queries.find_review(session, released, "801")
+        all_of_it = queries.find_review(session, released)
+        notes = notes_of(session, released, stored(db, released).released_at_ms or 0)
+    assert mine is not None and list(mine.appeals) == [] and notes == []
+    assert all_of_it is not None and len(all_of_it.appeals) == 1
+    with pytest.raises(PermissionDenied):
+        sign_note(db, 1, account_id=OTHER_AGENT, now_ms=NOW_MS + 5)
+    assert ask(db, released, "S1.1", who=OTHER_AGENT, now_ms=NOW_MS + 5)  # decided for the other, not for this one
+
+
+def test_attribution_by_itself_leaves_a_released_score_with_its_agent(db: Database, released: int) -> None:
+    with db.write() as session:  # a sign-in that came to light later
+        call = session.get(Call, CALL)
+        assert call is not None and call.seat_extension and call.attribution_source != "manual"
+        session.exec(delete(SeatLogin))
+        began = call.started_at_ms - 60_000
+        session.add(SeatLogin(seat_extension=call.seat_extension, agent_no="801", started_at_ms=began, source="phone"))
+    attribute(db, CALL, now_ms=NOW_MS + 1)
+    with db.read() as session:
+        call = session.get(Call, CALL)
+    assert call is not None and call.agent_no == "805" and stored(db, released).status == "released"
+
+
+def test_the_time_a_score_took_does_not_grow_by_a_revision(db: Database, released: int) -> None:
+    """A revision's page may stand open for hours; the report tells how long scoring took."""
+    before = stored(db, released)
+    given = replace(GIVEN, fatals=(), elapsed_ms=7_200_000)
+    evaluate.submit(db, released, given, version=before.version, account_id=LEADER, now_ms=NOW_MS, reason="听错")
+    assert stored(db, released).elapsed_ms == before.elapsed_ms

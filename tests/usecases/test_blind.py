@@ -23,13 +23,14 @@ from callqa.store.tables import (
     Deduction,
     Evaluation,
     EvaluationRevision,
+    FatalFinding,
     SamplingFrame,
     SuggestionDecision,
     SuggestionRow,
 )
-from callqa.usecases import blind, calibrate, evaluate, second_look
+from callqa.usecases import blind, calibrate, evaluate, second_look, second_person
 from callqa.usecases.draw import ReserveReason, use_reserve
-from callqa.usecases.evaluate_input import DeductionInput, EvaluationInput
+from callqa.usecases.evaluate_input import DeductionInput, EvaluationInput, FatalInput
 from callqa.usecases.trust import rescored, scored_cards
 from tests.builders import add_rubric, add_transcript, at
 from tests.drawn_month import NONCE_A, NONCE_B, add_drawable_month, draw_month
@@ -291,7 +292,11 @@ def test_a_second_scoring_after_two_weeks_by_the_same_person(db: Database, frame
         assert row is not None and first is not None and row.blind and row.sample_entry_id is None
         assert (row.rubric_hash, row.transcript_id) == (first.rubric_hash, first.transcript_id)
         assert blind.is_asked_again(session, first, NOW_MS + 15 * DAY_MS)
-    given = replace(NOTHING, deductions={"S1.1": {"b": DeductionInput(1, 1000, "未报工号")}})
+    given = replace(
+        NOTHING,
+        deductions={"S1.1": {"b": DeductionInput(1, 1000, "未报工号")}},
+        fatals=(FatalInput("F1", 2000, "你烦不烦"),),
+    )
     version = evaluate.save_draft(db, again, given, version=row.version, account_id=leader)
     second_look.submit_second_look(db, again, given, version=version, account_id=leader, now_ms=NOW_MS + 15 * DAY_MS)
     with db.read() as session:
@@ -299,9 +304,29 @@ def test_a_second_scoring_after_two_weeks_by_the_same_person(db: Database, frame
         assert not blind.is_asked_again(session, first, NOW_MS + 20 * DAY_MS)
         found = rescored(session)
         assert pending_fatals(session) == []
+        finding_id = session.exec(select(FatalFinding.id)).one() or 0
+    with pytest.raises(StateError, match="只用来比对"):  # by its address all the same
+        second_person.confirm_fatal(db, finding_id, account_id=account(db, "supervisor"), now_ms=NOW_MS + 16 * DAY_MS)
     assert found.scores.n == 1 and found.scores.mean_difference is not None and 0.5 < found.scores.mean_difference < 2
     with pytest.raises(StateError):
         second_look.submit_second_look(db, again, given, version=row.version + 2, account_id=leader, now_ms=NOW_MS)
+
+
+def test_nobody_waits_for_the_second_scoring_of_somebody_who_left(db: Database, frame: SamplingFrame) -> None:
+    """Only who scored first may score again: the cards of somebody gone would stay shut to the next leader for ever."""
+    for call_id in sample(db, frame):
+        submit(db, call_id)
+    later = NOW_MS + 15 * DAY_MS
+    with db.write() as session:
+        first_id = blind.rescores_due(session, later)[0].first_id
+        leader = session.get(Account, account(db, "leader"))
+        assert leader is not None
+        leader.active = False
+        session.add(leader)
+    with db.read() as session:
+        first = session.get(Evaluation, first_id)
+        assert blind.rescores_due(session, later) == []
+        assert first is not None and not blind.is_asked_again(session, first, later)
 
 
 def test_a_calibration_shows_nobody_anything_before_all_are_in(db: Database) -> None:

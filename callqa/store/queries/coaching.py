@@ -46,12 +46,12 @@ class NoteLine:
     written_by: str
 
 
-def notes_of(session: Session, evaluation_id: int) -> Sequence[NoteLine]:
-    """An evaluation's coaching notes, oldest first."""
+def notes_of(session: Session, evaluation_id: int, since_ms: int = 0) -> Sequence[NoteLine]:
+    """An evaluation's coaching notes, oldest first; those written since an instant."""
     query = (
         select(CoachingNote, Account.display_name)
         .join(Account, col(Account.id) == col(CoachingNote.written_by))
-        .where(CoachingNote.evaluation_id == evaluation_id)
+        .where(CoachingNote.evaluation_id == evaluation_id, CoachingNote.written_at_ms >= since_ms)
         .order_by(col(CoachingNote.id))
     )
     return [NoteLine(*row) for row in session.exec(query)]

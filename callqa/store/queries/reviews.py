@@ -121,12 +121,16 @@ def _lines(session: Session, rows: Sequence[tuple[Evaluation, Call, Agent | None
     ]
 
 
-def find_review(session: Session, evaluation_id: int) -> ReviewPage | None:
-    """One evaluation with its appeals and revisions, or None."""
+def find_review(session: Session, evaluation_id: int, own_agent_no: str | None = None) -> ReviewPage | None:
+    """One evaluation with its appeals and revisions, or None. own_agent_no: only what this agent wrote, not somebody to whom the
+    call was attributed before."""
     view = find_evaluation(session, evaluation_id)
     if view is None:
         return None
-    appeals = session.exec(select(Appeal).where(Appeal.evaluation_id == evaluation_id).order_by(col(Appeal.id))).all()
+    wanted = select(Appeal).where(Appeal.evaluation_id == evaluation_id).order_by(col(Appeal.id))
+    if own_agent_no is not None:
+        wanted = wanted.join(Account, col(Account.id) == col(Appeal.opened_by)).where(Account.agent_no == own_agent_no)
+    appeals = session.exec(wanted).all()
     revisions = session.exec(
         select(EvaluationRevision)
         .where(EvaluationRevision.evaluation_id == evaluation_id)
