@@ -13,6 +13,7 @@ from callqa.sip.media.columns import read_columns
 from callqa.sip.media.spool import MAGIC, AnsweredMark, StartedMark
 from tests.simulate.line import LOST_OF_256
 from tests.simulate.loop import SECOND_NS
+from tests.simulate.peer_media import Talk
 from tests.simulate.process import Run
 from tests.simulate.sound import check_audio, pauses_of
 from tests.simulate.world import SETTINGS, Attempt, World
@@ -228,6 +229,17 @@ def _check_spools(world: World, made: dict[str, Sidecar]) -> None:
             world.wrong("a spool can be read", name)
 
 
+def _talked(world: World, talk: Talk) -> bool:
+    """Whether a phone that picked up spoke with a living recorder for long enough that something of it must be left."""
+    if not talk.connected_ns or _lost_at(world, talk.connected_ns, SPOOL_UNSYNCED_NS):
+        return False
+    acknowledged_ns = (
+        talk.connected_ns - world.plan.weather.slowest_ns
+    )  # a blow may have struck while the ACK was on its way
+    blows = [b.at_ns for b in world.blows if b.at_ns > acknowledged_ns]
+    return min([talk.over_ns, *blows]) - talk.connected_ns > SECOND_NS
+
+
 def _check_attempt(
     world: World, attempt: Attempt, by_call: dict[str, list[JournalEntry]], made: dict[str, Sidecar]
 ) -> None:
@@ -247,13 +259,7 @@ def _check_attempt(
         return
     if not recordings:
         kinds = {r.kind for c in mine for r in by_call[c]}
-        talked = any(
-            t.connected_ns
-            and min([t.over_ns, *(b.at_ns for b in world.blows if b.at_ns > t.connected_ns)]) - t.connected_ns
-            > SECOND_NS
-            and not _lost_at(world, t.connected_ns, SPOOL_UNSYNCED_NS)
-            for t in attempt.callees
-        )
+        talked = any(_talked(world, t) for t in attempt.callees)
         if not world.plan.wide.early and not talked and kinds & set(ENDS[1:]):
             # It was answered for its prompts alone; who picks up too late, or cannot encrypt, is hung up at once, but does not
             # hear of it when the BYE is lost and the recorder killed.

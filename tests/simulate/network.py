@@ -29,6 +29,11 @@ class Weather:
     late: float = 0.0  # a datagram held up by `late_ns` more: it is overtaken
     late_ns: int = 45_000_000
 
+    @property
+    def slowest_ns(self) -> int:
+        """The longest that a datagram may be on its way."""
+        return self.delay_ns + self.jitter_ns + (self.late_ns if self.late else 0)
+
 
 class Net:
     """Who listens where. crc: of everything that was delivered, in order, with its time."""
