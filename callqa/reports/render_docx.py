@@ -42,7 +42,7 @@ _ALIGN = {
     "right": WD_ALIGN_PARAGRAPH.RIGHT,
 }
 _CARDS_A_ROW = 3
-_CHART_HEIGHT = Cm(6.6)
+_CHART_HEIGHT, _PARETO_HEIGHT = Cm(6.6), Cm(8.8)  # the items' names stand askew under a Pareto chart
 _UPRIGHT_CHAPTERS = ("summary",)
 _SIGNATURES = ("编制人（班长）", "审核人", "采购人确认")
 DEMO_MARK = "演示数据　不作考核依据"
@@ -311,9 +311,8 @@ class _Writer:
             return
         self.charts += 1
         chart_xml, workbook = chart_parts(figure)
-        docx_parts.add_chart(
-            self.document, paragraph, self.charts, chart_xml, workbook, size=(width, int(_CHART_HEIGHT))
-        )
+        height = _PARETO_HEIGHT if figure.kind is FigureKind.PARETO else _CHART_HEIGHT
+        docx_parts.add_chart(self.document, paragraph, self.charts, chart_xml, workbook, size=(width, int(height)))
 
     def _figure_notes(self, figure: Figure, add_paragraph: Callable[[], DocxParagraph]) -> None:
         for note in (*figure.notes, *(f"{mark} 起评分标准换版" for mark in figure.marks)):

@@ -209,6 +209,14 @@ def points(value: Decimal | float | int | None) -> str:
     return "—" if value is None else str(half_up(value, 1))
 
 
+def signed(value: float, decimals: int = 1) -> str:
+    """A difference as `+1.2`, `−0.4` or `0.0`, with a real minus sign."""
+    text = str(half_up(value, decimals))
+    if not float(text):
+        return text.lstrip("-")
+    return f"−{text[1:]}" if text.startswith("-") else f"+{text}"
+
+
 def percent(value: float | None, decimals: int = 1) -> str:
     """A share in [0, 1] as `97.5%`."""
     return "—" if value is None else f"{half_up(Decimal(str(value)) * 100, decimals)}%"

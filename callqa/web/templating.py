@@ -33,6 +33,7 @@ def build_templates(asset: Callable[[str], str]) -> Environment:
         label=fmt.label,
         points=fmt.points,
         percent=fmt.percent,
+        signed=fmt.signed,
         megabytes=fmt.megabytes,
         thousands=fmt.thousands,
         mask=fmt.mask_number,

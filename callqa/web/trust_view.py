@@ -27,9 +27,14 @@ def figure_cells(figures: Figures, threshold: float) -> Sequence[FigureCell]:
         cells.append(
             FigureCell(
                 name,
-                "—" if value is None else f"{value:.2f}",
-                f"{interval[0]:.2f}–{interval[1]:.2f}" if interval is not None and value is not None else "",
+                "—" if value is None else _signed(value),
+                f"{_signed(interval[0])} 至 {_signed(interval[1])}" if interval is not None and value is not None else "",
                 key in ("ac1", "precision") and value is not None and value < threshold,
             )
         )
     return cells
+
+
+def _signed(value: float) -> str:
+    """Two decimals, with a real minus sign."""
+    return f"{value:.2f}".replace("-", "−")

@@ -233,7 +233,11 @@ def test_a_window_that_has_just_ended_counts_as_lapsed_before_the_calendar_says_
 
 
 def test_nothing_released_is_no_share_of_anything(story: Story) -> None:
-    assert small_share(Ratio(1, MIN_SHARE - 1)) == "1/4" and small_share(Ratio(1, MIN_SHARE)) == "20.0%（1/5）"
+    assert (
+        small_share(Ratio(0, 0)) == "—（0/0）"
+        and small_share(Ratio(1, MIN_SHARE - 1)) == "1/4"
+        and small_share(Ratio(1, MIN_SHARE)) == "20.0%（1/5）"
+    )
     assert MonthAppeals().median_days is None and spread((), str, None) == "—"
     empty = rows(built(story.db), "11-2")
     assert {row[2] for row in empty} == {"—"}, "no released score in the month before"

@@ -41,8 +41,9 @@ def verdict_words(facts: MonthFacts, call_id: str) -> str:
 
 
 def small_share(value: Ratio) -> str:
-    """`20.0%（1/5）`, but `1/4` where there are too few to speak of a percentage."""
-    return ratio_text(value) if value.denominator >= MIN_SHARE else f"{value.numerator}/{value.denominator}"
+    """`20.0%（1/5）`, but `1/4` where there are too few to speak of a percentage, and a dash with both where there are none."""
+    few = 0 < value.denominator < MIN_SHARE
+    return f"{value.numerator}/{value.denominator}" if few else ratio_text(value)
 
 
 def spread(values: Sequence[float], say: Callable[[float], str], middle: float | None) -> str:

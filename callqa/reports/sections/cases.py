@@ -106,7 +106,7 @@ def _failed(facts: MonthFacts) -> Table:
             Column("工号", 0.8),
             Column("最终分", 0.8),
             Column("主要扣分", 4.0, "left"),
-            Column("证据时间点", 1.4),
+            Column("证据时间点", 1.8),
             Column("处理", 1.6, "left"),
         ),
         tuple(rows),
@@ -121,7 +121,7 @@ def _main_deductions(facts: MonthFacts, score: Score) -> tuple[str, str]:
         words.append(f"{d.item_id} {facts.rubric.option_label(d.item_id, d.option_code)}（−{d.points:g}）")
         if d.at_ms is not None:
             moments.append(say_offset(d.at_ms))
-    return "；".join(words), "、".join(moments)
+    return "；".join(words), "、".join(dict.fromkeys(moments))
 
 
 def _suspects(facts: MonthFacts) -> Table:
