@@ -28,7 +28,9 @@ def figure_cells(figures: Figures, threshold: float) -> Sequence[FigureCell]:
             FigureCell(
                 name,
                 "—" if value is None else _signed(value),
-                f"{_signed(interval[0])} 至 {_signed(interval[1])}" if interval is not None and value is not None else "",
+                f"{_signed(interval[0])} 至 {_signed(interval[1])}"
+                if interval is not None and value is not None
+                else "",
                 key in ("ac1", "precision") and value is not None and value < threshold,
             )
         )
