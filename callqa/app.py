@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from callqa.background import clock_ms
 from callqa.config import Settings, default_toml
 from callqa.errors import ConfigError
 from callqa.refusals import os_reason
@@ -167,6 +168,17 @@ def write_default_toml(path: Path) -> bool:
     return True
 
 
+def recorder_answers(settings: Settings) -> bool:
+    """Whether this installation's recorder is running: something listens at its socket."""
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(1)
+        try:
+            s.connect(str(settings.live_socket))
+        except OSError:
+            return False
+    return True
+
+
 def check_ports(settings: Settings) -> None:
     """Raise ConfigError that names the port or address that cannot be had and the setting to change it by."""
     sip, web = settings.sip, settings.web
@@ -272,8 +284,10 @@ def up(settings: Settings, config_path: Path) -> int:
         _say(f"已写好设置文件 {config_path}（每项都有说明）")
     copy_scorecards(settings)
     prepare_folders(settings)
+    if recorder_answers(settings):
+        raise ConfigError(f"这个安装已经在运行（录音服务在 {settings.live_socket} 应答）；要重启请先停掉它，再运行一次")
     check_ports(settings)
-    prepared = prepare_database(settings, int(time.time() * 1000))
+    prepared = prepare_database(settings, clock_ms())
     if prepared.admin_password is not None:
         _say(f"首个管理员账号：admin  密码：{prepared.admin_password}（只显示这一次，登录后请修改）")
     if prepared.rubric_problem:

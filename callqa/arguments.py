@@ -3,9 +3,12 @@
 import argparse
 import difflib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any, NoReturn, Protocol
+
+from callqa.errors import CallqaError
+from callqa.periods import Month
 
 # what argparse says -> what we say; groups by number
 _SAYINGS = (
@@ -15,6 +18,7 @@ _SAYINGS = (
     (r"argument (.+?): invalid \w+ value: '(.*)'", "{0} 的值“{1}”不合用"),
     (r"argument (.+?): not allowed with argument (.+)", "{0} 不能与 {1} 一起用"),
     (r"one of the arguments (.+) is required", "请写明其中一个：{0}"),
+    (r"argument (.+?): (.+)", "{0}：{1}"),  # what our own readers of values say
 )
 _NO_CHOICE = r"argument (.+?): invalid choice: '(.*)' \(choose from (.+)\)"
 
@@ -68,3 +72,31 @@ def day(text: str) -> date:
         return date.fromisoformat(text)
     except ValueError as e:
         raise argparse.ArgumentTypeError(f"看不懂日期“{text}”；应如 2026-11-01") from e
+
+
+def month(text: str) -> Month:
+    """The value of an option that is a month."""
+    try:
+        return Month.parse(text)
+    except CallqaError as e:
+        raise argparse.ArgumentTypeError(str(e)) from e
+
+
+def seconds(text: str) -> int:
+    """The value of an option that is a number of whole seconds, one at least."""
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise argparse.ArgumentTypeError(f"“{text}”不合用；请写整秒数，至少 1")
+    return int(text)
+
+
+def one_of(words: Mapping[str, str]) -> Callable[[str], str]:
+    """The reader of an option that is one of `words` {Chinese: what we call it}; both may be typed."""
+
+    def read(text: str) -> str:
+        if text in words.values():
+            return text
+        if text not in words:
+            raise argparse.ArgumentTypeError(f"没有“{text}”这个选择；请写 {' 或 '.join(words)}")
+        return words[text]
+
+    return read

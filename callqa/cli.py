@@ -4,21 +4,24 @@ import argparse
 import logging
 import os
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from callqa import __version__, app
-from callqa.arguments import Parser, day
+from callqa.arguments import Parser
+from callqa.background import clock_ms
 from callqa.cli_calls import add_call_verbs
+from callqa.cli_imports import add_import_verbs
 from callqa.cli_speech import add_speech_verbs
 from callqa.config import Settings, load_settings, settings_markdown
-from callqa.errors import CallqaError
-from callqa.refusals import os_reason
-from callqa.terminal import say, say_findings
+from callqa.errors import CallqaError, RubricError, UsageError
+from callqa.refusals import database_reason, os_reason
+from callqa.terminal import read_named_text, say, say_findings
 
 Verb = Callable[[Settings, argparse.Namespace], int]
+DEFAULT_CONFIG = "callqa.toml"
+log = logging.getLogger("callqa.cli")
+SERVICES = ("up", "record", "work", "web")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -34,20 +37,58 @@ def main(argv: list[str] | None = None) -> int:
     os.umask(os.umask(0o077) | 0o027)  # recordings, numbers and the phones' secrets are nobody else's business
     verb: Verb = args.run
     try:
-        return verb(load_settings(Path(args.config)), args)
+        return verb(_settings_for(args), args)
     except app.ConfigError as e:
         say(f"设置有误：{e}", error=True)
+        return app.CONFIG_ERROR_STATUS
+    except UsageError as e:
+        say(str(e), error=True)
         return app.CONFIG_ERROR_STATUS
     except CallqaError as e:
         say(str(e), error=True)
         return 1
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # `callqa search 漏水 | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception as e:  # the top of a verb: one sentence for a person, the rest for whom it is sent to
+        log.log(
+            logging.ERROR if args.verbose or args.verb in SERVICES else logging.DEBUG,
+            "%s broke",
+            args.verb,
+            exc_info=True,
+        )
+        say(_unforeseen(e), error=True)
+        return 1
+
+
+def _unforeseen(error: Exception) -> str:
+    driver = getattr(error, "orig", None)  # SQLAlchemy's frame around what the database said
+    if driver is not None:
+        return f"数据库出错：{database_reason(str(driver))}；请运行 ./run callqa doctor"
+    if isinstance(error, OSError):
+        where = f"{error.filename}：" if error.filename else ""
+        return f"没有做完：{where}{os_reason(error)}；请检查后再运行一次"
+    return (
+        f"没有做完，程序出错（{type(error).__name__}：{error}）；请用 callqa --verbose 再运行一次，把输出发给维护人员"
+    )
+
+
+def _settings_for(args: argparse.Namespace) -> Settings:
+    """The settings of the named file. Raise UsageError where a file named with --config is not there: a new, empty
+    installation beside a misspelt name would answer as if nothing had ever been recorded. `up` writes the file, `doctor`
+    tells of it, and a service that is started again must not stay away because somebody moved it."""
+    path = Path(args.config or DEFAULT_CONFIG)
+    if args.config and args.verb not in (*SERVICES, "doctor") and not path.exists():
+        raise UsageError(f"没有设置文件 {path}；请检查 --config，新安装请先运行 callqa --config {path} up")
+    args.config = path
+    return load_settings(path)
 
 
 def _parser() -> Parser:
     p = Parser(prog="callqa", description="水务热线的通话录音与质检")
-    p.add_argument("--config", metavar="文件", default="callqa.toml", help="设置文件，默认 ./callqa.toml")
+    p.add_argument("--config", metavar="文件", default="", help="设置文件，默认 ./callqa.toml")
     p.add_argument("--verbose", action="store_true", help="记录更详细的日志")
     p.add_argument("--version", action="version", version=f"callqa {__version__}", help="显示版本")
     verbs = p.add_subparsers(dest="verb", required=True, metavar="命令")
@@ -66,39 +107,13 @@ def _parser() -> Parser:
         "只启动处理服务（关联、转写、预评）；--speech 再加一个只转写的进程",
     )
     worker.add_argument("--speech", action="store_true", help="只转写：可开几个，也可在共用数据库和录音的别的机器上开")
-    add("web", lambda s, _: app.web(s), "只启动网页服务")
+    web = add("web", _web, "只启动网页服务；--new-password 给忘了密码的账号换发密码")
+    web.add_argument("--new-password", metavar="用户名", default="", help="换发这个账号的密码，显示一次，不启动服务")
     add("migrate", _migrate, "建立或升级数据库")
     add("doctor", _doctor, "检查安装：什么正常，缺什么，怎么补")
     add("settings", _settings, "列出全部设置（docs/configuration.md 由此生成）")
     add_speech_verbs(add)
-    tickets = add("import-tickets", _import_tickets, "导入工单文件（CSV 或 XLSX）")
-    tickets.add_argument("file", metavar="文件", type=Path)
-    roster = add("import-roster", _import_roster, "导入排班文件（CSV 或 XLSX）")
-    roster.add_argument("file", metavar="文件", type=Path)
-    calls = add("import", _import, "导入别处的录音：音频文件、抓包（pcap、pcapng），或连同通话清单的文件夹")
-    calls.add_argument("paths", nargs="+", type=Path, metavar="路径")
-    calls.add_argument(
-        "--left", choices=["citizen", "agent"], default="citizen", help="双声道录音的左声道是谁，默认诉求人"
-    )
-    calls.add_argument(
-        "--seat", action="append", default=[], metavar="分机", help="抓包里的席位分机，可写多次；已登记的不用写"
-    )
-    calls.add_argument(
-        "--bare-rtp", action="store_true", help="抓包里没有 SIP 信令时，把两个地址之间的 RTP 当作一通电话导入"
-    )
-    calls.add_argument("--direction", choices=["inbound", "outbound"], help="抓包里的通话都是呼入或都是呼出")
-    calls.add_argument(
-        "--map", action="append", default=[], metavar="列名=我方列名", help="清单的列对应，如 录音流水=录音文件；会记住"
-    )
-    cdr = add("reconcile", _reconcile, "核对交换机话单：每个接通的通话是否都有录音或说明了原因")
-    cdr.add_argument("--cdr", metavar="文件", type=Path, required=True, help="交换机导出的话单（CSV 或 XLSX）")
-    cdr.add_argument("--from", dest="first", metavar="日期", type=day, help="从哪天起，如 2026-11-01；默认整个文件")
-    cdr.add_argument("--to", dest="last", metavar="日期", type=day, help="到哪天止（含）")
-    cdr.add_argument("--tolerance", metavar="秒", type=int, default=60, help="两边时间相差多少秒以内算同一通，默认 60")
-    cdr.add_argument(
-        "--map", action="append", default=[], metavar="列名=我方列名", help="话单的列对应，如 呼叫起始=开始时间；会记住"
-    )
-    cdr.add_argument("--out", type=Path, metavar="文件", help="逐条结果写到 .csv 或 .xlsx 文件")
+    add_import_verbs(add)
     checked = add("check", _check, "机器预评一通电话（不入库）：每条规则的结论；--explain 逐个算子说明依据")
     checked.add_argument("call_id", metavar="通话编号")
     checked.add_argument("--explain", action="store_true", help="看了哪里、要求什么、发现什么、为何不判")
@@ -111,17 +126,27 @@ def _parser() -> Parser:
     return p
 
 
-def _now_ms() -> int:
-    return int(time.time() * 1000)
-
-
 def _up(settings: Settings, args: argparse.Namespace) -> int:
-    return app.up(settings, Path(args.config))
+    return app.up(settings, args.config)
+
+
+def _web(settings: Settings, args: argparse.Namespace) -> int:
+    if not args.new_password:
+        return app.web(settings)
+    from callqa.usecases.accounts import reset_password
+
+    db = app.open_database(settings)
+    try:
+        password = reset_password(db, args.new_password, actor="system", now_ms=clock_ms())
+    finally:
+        db.dispose()
+    say(f"账号 {args.new_password} 的新密码：{password}（只显示这一次，登录后请修改；原来的登录已全部退出）")
+    return 0
 
 
 def _migrate(settings: Settings, _: argparse.Namespace) -> int:
     app.prepare_folders(settings)
-    prepared = app.prepare_database(settings, _now_ms())
+    prepared = app.prepare_database(settings, clock_ms())
     say("数据库已就绪")
     if prepared.admin_password is not None:
         say(f"首个管理员账号：admin  密码：{prepared.admin_password}（只显示这一次，登录后请修改）")
@@ -134,96 +159,12 @@ def _migrate(settings: Settings, _: argparse.Namespace) -> int:
 def _doctor(settings: Settings, args: argparse.Namespace) -> int:
     from callqa.doctor import examine
 
-    return say_findings(examine(settings, Path(args.config)))
+    return say_findings(examine(settings, args.config))
 
 
 def _settings(_: Settings, __: argparse.Namespace) -> int:
     say(settings_markdown().rstrip("\n"))
     return 0
-
-
-def _import_tickets(settings: Settings, args: argparse.Namespace) -> int:
-    from callqa.usecases.import_tickets import import_tickets
-
-    db = app.open_database(settings)
-    result = import_tickets(db, file_name=args.file.name, data=_read(args.file), actor="system", now_ms=_now_ms())
-    say(f"新增 {result.rows_new} 条，更新 {result.rows_changed} 条，未变 {result.rows_same} 条")
-    return _row_errors(result.errors)
-
-
-def _import_roster(settings: Settings, args: argparse.Namespace) -> int:
-    from callqa.usecases.import_roster import import_roster
-
-    db = app.open_database(settings)
-    result = import_roster(db, file_name=args.file.name, data=_read(args.file), actor="system", now_ms=_now_ms())
-    say(f"新增 {result.rows_new} 条，未变 {result.rows_same} 条")
-    return _row_errors(result.errors)
-
-
-def _mapping(given: list[str], example: str) -> dict[str, str]:
-    """{header of the file: our column} of --map options."""
-    mapping = {}
-    for each in given:
-        header, equals, column = each.partition("=")
-        if not equals:
-            raise CallqaError(f"--map {each} 看不懂；应如 --map {example}")
-        mapping[header] = column
-    return mapping
-
-
-def _reconcile(settings: Settings, args: argparse.Namespace) -> int:
-    """Exit status 1 where an answered call has neither a recording nor a reason, or a row could not be read."""
-    from callqa.usecases import reconcile
-
-    check = reconcile.check_cdr(
-        app.open_database(settings),
-        file_name=args.cdr.name,
-        data=_read(args.cdr),
-        actor="system",
-        now_ms=_now_ms(),
-        first=args.first,
-        last=args.last,
-        tolerance_ms=max(1, args.tolerance) * 1000,
-        mapping=_mapping(args.map, "呼叫起始=开始时间"),
-    )
-    for verdict in reconcile.TO_LOOK_AT:
-        for cells in reconcile.table_of(check, only=(verdict,)):
-            say("　".join(cell for cell in cells if cell), error=verdict is reconcile.Verdict.MISSING)
-    for error in check.errors:
-        say(str(error), error=True)
-    for sentence in reconcile.say_summary(check):
-        say(sentence)
-    if args.out is not None:
-        write = reconcile.cdr_xlsx if args.out.suffix.lower() == ".xlsx" else reconcile.cdr_csv
-        try:
-            args.out.write_bytes(write(check))
-        except OSError as e:
-            raise CallqaError(f"文件 {args.out} 写不了：{os_reason(e)}") from e
-        say(f"逐条结果在 {args.out}")
-    return 0 if check.complete else 1
-
-
-def _import(settings: Settings, args: argparse.Namespace) -> int:
-    from callqa.units import Direction
-    from callqa.usecases.import_calls import import_calls, save_mapping
-    from callqa.usecases.import_pcap import import_captures
-
-    mapping = _mapping(args.map, "录音流水=录音文件")
-    db = app.open_database(settings)
-    now_ms = _now_ms()
-    if mapping:
-        save_mapping(db, mapping, actor="system", now_ms=now_ms)
-    where: dict[str, Any] = {"recordings": settings.recordings_dir, "actor": "system", "now_ms": now_ms}
-    where["demo"] = settings.demo
-    result = import_calls(db, args.paths, left=args.left, **where)
-    direction = Direction(args.direction) if args.direction else None
-    import_captures(db, result.captures, result, seats=args.seat, direction=direction, bare_rtp=args.bare_rtp, **where)
-    for note in result.notes:
-        say(note)
-    for error in result.errors:
-        say(error, error=True)
-    say(f"导入 {len(result.new)} 通，已有 {len(result.known)} 通，未能导入 {len(result.errors)} 处")
-    return 1 if result.errors else 0
 
 
 def _check(settings: Settings, args: argparse.Namespace) -> int:
@@ -234,7 +175,7 @@ def _check(settings: Settings, args: argparse.Namespace) -> int:
         app.open_database(settings),
         args.call_id,
         recordings=settings.recordings_dir,
-        now_ms=_now_ms(),
+        now_ms=clock_ms(),
         ticket_wait_ms=settings.checks.ticket_wait_h * HOUR_MS,
     )
     for line in report_lines(rubric, explained, steps=args.explain):
@@ -242,29 +183,13 @@ def _check(settings: Settings, args: argparse.Namespace) -> int:
     return 0
 
 
-def _row_errors(errors: tuple[CallqaError, ...]) -> int:
-    for error in errors:
-        say(str(error), error=True)
-    return 1 if errors else 0
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as e:
-        raise CallqaError(f"文件 {path} 读不了：{os_reason(e)}") from e
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return _read(path).decode()
-    except UnicodeDecodeError as e:
-        raise CallqaError(f"文件 {path} 不是 UTF-8 文本；请用抽检页下载的原文件") from e
-
-
 def _verify_draw(_: Settings, args: argparse.Namespace) -> int:
     from callqa.usecases.verify_draw import repeated_lines
 
-    plan = _read_text(args.plan).rstrip("\r\n")
-    sys.stdout.write(repeated_lines(_read_text(args.frame), plan, args.nonce_a, args.nonce_b))
+    frame, plan = (read_named_text(path, "请用抽检页下载的原文件") for path in (args.frame, args.plan))
+    try:
+        lines = repeated_lines(frame, plan.rstrip("\r\n"), args.nonce_a, args.nonce_b)
+    except RubricError as e:
+        raise CallqaError(f"抽样框 {args.frame} 或方案 {args.plan} 不对：{e}；请用抽检页下载的原文件") from e
+    sys.stdout.write(lines)
     return 0

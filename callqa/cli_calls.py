@@ -1,18 +1,17 @@
 """The verbs about stored calls: `export`, `search`, `reindex`. As in cli.py: parse, call one function, say the outcome."""
 
 import argparse
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from callqa import app
-from callqa.arguments import AddVerb, day
+from callqa.arguments import AddVerb, day, one_of
+from callqa.background import clock_ms
 from callqa.config import Settings
-from callqa.errors import CallqaError, ConfigError
-from callqa.refusals import os_reason
-from callqa.terminal import say
+from callqa.errors import UsageError
+from callqa.terminal import check_writable, say, write_named
 
 if TYPE_CHECKING:
     from callqa.store.db import Database
@@ -31,17 +30,18 @@ def add_call_verbs(add: AddVerb) -> None:
     export.add_argument("--out", type=Path, metavar="文件", help="写到哪里，默认 通话编号.wav 或 通话编号.pcap")
     words = add("search", _search, "在所有转写里找词：几个词都要在同一通电话里说到")
     words.add_argument("words", nargs="+", metavar="词")
-    words.add_argument("--speaker", choices=["citizen", "agent"], help="只找诉求人或坐席说的")
+    words.add_argument(
+        "--speaker",
+        metavar="诉求人|坐席",
+        type=one_of({"诉求人": "citizen", "坐席": "agent"}),
+        help="只找诉求人或坐席说的",
+    )
     words.add_argument("--from", dest="first", metavar="日期", type=day, help="从哪天起，如 2026-11-01")
     words.add_argument("--to", dest="last", metavar="日期", type=day, help="到哪天止（含）")
     words.add_argument("--agent", metavar="工号", help="只找这位坐席的通话")
     words.add_argument("--ticket", metavar="工单编号", help="只找这张工单的通话")
     words.add_argument("--json", action="store_true", help="每通电话一行 JSON")
     add("reindex", _reindex, "由转写重建检索索引（索引损坏、检索不全时）")
-
-
-def _now_ms() -> int:
-    return int(time.time() * 1000)
 
 
 @contextmanager
@@ -55,7 +55,7 @@ def _database(settings: Settings) -> Iterator["Database"]:
 
 def _export(settings: Settings, args: argparse.Namespace) -> int:
     if args.beep and not args.audio:
-        raise ConfigError("--beep 是给录音消音的，须与 --audio 一起用；抓包里的声音不能消音")
+        raise UsageError("--beep 是给录音消音的，须与 --audio 一起用；抓包里的声音不能消音")
     return _export_audio(settings, args) if args.audio else _export_pcap(settings, args)
 
 
@@ -63,9 +63,11 @@ def _export_audio(settings: Settings, args: argparse.Namespace) -> int:
     from callqa.usecases.export_audio import export_audio, export_beeped
 
     export = export_beeped if args.beep else export_audio
+    target = args.out or Path(f"{args.call_id}{'-消音' if args.beep else ''}.wav")
+    check_writable(target)
     with _database(settings) as db:
-        made = export(db, args.call_id, recordings=settings.recordings_dir, actor="system", now_ms=_now_ms())
-    target = _write(args.out or Path(f"{args.call_id}{'-消音' if args.beep else ''}.wav"), made.data)
+        made = export(db, args.call_id, recordings=settings.recordings_dir, actor="system", now_ms=clock_ms())
+    write_named(target, made.data)
     say(f"已导出 {target}（{len(made.data)} 字节）")
     if args.beep:
         say(f"消音 {len(made.beeped)} 处，共 {made.beeped_ms / 1000:.1f} 秒；位置由转写推算，对外提供前请听一遍")
@@ -76,21 +78,15 @@ def _export_pcap(settings: Settings, args: argparse.Namespace) -> int:
     from callqa.usecases.export_pcap import export_pcap
 
     keep_days = settings.retention.spool_keep_days
+    target = args.out or Path(f"{args.call_id}.pcap")
+    check_writable(target)
     with _database(settings) as db:
         data = export_pcap(
-            db, args.call_id, spool=settings.spool_dir, keep_days=keep_days, actor="system", now_ms=_now_ms()
+            db, args.call_id, spool=settings.spool_dir, keep_days=keep_days, actor="system", now_ms=clock_ms()
         )
-    target = _write(args.out or Path(f"{args.call_id}.pcap"), data)
+    write_named(target, data)
     say(f"已导出 {target}（{len(data)} 字节）；媒体是收到的原样，信令按记录重建")
     return 0
-
-
-def _write(target: Path, data: bytes) -> Path:
-    try:
-        target.write_bytes(data)
-    except OSError as e:
-        raise CallqaError(f"文件 {target} 写不了：{os_reason(e)}") from e
-    return target
 
 
 def _search(settings: Settings, args: argparse.Namespace) -> int:
@@ -101,8 +97,11 @@ def _search(settings: Settings, args: argparse.Namespace) -> int:
     from callqa.usecases.find_words import day_range_ms, found_json, found_lines
 
     start_ms, end_ms = day_range_ms(args.first, args.last)
+    terms = terms_of(" ".join(args.words))
+    if not terms:
+        raise UsageError(f"“{' '.join(args.words)}”里没有可查的字；请写汉字、字母或数字")
     wanted = SearchQuery(
-        terms_of(" ".join(args.words)),
+        terms,
         Speaker(args.speaker) if args.speaker else None,
         start_ms,
         end_ms,
@@ -125,6 +124,6 @@ def _reindex(settings: Settings, _: argparse.Namespace) -> int:
     from callqa.usecases.reindex import reindex
 
     with _database(settings) as db:
-        done = reindex(db, now_ms=_now_ms(), progress=lambda n: say(f"已重建 {n} 通") if n % 1000 == 0 else None)
+        done = reindex(db, now_ms=clock_ms(), progress=lambda n: say(f"已重建 {n} 通") if n % 1000 == 0 else None)
     say(f"检索索引已重建，共 {done} 通")
     return 0

@@ -5,12 +5,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from callqa.arguments import AddVerb
+from callqa.arguments import AddVerb, month
+from callqa.background import clock_ms
 from callqa.config import Settings
-from callqa.errors import CallqaError, ConfigError
-from callqa.periods import Month, say_duration
-from callqa.refusals import os_reason
-from callqa.terminal import Bar, say, say_findings
+from callqa.errors import CallqaError, UsageError
+from callqa.periods import say_duration
+from callqa.terminal import Bar, read_named_text, say, say_findings
 
 if TYPE_CHECKING:
     from callqa.store.db import Database
@@ -31,7 +31,7 @@ def add_speech_verbs(add: AddVerb) -> None:
     again = add("transcribe", _transcribe, "转写进度；加 --again 重新转写一通、一个月或全部（原来的版本都保留）")
     which = again.add_mutually_exclusive_group()
     which.add_argument("--call", metavar="通话编号", default="", help="哪一通")
-    which.add_argument("--month", metavar="月份", type=Month.parse, help="哪个月，如 2026-11")
+    which.add_argument("--month", metavar="月份", type=month, help="哪个月，如 2026-11")
     which.add_argument("--all", action="store_true", help="全部")
     again.add_argument("--again", action="store_true", help="重新转写")
     again.add_argument("--no-wait", action="store_true", help="列入队列就返回，不等它做完")
@@ -95,8 +95,8 @@ def _fetch(settings: Settings, args: argparse.Namespace) -> int:
     from callqa.transcribe.model import MODEL_FILE
 
     if not args.url:
-        raise ConfigError("请写出地址，如 callqa model fetch https://服务器/models/whisper-large-v3-turbo")
-    sums = read_sums(_manifest(args.manifest)) if args.manifest else {}
+        raise UsageError("请写出地址，如 callqa model fetch https://服务器/models/whisper-large-v3-turbo")
+    sums = read_sums(read_named_text(args.manifest, "请用发布方给的清单")) if args.manifest else {}
     if args.sha256:
         sums[MODEL_FILE] = check_sum(args.sha256)
     speech = settings.speech
@@ -132,15 +132,6 @@ def _fetch(settings: Settings, args: argparse.Namespace) -> int:
     return 0
 
 
-def _manifest(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as e:
-        raise ConfigError(f"清单 {path} 读不了：{os_reason(e)}") from e
-    except UnicodeDecodeError as e:
-        raise ConfigError(f"清单 {path} 不是 UTF-8 文本") from e
-
-
 LOOK_EVERY_S = 1.0
 NOBODY_AFTER_S = 30.0  # wanted, and nothing running for so long: no worker is there
 
@@ -152,9 +143,9 @@ def _transcribe(settings: Settings, args: argparse.Namespace) -> int:
 
     chosen = args.call or args.month or args.all
     if args.again and not chosen:
-        raise ConfigError("请写明重新转写哪些：--call 通话编号、--month 2026-11 或 --all")
+        raise UsageError("请写明重新转写哪些：--call 通话编号、--month 2026-11 或 --all")
     if chosen and not args.again:
-        raise ConfigError("要重新转写请加 --again；只看进度则不写 --call、--month、--all")
+        raise UsageError("要重新转写请加 --again；只看进度则不写 --call、--month、--all")
     app.prepare_folders(settings)
     migrate(settings.database_url)
     db = Database(settings.database_url)
@@ -169,7 +160,7 @@ def _transcribe(settings: Settings, args: argparse.Namespace) -> int:
 def _ask_again(db: "Database", args: argparse.Namespace) -> int:
     from callqa.usecases.progress import Stage, transcribe_again, want_again
 
-    now_ms = int(time.time() * 1000)
+    now_ms = clock_ms()
     if args.call:
         asked = want_again(db, [args.call], Stage.TRANSCRIBE, actor="system", now_ms=now_ms)
         if not asked:
@@ -184,7 +175,7 @@ def _say_speech_work(db: "Database") -> int:
     from callqa.store.queries.transcription import speech_cost, speech_work
 
     with db.read() as session:
-        work = speech_work(session, int(time.time() * 1000))
+        work = speech_work(session, clock_ms())
         costs = speech_cost(session, most=1)
     say(f"排队 {work.wanted}，进行中 {work.running}，完成 {work.done}，等待条件 {work.waiting}，失败 {work.failed}")
     if work.left_ms:
@@ -202,7 +193,7 @@ def _follow(db: "Database") -> int:
     bar, idle_since, told = Bar("转写"), time.monotonic(), False
     while True:
         with db.read() as session:
-            work = speech_work(session, int(time.time() * 1000))
+            work = speech_work(session, clock_ms())
         eta = f"，预计还要 {say_duration(work.eta_ms)}" if work.eta_ms is not None else ""
         bar.show(work.total - work.wanted - work.running, work.total, f"排队 {work.wanted}，进行中 {work.running}{eta}")
         if not work.busy:

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from callqa.errors import ConfigError
-from callqa.refusals import invalid_reason, os_reason
+from callqa.refusals import invalid_reason, os_reason, say_toml
 
 _NOT_SETTINGS = "CALLQA_TESTS_"  # variables for the tests, not for the product
 
@@ -240,14 +240,16 @@ def load_settings(path: Path, environ: dict[str, str] | None = None) -> Settings
     """Read `path` (which may be missing: then all defaults) and CALLQA_* variables. Raise ConfigError."""
     data: dict[str, Any] = {}
     if path.exists():
+        text = ""
         try:
-            data = tomllib.loads(path.read_text(encoding="utf-8"))
+            text = path.read_text(encoding="utf-8-sig")  # Windows' Notepad begins with a byte order mark
+            data = tomllib.loads(text)
         except OSError as e:
             raise ConfigError(f"设置文件 {path} 读不了：{os_reason(e)}") from e
         except UnicodeDecodeError as e:
             raise ConfigError(f"设置文件 {path} 不是 UTF-8 文本；请另存为 UTF-8") from e
         except tomllib.TOMLDecodeError as e:
-            raise ConfigError(f"设置文件 {path} 不是合法的 TOML：{e}") from e
+            raise ConfigError(f"设置文件 {path} {say_toml(str(e), text)}") from e
     _refuse_unknown(data, str(path))
     variables = _overlay_environment(data, dict(os.environ if environ is None else environ))
     data["home"] = path.resolve().parent

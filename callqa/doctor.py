@@ -2,17 +2,18 @@
 
 import os
 import shutil
-import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryFile
 
-from callqa.app import check_ports
+from callqa.app import check_ports, recorder_answers
 from callqa.audiofile import read_audio
 from callqa.config import Settings
 from callqa.desk import Desk, load_desk
 from callqa.errors import AudioError, CallqaError, ConfigError, SpoolError
 from callqa.findings import Finding
+from callqa.refusals import os_reason
 from callqa.sip.calls.routing import Refusal, outbound_targets
 
 MIN_FREE_MB = 2048
@@ -47,10 +48,12 @@ def _folders(settings: Settings, _: Path) -> Iterator[Finding]:
     """文件夹"""
     for name, path in (("录音", settings.recordings_dir), ("数据", settings.var_dir)):
         nearest = next(p for p in (path, *path.parents) if p.exists())
-        if os.access(nearest, os.W_OK):
-            yield Finding("well", f"{name}文件夹", str(path))
-        else:
-            yield Finding("missing", f"{name}文件夹", f"{nearest} 不可写", "改权限，或改 callqa.toml 的 [paths]")
+        try:
+            with TemporaryFile(dir=nearest):  # an access bit says nothing of a read-only or full disk
+                yield Finding("well", f"{name}文件夹", str(path))
+        except OSError as e:
+            why = f"{nearest} 里建不了文件：{os_reason(e)}"
+            yield Finding("missing", f"{name}文件夹", why, "改权限，或改 callqa.toml 的 [paths]")
         free_mb = shutil.disk_usage(nearest).free // 2**20
         enough = free_mb >= max(MIN_FREE_MB, settings.retention.disk_alarm_mb)
         yield Finding(
@@ -155,7 +158,7 @@ def _inbound(settings: Settings, _: Path) -> Iterator[Finding]:
 
 def _services(settings: Settings, _: Path) -> Iterator[Finding]:
     """服务"""
-    recording = _recorder_answers(settings)
+    recording = recorder_answers(settings)
     yield (
         Finding("well", "录音服务", "正在运行")
         if recording
@@ -169,16 +172,6 @@ def _services(settings: Settings, _: Path) -> Iterator[Finding]:
         yield Finding("missing", "端口", str(e))
     else:
         yield Finding("well", "端口", f"SIP {settings.sip.listen_port}、网页 {settings.web.listen_port} 空闲")
-
-
-def _recorder_answers(settings: Settings) -> bool:
-    with socket.socket(socket.AF_UNIX) as s:
-        s.settimeout(1)
-        try:
-            s.connect(str(settings.live_socket))
-        except OSError:
-            return False
-    return True
 
 
 def _account(_: Settings, __: Path) -> Iterator[Finding]:

@@ -2,6 +2,7 @@
 
     CallqaError
     ├── ConfigError          callqa.toml or the environment: ours to refuse at start
+    ├── UsageError           a command line that makes no sense as a whole
     ├── ProtocolError        bytes from a peer that break a protocol (SIP, SDP, RTP)
     ├── SpoolError           a spool, sidecar, journal or desk file that cannot be read
     ├── AudioError           a file that is no readable audio
@@ -25,6 +26,10 @@ class CallqaError(Exception):
 
 class ConfigError(CallqaError):
     """A setting is unknown, missing or out of range."""
+
+
+class UsageError(CallqaError):
+    """Options of a verb contradict each other, or one that is needed is not there."""
 
 
 class ProtocolError(CallqaError):

@@ -19,7 +19,7 @@ class Month:
 
     def __post_init__(self) -> None:
         if not (1 <= self.month <= 12 and 2000 <= self.year <= 2999):
-            raise CallqaError(f"月份 {self.year}-{self.month} 不存在；请写成 2026-11")
+            raise CallqaError(f"月份 {self.year:04d}-{self.month:02d} 不存在；请写成 2026-11")
 
     @classmethod
     def parse(cls, text: str) -> "Month":

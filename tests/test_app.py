@@ -77,6 +77,18 @@ def test_a_taken_port_is_named_with_the_setting_to_change(tmp_path: Path) -> Non
             app.check_ports(settings)
 
 
+def test_an_installation_that_runs_is_not_started_twice(tmp_path: Path) -> None:
+    settings = load_settings(tmp_path / "callqa.toml", {})
+    app.prepare_folders(settings)
+    assert not app.recorder_answers(settings)
+    with socket.socket(socket.AF_UNIX) as recorder:
+        recorder.bind(str(settings.live_socket))
+        recorder.listen()
+        with pytest.raises(ConfigError, match=r"已经在运行.*请先停掉它"):
+            app.up(settings, tmp_path / "callqa.toml")
+    assert not app.recorder_answers(settings), "a socket that a killed recorder left"
+
+
 def test_the_first_start_writes_the_settings_and_keeps_them_afterwards(tmp_path: Path) -> None:
     path = tmp_path / "callqa.toml"
     assert app.write_default_toml(path)

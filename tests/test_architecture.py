@@ -22,7 +22,7 @@ EVERYTHING = {"*"}
 MAY_IMPORT: dict[str, set[str]] = {
     **dict.fromkeys(WORDS, WORDS),
     **dict.fromkeys(CONTRACTS, WORDS | CONTRACTS),
-    "arguments": set(),
+    "arguments": WORDS,
     "background": set(),
     "config": WORDS,
     "terminal": WORDS,
@@ -41,6 +41,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "app": EVERYTHING,
     "cli": EVERYTHING,
     "cli_calls": EVERYTHING,
+    "cli_imports": EVERYTHING,
     "cli_speech": EVERYTHING,
     "doctor": EVERYTHING,
     "__main__": EVERYTHING,

@@ -158,6 +158,12 @@ def test_an_export_has_its_own_name_where_none_is_given(
     assert (tmp_path / f"{FIRST}.wav").exists() and (tmp_path / f"{FIRST}-消音.wav").exists()
 
 
+def test_a_search_that_can_find_nothing_is_refused(verb: Verb, capsys: pytest.CaptureFixture[str]) -> None:
+    assert verb("search", "!!!") == 2 and "“!!!”里没有可查的字" in capsys.readouterr().err
+    assert verb("search", "--from", "2026-11-09", "--to", "2026-11-08", "水") == 1
+    assert "起始日期 2026-11-09 晚于结束日期 2026-11-08" in capsys.readouterr().err
+
+
 def test_what_cannot_be_exported_is_refused(verb: Verb, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     target = tmp_path / "c.wav"
     assert verb("export", "--audio", THIRD, "--beep", "--out", str(target)) == 1

@@ -16,6 +16,34 @@ def load(tmp_path: Path, text: str, environ: dict[str, str] | None = None) -> Se
     return load_settings(path, environ or {})
 
 
+def test_a_file_saved_by_notepad_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "callqa.toml"
+    path.write_bytes(b"\xef\xbb\xbf[sip]\r\nlisten_port = 5070\r\n")
+    assert load_settings(path, {}).sip.listen_port == 5070
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[web]\nlisten_port = 8080\nlisten_host = 192.168.1.5\n", "第 3 行“listen_host = 192.168.1.5”看不懂：值后面"),
+        ("[web]\nlisten_host = “192.168.1.5”\n", "全角符号 “”，请改成半角"),
+        ("[web]\nlisten_port ＝ 80\n", "等号用半角；这一行有全角符号 ＝"),
+        ("[web\nlisten_port = 80\n", "第 1 行“[web”看不懂：方括号没有配对"),
+        ('[paths]\nvar = "D:\\callqa"\n', "反斜杠要写两个"),
+        ("[web]\n[web]\n", "第 2 行“[web]”看不懂：同一项或同一节写了两次"),
+        ("[web]\nsecure_cookie = 是\n", "是否写 true 或 false"),
+        ("[database]\nurl = postgresql://qa:geheim@db/qa\n", "第 2 行“url = …”看不懂：等号右边"),
+        ('[hotline]\nname = "热线\n', '第 2 行“name = "热线”看不懂'),
+        ("[web]\nlisten_port\n\n", "第 2 行“listen_port”看不懂：应写成 名称 = 值"),
+    ],
+)
+def test_what_is_no_toml_is_told_with_its_line_in_chinese(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        load(tmp_path, text)
+    assert said in str(refused.value)
+    assert not re.search(r"[A-Z][a-z]+ [a-z]+ ", str(refused.value)), "nothing of the reader's English is left"
+
+
 def test_a_missing_file_gives_every_default(tmp_path: Path) -> None:
     settings = load_settings(tmp_path / "callqa.toml", {})
     assert settings.sip.listen_port == 5060
@@ -65,7 +93,7 @@ def test_variables_of_the_tests_are_no_settings(tmp_path: Path) -> None:
         ("[sip]\nlisten_port = 70000\n", "sip.listen_port”应不大于 65535"),
         ("[sip]\nlisten_port = 'abc'\n", "应为整数"),
         ("[sip]\nrtp_port_min = 30000\nrtp_port_max = 20000\n", "必须小于"),
-        ("[sip\n", "不是合法的 TOML"),
+        ("[sip\n", "方括号没有配对"),
         ("sip = 5\n", r"应写成 \[名称\]"),
         ("home = '/elsewhere'\n", "“home”不存在"),
         ("[speech]\ndevice = 'gpu'\n", "只能是 auto、cpu、cuda"),

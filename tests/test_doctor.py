@@ -33,6 +33,15 @@ def test_prompts_that_are_missing_bad_or_there(tmp_path: Path):
     assert "录音告知" not in found(tmp_path), "none is configured"
 
 
+def test_a_folder_that_cannot_be_made_is_missing(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "callqa.toml").write_text('[paths]\nrecordings = "file/recordings"\n')
+    said = found(tmp_path)
+    assert said["录音文件夹"].level == "missing" and "不是文件夹" in said["录音文件夹"].text
+    assert said["数据文件夹"].level == "well"
+    assert not list(tmp_path.glob("var/tmp*")), "nothing is left of the trial"
+
+
 def test_a_number_outside_the_dial_plan_is_no_overflow(tmp_path: Path):
     (tmp_path / "callqa.toml").write_text("")
     assert found(tmp_path, overflow_number="13900001111")["溢出号码"].level == "well"

@@ -10,7 +10,7 @@ import pytest
 from callqa.audiofile import read_audio
 from callqa.config import SipSettings
 from callqa.errors import AudioError, ConfigError
-from callqa.refusals import os_reason
+from callqa.refusals import database_reason, os_reason
 from callqa.sip.process.tls import client_context, server_context
 
 PACKAGE = Path(__file__).resolve().parent.parent / "callqa"
@@ -33,6 +33,24 @@ def test_the_english_reason_is_read_in_one_place_only() -> None:
 )
 def test_a_known_reason_is_chinese(number: int, reason: str) -> None:
     assert os_reason(OSError(number, os.strerror(number))) == reason
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        ("failed to resolve host 'db': [Errno -2] Name or service not known", "找不到数据库主机“db”"),
+        (
+            'connection failed: connection to server at "127.0.0.1", port 5432 failed: Connection refused\n\tIs it up?',
+            "数据库服务器 127.0.0.1:5432 没有启动",
+        ),
+        ('connection failed: FATAL:  password authentication failed for user "qa"', "数据库用户“qa”的密码不对"),
+        ('connection failed: FATAL:  database "qa" does not exist', "没有数据库“qa”"),
+        ("attempt to write a readonly database", "只读"),
+        ("something new\nand more", "something new"),
+    ],
+)
+def test_what_a_database_says_is_said_in_chinese(message: str, reason: str) -> None:
+    assert reason in database_reason(message)
 
 
 def test_an_unknown_reason_keeps_its_words() -> None:

@@ -18,6 +18,7 @@ from typing import Any, TextIO
 from sqlmodel import col, func, select
 
 from callqa import app
+from callqa.background import clock_ms
 from callqa.config import Settings, load_settings
 from callqa.demo import data
 from callqa.demo.citizens import Citizens
@@ -206,7 +207,7 @@ class Show:
         self.month = Month(now.year, now.month)
         self.calls = data.demo_calls(now)
         for agent_no, name in data.AGENTS:
-            people.add_agent(self.db, agent_no=agent_no, name=name, actor="system", now_ms=self._now_ms())
+            people.add_agent(self.db, agent_no=agent_no, name=name, actor="system", now_ms=clock_ms())
         for extension, label, _ in data.SEATS:
             self.passwords[extension] = app.new_secret()
             people.add_seat(
@@ -215,7 +216,7 @@ class Show:
                 label=label,
                 password=self.passwords[extension],
                 actor="system",
-                now_ms=self._now_ms(),
+                now_ms=clock_ms(),
             )
         for username, name, role, own_agent_no in data.ACCOUNTS:
             self.passwords[username] = app.new_secret(10)
@@ -225,33 +226,33 @@ class Show:
                     username, name, role, self.passwords[username], own_agent_no, must_change_password=False
                 ),
                 actor="system",
-                now_ms=self._now_ms(),
+                now_ms=clock_ms(),
             )
-        app.prepare_database(self.settings, self._now_ms())
+        app.prepare_database(self.settings, clock_ms())
         desk.set_trunks(
             self.db,
             [{"name": "演示中继", "addresses": ["127.0.0.2"], "host": "127.0.0.2", "port": self.trunk_port}],
             actor="system",
-            now_ms=self._now_ms(),
+            now_ms=clock_ms(),
         )
         desk.set_dial_plan(
-            self.db, [{"pattern": r"1[3-9]\d{9}", "trunk": "演示中继"}], actor="system", now_ms=self._now_ms()
+            self.db, [{"pattern": r"1[3-9]\d{9}", "trunk": "演示中继"}], actor="system", now_ms=clock_ms()
         )
         routing.set_routing(
             self.db,
             {"inbound_mode": "bridge", "ring_timeout_s": 30, "hotline_number": data.HOTLINE_NUMBER},
             actor="system",
-            now_ms=self._now_ms(),
+            now_ms=clock_ms(),
         )
         tickets, roster = data.ticket_csv(now), data.roster_csv(now)
         (self.home / "工单.csv").write_bytes(tickets)
         (self.home / "排班.csv").write_bytes(roster)
-        result = import_tickets(self.db, file_name="工单.csv", data=tickets, actor="system", now_ms=self._now_ms())
-        import_roster(self.db, file_name="排班.csv", data=roster, actor="system", now_ms=self._now_ms())
+        result = import_tickets(self.db, file_name="工单.csv", data=tickets, actor="system", now_ms=clock_ms())
+        import_roster(self.db, file_name="排班.csv", data=roster, actor="system", now_ms=clock_ms())
         tell(f"    工单 {result.rows_new} 条（其中一条不属于任何来电），排班已导入")
         for extension, _, agent_no in data.SEATS:
-            people.sign_in(self.db, seat_extension=extension, agent_no=agent_no, actor="system", now_ms=self._now_ms())
-        desk.publish_desk(self.db, self.settings.desk_path, self._now_ms())
+            people.sign_in(self.db, seat_extension=extension, agent_no=agent_no, actor="system", now_ms=clock_ms())
+        desk.publish_desk(self.db, self.settings.desk_path, clock_ms())
 
     def _start_services(self) -> None:
         self._enter("启动录音、处理、网页三个服务")
@@ -332,14 +333,14 @@ class Show:
         self._enter("冻结本月至今的抽样框，双方承诺、揭示，抽取样本（演示）")
         assert self.db is not None
         plan = (self.settings.scorecards_dir / "sampling.yaml").read_text(encoding="utf-8")
-        frame_id = freeze(self.db, self.month, plan, actor="banzhang", demo=True, now_ms=self._now_ms()).id
+        frame_id = freeze(self.db, self.month, plan, actor="banzhang", demo=True, now_ms=clock_ms()).id
         assert frame_id is not None
         nonces = {"a": secrets.token_hex(12), "b": secrets.token_hex(12)}
         from callqa.scoring.sampling import commitment
 
-        commit(self.db, frame_id, side="a", value=commitment(nonces["a"]), actor="banzhang", now_ms=self._now_ms())
-        commit(self.db, frame_id, side="b", value=commitment(nonces["b"]), actor="jiandu", now_ms=self._now_ms())
-        reveal(self.db, frame_id, nonce_a=nonces["a"], nonce_b=nonces["b"], actor="banzhang", now_ms=self._now_ms())
+        commit(self.db, frame_id, side="a", value=commitment(nonces["a"]), actor="banzhang", now_ms=clock_ms())
+        commit(self.db, frame_id, side="b", value=commitment(nonces["b"]), actor="jiandu", now_ms=clock_ms())
+        reveal(self.db, frame_id, nonce_a=nonces["a"], nonce_b=nonces["b"], actor="banzhang", now_ms=clock_ms())
         with self.db.read() as session:
             entries = session.exec(
                 select(SampleEntry).where(SampleEntry.frame_id == frame_id, SampleEntry.kind == "sample")
@@ -400,10 +401,6 @@ class Show:
         return whole
 
     # ------------------------------------------------------------------ looking
-    @staticmethod
-    def _now_ms() -> int:
-        return int(time.time() * 1000)
-
     def _board(self) -> Board | None:
         with socket.socket(socket.AF_UNIX) as s:
             s.settimeout(2)

@@ -14,6 +14,7 @@ from itertools import count
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel import Session
 
@@ -113,7 +114,10 @@ def driver_url(url: str) -> str:
 
 def sqlite_path(url: str) -> Path | None:
     """The file behind a SQLite URL; None for PostgreSQL."""
-    parsed = make_url(url)
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError) as e:  # ValueError: a port that is no number; the URL itself may hold a password
+        raise StoreError("设置 database.url 看不懂；请写成 postgresql://用户:密码@主机:端口/库名，端口是数字") from e
     if parsed.get_backend_name() != "sqlite":
         return None
     if not parsed.database or parsed.database == ":memory:":

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from callqa.errors import StoreError
-from callqa.refusals import os_reason
+from callqa.refusals import database_reason, os_reason
 from callqa.store.db import Database, sqlite_path
 
 logging.getLogger("alembic").setLevel(logging.WARNING)  # its dialogue with itself is nobody's news
@@ -51,9 +51,9 @@ def pending(url: str) -> bool:
 
 
 def _reason(error: SQLAlchemyError) -> str:
-    """The driver's own first line, without SQLAlchemy's frame around it."""
+    """The driver's reason, without SQLAlchemy's frame around it."""
     original = getattr(error, "orig", None) or error
-    return (str(original).strip() or type(original).__name__).splitlines()[0]
+    return database_reason(str(original) or type(original).__name__)
 
 
 def current_revision(connection: Connection) -> str | None:

@@ -165,6 +165,22 @@ def set_password(db: Database, *, account_id: int, password: str, actor: str, no
         audit.append(session, actor=actor, action="account.reset", subject=row.username, detail={}, now_ms=now_ms)
 
 
+def reset_password(db: Database, username: str, *, actor: str, now_ms: int) -> str:
+    """Give an account a new random password by its name, for whoever can no longer sign in, and the password to show
+    once. An account that is switched off stays so. Raise CallqaError where there is no such account."""
+    with db.read() as session:
+        account = session.exec(select(Account).where(Account.username == username)).first()
+        names = sorted(session.exec(select(Account.username).where(col(Account.active).is_(True))).all())
+    if account is None or account.id is None:
+        known = f"现有 {'、'.join(names)}" if names else "还没有账号，请先运行 callqa migrate"
+        raise CallqaError(f"没有账号“{username}”；{known}")
+    if not account.active:
+        raise CallqaError(f"账号“{username}”已停用；请先由另一个管理员在“账号”页启用")
+    password = random_password()
+    set_password(db, account_id=account.id, password=password, actor=actor, now_ms=now_ms)
+    return password
+
+
 def deactivate(db: Database, *, account_id: int, actor: str, now_ms: int) -> None:
     """Switch an account off and end its sessions. The last active administrator stays."""
     with db.write() as session:

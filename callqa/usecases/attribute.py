@@ -4,6 +4,7 @@ from sqlalchemy import or_
 from sqlmodel import Session, col, select
 
 from callqa.errors import CallqaError, ConflictError, StateError, StoreError
+from callqa.refusals import no_such_call
 from callqa.scoring.evaluation import VISIBLE_TO_AGENT, Action, Status
 from callqa.store import audit
 from callqa.store.db import Database
@@ -104,7 +105,7 @@ def load_call(session: Session, call_id: str) -> Call:
     """The call's row. Raise StoreError when there is none."""
     call = session.get(Call, call_id)
     if call is None:
-        raise StoreError(f"没有通话 {call_id}")
+        raise StoreError(no_such_call(call_id))
     return call
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from sqlmodel import Session, col, select
 
 from callqa.errors import CallqaError, ConflictError, StateError
+from callqa.refusals import no_such_call
 from callqa.scoring.criteria import Rubric
 from callqa.scoring.evaluation import Action, Outcome, Status, apply, check_role
 from callqa.scoring.rubric import parse_rubric
@@ -59,7 +60,7 @@ def open_evaluation(db: Database, call_id: str, *, evaluator_id: int, now_ms: in
             return existing.id
         call = session.get(Call, call_id)
         if call is None:
-            raise CallqaError(f"没有通话 {call_id}")
+            raise CallqaError(no_such_call(call_id))
         if call.outcome != "answered":
             raise StateError("这通电话没有接通，不能评分")
         return open_card(session, call, evaluator_id=evaluator_id, now_ms=now_ms)

@@ -13,7 +13,7 @@ from callqa.errors import StoreError
 from callqa.files import read_file
 from callqa.privacy import Turn
 from callqa.private_times import Said, private_spans
-from callqa.refusals import os_reason
+from callqa.refusals import no_such_call, os_reason
 from callqa.sip.media.beep import beep
 from callqa.speech import Span
 from callqa.store import audit
@@ -87,7 +87,7 @@ def _read_master(db: Database, call_id: str, recordings: Path) -> bytes:
     with db.read() as session:
         call = session.get(Call, call_id)
     if call is None:
-        raise StoreError(f"没有通话 {call_id}；通话编号见通话页，如 20261103T001430123Z-K7QD-8F3K2M")
+        raise StoreError(no_such_call(call_id))
     if is_confidential(db, call_id):
         raise StoreError(f"通话 {call_id} 是保密件，不能导出；请由指定的人在“保密件”页先解除")
     if call.recording_status != "ok" or not call.recording_path:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from callqa.errors import CallqaError, SpoolError, StoreError
-from callqa.refusals import os_reason
+from callqa.refusals import no_such_call, os_reason
 from callqa.sip.media.export import to_frames
 from callqa.sip.media.pcap import write_pcap
 from callqa.sip.media.spool import read_records
@@ -36,7 +36,7 @@ def export_pcap(db: Database, call_id: str, *, spool: Path, keep_days: int, acto
 
 def _why_not(call_id: str, call: Call | None, keep_days: int) -> str:
     if call is None:
-        return f"没有通话 {call_id}；通话编号见通话页，如 20261103T001430123Z-K7QD-8F3K2M"
+        return no_such_call(call_id)
     if call.mode == "import":
         return f"通话 {call_id} 是导入的，没有原始媒体；请用导入时的那个文件"
     if call.outcome != "answered":

@@ -4,13 +4,17 @@ import json
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
 
+from callqa.errors import CallqaError
 from callqa.periods import SHANGHAI, say_offset, say_short, to_ms
 from callqa.speech import SPEAKER_LABELS
 from callqa.store.queries.search import FoundCall
 
 
 def day_range_ms(first: date | None, last: date | None) -> tuple[int | None, int | None]:
-    """[start, end) of the days first to last of the hotline's time; None where a side is open."""
+    """[start, end) of the days first to last of the hotline's time; None where a side is open. Raise CallqaError where
+    the first comes after the last."""
+    if first and last and first > last:
+        raise CallqaError(f"起始日期 {first} 晚于结束日期 {last}；请核对")
     start = to_ms(datetime.combine(first, time.min, SHANGHAI)) if first else None
     end = to_ms(datetime.combine(last + timedelta(days=1), time.min, SHANGHAI)) if last else None
     return start, end

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from callqa.errors import CallqaError
+from callqa.refusals import no_such_call
 from callqa.scoring.criteria import Check, Item, Level, Rubric
 from callqa.scoring.explain import Explained, Step, explain, gate_text, quote_text, rule_text
 from callqa.scoring.operators.base import STATE_LABELS
@@ -23,7 +24,7 @@ def explain_call(
     with db.read() as session:
         call = session.get(Call, call_id)
         if call is None:
-            raise CallqaError(f"没有通话 {call_id}")
+            raise CallqaError(no_such_call(call_id))
         row: RubricVersion | None = rubric_in_force(session, call.started_at_ms)
         facts = call_facts(session, call, now_ms=now_ms, ticket_wait_ms=ticket_wait_ms)
     if row is None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from sqlmodel import Session, col, select
 
 from callqa.errors import CallqaError, PermissionDenied, StateError
+from callqa.refusals import no_such_call
 from callqa.scoring.evaluation import Status
 from callqa.store import audit
 from callqa.store.db import Database
@@ -169,7 +170,7 @@ def open_calibration_card(db: Database, session_id: int, call_id: str, *, accoun
             raise StateError("这次校准的比对已经公布，不能再评分")
         call = session.get(Call, call_id)
         if call is None:
-            raise CallqaError(f"没有通话 {call_id}")
+            raise CallqaError(no_such_call(call_id))
         like = _pattern(session, call_id, f"{CALIBRATION}:{session_id}:")
         return open_card(session, call, evaluator_id=account_id, now_ms=now_ms, card=Card(kind, True, like))
 

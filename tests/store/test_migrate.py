@@ -73,7 +73,7 @@ def test_a_newer_database_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "callqa.db").write_bytes(b"this is no database" * 100)
-    with pytest.raises(StoreError, match="数据库升级失败：file is not a database；") as refusal:
+    with pytest.raises(StoreError, match="数据库升级失败：文件不是 SQLite 数据库，或已损坏；") as refusal:
         migrate(f"sqlite:///{tmp_path / 'callqa.db'}")
     assert "sqlalche" not in str(refusal.value)
 

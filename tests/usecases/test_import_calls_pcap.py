@@ -228,7 +228,7 @@ def test_the_two_verbs(tmp_path: Path, capsys: pytest.CaptureFixture[str], monke
     assert "导入 1 通，已有 0 通" in capsys.readouterr().out
     assert main(["import", str(tmp_path / "nowhere")]) == 1
     assert "没有这个文件或文件夹" in capsys.readouterr().err
-    assert main(["import", str(capture), "--map", "流水"]) == 1
+    assert main(["import", str(capture), "--map", "流水"]) == 2
     migrate(f"sqlite:///{tmp_path / 'var' / 'callqa.db'}")
     call_id = recorded(tmp_path, Database(f"sqlite:///{tmp_path / 'var' / 'callqa.db'}"))
     assert main(["export", "--pcap", call_id, "--out", "call.pcap"]) == 0

@@ -111,6 +111,7 @@ def test_the_command_ends_with_1_where_a_recording_is_missing(home, capsys, monk
     good.write_text(GOOD, encoding="utf-8")
     bad.write_text(GOOD + row(15, "13800000004"), encoding="utf-8")
     config = ["--config", str(folder / "callqa.toml")]
+    (folder / "callqa.toml").write_text("", encoding="utf-8")
     assert main([*config, "reconcile", "--cdr", str(good)]) == 0
     assert "每个接通的通话都有录音或说明了原因" in capsys.readouterr().out
     assert main([*config, "reconcile", "--cdr", str(bad), "--out", str(out), "--from", "2026-11-03"]) == 1
