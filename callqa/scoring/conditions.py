@@ -35,6 +35,7 @@ from callqa.scoring.facts import CALL_FIELDS, TICKET_FIELDS
 from callqa.scoring.lexicon import Lexicon
 from callqa.scoring.operators import REGISTRY
 from callqa.scoring.operators.base import Operator, ParamKind, ParamSpec
+from callqa.scoring.operators.entities import MATTER_LABELS, SATISFACTION_ORDER
 from callqa.scoring.patterns import why_endless
 from callqa.text import normalised
 from callqa.units import CallType
@@ -47,6 +48,12 @@ CALL_VALUES: dict[str, tuple[str, ...]] = {
     "direction": ("inbound", "outbound"),
     "hangup_party": ("agent", "citizen", "network"),
     "type": tuple(CallType),
+}
+# What a ticket holds of these; anything else would never be met, without a word.
+TICKET_VALUES: dict[str, tuple[str, ...]] = {
+    "category": ("consult", "help", "complaint", "report", "suggestion", "praise"),
+    "matter_category": tuple(MATTER_LABELS),
+    "satisfaction": SATISFACTION_ORDER,
 }
 MAX_PATTERN_CHARS = 1000
 
@@ -62,10 +69,14 @@ class Names:
 
 @dataclass(slots=True)
 class ConditionReader:
-    """Reads the conditions of one check or one na_when; remembers the aliases named so far."""
+    """Reads the conditions of one check or one na_when; remembers the aliases named so far.
+
+    bound: those that an anchor may refer to here. A term is bound by its name only in its own `all`, for the terms after it.
+    """
 
     names: Names
     aliases: set[str] = field(default_factory=set)
+    bound: tuple[str, ...] = ()
 
     def read(self, node: yaml.Node) -> Condition:
         """One condition of any form."""
@@ -84,13 +95,23 @@ class ConditionReader:
         marked.mapping(node, f"条件 {form}", (form,))
         value = entries[form]
         if form in ("all", "any"):
-            terms = tuple(self.read(term) for term in marked.sequence(value, f"条件 {form}"))
+            terms = self._terms(form, value)
             if not terms:
                 raise RubricError(marked.line_of(value), f"条件 {form} 是空的")
             return AllOf(terms) if form == "all" else AnyOf(terms)
         if form == "not":
             return Not(self.read(value))
         return self._fact(form, value)
+
+    def _terms(self, form: str, node: yaml.Node) -> tuple[Condition, ...]:
+        before, terms = self.bound, []
+        for entry in marked.sequence(node, f"条件 {form}"):
+            term = self.read(entry)
+            terms.append(term)
+            if form == "all" and isinstance(term, OperatorCall) and term.alias is not None:
+                self.bound = (*self.bound, term.alias)
+        self.bound = before
+        return tuple(terms)
 
     def _fact(self, form: str, node: yaml.Node) -> Condition:
         if form == "call_type":
@@ -102,8 +123,8 @@ class ConditionReader:
             read: str | bool
             if marked.kind_of(value) == "bool":
                 read = marked.flag(value, name)
-            elif form == "call" and name in CALL_VALUES:
-                read = marked.choice(value, name, CALL_VALUES[name])
+            elif name in (values := CALL_VALUES if form == "call" else TICKET_VALUES):
+                read = marked.choice(value, name, values[name])
             else:
                 read = marked.text(value, name)
             terms.append(CallIs(name, read) if form == "call" else TicketIs(name, read))
@@ -156,6 +177,9 @@ class ConditionReader:
         if anchor not in self.aliases:
             hint = marked.near(anchor, self.aliases)
             raise RubricError(marked.line_of(anchor_node), f"anchor“{anchor}”在前面没有用 as 命名{hint}")
+        if anchor not in self.bound:
+            why = "as 只对同一个 all 里写在它后面的条件有效，any、not 里面的命名在外面用不了"
+            raise RubricError(marked.line_of(anchor_node), f"anchor“{anchor}”在这里引用不到：{why}")
         if where_node is None:
             raise RubricError(marked.line_of(anchor_node), "有 anchor 时须写 where（before、after、around、same）")
         where = Where(marked.choice(where_node, "where", tuple(Where)))
@@ -296,7 +320,10 @@ def read_scope(node: yaml.Node) -> Scope | None:
     if unit is Unit.UTTERANCES:
         return Scope(origin, unit, float(marked.whole(scope.need("within"), "within", low=1)))
     high = Decimal(1) if unit is Unit.RATIO else None
-    return Scope(origin, unit, float(marked.decimal(scope.need("within"), "within", low=Decimal(0), high=high)))
+    within = marked.decimal(scope.need("within"), "within", low=Decimal(0), high=high)
+    if not within:
+        raise RubricError(marked.line_of(scope.need("within")), "within 须大于 0：范围是空的，什么也听不到")
+    return Scope(origin, unit, float(within))
 
 
 def read_check(
@@ -317,6 +344,9 @@ def read_check(
         _outcome(rule.get(key), f"规则 {check_id} 的 {key}", option_codes, names, fatal_only=fatal_only)
         for key in ("on_hit", "on_miss")
     ]
+    if outcomes[1] is not None and outcomes[1].min_occurrences > 1:
+        line = marked.line_of(rule.need("on_miss"))
+        raise RubricError(line, f"规则 {check_id} 的 on_miss 不能写 min_occurrences：没有命中，就没有次数可数")
     if outcomes == [None, None]:
         raise RubricError(rule.line, f"规则 {check_id} 须有 on_hit 或 on_miss")
     return Check(

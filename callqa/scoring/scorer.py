@@ -12,7 +12,7 @@ Rules:
   engine itself wrote, else it is unsure; and where it does so only by sound, it is a hint.
 - No verdict on greeting or closing, for or against, rests on a decode with a prompt alone: one without must say the same.
 - `na_when` takes words as they were read, exactly; only a certain hit makes an item 不适用: where 井盖 may have been said,
-  the item about hazards stays.
+  the item about hazards stays. Nor does it rest on homophone repair: 井盖 that a repair wrote away is heard.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -122,7 +122,7 @@ def score(rubric: Rubric, facts: CallFacts, operators: Operators = REGISTRY) -> 
     suggestions: list[Suggestion] = []
     not_applicable: set[str] = set()
     for item in rubric.items_for(facts.call_type):
-        if _is_not_applicable(item, scene, operators):
+        if _is_not_applicable(item, scenes, operators):
             not_applicable.add(item.item_id)
             results += [CheckResult(c.check_id, item.item_id, State.NOT_CHECKED, "本项不适用") for c in item.checks]
             continue
@@ -144,10 +144,15 @@ def _without_foreign_fatal(suggestion: Suggestion, fatal_ids: set[str]) -> Sugge
     return replace(suggestion, fatal_id=None) if suggestion.option_code is not None else None
 
 
-def _is_not_applicable(item: Item, scene: Scene, operators: Operators) -> bool:
+def _is_not_applicable(item: Item, scenes: _Scenes, operators: Operators) -> bool:
+    """Whether na_when certainly holds: in the words as repaired and in those that the engine itself wrote."""
     if item.na_when is None:
         return False
-    return _evaluate(item.na_when, replace(scene, plain_reading=True), operators).state is State.HIT
+    return all(
+        _evaluate(item.na_when, replace(scene, plain_reading=True), operators).state is State.HIT
+        for scene in (scenes.read, scenes.heard)
+        if scene is not None
+    )
 
 
 def _run(
@@ -166,8 +171,11 @@ def _run(
 
 
 def _check(check: Check, scene: Scene, operators: Operators) -> Finding:
-    if check.when is not None and _evaluate(check.when, scene, operators).state is not State.HIT:
-        return not_checked("前置条件不满足，未检")
+    if check.when is not None:
+        before = _evaluate(check.when, scene, operators)
+        if before.state is not State.HIT:
+            why = "前置条件不满足" if before.state is State.MISS else f"前置条件无从判断（{before.explanation}）"
+            return not_checked(f"{why}，未检")
     finding = _evaluate(check.condition, scene, operators)
     wanted = check.on_hit.min_occurrences if check.on_hit is not None else 1
     return _often_enough(finding, wanted) if finding.state is State.HIT and wanted > 1 else finding
@@ -325,6 +333,8 @@ def _call_is(condition: CallIs, facts: CallFacts) -> Finding:
     }
     holds = values[condition.field] == condition.value
     label = CALL_FIELDS[condition.field]
+    if condition.field == "hangup_party" and facts.hangup_party is None:
+        return Finding(State.UNSURE, f"话单没有{label}")
     return Finding(State.HIT if holds else State.MISS, f"{label}{'' if holds else '不'}为 {condition.value}")
 
 
@@ -332,8 +342,10 @@ def _ticket_is(condition: TicketIs, facts: CallFacts) -> Finding:
     if facts.ticket is None:
         return not_checked("通话未关联工单")
     value = ticket_value(facts.ticket, condition.field)
-    holds = bool(value) is condition.value if isinstance(condition.value, bool) else str(value) == condition.value
     label = TICKET_FIELD_LABELS[condition.field]
+    if isinstance(condition.value, str) and value in (None, ""):
+        return Finding(State.UNSURE, f"工单没有{label}")
+    holds = bool(value) is condition.value if isinstance(condition.value, bool) else str(value) == condition.value
     return Finding(State.HIT if holds else State.MISS, f"工单{label}{'' if holds else '不'}为 {condition.value}")
 
 

@@ -216,6 +216,32 @@ def test_preconditions(when: str, facts: CallFacts, state: str) -> None:
     assert one(check, facts).results[0].state == state
 
 
+@pytest.mark.parametrize(
+    ("when", "facts"),
+    [
+        ("{op: ring_time, params: {max_s: 5}}", BASE),  # no ring time
+        ("{call: {hangup_party: agent}}", BASE),  # signalling did not tell
+        ("{not: {call: {hangup_party: agent}}}", BASE),
+        ("{ticket: {satisfaction: 不满意}}", replace(BASE, ticket=TicketFacts("T"))),  # not rated yet
+        ("{not: {ticket: {satisfaction: 不满意}}}", replace(BASE, ticket=TicketFacts("T"))),
+        ("{ticket: {urgent_flag: true}}", BASE),  # no ticket
+    ],
+)
+def test_a_precondition_nobody_knows_is_not_called_unmet(when: str, facts: CallFacts) -> None:
+    check = f"{{id: S1.1-1, op: keyword_any, role: agent, params: {{words: [转接]}}, when: {when}, on_miss: {{suggest: a}}}}"
+    (result,) = one(check, facts).results
+    assert result.state is State.NOT_CHECKED and "前置条件无从判断" in result.explanation
+    unmet = one(check.replace(when, "{call_type: callback}"), facts).results[0]
+    assert unmet.explanation == "前置条件不满足，未检"
+
+
+def test_an_item_is_not_made_inapplicable_by_repair() -> None:
+    na_when = "{not: {op: keyword_any, role: citizen, params: {words: [井盖]}}}"
+    said = call(GREETING, "c 6-12 你好，有个门口不见了。")
+    assert one("", said, na_when=na_when).not_applicable == {"S1.1"}
+    assert one("", repaired(said, 1, "门口", "井盖"), na_when=na_when).not_applicable == frozenset()
+
+
 FATAL = "{id: F1-1, op: keyword_any, role: agent, params: {lexicon: taboo_shirk}, on_hit: {suggest_fatal: F1}}"
 
 

@@ -61,7 +61,7 @@ _MATTERS = {
     "saving": "节水|浪费水",
     "enforcement": "举报|偷水|盗水|违法|排污|直接排|偷排|私接",
 }
-_MATTER_LABELS = {
+MATTER_LABELS = {
     "water_supply": "供水",
     "drainage": "排水",
     "waterlogging": "积水",
@@ -71,7 +71,7 @@ _MATTER_LABELS = {
     "enforcement": "执法",
     "other": "其他",
 }
-_MATTER_CODES = {label: code for code, label in _MATTER_LABELS.items()}
+_MATTER_CODES = {label: code for code, label in MATTER_LABELS.items()}
 _SATISFACTION = ("非常不满意", "不满意", "基本满意", "非常满意", "满意")
 SATISFACTION_ORDER = ("非常满意", "满意", "基本满意", "不满意", "非常不满意")
 _SATISFACTION_QUESTION = re.compile(r"满意.{0,4}(吗|还是)|是否满意|评价")
@@ -341,7 +341,7 @@ def _written(ticket: TicketFacts, field: str) -> str:
     if field == "occurred_at" and isinstance(value, int):
         return f"{from_ms(value):%m月%d日 %H:%M}"
     if field == "matter_category":
-        return _MATTER_LABELS.get(str(value), str(value))
+        return MATTER_LABELS.get(str(value), str(value))
     return str(value)
 
 
