@@ -478,6 +478,26 @@ def test_an_address_that_sounds_alike_is_no_mismatch(line: str, state: str) -> N
     assert run_check(check, facts).results[0].state == state
 
 
+@pytest.mark.parametrize(
+    ("said", "written", "state"),
+    [
+        ("c 6-9 我电话零二七八四七七零零零零", "84770000", "hit"),  # a landline with its area code, and without
+        ("c 6-9 我电话八四七七零零零零", "02784770000", "hit"),
+        ("c 6-9 我电话零二七八四七七零零零一", "84770000", "miss"),
+        ("c 6-9 工单号八四七七零零零五", "02784770000", "unsure"),  # eight digits may be anything
+        ("c 6-7 一三八七一|a 7-7.5 嗯|c 8-10 二零六三五八", "13871206358", "hit"),
+        ("c 6-7 号码是一三八|c 8-9 七一二零|c 10-11 六三五九，对", "13871206358", "miss"),
+        ("c 6-7 号码是一三八|c? 8-9 七一二零|c 10-11 六三五九", "13871206358", "unsure"),
+        ("c 6-7 号码是一三八|c 8-9 不对|c 10-11 七一二零六三五八", "13871206358", "unsure"),
+        ("c 6-9 一三八七一二零六三五八", "", "unsure"),
+    ],
+)
+def test_phone_numbers_as_people_say_them(said: str, written: str, state: str) -> None:
+    facts = call(GREETING, *said.split("|"), "c 20-23 你记好了没有", ticket=replace(TICKET, contact_phone=written))
+    result = run_check("op: ticket_match, params: {fields: [contact_phone], min_score: 100}", facts).results[0]
+    assert result.state == state, result.explanation
+
+
 def test_a_matter_that_sounds_alike_is_no_other_matter() -> None:
     ticket = replace(TICKET, matter_category="排水")
     check = "op: ticket_match, params: {fields: [matter_category], min_score: 60}"

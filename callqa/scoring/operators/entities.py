@@ -7,8 +7,9 @@ compares what the citizen said (what the agent said, only where the citizen said
 import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
+from itertools import islice
 
-from callqa.matching import Address, address_similarity, edit_distance, parse_address
+from callqa.matching import Address, address_similarity, number_distance, parse_address
 from callqa.periods import from_ms
 from callqa.scoring.criteria import OperatorCall, Role
 from callqa.scoring.facts import TICKET_FIELD_LABELS, TicketFacts, ticket_value
@@ -162,15 +163,56 @@ def _location_mentions(scene: Scene, place: Place, ticket: TicketFacts) -> list[
     return mentions
 
 
+_DIGITS = re.compile(r"\d{7,}")
+_LAST_DIGITS, _FIRST_DIGITS = re.compile(r"\d{2,}$"), re.compile(r"\d{2,}")
+MAX_PIECES = 4  # 138, 7120, 63, 58
+
+
 def _phone_mentions(scene: Scene, place: Place, ticket: TicketFacts) -> list[Mention]:
+    """Numbers that were said, a landline with or without its area code; one said in pieces is put together again."""
+
     def read(position: int) -> Iterable[Mention]:
         text = scene.utterances[position].text
-        for start, end in find_entities("phone", text):
-            said = normalised(text[start:end])
-            distance = edit_distance(said, ticket.contact_phone)
-            yield position, text[start:end], max(0, round(100 * (1 - distance / max(len(said), 1))))
+        whole = [normalised(text[start:end]) for start, end in find_entities("phone", text)]
+        # Seven or eight digits may be anything; only one that is the ticket's number is taken for one.
+        local = [run for run in _DIGITS.findall(normalised(text)) if number_distance(run, ticket.contact_phone) == 0]
+        pieces = () if whole or local else _phone_in_pieces(scene, position)
+        for said in (*whole, *local):
+            yield position, said, _number_score(said, ticket.contact_phone)
+        for said, least in pieces:
+            yield least, said, _number_score(said, ticket.contact_phone)
 
     return _by_citizen_first(scene, place, read)
+
+
+def _number_score(said: str, written: str) -> int:
+    distance = number_distance(said, written)
+    return 0 if distance is None else max(0, round(100 * (1 - distance / max(len(said), 1))))
+
+
+def _phone_in_pieces(scene: Scene, position: int) -> Iterable[tuple[str, int]]:
+    """A number that begins at the end of one utterance and goes on in the next ones of the speaker, others' 嗯 between them.
+
+    With it the utterance among these that was read least surely.
+    """
+    speaker = scene.utterances[position].speaker
+    begun = _LAST_DIGITS.search(normalised(scene.utterances[position].text))
+    if begun is None:
+        return
+    said, used = begun[0], [position]
+    own = (p for p in range(position + 1, len(scene.utterances)) if scene.utterances[p].speaker is speaker)
+    for following in islice(own, MAX_PIECES - 1):
+        form = normalised(scene.utterances[following].text)
+        piece = _FIRST_DIGITS.match(form)
+        if piece is None:
+            return
+        said += piece[0]
+        used.append(following)
+        if _PHONE.fullmatch(said):
+            yield said, min(used, key=lambda p: (scene.reliable(scene.utterances[p]), scene.utterances[p].confidence))
+            return
+        if piece[0] != form:
+            return
 
 
 def _matter_mentions(scene: Scene, place: Place, ticket: TicketFacts) -> list[Mention]:
