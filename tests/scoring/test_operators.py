@@ -170,7 +170,17 @@ CASES = [
         replace(QUIET, gaps=(Gap(Channel.AGENT, Span(12_000, 30_000), GapKind.HELD),)),
         "hit",
     ),
-    case("op: silence, params: {min_s: 5}", call(GREETING, CITIZEN, duration_s=60), "miss"),  # after the last word
+    # After the last word: a phone that was put down late, or a citizen who waited and gave up. Only a person can tell.
+    case("op: silence, params: {min_s: 5}", call(GREETING, CITIZEN, duration_s=26), "miss"),
+    case("op: silence, params: {min_s: 5}", call(GREETING, CITIZEN, duration_s=28), "unsure"),
+    case("op: silence, params: {min_s: 60}", call(GREETING, CITIZEN, duration_s=71), "miss"),
+    case("op: silence, params: {min_s: 60}", call(GREETING, CITIZEN, duration_s=73), "unsure"),
+    case("op: silence, params: {min_s: 5, max_count: 1}", call(GREETING, CITIZEN, duration_s=60), "miss"),
+    case(
+        "op: silence, scope: {from: start, unit: s, within: 20}, params: {min_s: 5}",
+        call(GREETING, CITIZEN, duration_s=60),
+        "miss",
+    ),
     case("op: response_delay, role: agent, params: {max_s: 10}", QUIET, "hit"),
     case("op: response_delay, role: agent, params: {max_s: 10}", BASE, "miss"),
     case(

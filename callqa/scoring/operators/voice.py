@@ -33,6 +33,8 @@ from callqa.units import Channel
 MS_PER_MINUTE = 60_000
 # Rates over a shorter stretch say more about the clock than about the speaker.
 MIN_VOICED_MS = 1000
+# After the farewell a phone is put down within this time. A line open for longer may be one on which nobody came back.
+LATE_HANG_UP_MS = 15_000
 # A hold is silence that both sides know of; every other gap hides whether somebody spoke.
 _BLIND = frozenset((GapKind.LOST, GapKind.PAUSED, GapKind.NO_MEDIA))
 
@@ -77,6 +79,12 @@ def silence(call: OperatorCall, scene: Scene) -> Finding:
         hits.append(Hit(scene.stretch(call, None, inside, f"静音 {_seconds(inside.duration_ms)}")))
     if len(hits) <= allowed < len(hits) + blind:
         return not_checked(f"{blind} 处无声时段没有收到媒体，不能算静音，待人工")
+    left = intersection(Span(scene.last_speech_ms, max(scene.last_speech_ms, scene.facts.duration_ms)), place.span)
+    if len(hits) == allowed and left is not None and left.duration_ms >= max(wanted_ms, LATE_HANG_UP_MS):
+        text = f"最后一句话之后 {_seconds(left.duration_ms)}才挂机，是等待还是迟挂，请核听"
+        return Finding(
+            State.UNSURE, text, (Hit(scene.stretch(call, None, left, text)),), (scene.searched(call, place),)
+        )
     return _counted(hits, allowed, f"{call.params.number('min_s'):g} 秒以上静音", place, call, scene)
 
 
