@@ -10,9 +10,11 @@ from sqlmodel import Session, col, delete, select
 
 from callqa.errors import CallqaError, StateError
 from callqa.live import LiveCommand
+from callqa.scoring.evaluation import Status
 from callqa.store import audit
 from callqa.store.db import Database
-from callqa.store.tables import Account, Call, ConfidentialCall, ConfidentialReader
+from callqa.store.tables import Account, Call, ConfidentialCall, ConfidentialReader, Evaluation
+from callqa.usecases.evaluate_state import window_end_ms
 from callqa.usecases.recorder_line import order
 from callqa.usecases.required import required_line
 
@@ -70,7 +72,7 @@ def mark_confidential(
 
 
 def lift(db: Database, call_id: str, *, reason: str, actor: str, now_ms: int) -> None:
-    """The call is an ordinary one again. Raise CallqaError without a reason."""
+    """The call is an ordinary one again, and its released score can be answered. Raise CallqaError without a reason."""
     reason = required_line(reason, "解除保密的原因", MAX_REASON_CHARS)
     with db.write() as session:
         row = session.get(ConfidentialCall, call_id)
@@ -79,8 +81,18 @@ def lift(db: Database, call_id: str, *, reason: str, actor: str, now_ms: int) ->
         session.exec(delete(ConfidentialReader).where(col(ConfidentialReader.call_id) == call_id))
         session.flush()
         session.delete(row)
+        _open_the_window_anew(session, call_id, now_ms)
         detail = {"reason": reason}
         audit.append(session, actor=actor, action="confidential.lift", subject=call_id, detail=detail, now_ms=now_ms)
+
+
+def _open_the_window_anew(session: Session, call_id: str, now_ms: int) -> None:
+    """A released score that its agent could not open meanwhile may be answered from now on."""
+    waiting = select(Evaluation).where(Evaluation.call_id == call_id, Evaluation.status == Status.RELEASED)
+    for score in session.exec(waiting).all():
+        score.answer_due_at_ms = window_end_ms(now_ms, score.answer_days or 0)
+        score.version += 1
+        session.add(score)
 
 
 def is_confidential(db: Database, call_id: str) -> bool:

@@ -5,8 +5,8 @@ PBX does not know. Nothing is changed but the saved column mapping; that it was 
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 
 from sqlmodel import Session, col, select
@@ -43,6 +43,7 @@ VERDICT_LABELS = {
     Verdict.MISSING: "缺录音",
     Verdict.EXTRA: "交换机话单里没有",
 }
+SECRET = "保密件"
 # What a person has to look at, in this order; the rest is as it should be.
 TO_LOOK_AT = (Verdict.MISSING, Verdict.DIFFERS, Verdict.EXTRA)
 HEAD = ("结论", "说明", "开始时间（本系统时钟）", "交换机时间", "时差（秒）", "主叫", "被叫", "席位", "时长", "话单行", "话单号", "话单状态", "通话编号")  # fmt: skip
@@ -141,20 +142,32 @@ def _say_offset(result: Reconciled) -> str:
     return f"交换机时钟比本系统{fast} {say_duration(abs(seconds) * 1000)}（依据 {result.n_pairs} 通），已扣除"
 
 
-def table_of(check: CdrCheck, *, only: Sequence[Verdict] | None = None) -> list[tuple[str, ...]]:
-    """The lines as texts under HEAD; only: with these verdicts."""
+def table_of(
+    check: CdrCheck, *, only: Sequence[Verdict] | None = None, hidden: Collection[str] = ()
+) -> list[tuple[str, ...]]:
+    """The lines as texts under HEAD; only: with these verdicts; hidden: confidential calls of which nothing of ours is told."""
     offset_ms = check.result.offset_ms
-    return [_cells(line, offset_ms) for line in check.result.lines if only is None or line.verdict in only]
+    return [
+        _secret_cells(line, offset_ms) if line.call and line.call.call_id in hidden else _cells(line, offset_ms)
+        for line in check.result.lines
+        if only is None or line.verdict in only
+    ]
 
 
-def cdr_csv(check: CdrCheck) -> bytes:
+def cdr_csv(check: CdrCheck, hidden: Collection[str] = ()) -> bytes:
     """All lines as CSV that no spreadsheet takes for formulas."""
-    return table_csv([HEAD, *table_of(check)])
+    return table_csv([HEAD, *table_of(check, hidden=hidden)])
 
 
-def cdr_xlsx(check: CdrCheck) -> bytes:
+def cdr_xlsx(check: CdrCheck, hidden: Collection[str] = ()) -> bytes:
     """All lines as a workbook."""
-    return table_xlsx("话单核对", [HEAD, *table_of(check)])
+    return table_xlsx("话单核对", [HEAD, *table_of(check, hidden=hidden)])
+
+
+def _secret_cells(line: Line, offset_ms: int) -> tuple[str, ...]:
+    """Nothing of what we know of a confidential call; the PBX's own row stays, it came from outside."""
+    cells = _cells(replace(line, call=None), offset_ms)
+    return (cells[0], SECRET, cells[2] if line.row else SECRET, *cells[3:])
 
 
 def _cells(line: Line, offset_ms: int) -> tuple[str, ...]:

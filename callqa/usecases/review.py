@@ -4,10 +4,11 @@ from collections.abc import Collection, Sequence
 
 from sqlmodel import Session, col, select
 
-from callqa.errors import CallqaError, StateError
+from callqa.errors import CallqaError, PermissionDenied, StateError
 from callqa.periods import say_instant
 from callqa.scoring.evaluation import Action, Status
 from callqa.store.db import Database
+from callqa.store.queries.confidential import hidden_from, is_public
 from callqa.store.tables import Call, Evaluation
 from callqa.usecases.evaluate_state import CALENDAR, actor_of, move, window_end_ms
 
@@ -21,7 +22,7 @@ def release(
     """
     with db.write() as session:
         actor = actor_of(session, account_id)
-        rows = _load(session, evaluation_ids)
+        rows = _load(session, evaluation_ids, account_id)
         for evaluation in rows:
             call = session.get(Call, evaluation.call_id)
             if evaluation.kind != "first":
@@ -41,7 +42,7 @@ def finalize(db: Database, evaluation_ids: Collection[int], *, account_id: int, 
     """Close acknowledged evaluations. All or none. Returns the ids."""
     with db.write() as session:
         actor = actor_of(session, account_id)
-        rows = _load(session, evaluation_ids)
+        rows = _load(session, evaluation_ids, account_id)
         for evaluation in rows:
             evaluation.finalized_at_ms = now_ms
             evaluation.version += 1
@@ -50,10 +51,14 @@ def finalize(db: Database, evaluation_ids: Collection[int], *, account_id: int, 
 
 
 def lapse_due(db: Database, *, now_ms: int) -> tuple[int, ...]:
-    """Acknowledge by lapse what was released and whose window has ended without an answer. Returns the ids."""
+    """Acknowledge by lapse what was released and whose window has ended without an answer. Returns the ids.
+
+    Not of a confidential call: its agent cannot open it, and nobody consents to what they may not see.
+    """
     overdue = (
         select(Evaluation)
-        .where(Evaluation.status == Status.RELEASED, col(Evaluation.answer_due_at_ms) <= now_ms)
+        .join(Call, col(Call.call_id) == col(Evaluation.call_id))
+        .where(Evaluation.status == Status.RELEASED, col(Evaluation.answer_due_at_ms) <= now_ms, is_public())
         .order_by(col(Evaluation.id))
     )
     with db.read() as session:
@@ -70,10 +75,13 @@ def lapse_due(db: Database, *, now_ms: int) -> tuple[int, ...]:
         return tuple(row.id for row in rows if row.id is not None)
 
 
-def _load(session: Session, evaluation_ids: Collection[int]) -> Sequence[Evaluation]:
+def _load(session: Session, evaluation_ids: Collection[int], account_id: int) -> Sequence[Evaluation]:
     rows = session.exec(
         select(Evaluation).where(col(Evaluation.id).in_(evaluation_ids)).order_by(col(Evaluation.id))
     ).all()
     if len(rows) != len(set(evaluation_ids)):
         raise CallqaError("其中有的评分已不存在；请刷新列表")
+    hidden = hidden_from(session, account_id)
+    if any(row.call_id in hidden for row in rows):
+        raise PermissionDenied("其中有保密件，只有指定的人可以处理")
     return rows

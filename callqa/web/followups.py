@@ -10,6 +10,7 @@ from callqa.errors import CallqaError
 from callqa.periods import Month, say_duration, say_instant
 from callqa.store.db import Database
 from callqa.store.queries import people as people_queries
+from callqa.store.queries.confidential import confidential_ids
 from callqa.store.queries.followups import (
     SORTS,
     FollowupFilter,
@@ -137,6 +138,7 @@ def followup_page(request: Request, followup_id: int, db: DbDep) -> Response:
     with db.read() as session:
         line = find_followup(session, followup_id)
         acts = acts_of(session, line.entry) if line else ()
+        secret = confidential_ids(session)
         names = people_queries.active_agent_names(session)
     if line is None:
         raise PageNotFound("没有这一条回拨；对应的来电可能后来查明已接通。")
@@ -146,6 +148,7 @@ def followup_page(request: Request, followup_id: int, db: DbDep) -> Response:
         line=line,
         entry=line.entry,
         acts=acts,
+        secret=secret,
         agents=names,
         choices=[str(kind) for kind in allowed_acts(line.entry.state)],
     )

@@ -8,6 +8,7 @@ from fastapi import APIRouter, File, Form, Request, UploadFile
 from fastapi.responses import Response
 
 from callqa.errors import CallqaError
+from callqa.store.queries.confidential import hidden_from
 from callqa.usecases import reconcile as verbs
 from callqa.web import format as fmt
 from callqa.web.deps import DbDep, NowDep, PersonDep, page, require
@@ -58,13 +59,15 @@ def compare(
     except CallqaError as e:
         mapping = verbs.load_cdr_mapping(db)
         return page(request, "reconcile/form.html", status_code=400, mapping=mapping, error=str(e))
+    with db.read() as session:
+        hidden = hidden_from(session, person.account_id)
     if answer in _TYPES and person.can("calls.number"):
-        content = verbs.cdr_xlsx(check) if answer == "xlsx" else verbs.cdr_csv(check)
+        content = verbs.cdr_xlsx(check, hidden) if answer == "xlsx" else verbs.cdr_csv(check, hidden)
         headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{quote(f'话单核对.{answer}')}"}
         return Response(content, media_type=_TYPES[answer], headers=headers | {"Cache-Control": "private, no-store"})
     tables = []
     for verdict in verbs.TO_LOOK_AT:
-        found = verbs.table_of(check, only=(verdict,))
+        found = verbs.table_of(check, only=(verdict,), hidden=hidden)
         if found:
             tables.append((verbs.VERDICT_LABELS[verdict], str(verdict), len(found), found[:MOST_SHOWN]))
     if not person.can("calls.number"):

@@ -3,22 +3,30 @@
 import re
 
 import pytest
-from sqlmodel import select
+from sqlmodel import delete, func, select
 
 from callqa.errors import StoreError
 from callqa.periods import Month, say_short
 from callqa.reports.document import from_json
 from callqa.scoring.frame import build_frame
 from callqa.scoring.plan import parse_plan
+from callqa.store.queries.figures import month_figures
+from callqa.store.queries.reviews import count_open_appeals
 from callqa.store.tables import (
+    Appeal,
     AuditEntry,
     Call,
+    CallProgress,
     ConfidentialCall,
+    Evaluation,
+    FollowupEvent,
+    MissedCallFollowup,
     ReportRow,
     SampleEntry,
     TranscriptRow,
     VocabularyCandidate,
 )
+from callqa.usecases import review
 from callqa.usecases.export_pcap import export_pcap
 from callqa.usecases.freeze import load_candidates
 from callqa.usecases.second_look import create_session
@@ -217,3 +225,103 @@ def test_a_report_counts_it_and_tells_nothing_of_it(browser, drawn, database):
     page = browser("client_supervisor").get("/reports/2026-11").text
     assert secret not in page and drawn[1] in page
     assert secret in leader.get("/reports/2026-11").text  # who may open it opens it from the figure
+
+
+def test_no_list_of_work_tells_of_it_and_none_counts_it(browser, secret, scored, accounts, database):
+    """What is stuck, what waits, and every figure that opens into a list."""
+    with database.write() as session:
+        call = session.get_one(Call, secret)
+        call.attribution_source = "unknown"
+        session.add(call)
+        session.exec(delete(CallProgress).where(CallProgress.call_id == secret))
+        session.add(
+            CallProgress(call_id=secret, stage="transcribe", state="failed", message="卡住了", updated_at_ms=NOW_MS)
+        )
+        session.add(
+            Appeal(
+                evaluation_id=scored.other,
+                item_id="S1.1",
+                reason="不同意",
+                opened_by=accounts["agent"],
+                opened_at_ms=NOW_MS,
+            )
+        )
+        waiting = session.exec(select(Appeal)).all()
+        assert [row.state for row in waiting] == ["open"]
+        said = say_short(call.started_at_ms)
+        total = session.exec(
+            select(func.count()).select_from(Call).where(Call.started_at_ms >= Month(2026, 11).start_ms)
+        ).one()
+    for role in ("shift_leader", "admin"):
+        for path in ("/", "/system"):
+            html = browser(role).get(path).text
+            assert secret not in html and said not in html and "卡住了" not in html, (role, path)
+    home = browser("client_supervisor").get("/").text
+    assert re.search(r"申诉待裁定</a><b>0</b>", home), home
+    with database.read() as session:
+        figures = month_figures(session, Month(2026, 11).start_ms, Month(2026, 11).end_ms, None)
+        assert count_open_appeals(session) == 0
+    assert figures.calls == total - 1  # as many as the list shows
+    assert figures.unattributed == 1  # the month's other one
+
+
+def test_who_was_not_named_neither_releases_nor_finalizes_it_by_number(browser, secret, scored, database):
+    leader = browser("shift_leader")
+    with database.write() as session:
+        score = session.get_one(Evaluation, scored.other)
+        score.status = "submitted"
+        session.add(score)
+    for path, status in (("release", "submitted"), ("finalize", "acknowledged")):
+        with database.write() as session:
+            session.get_one(Evaluation, scored.other).status = status
+        answer = leader.post(f"/reviews/{path}", data={"month": "2026-11", "evaluation_id": str(scored.other)})
+        assert answer.status_code == 403 and "保密件" in answer.text
+        with database.read() as session:
+            assert session.get_one(Evaluation, scored.other).status == status
+
+
+def test_its_agent_does_not_consent_by_silence_to_what_cannot_be_opened(browser, secret, scored, database, clock):
+    with database.read() as session:
+        due_ms = session.get_one(Evaluation, scored.other).answer_due_at_ms
+    clock.now_ms = due_ms + 86_400_000
+    assert review.lapse_due(database, now_ms=clock.now_ms) == (scored.own,)
+    supervisor = browser("client_supervisor")
+    supervisor.post(f"/confidential/{secret}/lift", data={"reason": "已公开"})
+    with database.read() as session:
+        score = session.get_one(Evaluation, scored.other)
+    assert score.status == "released" and score.answer_due_at_ms > clock.now_ms
+    agent = browser("other_agent")
+    answer = agent.post(f"/mine/{scored.other}/acknowledge", data={"version": str(score.version)})
+    assert answer.status_code == 303
+    with database.read() as session:
+        assert session.get_one(Evaluation, scored.other).status == "acknowledged"
+
+
+def test_a_call_list_compared_and_a_call_back_tell_nothing_of_it(browser, secret, database):
+    """The PBX's own row stays, as it came; what we know of the call does not."""
+    with database.write() as session:
+        call = session.get_one(Call, secret)
+        number, seat = call.citizen_number, call.seat_extension
+        entry = MissedCallFollowup(
+            key="20261106/13900001111",
+            number="13900001111",
+            first_call_id=secret,
+            missed_at_ms=NOW_MS,
+            last_missed_at_ms=NOW_MS,
+            state="done",
+        )
+        session.add(entry)
+        session.flush()
+        session.add(FollowupEvent(followup_id=entry.id, kind="reached", at_ms=call.started_at_ms, call_id=secret))
+        followup_id = entry.id
+    leader, supervisor = browser("shift_leader"), browser("client_supervisor")
+    other = "开始时间,主叫,被叫,状态,通话时长\n2026-11-06 07:00:00,13700001111,02796510,ANSWERED,30\n"
+    other += "2026-11-06 08:00:00,13700001112,02796510,ANSWERED,30\n"
+    file = {"file": ("cdr.csv", other.encode(), "text/csv")}
+    for form in ({}, {"answer": "csv"}):
+        text = leader.post("/reconcile", files=file, data=form).text
+        assert secret not in text and number not in text and re.search("[>,]保密件[<,]", text), text
+        assert secret in supervisor.post("/reconcile", files=file, data={}).text  # who was named
+    assert seat
+    page = leader.get(f"/followups/{followup_id}").text
+    assert secret not in page and "保密件" in page

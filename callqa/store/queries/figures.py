@@ -7,6 +7,7 @@ from sqlalchemy.orm import Mapped
 from sqlmodel import Session, col, select
 
 from callqa.store.queries.calls import link_state_expression
+from callqa.store.queries.confidential import is_public
 from callqa.store.tables import (
     AuditEntry,
     Call,
@@ -77,8 +78,13 @@ class Trouble:
 
 
 def month_figures(session: Session, start_ms: int, end_ms: int, own_agent_no: str | None) -> MonthFigures:
-    """Figures of calls that started in [start_ms, end_ms), one agent's only when own_agent_no is given."""
-    here: list[ColumnElement[bool]] = [col(Call.started_at_ms) >= start_ms, col(Call.started_at_ms) < end_ms]
+    """Figures of calls that started in [start_ms, end_ms), one agent's only when own_agent_no is given. They open into lists, and
+    count what those show: no confidential call."""
+    here: list[ColumnElement[bool]] = [
+        col(Call.started_at_ms) >= start_ms,
+        col(Call.started_at_ms) < end_ms,
+        is_public(),
+    ]
     if own_agent_no is not None:
         here.append(col(Call.agent_no) == own_agent_no)
 
@@ -160,11 +166,11 @@ def stage_counts(session: Session) -> list[StageCount]:
 
 
 def troubles(session: Session, limit: int = 20) -> list[Trouble]:
-    """Calls whose stage failed or waits for something, newest first."""
+    """Calls whose stage failed or waits for something, newest first; the confidential ones only their named people see, on their pages."""
     query = (
         select(Call, CallProgress)
         .join(CallProgress, col(CallProgress.call_id) == col(Call.call_id))
-        .where(col(CallProgress.state).in_(("failed", "waiting")))
+        .where(col(CallProgress.state).in_(("failed", "waiting")), is_public())
         .order_by(col(Call.started_at_ms).desc())
         .limit(limit)
     )

@@ -150,5 +150,10 @@ def waiting_for_answer(session: Session, agent_no: str, now_ms: int) -> list[Rev
 
 
 def count_open_appeals(session: Session) -> int:
-    """Evaluations that wait for a decision."""
-    return session.exec(select(func.count(func.distinct(Appeal.evaluation_id))).where(Appeal.state == "open")).one()
+    """Evaluations that wait for a decision, as many as the list shows."""
+    query = (
+        select(func.count(func.distinct(Appeal.evaluation_id)))
+        .join(Evaluation, col(Evaluation.id) == col(Appeal.evaluation_id))
+        .join(Call, col(Call.call_id) == col(Evaluation.call_id))
+    )
+    return session.exec(query.where(Appeal.state == "open", is_public())).one()
