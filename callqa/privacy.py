@@ -3,7 +3,8 @@
 Found are mobile and landline numbers, ID cards (GB 11643: date and check character), bank cards (Luhn), and any other
 string of seven digits or more that nothing marks as something else (工单编号, 户号, a date, 十二栋). Digits may be said
 (幺三八), written (138), mixed, grouped by pauses, with fillers between, and spread over several utterances of one
-speaker. Digits that speech recognition wrote as a homophone (要三八, 洞, 拐) count inside a string of digits.
+speaker. Digits that speech recognition wrote as a homophone (要三八, 洞, 拐) count inside a string of digits, and where a number is
+announced (您的电话是…) a character or two that it made of a digit do not end it.
 
 Not found: names, addresses, and numbers said with units (一百三十八万). Public numbers are no secret: the hotline's own,
 12345, 400 and 800 services; everything shorter than seven digits stays anyway.
@@ -67,7 +68,17 @@ _BETWEEN = re.compile(
     r"是的?|对的?|好的?|没错|还有|区号|转|杠|横|减|空格){0,12}"
 )
 _SEEN_BEFORE_CHARS, _BEFORE_CHARS = 24, 12
-_CUE = re.compile(r"电话|手机|座机|固话|号码|联系(?:方式|人)|打给|拨打?|回拨|致电|微信|卡号|账号|帐号|身份证|银行卡")
+_CUE = re.compile(
+    r"来电|电话|手机|座机|固话|号码|联系(?:方式|人)|打给|拨打?|回拨|致电|微信|卡号|账号|帐号|身份证|银行卡"
+)
+# 您的电话是: what follows is that number, whatever recognition made of one of its digits.
+_ANNOUNCED = re.compile(r"(?:电话|手机|座机|号码|联系方式|卡号|账号|身份证)号?(?:就?是不是|就?是|为|[：:])[\s，,]*$")
+_MISHEARD = re.compile(r"[\s，,、-]*[\u4e00-\u9fff]{1,2}[\s，,、-]*")
+_COUNTED = frozenset("年月日号点天楼层栋幢座元块吨度米")  # what stands before these is whole
+_LONGEST_PHONE = 11
+_GROUPED = re.compile(
+    r"(?:1[3-9]\d|0\d{2,3})(?:-\d{2,5}){1,3}(?!-?\d)"
+)  # as recognition writes telephone numbers and nothing else
 _ASKED = re.compile(r"电话|手机|座机|号码|联系方式|卡号|账号|身份证")
 _OTHER_NUMBER = re.compile(
     r"(?:工单|单号|编号|户号|用户号|客户号|表号|水表|尾号|流水|文号|合同号?|发票号?|订单号?|邮编|条码|序列号|受理号|SW)"
@@ -141,7 +152,7 @@ def surely_public(text: str, start: int, end: int) -> bool:
     runs: list[tuple[int, int, int]] = []  # first, end, digits: of digits that may be one number
     for match in _ATOM.finditer(text):
         first, stop = match.span()
-        if runs and _BETWEEN.fullmatch(text, runs[-1][1], first):
+        if runs and (_BETWEEN.fullmatch(text, runs[-1][1], first) or _MISHEARD.fullmatch(text, runs[-1][1], first)):
             runs[-1] = (runs[-1][0], stop, runs[-1][2] + stop - first)
         else:
             runs.append((first, stop, stop - first))
@@ -250,7 +261,7 @@ def _runs(turns: Sequence[Turn]) -> Iterator[list[_Atom]]:
         following = dict(pairwise(own[speaker]))
         run: list[_Atom] = []
         for atom in atoms:
-            if run and not _joined(turns, run[-1], atom, following):
+            if run and not (_joined(turns, run[-1], atom, following) or _goes_on(turns, run, atom)):
                 yield run
                 run = []
             run.append(atom)
@@ -270,6 +281,19 @@ def _joined(turns: Sequence[Turn], one: _Atom, other: _Atom, following: dict[int
             return False
         between = following.get(between)
     return there.start_ms - here.end_ms <= MOST_PAUSE_MS
+
+
+def _goes_on(turns: Sequence[Turn], run: Sequence[_Atom], atom: _Atom) -> bool:
+    """Whether a number was announced just before the run, is not whole yet, and only misheard characters stand between."""
+    text, first, last = turns[atom.turn].text, run[0], run[-1]
+    if first.turn != atom.turn or sum(each.end - each.start for each in run) >= _LONGEST_PHONE:
+        return False
+    between = text[last.end : atom.start]
+    return (
+        _MISHEARD.fullmatch(between) is not None
+        and between[:1] not in _COUNTED
+        and _ANNOUNCED.search(text, 0, first.start) is not None
+    )
 
 
 def _digits(turns: Sequence[Turn], atom: _Atom) -> Iterator[_Digit]:
@@ -385,7 +409,9 @@ def _before(turns: Sequence[Turn], digit: _Digit, n_chars: int) -> str:
 
 
 def _cued(turns: Sequence[Turn], digit: _Digit) -> bool:
-    """Whether the words before speak of a number of that kind, or somebody has just asked for one."""
+    """Whether the words before speak of a number of that kind, or somebody has just asked for one, or its writing tells."""
+    if _GROUPED.match(turns[digit.turn].text, digit.at):
+        return True
     asked = digit.turn > 0 and _ASKED.search(turns[digit.turn - 1].text) is not None
     return asked or _CUE.search(_before(turns, digit, _SEEN_BEFORE_CHARS)) is not None
 

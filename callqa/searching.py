@@ -22,7 +22,7 @@ from callqa.privacy import PrivatePart, Turn
 from callqa.speech import Speaker
 from callqa.text import DIGIT_VALUES, simplified
 
-INDEX_VERSION = 3  # raise it when ids, folding, tokens or the finding of private numbers change: the index is made anew
+INDEX_VERSION = 4  # raise it when ids, folding, tokens or the finding of private numbers change: the index is made anew
 MOST_TERMS, MOST_TERM_CHARS = 8, 32
 _PUBLIC = {Speaker.CITIZEN: "c", Speaker.AGENT: "a", Speaker.UNKNOWN: "u"}
 _PRIVATE = {Speaker.CITIZEN: "x", Speaker.AGENT: "y", Speaker.UNKNOWN: "z"}
