@@ -69,26 +69,19 @@ def agreement(table: AgreementTable) -> Agreement:
     a, b, c, d, n = table.both, table.first_only, table.second_only, table.neither, table.n
     if not n:
         return Agreement(0, None, None, None, None, None, None)
-    observed = (a + d) / n
-    p1, p2 = (a + b) / n, (a + c) / n
-    by_chance = p1 * p2 + (1 - p1) * (1 - p2)
-    share = (p1 + p2) / 2
-    gwet_chance = 2 * share * (1 - share)
-    ones = 2 * a + b + c
-    expected = 2 * ones * (2 * n - ones) / (2 * n * (2 * n - 1))
+    agreed, firsts, seconds = a + d, a + b, a + c
+    # Every figure is one division of whole numbers, so that one that is exactly 0.80 is not taken for less.
+    by_chance = firsts * seconds + (n - firsts) * (n - seconds)  # n² P_e
+    ones, zeros = firsts + seconds, 2 * n - firsts - seconds
     return Agreement(
         n,
-        observed,
-        _beyond(observed, by_chance),
-        _beyond(observed, gwet_chance),
-        1 - ((b + c) / n) / expected if expected else None,
-        _ratio(a, a + b),
-        _ratio(a, a + c),
+        agreed / n,
+        _ratio(n * agreed - by_chance, n * n - by_chance),
+        _ratio(2 * n * agreed - ones * zeros, 2 * n * n - ones * zeros),  # 2n² P_γ = ones · zeros
+        _ratio(ones * zeros - (b + c) * (2 * n - 1), ones * zeros),
+        _ratio(a, firsts),
+        _ratio(a, seconds),
     )
-
-
-def _beyond(observed: float, by_chance: float) -> float | None:
-    return (observed - by_chance) / (1 - by_chance) if by_chance < 1 else None
 
 
 def _ratio(part: int, whole: int) -> float | None:

@@ -40,7 +40,8 @@ class ScoredCard:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """One item's table, its figures and their intervals by name; None where an interval cannot be told."""
+    """One item's table, its figures and their intervals by name; None where an interval cannot be told: too often 0/0, or no
+    difference in the sample (sampling.md §5.3: never ±0)."""
 
     table: AgreementTable
     agreement: Agreement
@@ -67,6 +68,14 @@ class ItemTrust:
         return verdict(self.blind.agreement)
 
 
+def shown(value: float) -> str:
+    """A figure with two decimals; one below the threshold of the rule is never shown as the threshold itself."""
+    rounded = f"{value:.2f}"
+    if value < PRESELECT_MIN <= float(rounded):
+        rounded = f"{math.floor(value * 100) / 100:.2f}"
+    return rounded.replace("-", "−")
+
+
 def verdict(found: Agreement) -> str:
     """Why an item's suggestions are preselected, or only hint."""
     if not found.enough:
@@ -76,7 +85,7 @@ def verdict(found: Agreement) -> str:
         if value is None:
             short.append(f"{name}无从计算（机器从未建议扣分）" if name == "查准率" else f"{name} 无从计算")
         elif value < PRESELECT_MIN:
-            short.append(f"{name} {value:.2f}，低于 {PRESELECT_MIN:.2f}")
+            short.append(f"{name} {shown(value)}，低于 {PRESELECT_MIN:.2f}")
     if short:
         return "；".join(short) + "，只作提示"
     assert found.ac1 is not None and found.precision is not None
@@ -148,6 +157,10 @@ def _percentiles(values: list[tuple[float, int]], replicates: int) -> Interval |
     if usable < LEAST_USABLE * replicates:
         return None
     values = sorted(values)
+    if (
+        values[0][0] == values[-1][0]
+    ):  # nothing in the sample differs: drawing it again cannot tell how far it would vary
+        return None
     tail = (1 - COVERAGE) / 2
     return _quantile(values, tail * usable), _quantile(values, (1 - tail) * usable)
 

@@ -94,6 +94,7 @@ def _suggested(session: Session, run_ids: Sequence[int]) -> dict[int, set[str]]:
             col(SuggestionRow.check_run_id).in_(run_ids),
             SuggestionRow.level == Level.PRESELECT.value,
             col(SuggestionRow.option_code).is_not(None),
+            col(SuggestionRow.fatal_id).is_(None),  # never preselected: it would tick a fatal item as well
         )
     )
     for run_id, item_id in rows:
@@ -179,8 +180,19 @@ def rescored(session: Session) -> Again:
             select(Evaluation).where(Evaluation.call_id == again.call_id, Evaluation.kind == "first")
         ).first()
         if first is not None:
-            pairs.append(score_pair(session, first, again))
+            pairs.append(_as_first_scored(session, first, score_pair(session, first, again)))
     return Again(tuple(pairs), score_agreement(pairs))
+
+
+def _as_first_scored(session: Session, first: Evaluation, pair: ScorePair) -> ScorePair:
+    """The pair with what the person gave at first: an appeal or a later change is not the judgement that is repeated."""
+    revision = session.exec(
+        select(EvaluationRevision).where(EvaluationRevision.evaluation_id == first.id, EvaluationRevision.number == 1)
+    ).first()
+    if revision is None:
+        return pair
+    found_fatal = any("confirmed" in value for value in revision.items.values())
+    return replace(pair, first=revision.quality_score, first_fatal=found_fatal)
 
 
 def score_pair(session: Session, first: Evaluation, second: Evaluation) -> ScorePair:

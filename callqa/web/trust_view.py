@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from callqa.scoring.trust import Figures
+from callqa.scoring.trust import Figures, shown
 
 COLUMNS = (("observed", "一致率"), ("ac1", "AC1"), ("kappa", "κ"), ("precision", "查准率"), ("recall", "查全率"))
 
@@ -24,14 +24,15 @@ def figure_cells(figures: Figures, threshold: float) -> Sequence[FigureCell]:
     for key, name in COLUMNS:
         value = getattr(figures.agreement, key)
         interval = figures.intervals.get(key)
+        low = key in ("ac1", "precision") and value is not None and value < threshold
         cells.append(
             FigureCell(
                 name,
-                "—" if value is None else _signed(value),
+                "—" if value is None else shown(value) if low else _signed(value),
                 f"{_signed(interval[0])} 至 {_signed(interval[1])}"
                 if interval is not None and value is not None
                 else "",
-                key in ("ac1", "precision") and value is not None and value < threshold,
+                low,
             )
         )
     return cells

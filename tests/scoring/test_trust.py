@@ -48,6 +48,8 @@ def test_the_three_worked_tables(counts: tuple[int, int, int, int], shown: tuple
         ((4, 1, 0, 35), True, "盲评样本 40 通，AC1 0.97，查准率 0.80，可以预选"),
         ((3, 1, 0, 36), False, "查准率 0.75，低于 0.80，只作提示"),
         ((30, 5, 6, 39), False, "AC1 0.73，低于 0.80，只作提示"),
+        ((10, 1, 3, 22), True, "盲评样本 36 通，AC1 0.80，查准率 0.91，可以预选"),
+        ((35, 9, 0, 200), False, "查准率 0.79，低于 0.80，只作提示"),  # 0.7955 is not shown as 0.80
         ((0, 0, 0, 40), False, "查准率无从计算（机器从未建议扣分），只作提示"),
         ((0, 0, 0, 0), False, "盲评样本 0 通，不足 30 通，只作提示"),
     ],
@@ -90,6 +92,15 @@ def test_intervals_hold_the_figure_repeat_themselves_and_narrow() -> None:
 def test_what_was_nearly_never_counted_has_no_interval() -> None:
     assert figures(AgreementTable(0, 0, 0, 40), "a").intervals["precision"] is None
     assert figures(AgreementTable(0, 0, 0, 0), "a").intervals["observed"] is None
+
+
+def test_a_sample_without_any_difference_has_no_interval() -> None:
+    """40 of 40 agreed: the sample cannot say how far that would vary, and 1.00–1.00 would say that it is certain."""
+    found = figures(AgreementTable(12, 0, 0, 28), "a")
+    assert found.agreement.ac1 == 1.0
+    assert set(found.intervals.values()) == {None}
+    some = figures(AgreementTable(12, 0, 1, 28), "a").intervals
+    assert some["precision"] is None and some["observed"] is not None and some["recall"] is not None
 
 
 def test_two_raters_totals() -> None:

@@ -97,6 +97,31 @@ def test_a_due_rescore_stands_in_the_queue_without_the_first_score(leader, drawn
     assert due[0] in leader.get("/trust").text
 
 
+def test_a_rescore_is_held_against_what_was_given_at_first(leader, drawn, clock) -> None:
+    """The first score was changed afterwards, as an appeal may: that is not the judgement that was repeated."""
+    paths = {}
+    for call_id in drawn.sample:
+        form = ScoreForm.open(leader, f"/evaluate/call/{call_id}")
+        form.send({"d:S1.1:b": "1"})
+        paths[call_id] = form.path
+    clock.now_ms = NOW_MS + 15 * DAY_MS
+    leader.post("/login", data={"username": "shift_leader", "password": "correct-horse-7"})
+    due = re.findall(r'href="/evaluate/rescore/([^"]+)"', leader.get("/evaluate").text)[0]
+    ScoreForm.open(leader, f"/evaluate/rescore/{due}").send({"d:S1.1:b": "1"})
+
+    def row() -> str:
+        found = re.search(rf'<tr><td class="nw"><a href="/calls/{due}".*?</tr>', leader.get("/trust").text, re.S)
+        assert found is not None
+        return re.sub(r"<[^>]+>", " ", found[0])
+
+    before = row()
+    assert before.split()[-1] in ("0.0", "±0.0"), before
+    revise = ScoreForm(leader, leader.get(f"{paths[due]}?revise=1"))
+    answer = follow(leader, revise.send({"d:S1.1:b": "0", "d:S1.1:a": "1", "reason": "听错了"}))
+    assert answer.status_code == 200
+    assert row() == before
+
+
 @pytest.fixture
 def calibration(leader, drawn, database, accounts):
     answer = leader.post(
@@ -124,6 +149,7 @@ def test_two_raters_score_apart_and_see_the_comparison_when_it_is_opened(
     assert supervisor.post(f"{path}/open").status_code == 403
     assert leader.post(f"{path}/open").status_code == 303
     page = leader.get(path).text
+    assert "样本不足" in page  # two calls of an item say nothing
     assert "总分一致性" in page and "赵监督扣分" in page and "李班长 — 赵监督" in page
     assert supervisor.get(cards["leader", calls[0]]).status_code == 200
     with database.read() as session:
