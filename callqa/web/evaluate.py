@@ -6,7 +6,7 @@ What cannot be kept or submitted comes back on the same form as typed, with what
 from collections.abc import Mapping
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Request
+from fastapi import APIRouter, Form, Query, Request
 from fastapi.responses import PlainTextResponse, Response
 
 from callqa.errors import CallqaError, ConflictError, PermissionDenied
@@ -26,11 +26,11 @@ from callqa.web.deps import DbDep, NowDep, PageNotFound, Person, PersonDep, own_
 from callqa.web.evaluate_form import ShownForm, read_form, write_form
 from callqa.web.evaluate_page import (
     Notice,
-    first_open,
     form_page,
     hides_machine,
     load,
     mode_of,
+    next_open,
     parts,
     standing_of,
     suggested,
@@ -101,11 +101,15 @@ def export(db: DbDep, person: PersonDep, now_ms: NowDep, month: str = "", state:
 
 
 @router.get("/next", dependencies=[require("evaluate.score")])
-def next_call(request: Request, db: DbDep, person: PersonDep, month: str = "") -> Response:
-    """The first drawn call without a submitted evaluation that nobody else has begun."""
+def next_call(
+    request: Request, db: DbDep, person: PersonDep, month: str = "", after: Annotated[str, Query(max_length=64)] = ""
+) -> Response:
+    """The next drawn call without a submitted evaluation that nobody else has begun; after: behind that call, in its month."""
     with db.read() as session:
-        _, rows = queries.drawn_queue(session, str(Month.parse(month)) if month else None)
-    row = first_open(rows, person)
+        rows = queries.queue_of(session, after) if after else []
+        if not rows:
+            _, rows = queries.drawn_queue(session, str(Month.parse(month)) if month else None)
+    row = next_open(rows, after, person)
     if row is not None:
         return redirect(f"/evaluate/call/{row.call.call_id}")
     message = "样本已全部评完" if rows else "本月还没有抽取样本；请先到“抽检”页冻结抽样框并抽取"
@@ -204,7 +208,7 @@ def _submit(
     if after.evaluation.blind and view.evaluation.status == "draft":
         message += "。这是一张盲评卡：评分时没有显示机器建议，现在可在该页对照"
     if fields.get("do") == "submit-next" or fields.get("go") == "next":
-        return redirect("/evaluate/next", message)
+        return redirect(f"/evaluate/next?after={after.call.call_id}", message)
     return redirect(f"/evaluate/{evaluation_id}", message)
 
 

@@ -192,7 +192,7 @@ def form_page(
         after=rows[place] if place and place < len(rows) else None,
         second_look=SECOND_LOOK_LABELS.get(view.evaluation.kind.partition(":")[0], ""),
         session_id=session_id_of(view.evaluation),
-        next_open=first_open(rows[place:] if place else [], get_person(request)),
+        next_open=next_open(rows, view.call.call_id, get_person(request)) if place else None,
         words=lambda shown: _words(request, view, shown=shown),
         weighty=lambda item, option: needs_evidence(rubric, item, option),
         **parts(view, rubric, standing),
@@ -207,6 +207,15 @@ def _words(request: Request, view: EvaluationView, *, shown: bool) -> str:
     return state.words.render(state.templates, view.transcript, view.utterances, shown=shown)
 
 
-def first_open(rows: Sequence[QueueRow], person: Person) -> QueueRow | None:
-    """The first row to score: not submitted, and nobody else's draft."""
-    return next((r for r in rows if not r.is_done and r.author_id in (None, person.account_id)), None)
+def next_open(rows: Sequence[QueueRow], call_id: str, person: Person) -> QueueRow | None:
+    """The next row to score behind a call's place, from the top again at the end: not submitted, and nobody else's draft. From the
+    top where the call is not among them."""
+    at = next((k for k, row in enumerate(rows, 1) if row.call.call_id == call_id), 0)
+    return next(
+        (
+            row
+            for row in (*rows[at:], *rows[: max(0, at - 1)])
+            if not row.is_done and row.author_id in (None, person.account_id)
+        ),
+        None,
+    )

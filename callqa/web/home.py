@@ -5,7 +5,7 @@ from fastapi.responses import Response
 
 from callqa.periods import Month
 from callqa.store.queries.calls import CallFilter, list_calls
-from callqa.store.queries.evaluate import pending_fatals
+from callqa.store.queries.evaluate import drawn_queue, pending_fatals
 from callqa.store.queries.figures import month_figures, sample_figures, stage_counts, troubles
 from callqa.store.queries.followups import count_open
 from callqa.store.queries.people import set_up
@@ -13,6 +13,7 @@ from callqa.store.queries.reviews import count_open_appeals, waiting_for_answer
 from callqa.store.queries.tickets import count_waiting_for_link
 from callqa.usecases.health import disk_state, model_state
 from callqa.web.deps import DbDep, NowDep, PersonDep, SettingsDep, page, require
+from callqa.web.evaluate_queue import progress_of
 from callqa.web.live_socket import find_board
 from callqa.web.navigation import NavItem
 
@@ -31,6 +32,7 @@ def home(request: Request, person: PersonDep, db: DbDep, settings: SettingsDep, 
         figures = month_figures(session, month.start_ms, month.end_ms, own if person.can("calls.view") else None)
         setup = set_up(session) if person.can("people.edit") else None
         sample = sample_figures(session, str(month)) if person.can("sampling.view") else None
+        scored = drawn_queue(session, str(month))[1] if person.can("evaluate.view") and sample and sample.scored else ()
         waiting_links = count_waiting_for_link(session, own) if person.can("links.view") else 0
         waiting_appeals = count_open_appeals(session) if person.can("evaluate.decide") else 0
         waiting_fatals = len(pending_fatals(session)) if person.can("evaluate.view") else 0
@@ -48,6 +50,7 @@ def home(request: Request, person: PersonDep, db: DbDep, settings: SettingsDep, 
         figures=figures,
         setup=setup if setup and (person.can("accounts.manage") or not setup.complete) else None,
         sample=sample,
+        pace=progress_of([row for row in scored if row.is_done]),
         waiting_links=waiting_links,
         waiting_followups=waiting_followups,
         waiting_appeals=waiting_appeals,

@@ -14,10 +14,12 @@ from callqa.scoring.evaluation import STATUS_LABELS
 from callqa.store.db import Database
 from callqa.store.queries import reviews as queries
 from callqa.store.queries.reviews import ReviewPage
+from callqa.store.tables import RubricVersion
 from callqa.usecases import appeal as appeals
 from callqa.usecases.coaching import sign_note
+from callqa.usecases.load_rubric import rubric_in_force
 from callqa.usecases.own_trend import trend_of
-from callqa.web.deps import DbDep, NowDep, PageNotFound, Person, PersonDep, page, redirect, require
+from callqa.web.deps import DbDep, NowDep, PageNotFound, Person, PersonDep, page, redirect, require, state_of
 from callqa.web.fields import FieldsDep, read_version
 from callqa.web.navigation import NavItem
 from callqa.web.score_page import AS_STORED, GivenBack, score_page
@@ -48,6 +50,18 @@ def own_list(request: Request, db: DbDep, person: PersonDep) -> Response:
         months=[(month, months[month]) for month in sorted(months, key=str, reverse=True)],
         status_labels=STATUS_LABELS,
     )
+
+
+@router.get("/rubric", dependencies=[require("evaluate.own")])
+def own_rubric(request: Request, db: DbDep, now_ms: NowDep, version: str = "") -> Response:
+    """What calls are scored by: the rubric in force, or the one of a score; items, deductions and fatal items, no machine's rules."""
+    with db.read() as session:
+        row = session.get(RubricVersion, version) if version else rubric_in_force(session, now_ms)
+    rubric = state_of(request).rubrics.find(db, row.rubric_hash) if row is not None else None
+    if row is None or rubric is None:
+        raise PageNotFound("没有这个标准版本；请从“我的质检”进入")
+    labels = {each.call_type: each.label for each in rubric.call_types}
+    return page(request, "mine/rubric.html", row=row, rubric=rubric, call_type_labels=labels)
 
 
 @router.get("/{evaluation_id}", dependencies=[require("evaluate.own")])

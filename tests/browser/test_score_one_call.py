@@ -140,6 +140,59 @@ def test_the_whole_form_by_keys(sign_in: SignIn) -> None:
     assert page.trouble == []  # type: ignore[attr-defined]
 
 
+def test_after_the_mouse_the_keys_are_the_players_again(sign_in: SignIn) -> None:
+    """Space once took back the deduction that was just clicked; after choosing a speed no key did anything."""
+    page = sign_in("shift_leader")
+    open_first(page)
+    paused = "document.querySelector('audio').paused"
+    clicks = (
+        '[data-item="S3.2"] .ev-pill >> nth=0',
+        '[data-item="S2.3"] .ev-choice >> nth=1',
+        '[data-item="S2.1"] .ev-na',
+        '[data-item="S1.4"] .ev-reasoning summary',
+        '[data-player] [data-do="forward"]',
+        "[data-player] [data-skip]",
+    )
+    for clicked in clicks:
+        page.click(clicked)
+        come_true(page, "!document.activeElement.matches('input, button, summary')", clicked)
+        page.keyboard.press("Space")
+        come_true(page, f"!{paused}", clicked)
+        page.keyboard.press("Space")
+        come_true(page, paused, clicked)
+    expect(page.locator('[name="d:S3.2:a"]')).to_be_checked()
+    expect(page.locator('[name="na:S2.1"]')).to_be_checked()
+    page.locator("[data-rate]").dispatch_event("pointerdown")  # as a mouse that opens it
+    page.select_option("[data-rate]", "1.5")
+    page.keyboard.press("]")
+    come_true(page, "document.querySelector('audio').playbackRate === 2", "the keys are there at once")
+    page.click('[data-item="S3.2"] .ev-head')
+    page.keyboard.press("0")
+    expect(page.locator('[name="d:S3.2:a"]')).not_to_be_checked()
+    assert page.trouble == []  # type: ignore[attr-defined]
+
+
+def test_no_key_acts_while_an_input_method_composes(sign_in: SignIn) -> None:
+    """Chromium's own composition: what is in the making is typed, Enter ends it and sends nothing."""
+    page = sign_in("shift_leader")
+    open_first(page)
+    page.focus('[name="summary"]')
+    ime = page.context.new_cdp_session(page)
+    for made in ("n", "ni", "nih", "niha", "nihao"):
+        ime.send("Input.imeSetComposition", {"text": made, "selectionStart": len(made), "selectionEnd": len(made)})
+    for key, code in (("Process", 229), ("a", 229), ("Enter", 229), (" ", 229)):  # as keys arrive while it composes
+        ime.send(
+            "Input.dispatchKeyEvent", {"type": "rawKeyDown", "key": key, "windowsVirtualKeyCode": code, "modifiers": 2}
+        )
+        ime.send("Input.dispatchKeyEvent", {"type": "rawKeyDown", "key": key, "windowsVirtualKeyCode": code})
+    ime.send("Input.insertText", {"text": "你好"})
+    expect(page.locator('[name="summary"]')).to_have_value("你好")
+    expect(page.locator("h1")).to_contain_text("第 1/2 通")
+    assert page.locator("[data-suggestion] input:checked").count() == 0
+    come_true(page, "document.querySelector('audio').paused", "nothing plays")
+    expect(page.locator("#ev-saved")).to_contain_text("暂存于")
+
+
 def test_what_is_missing_is_said_beside_its_item_and_nothing_typed_is_lost(sign_in: SignIn) -> None:
     page = sign_in("shift_leader")
     open_first(page)

@@ -15,6 +15,7 @@ from callqa.store.tables import (
     Evaluation,
     FatalFinding,
     SampleEntry,
+    SamplingFrame,
     SuggestionRow,
 )
 from tests.builders import add_suggestions, add_transcript
@@ -323,9 +324,41 @@ def test_a_submitted_score_is_shown_as_it_stands_and_revised_with_a_reason(form,
 def test_submit_and_next_goes_on_and_says_the_score(leader, drawn):
     form = ScoreForm.open(leader, "/evaluate/next")
     answer = form.send(do="submit-next")
-    assert answer.headers["location"] == "/evaluate/next"
+    assert answer.headers["location"] == f"/evaluate/next?after={drawn.sample[0]}"
     following = ScoreForm(leader, follow(leader, answer))
     assert "的评分已提交：质量分 100.0" in following.text and "第 2/16 通" in following.text
+    assert "评一通用时 1分01秒" in leader.get("/").text  # beside how long the call was
+
+
+def test_next_is_the_next_of_the_same_month_and_what_was_left_out_comes_last(leader, drawn, database):
+    """Somebody who puts a call off, or scores an older month, is not thrown back or into another month."""
+    with database.write() as session:
+        frame = session.exec(select(SamplingFrame)).one()
+        drawn_there = {entry.call_id for entry in session.exec(select(SampleEntry))}
+        other = session.exec(
+            select(Call.call_id).where(Call.outcome == "answered", Call.call_id.not_in(drawn_there))
+        ).first()
+        newer = SamplingFrame(**{**frame.model_dump(exclude={"id"}), "month": "2026-12"})
+        session.add(newer)
+        session.flush()
+        first = session.exec(select(SampleEntry)).first()
+        entry = {
+            **first.model_dump(exclude={"id"}),
+            "frame_id": newer.id,
+            "call_id": other,
+            "kind": "sample",
+            "state": "open",
+        }
+        session.add(SampleEntry(**entry))
+    assert leader.get("/evaluate/next").headers["location"] == f"/evaluate/call/{other}"  # the newest month
+    for at, expected in ((1, 2), (2, 3), (len(drawn.sample) - 1, 0)):  # 0 is put off
+        form = ScoreForm.open(leader, f"/evaluate/call/{drawn.sample[at]}")
+        answer = form.send(decision="rejected", do="submit-next")
+        assert answer.status_code == 303, answer.text
+        there = leader.get(answer.headers["location"])
+        assert there.headers["location"] == f"/evaluate/call/{drawn.sample[expected]}"
+        shown = leader.get(form.path).text
+        assert f'href="/evaluate/next?after={drawn.sample[at]}"' in shown
 
 
 def test_a_submitted_score_is_no_draft_again(form, leader):

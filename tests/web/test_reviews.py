@@ -219,3 +219,18 @@ def test_the_scorer_decides_alone_where_nobody_else_is_and_it_is_said(browser, s
     ruling = {"version": version_on(page), f"o:{row.id}": "upheld", f"r:{row.id}": "再听仍不清"}
     assert leader.post(f"/reviews/{scored.own}/decide", data=ruling).status_code == 303
     assert "评分人本人裁定，没有第二人" in agent.get(f"/mine/{scored.own}").text
+
+
+def test_an_agent_reads_what_calls_are_scored_by(browser, scored, database):
+    """The whole rubric, not only what one was scored by: every deduction, every fatal item; of the machine's rules nothing."""
+    agent = browser("agent")
+    assert 'href="/mine/rubric"' in agent.get("/mine").text
+    link = re.search(r'href="(/mine/rubric\?version=\w+)"', agent.get(f"/mine/{scored.own}").text)
+    assert link
+    for path in ("/mine/rubric", link[1]):
+        html = agent.get(path).text
+        for words in ("开场规范", "6.2", "录音与工单一致", "致命项", "最终分记 0", "另一个人确认"):
+            assert words in html, (path, words)
+        assert html.count("rv-fatal") == 7 and "lexicon" not in html and "keyword" not in html
+    assert agent.get("/mine/rubric?version=nope").status_code == 404
+    assert browser("shift_leader").get("/mine/rubric").status_code == 403

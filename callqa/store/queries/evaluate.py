@@ -156,6 +156,12 @@ def queue_around(session: Session, evaluation: Evaluation) -> list[QueueRow]:
     return sample_queue(session, entry.frame_id) if entry else []
 
 
+def queue_of(session: Session, call_id: str) -> list[QueueRow]:
+    """The queue a call's first card was drawn into; empty for a call that has none."""
+    first = session.exec(select(Evaluation).where(Evaluation.call_id == call_id, Evaluation.kind == "first")).first()
+    return queue_around(session, first) if first is not None else []
+
+
 def find_evaluation(session: Session, evaluation_id: int) -> EvaluationView | None:
     """Everything the form of one evaluation shows, or None."""
     evaluation = session.get(Evaluation, evaluation_id)

@@ -69,8 +69,13 @@
     for (const tick of boxes(item)) if (tick.checked) { tick.checked = false; withdraw(tick); }
   }
 
+  // A number chosen with the mouse gives the keys back; with the keyboard one may go on choosing.
+  let byMouse = false;
+  form.addEventListener("pointerdown", () => { byMouse = true; });
+  form.addEventListener("keydown", () => { byMouse = false; });
   form.addEventListener("change", (event) => {
     const t = event.target;
+    if (t.matches("select") && byMouse) t.closest("[data-item]").focus({ preventScroll: true });
     if (t.matches('[type="radio"]')) decide(t.closest("[data-suggestion]"), t.value === "accepted");
     else if (t.matches('[name^="na:"]') && t.checked) clearItem(t.closest("[data-item]"));
     else if (t.matches(".ev-pill input")) {
@@ -87,9 +92,10 @@
     const take = event.target.closest("[data-take]");
     if (take) { take.closest(".ev-option").querySelector(".ev-at").value = clock(playhead()); touch(); }
     if (event.target.closest("[data-to-missing]")) toMissing();
-    // After a click on evidence the keys are the player's again, Space included.
-    const chip = event.target.closest("[data-play-from]");
-    if (chip && event.detail > 0) chip.closest("[data-item]").focus({ preventScroll: true });
+    // After a click with the mouse the keys are the player's and the item's again, Space included: it takes no choice back.
+    const clicked = event.detail > 0 && event.target.closest("[data-play-from], .ev-pill, .ev-choice, .ev-na, .ev-take, summary");
+    const item = clicked && clicked.closest("[data-item]");
+    if (item) setTimeout(() => item.focus({ preventScroll: true })); // a label gives its box the focus only after this
   });
   function growComments() {
     const rows = [...form.querySelectorAll(".ev-comment")];
@@ -293,7 +299,7 @@
 
   const typing = (event) => event.isComposing || event.keyCode === 229 || event.target.closest('input:not([type="checkbox"]):not([type="radio"]), textarea, select, [contenteditable="true"]') !== null;
   document.addEventListener("keydown", (event) => {
-    if (!editable || event.defaultPrevented || event.isComposing) return;
+    if (!editable || event.defaultPrevented || event.isComposing || event.keyCode === 229) return;
     if (event.key === "Enter" && event.ctrlKey && !event.metaKey && !event.altKey) {
       event.preventDefault();
       const button = form.querySelector('button[value="submit-next"]') || form.querySelector('button[value="submit"]');

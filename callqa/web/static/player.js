@@ -84,12 +84,17 @@ class CallPlayer {
     audio.addEventListener("play", () => this._buttons());
     audio.addEventListener("pause", () => this._buttons());
     audio.addEventListener("error", () => this._fail(audio.error));
-    this.part("rate").addEventListener("change", (event) => this.setRate(Number(event.target.value)));
+    this.part("rate").addEventListener("change", (event) => { this.setRate(Number(event.target.value)); if (byMouse) event.target.blur(); });
     const acts = { toggle: () => this.toggle(), back: () => this.skip(-5000), forward: () => this.skip(5000), loop: () => this.stepLoop(), "next-mark": () => this.nextMark(1), "previous-mark": () => this.nextMark(-1) };
     this.root.addEventListener("click", (event) => {
       const button = event.target.closest("[data-do]");
       if (button) acts[button.dataset.do]();
+      // After a click with the mouse Space plays and pauses; it does not press the same button or box once more.
+      if (event.detail > 0) setTimeout(() => { if (this.root.contains(document.activeElement) && !document.activeElement.matches("select")) document.activeElement.blur(); });
     });
+    let byMouse = false; // a speed chosen with the mouse gives the keys back
+    this.part("rate").addEventListener("pointerdown", () => { byMouse = true; });
+    this.part("rate").addEventListener("keydown", () => { byMouse = false; });
     if (!this.marks.length) this.root.querySelectorAll("[data-do$=-mark]").forEach((b) => { b.disabled = true; });
   }
 
