@@ -7,7 +7,7 @@ from callqa.errors import CallqaError
 from callqa.refusals import no_such_call
 from callqa.scoring.criteria import Check, Item, Level, Rubric
 from callqa.scoring.explain import Explained, Step, explain, gate_text, quote_text, rule_text
-from callqa.scoring.operators.base import STATE_LABELS
+from callqa.scoring.operators.base import STATE_LABELS, State
 from callqa.scoring.rubric import parse_rubric
 from callqa.store.db import Database
 from callqa.store.tables import Call, RubricVersion
@@ -38,7 +38,9 @@ def explain_call(
 def report_lines(rubric: Rubric, explained: Explained, *, steps: bool) -> Iterator[str]:
     """The result of every check and what is suggested; with `steps` also the rule and each operator's reasoning."""
     outcome = explained.outcome
-    yield f"{rubric.title}（{rubric.rubric_hash[:12]}）：机器预评 {outcome.auto_score} 分"
+    concluded = sum(result.state in (State.HIT, State.MISS) for result in outcome.results)
+    told = f"{len(outcome.results)} 条规则，{concluded} 条有结论"
+    yield f"{rubric.title}（{rubric.rubric_hash[:12]}）：机器预评 {outcome.auto_score} 分（{told}）"
     if steps:
         yield f"门槛：{gate_text(rubric)}"
     suggested: dict[str, list[str]] = {}
@@ -50,11 +52,11 @@ def report_lines(rubric: Rubric, explained: Explained, *, steps: bool) -> Iterat
     fatal_checks: dict[str, tuple[Check, Item | None]] = {
         c.check_id: (c, None) for f in rubric.fatal_items for c in f.checks
     }
-    told: set[str] = set()
+    told_items: set[str] = set()
     for result in outcome.results:
         check, item = fatal_checks.get(result.check_id) or owners[result.check_id]
-        if steps and item is not None and item.item_id not in told:
-            told.add(item.item_id)
+        if steps and item is not None and item.item_id not in told_items:
+            told_items.add(item.item_id)
             yield from (f"  {line}" for step in explained.na_steps.get(item.item_id, ()) for line in _lines(step))
         tail = "　→ " + "；".join(suggested[result.check_id]) if result.check_id in suggested else ""
         yield f"{result.check_id} {STATE_LABELS[result.state]}：{result.explanation}{tail}"

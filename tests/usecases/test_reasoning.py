@@ -23,6 +23,9 @@ def test_the_report_has_every_check_with_rule_and_steps(db: Database, recordings
     rubric, explained = explain_call(db, "C1", recordings=recordings, now_ms=BASE_MS)
     lines = list(report_lines(rubric, explained, steps=True))
     text = "\n".join(lines)
+    concluded = sum(result.state.value in ("hit", "miss") for result in explained.outcome.results)
+    assert 0 < concluded < len(explained.outcome.results)
+    assert f"分（{len(explained.outcome.results)} 条规则，{concluded} 条有结论）" in lines[0]
     assert "机器预评" in lines[0] and "识别置信低于 0.6" in lines[1]
     for result in explained.outcome.results:
         assert any(line.startswith(f"{result.check_id} ") for line in lines)

@@ -98,3 +98,14 @@ def test_a_taken_port_is_named_with_its_setting(settings):
         busy = Settings(home=settings.home, web=WebSettings(listen_port=port))
         with pytest.raises(ConfigError, match=rf"{port}.*web\.listen_port"):
             run_web(busy)
+
+
+@pytest.mark.slow
+def test_a_mono_recording_is_nobodys_lane(tab: Page):
+    tab.route(
+        "**/peaks.json", lambda route: route.fulfill(json={"duration_s": 60.0, "channels": [[0.1, 0.5, 0.2] * 100]})
+    )
+    tab.reload()
+    tab.wait_for_selector(".cq-wave >> css=canvas")
+    expect(tab.locator(".cq-lane-names")).to_have_text("未分离")
+    assert "诉求人" not in tab.locator(".cq-lanes").inner_text()

@@ -2,13 +2,14 @@
 
 import re
 
-from sqlmodel import select
+from sqlmodel import delete, select
 
 from callqa.store.db import Database
 from callqa.store.tables import (
     Call,
     CallProgress,
     ConfidentialCall,
+    SuggestionRow,
     TranscriptRow,
     UtteranceRow,
     VocabularyCandidate,
@@ -162,3 +163,16 @@ def test_what_a_minute_of_call_costs_is_shown_by_model(browser, database: Databa
     cells = re.findall(r"<td[^>]*>(.*?)</td>", html[html.index("用过的模型") :])[:3]
     assert cells == ['turbo <small class="text-secondary">cuda</small>', "1 通，2分00秒", "CPU 12.5 秒"]
     assert "faster-whisper base" in html
+
+
+def test_of_a_mono_recording_nothing_is_said_that_needs_to_know_who_spoke(browser, database: Database, month: str):
+    """All rules abstain: that is no clean call, and no full marks."""
+    shown = browser("shift_leader").get(f"/calls/{month}").text
+    assert "若全部采纳" in shown and "机器分不出谁在说话" not in shown
+    with database.write() as session:
+        for row in session.exec(select(TranscriptRow).where(TranscriptRow.call_id == month)):
+            row.separated = False
+        session.exec(delete(SuggestionRow))
+    shown = browser("shift_leader").get(f"/calls/{month}").text
+    assert "未分离" in shown and "机器分不出谁在说话" in shown
+    assert "若全部采纳" not in shown and "没有建议扣分" not in shown

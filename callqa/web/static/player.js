@@ -142,11 +142,17 @@ class CallPlayer {
     const colour = (name) => css.getPropertyValue(name).trim();
     const lane = (wave, progress) => ({ waveColor: wave, progressColor: progress, height: 52 });
     const channels = peaks.channels.length === 2 ? peaks.channels : [peaks.channels[0]];
+    const lanes = [lane(colour("--cq-citizen-wave"), colour("--cq-citizen")), lane(colour("--cq-agent-wave"), colour("--cq-agent"))];
+    if (channels.length === 1) {
+      this.root.classList.add("cq-one-lane"); // nobody can tell whose voice it is
+      this.root.querySelector(".cq-lane-names").replaceChildren("未分离");
+      lanes.unshift(lane("#a3adba", colour("--cq-ink-2")));
+    }
     const wave = window.WaveSurfer.create({
       container: this.part("wave"), media: this.audio, peaks: channels, duration: peaks.duration_s, url: this.root.dataset.audio,
       cspNonce: this.root.dataset.nonce, normalize: true, cursorColor: colour("--cq-ink"), cursorWidth: 1, barWidth: 2, barGap: 1, barRadius: 1,
       dragToSeek: true, hideScrollbar: true,
-      splitChannels: [lane(colour("--cq-citizen-wave"), colour("--cq-citizen")), lane(colour("--cq-agent-wave"), colour("--cq-agent"))].slice(0, channels.length),
+      splitChannels: lanes.slice(0, channels.length),
     });
     const regions = wave.registerPlugin(window.WaveSurfer.Regions.create());
     const add = () => { this._addRegions(regions, channels.length); sayUsable(); };
