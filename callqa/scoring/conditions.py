@@ -35,8 +35,9 @@ from callqa.scoring.facts import CALL_FIELDS, TICKET_FIELDS
 from callqa.scoring.lexicon import Lexicon
 from callqa.scoring.operators import REGISTRY
 from callqa.scoring.operators.base import Operator, ParamKind, ParamSpec
-from callqa.scoring.operators.entities import MATTER_LABELS, SATISFACTION_ORDER
+from callqa.scoring.operators.entities import MATTER_LABELS
 from callqa.scoring.patterns import why_endless
+from callqa.scoring.satisfaction import SATISFACTION_ORDER
 from callqa.text import normalised
 from callqa.units import CallType
 

@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
 from callqa.scoring.criteria import Level
 from callqa.scoring.facts import CallFacts, TicketFacts
 from callqa.scoring.operators.base import State
+from callqa.scoring.rubric import parse_rubric
 from callqa.scoring.scorer import CheckOutcome, score
 from callqa.speech import Repair, Unprompted
 from callqa.units import CallType, Channel, Direction
@@ -347,3 +349,22 @@ def test_a_call_without_anything_gives_no_suggestion() -> None:
     checks = "{id: S1.1-1, op: keyword_any, role: agent, params: {words: [词]}, on_miss: {suggest: a}}"
     outcome = one(checks, facts)
     assert outcome.results[0].state is State.NOT_CHECKED and not outcome.suggestions
+
+
+@pytest.mark.parametrize(
+    ("said", "checks"),
+    [
+        ("不太满意，没有人来修。", {"S4.4-1"}),
+        ("不满意，没人来修。", {"S4.4-1"}),
+        ("挺满意的，修好了。", set()),
+    ],
+)
+def test_a_citizen_who_is_not_quite_content_must_be_asked_why(said: str, checks: set[str]) -> None:
+    """不满意处理 by the default rubric: it applies, and nobody asked."""
+    text = (Path(__file__).parents[2] / "scorecards" / "rubric.yaml").read_text(encoding="utf-8")
+    facts = call(
+        "a 0-5 您好，水务热线，做个回访，请问您满意吗？", f"c 6-12 {said}", "a 13-17 好的，感谢您的支持，再见。"
+    )
+    outcome = score(parse_rubric(text), replace(facts, call_type=CallType.CALLBACK, direction=Direction.OUTBOUND))
+    assert ("S4.4" in outcome.not_applicable) is (not checks)
+    assert {s.check_id for s in outcome.suggestions if s.item_id == "S4.4"} == checks

@@ -25,6 +25,7 @@ from callqa.scoring.operators.base import (
     State,
     not_checked,
 )
+from callqa.scoring.satisfaction import SATISFACTION_ORDER, levels_said, steps_apart
 from callqa.scoring.spellings import spellings
 from callqa.text import normalised, normalised_with_positions
 
@@ -73,8 +74,6 @@ MATTER_LABELS = {
     "other": "其他",
 }
 _MATTER_CODES = {label: code for code, label in MATTER_LABELS.items()}
-_SATISFACTION = ("非常不满意", "不满意", "基本满意", "非常满意", "满意")
-SATISFACTION_ORDER = ("非常满意", "满意", "基本满意", "不满意", "非常不满意")
 _SATISFACTION_QUESTION = re.compile(r"满意.{0,4}(吗|还是)|是否满意|评价")
 # Of 13 calls every utterance with a wrongly written place name has a lower confidence.
 SURE_OF_NAMES = 0.9
@@ -229,12 +228,6 @@ def _matter_mentions(scene: Scene, place: Place, ticket: TicketFacts) -> list[Me
     return _by_citizen_first(scene, place, read)
 
 
-def satisfaction_level(text: str) -> str:
-    """The level a citizen names, "" when none; 满意 alone is 满意, negated it is 不满意."""
-    form = normalised(text)
-    return next((level for level in _SATISFACTION if level in form), "")
-
-
 def _satisfaction_mentions(scene: Scene, place: Place, ticket: TicketFacts) -> list[Mention]:
     mentions: list[Mention] = []
     asked = False
@@ -243,10 +236,11 @@ def _satisfaction_mentions(scene: Scene, place: Place, ticket: TicketFacts) -> l
         if utterance.speaker is Role.AGENT.speaker:
             asked = asked or _SATISFACTION_QUESTION.search(normalised(utterance.text)) is not None
             continue
-        said = satisfaction_level(utterance.text) if asked else ""
-        if said and ticket.satisfaction in SATISFACTION_ORDER:
-            steps = abs(SATISFACTION_ORDER.index(said) - SATISFACTION_ORDER.index(ticket.satisfaction))
-            mentions.append((position, said, max(0, 100 - 40 * steps)))
+        said = levels_said(utterance.text) if asked else frozenset()
+        steps = steps_apart(said, ticket.satisfaction)
+        if steps is not None:
+            words = "或".join(level for level in SATISFACTION_ORDER if level in said)
+            mentions.append((position, words, max(0, 100 - 40 * steps)))
     return mentions[:1]
 
 
