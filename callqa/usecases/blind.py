@@ -25,6 +25,7 @@ from callqa.store.tables import Account, Call, Evaluation, SampleEntry, Sampling
 
 MS_PER_DAY = 86_400_000
 BLIND_RESCORE = "blind_rescore"
+ASKED_AGAIN = "这通电话的盲评复测已到期：提交复测之前不显示首评。请从“评分”页的“盲评复测”进入"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,13 @@ def rescores_due(session: Session, now_ms: int) -> list[RescoreDue]:
         if frame.id is not None and frame.state == "revealed":
             found += _due_of_frame(session, frame, now_ms)
     return sorted(found, key=lambda due: (due.due_at_ms, due.call.call_id))
+
+
+def asked_again(session: Session, now_ms: int) -> frozenset[str]:
+    """The calls whose first score waits for its blind re-score: no list shows it to who scores. An open appeal goes before it."""
+    due = rescores_due(session, now_ms)
+    firsts = {one.call.call_id: session.get(Evaluation, one.first_id) for one in due}
+    return frozenset(call_id for call_id, first in firsts.items() if first is not None and first.status != "appealed")
 
 
 def is_asked_again(session: Session, evaluation: Evaluation, now_ms: int) -> bool:

@@ -1,5 +1,6 @@
 """通话: the list with its filters and export, the page of one call, its progress, and asking for work again."""
 
+from collections.abc import Collection
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form, Query, Request
@@ -32,6 +33,7 @@ from callqa.store.queries.confidential import find_confidential
 from callqa.store.queries.followups import entry_of_call
 from callqa.store.queries.people import accounts_of
 from callqa.store.queries.sampling import waits_to_be_scored
+from callqa.usecases.blind import asked_again
 from callqa.usecases.confidential import READER_ROLES
 from callqa.usecases.note_access import note_access
 from callqa.usecases.progress import Stage, StageState, StageView, progress_of_call, want_again
@@ -113,7 +115,7 @@ def _view(request: Request, db: Database, wanted: CallFilter) -> ListView:
 
 
 @router.get("/calls", dependencies=[require("calls.view")])
-def call_list(request: Request, db: DbDep, wanted: FilterDep, now_ms: NowDep) -> Response:
+def call_list(request: Request, person: PersonDep, db: DbDep, wanted: FilterDep, now_ms: NowDep) -> Response:
     """One page of the list."""
     view = _view(request, db, wanted)
     with db.read() as session:
@@ -126,7 +128,9 @@ def call_list(request: Request, db: DbDep, wanted: FilterDep, now_ms: NowDep) ->
             limit=PER_PAGE,
         )
         names = people_queries.agent_names(session)
-    return page(request, "calls/list.html", view=view, lines=lines, agents=names, this_month=str(Month.of(now_ms)))
+    again = _asked_again(db, person, now_ms)
+    this_month = str(Month.of(now_ms))
+    return page(request, "calls/list.html", view=view, lines=lines, agents=names, this_month=this_month, again=again)
 
 
 @router.get("/calls.csv", dependencies=[require("calls.export")])
@@ -135,6 +139,7 @@ def call_export(request: Request, person: PersonDep, db: DbDep, wanted: FilterDe
     view = _view(request, db, wanted)
     with db.read() as session:
         lines = list_calls(session, wanted, sort=view.sort, descending=view.descending, offset=0, limit=MAX_EXPORTED)
+    again = _asked_again(db, person, now_ms)
     note_access(
         db,
         actor=person.username,
@@ -144,10 +149,18 @@ def call_export(request: Request, person: PersonDep, db: DbDep, wanted: FilterDe
         now_ms=now_ms,
     )
     head = ("通话编号", "开始时间", "方向", "类型", "结果", "号码", "坐席", "归属方式", "振铃", "时长", "工单", "关联", "录音", "转写", "质检得分", "方式", "排队", "转自", "转接至", "标记")  # fmt: skip
-    return csv_answer("通话.csv", head, (_csv_row(line, person) for line in lines))
+    return csv_answer("通话.csv", head, (_csv_row(line, person, again) for line in lines))
 
 
-def _csv_row(line: CallLine, person: Person) -> tuple[object, ...]:
+def _asked_again(db: Database, person: Person, now_ms: int) -> frozenset[str]:
+    """Calls whose first score who scores may not see before the blind re-score."""
+    if not person.can("evaluate.score"):
+        return frozenset()
+    with db.read() as session:
+        return asked_again(session, now_ms)
+
+
+def _csv_row(line: CallLine, person: Person, again: Collection[str]) -> tuple[object, ...]:
     call = line.call
     return (
         call.call_id,
@@ -164,7 +177,7 @@ def _csv_row(line: CallLine, person: Person) -> tuple[object, ...]:
         fmt.label(line.link_state, "link") if call.outcome == "answered" else "",
         fmt.label(call.recording_status, "recording"),
         fmt.label(line.transcript_state, "progress"),
-        "" if line.final_score is None else fmt.points(line.final_score),
+        "" if line.final_score is None or call.call_id in again else fmt.points(line.final_score),
         fmt.label(call.mode, "call_mode"),
         say_duration(call.queued_ms) if call.queued_ms is not None else "",
         _shown_number(call.diverted_from, person),
@@ -180,7 +193,7 @@ def _shown_number(number: str, person: Person) -> str:
 
 
 @router.get("/calls/{call_id}", dependencies=[require("calls.view")])
-def call_page(request: Request, call_id: str, person: PersonDep, db: DbDep) -> Response:
+def call_page(request: Request, call_id: str, person: PersonDep, db: DbDep, now_ms: NowDep) -> Response:
     """Everything of one call: player, transcript, ticket, suggestions, figures, history."""
     found = load_page(db, person, call_id)
     with db.read() as session:
@@ -215,6 +228,7 @@ def call_page(request: Request, call_id: str, person: PersonDep, db: DbDep) -> R
         transcribing=next((stage for stage in stages if stage.stage is Stage.TRANSCRIBE), None),
         suggestions=suggestions,
         waits=waits,
+        asked_again=call_id in _asked_again(db, person, now_ms),
         history=[say_history(entry, account_names) for entry in history],
         names=account_names,
         play_from_ms=request.query_params.get("t", ""),

@@ -16,7 +16,7 @@ from callqa.store.db import Database
 from callqa.store.queries import evaluate as queries
 from callqa.store.queries.evaluate import EvaluationView, QueueRow
 from callqa.units import CallType
-from callqa.usecases.blind import is_asked_again
+from callqa.usecases.blind import ASKED_AGAIN, is_asked_again
 from callqa.usecases.evaluate_input import (
     Missing,
     SuggestionRef,
@@ -95,7 +95,7 @@ def load(request: Request, db: Database, evaluation_id: int, person: Person) -> 
     if not visible:
         raise PermissionDenied("校准的比对公布之前，只能看自己的评分")
     if asked_again:
-        raise StateError("这通电话的盲评复测已到期：提交复测之前不显示首评。请从“评分”页的“盲评复测”进入")
+        raise StateError(ASKED_AGAIN)
     return view, state_of(request).rubrics.load(db, view.evaluation.rubric_hash)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import Response
 
-from callqa.errors import CallqaError, PermissionDenied
+from callqa.errors import CallqaError, PermissionDenied, StateError
 from callqa.periods import Month
 from callqa.scoring.evaluation import ACTION_LABELS, STATUS_LABELS, Action, Outcome
 from callqa.store.db import Database
@@ -16,6 +16,7 @@ from callqa.store.queries.reviews import ReviewPage
 from callqa.usecases import appeal as appeals
 from callqa.usecases import review
 from callqa.usecases.appeal import Ruling
+from callqa.usecases.blind import ASKED_AGAIN, asked_again, is_asked_again
 from callqa.usecases.evaluate_state import actor_of, must_be_author
 from callqa.web.deps import (
     DbDep,
@@ -41,12 +42,19 @@ REVISION_LABELS = {str(action): ACTION_LABELS[action] for action in Action}
 
 @router.get("", dependencies=[require("evaluate.view")])
 def review_list(
-    request: Request, db: DbDep, settings: SettingsDep, now_ms: NowDep, month: str = "", state: str = ""
+    request: Request,
+    db: DbDep,
+    person: PersonDep,
+    settings: SettingsDep,
+    now_ms: NowDep,
+    month: str = "",
+    state: str = "",
 ) -> Response:
     """A month's submitted scores by state; the random sample and the others kept apart."""
     period = Month.parse(month) if month else Month.of(now_ms)
     with db.read() as session:
         lines = queries.month_reviews(session, period.start_ms, period.end_ms)
+        again = asked_again(session, now_ms) if person.can("evaluate.score") else frozenset()
     shown = [line for line in lines if state not in STATES or line.evaluation.status == state]
     return page(
         request,
@@ -57,6 +65,7 @@ def review_list(
             ("随机抽检", [x for x in shown if x.drawn]),
             ("样本之外（定向必检等）", [x for x in shown if not x.drawn]),
         ],
+        again=again,
         counts={s: sum(line.evaluation.status == s for line in lines) for s in STATES},
         state=state if state in STATES else "",
         states=STATES,
@@ -98,9 +107,9 @@ def _chosen(db: Database, month: str, status: str, evaluation_id: int | None) ->
 
 
 @router.get("/{evaluation_id}", dependencies=[require("evaluate.view")])
-def review_page(request: Request, evaluation_id: int, db: DbDep, person: PersonDep) -> Response:
+def review_page(request: Request, evaluation_id: int, db: DbDep, person: PersonDep, now_ms: NowDep) -> Response:
     """One score with its appeals, both views side by side, and every state of its points."""
-    return _show(request, db, _load(db, person, evaluation_id), person)
+    return _show(request, db, _load(db, person, evaluation_id, now_ms), person)
 
 
 @router.post("/{evaluation_id}/decide", dependencies=[require("evaluate.decide")])
@@ -108,7 +117,7 @@ def decide(
     request: Request, evaluation_id: int, db: DbDep, person: PersonDep, now_ms: NowDep, fields: FieldsDep
 ) -> Response:
     """Decide every open appeal of the score. What cannot be taken comes back as typed."""
-    found = _load(db, person, evaluation_id)
+    found = _load(db, person, evaluation_id, now_ms)
     try:
         rulings = {row.id: _ruling(row.id, fields) for row in found.open_appeals if row.id is not None}
         version = read_version(fields.get("version", ""))
@@ -116,7 +125,7 @@ def decide(
     except PermissionDenied:
         raise
     except CallqaError as e:
-        return _show(request, db, _load(db, person, evaluation_id), person, GivenBack.of(e, fields))
+        return _show(request, db, _load(db, person, evaluation_id, now_ms), person, GivenBack.of(e, fields))
     return redirect(f"/reviews/{evaluation_id}", "申诉已裁定，评分定稿")
 
 
@@ -135,9 +144,16 @@ def _times(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 3 else 1
 
 
-def _load(db: Database, person: Person, evaluation_id: int) -> ReviewPage:
+def _load(db: Database, person: Person, evaluation_id: int, now_ms: int) -> ReviewPage:
+    """The score. Raise PageNotFound; PermissionDenied for somebody's draft; StateError for what who scores may not see now."""
     with db.read() as session:
         found = queries.find_review(session, evaluation_id)
+        if (
+            found is not None
+            and person.can("evaluate.score")
+            and is_asked_again(session, found.view.evaluation, now_ms)
+        ):
+            raise StateError(ASKED_AGAIN)
     if found is None:
         raise PageNotFound("没有这份评分；请从“发布与申诉”列表进入")
     must_be_author(found.view.evaluation, person.account_id)

@@ -97,6 +97,41 @@ def test_a_due_rescore_stands_in_the_queue_without_the_first_score(leader, drawn
     assert due[0] in leader.get("/trust").text
 
 
+def test_no_page_shows_who_scores_the_first_score_before_the_second(leader, drawn, database, clock, browser) -> None:
+    """Lists, exports and the page of the score itself told it, one click beside the queue that did not."""
+    paths = {}
+    for n, call_id in enumerate(drawn.sample):
+        form = ScoreForm.open(leader, f"/evaluate/call/{call_id}")
+        form.send({"d:S1.1:b": "1"} if n % 2 else {"d:S1.1:a": "1", "at:S1.1:a": "0:01", "note:S1.1:a": "未报名称"})
+        paths[call_id] = form.evaluation_id
+    clock.now_ms = NOW_MS + 15 * DAY_MS
+    leader.post("/login", data={"username": "shift_leader", "password": "correct-horse-7"})
+    due = re.findall(r'href="/evaluate/rescore/([^"]+)"', leader.get("/evaluate").text)
+    assert due
+    score = r"9[89]\.0"
+    lists = ("/calls?month=2026-11", "/reviews?month=2026-11")
+
+    def line(client, path: str, call_id: str) -> str:
+        place = f"/reviews/{paths[call_id]}" if path.startswith("/reviews") else f"/calls/{call_id}"
+        found = re.search(rf'<tr data-href="{place}".*?</tr>', client.get(path).text, re.S)
+        assert found is not None, (path, call_id)
+        return found[0]
+
+    for call_id in due:
+        assert leader.get(f"/reviews/{paths[call_id]}").status_code == 409
+        assert not re.search(score, leader.get(f"/calls/{call_id}").text)
+        for path in lists:
+            assert "复测中" in line(leader, path, call_id) and not re.search(score, line(leader, path, call_id))
+        exported = next(x for x in leader.get("/calls.csv?month=2026-11").text.splitlines() if call_id in x)
+        assert not re.search(score, exported)
+    other = browser("client_supervisor")  # who does not score sees it
+    assert other.get(f"/reviews/{paths[due[0]]}").status_code == 200
+    assert re.search(score, line(other, lists[0], due[0]))
+    ScoreForm.open(leader, f"/evaluate/rescore/{due[0]}").send()
+    assert leader.get(f"/reviews/{paths[due[0]]}").status_code == 200
+    assert all(re.search(score, line(leader, path, due[0])) for path in lists)
+
+
 def test_a_rescore_is_held_against_what_was_given_at_first(leader, drawn, clock) -> None:
     """The first score was changed afterwards, as an appeal may: that is not the judgement that was repeated."""
     paths = {}
