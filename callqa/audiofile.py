@@ -33,6 +33,7 @@ MIN_RATE_HZ, MAX_RATE_HZ = 4_000, 192_000
 _RESAMPLE_AT_ONCE: Final = 1 << 20
 
 _PCM, _ALAW, _MULAW, _EXTENSIBLE = 1, 6, 7, 0xFFFE
+_NO_SIZE = 0x7FFF0000  # from here on a size is no promise: writers that cannot go back put the greatest number
 _ENCODINGS: Final[dict[int, Literal["alaw", "ulaw", "pcm16"]]] = {_PCM: "pcm16", _ALAW: "alaw", _MULAW: "ulaw"}
 # RFC 2361: the sub-format of an extensible header is the old tag followed by this fixed tail.
 _SUBFORMAT_TAIL: Final = bytes.fromhex("000000001000800000aa00389b71")
@@ -136,6 +137,21 @@ def _data_chunk(data: _Bytes) -> tuple[_WavFormat | None, int, int] | None:
             return layout, at + 8, min(len(data), at + 8 + size) if size else len(data)
         at += 8 + size + (size & 1)
     return None
+
+
+def cut_off_ms(data: _Bytes) -> int:
+    """How much sound a WAV's head promises that the file no longer holds, in ms; 0 where it is whole or no WAV.
+
+    A writer that did not know the length leaves 0 or nearly the greatest number there, which promises nothing.
+    """
+    found = _data_chunk(data) if _is_wav(data) else None
+    if found is None or found[0] is None:
+        return 0
+    layout, start, _ = found
+    size = struct.unpack_from("<I", data, start - 4)[0]
+    byte_rate = layout.n_channels * layout.bits // 8 * layout.sample_rate_hz
+    missing = size - (len(data) - start)
+    return missing * 1000 // byte_rate if missing > 0 and size < _NO_SIZE and byte_rate else 0
 
 
 def _decode_wav(data: bytes, name: str) -> Audio | None:

@@ -18,9 +18,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from callqa.audiofile import decode_audio, read_law
+from callqa.audiofile import cut_off_ms, decode_audio, read_law
 from callqa.errors import AudioError, CallqaError
-from callqa.periods import say_instant
+from callqa.periods import say_duration, say_instant
 from callqa.sidecar import Sidecar, SourceFile
 from callqa.sip.media.codec import Encoding
 from callqa.store import audit
@@ -230,6 +230,7 @@ def read_master(data: bytes, name: str, *, swap: bool = False) -> MasterAudio:
         )
     samples: NDArray[np.uint8] | NDArray[np.int16] = law.samples if law else audio.samples
     encoding: Encoding = law.law if law else "pcm16"
+    missing_ms = cut_off_ms(data)
     notes: tuple[str, ...] = ()
     if audio.n_channels == 2 and _alike(audio.samples):
         samples = samples[:, :1]
@@ -238,6 +239,8 @@ def read_master(data: bytes, name: str, *, swap: bool = False) -> MasterAudio:
         notes = ("单声道录音，转写不区分说话人",)
     elif swap:
         samples = samples[:, ::-1]
+    if missing_ms:
+        notes += (f"录音文件不完整，缺了末尾 {say_duration(missing_ms)}；请向导出的系统核对，有完整的再导入一次",)
     return MasterAudio(encoding, samples, audio.sample_rate_hz, notes)
 
 

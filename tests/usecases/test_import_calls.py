@@ -179,6 +179,18 @@ def test_a_mono_file_stays_mono_and_says_so(office: Office) -> None:
     assert (call.started_at_ms, call.citizen_number) == (START_MS, "13871206358")
 
 
+def test_a_file_that_was_cut_off_is_taken_in_and_says_so(office: Office) -> None:
+    whole = wav_bytes(np.tile(STEREO, (20, 1)), 8000)
+    assert read_master(whole, "x.wav").notes == ()
+    (office.folder / "cut.wav").write_bytes(whole[: len(whole) // 4])
+    result = office.go()
+    assert len(result.new) == 1
+    assert "cut.wav：录音文件不完整，缺了末尾 15秒；请向导出的系统核对，有完整的再导入一次" in result.notes
+    unknown = bytearray(whole)
+    unknown[40:44] = b"\xff\xff\xff\xff"
+    assert read_master(bytes(unknown), "x.wav").notes == (), "a writer that was killed knew no length"
+
+
 def test_two_equal_sides_are_one(office: Office) -> None:
     office.wav("a.wav", np.stack([tone(300), tone(300)], axis=1))
     call = office.call(office.go().new[0])
