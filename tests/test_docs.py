@@ -1,11 +1,12 @@
 """The documents say what the code does: settings, verbs, rooms, operators, report sections."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from callqa.cli import _parser
-from callqa.config import settings_markdown
+from callqa.config import load_settings, settings_markdown
 from callqa.scoring.evaluation import state_table
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -21,6 +22,17 @@ def test_the_settings_page_is_made_from_the_settings() -> None:
 
 def test_the_states_of_an_evaluation_are_drawn_from_the_code() -> None:
     assert state_table() in text_of("docs/scoring.md"), "put callqa.scoring.evaluation.state_table() there"
+
+
+def test_what_the_installation_page_tells_to_type_is_understood(tmp_path: Path) -> None:
+    page = text_of("docs/install.md")
+    for text in re.findall(r"```toml\n(.*?)```", page, re.DOTALL):
+        (tmp_path / "callqa.toml").write_text(text, encoding="utf-8")
+        load_settings(tmp_path / "callqa.toml", {})
+    commands = [line.split("#")[0].split() for line in re.findall(r"callqa (--config /srv/[^`\n]*)", page)]
+    assert len(commands) >= 5
+    for words in commands:
+        _parser().parse_args([*words, "doctor"] if len(words) == 2 else words)
 
 
 def test_every_verb_is_in_the_readme() -> None:
@@ -42,6 +54,7 @@ def test_every_verb_is_in_the_readme() -> None:
         "LICENSE",
         "docs/transcription.md",
         "docs/recorder-down.md",
+        "docs/install.md",
     ],
 )
 def test_a_document_is_there_and_not_empty(path: str) -> None:
