@@ -145,9 +145,11 @@ def cut_off_ms(data: _Bytes) -> int:
     A writer that did not know the length leaves 0 or nearly the greatest number there, which promises nothing.
     """
     found = _data_chunk(data) if _is_wav(data) else None
-    if found is None or found[0] is None:
+    if found is None:
         return 0
     layout, start, _ = found
+    if layout is None:
+        return 0
     size = struct.unpack_from("<I", data, start - 4)[0]
     byte_rate = layout.n_channels * layout.bits // 8 * layout.sample_rate_hz
     missing = size - (len(data) - start)
