@@ -259,8 +259,12 @@ def _sign_in(session: Session, entry: JournalEntry) -> None:
     extension, agent_no = _required(entry, "seat_extension"), _required(entry, "agent_no")
     if session.get(Seat, extension) is None:
         raise EntryFault(f"seat {extension}", f"话机 {extension} 签入，但没有这个席位；请先在“人员与席位”登记")
-    if session.get(Agent, agent_no) is None:
+    agent = session.get(Agent, agent_no)
+    if agent is None:
         raise EntryFault(f"agent {agent_no}", f"工号 {agent_no} 在话机 {extension} 签入，但没有这个工号；请先登记")
+    if not agent.active:
+        said = f"工号 {agent_no} 已停用或离职，却在话机 {extension} 签入；没有采纳，请问清是谁在接听，让本人签入"
+        raise EntryFault(f"agent {agent_no}", said)
     same = session.exec(
         select(SeatLogin).where(
             SeatLogin.seat_extension == extension,

@@ -258,6 +258,18 @@ def test_overdue_recording_is_missing_until_it_comes(db: Database, recorder: Rec
     assert _call(db, "C1").recording_status == "ok"
 
 
+def test_nobody_signs_in_at_a_phone_with_the_number_of_somebody_who_left(db: Database, recorder: Recorder) -> None:
+    """Calls would be somebody's who is not there, and nothing would ever end that sign-in."""
+    with db.write() as session:
+        session.add(Agent(agent_no="801", name="王某", active=False, left_on="2026-11-01"))
+        session.add(Seat(extension="8001", ha1_md5="0" * 32, ha1_sha256="0" * 64))
+    recorder.journal(JournalKind.SEAT_LOGIN, at_ms=BASE_MS, seat_extension="8001", agent_no="801")
+    result = ingest(db, recordings=recorder.recordings, now_ms=NOW_MS)
+    with db.read() as session:
+        assert session.exec(select(SeatLogin)).all() == []
+    assert len(result.faults) == 1 and "离职" in result.faults[0] and "没有采纳" in result.faults[0]
+
+
 def test_sign_in_at_a_phone(db: Database, recorder: Recorder) -> None:
     with db.write() as session:
         session.add(Agent(agent_no="801", name="王某"))
