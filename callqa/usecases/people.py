@@ -52,7 +52,8 @@ class SeatView:
 
 
 def add_agent(db: Database, *, agent_no: str, name: str, actor: str, now_ms: int) -> Agent:
-    """Add an agent, or change the name of one that exists."""
+    """Add an agent, or change the name of one that exists. The number of somebody who left stays theirs: whoever got it would see
+    their calls and scores."""
     agent_no, name = agent_no.strip(), name.strip()
     if not re.fullmatch(r"[0-9A-Za-z_-]{1,16}", agent_no):
         raise CallqaError(f"工号“{agent_no}”不合法；应为 1 至 16 位数字或字母")
@@ -61,6 +62,8 @@ def add_agent(db: Database, *, agent_no: str, name: str, actor: str, now_ms: int
     with db.write() as session:
         agent = session.get(Agent, agent_no)
         before = None if agent is None else agent.name
+        if agent is not None and agent.left_on is not None and before != name:
+            raise StateError(f"工号 {agent_no} 是已离职的{before}的，通话和评分都记在这个工号下；请给新人另编工号")
         agent = agent or Agent(agent_no=agent_no, name=name)
         agent.name = name
         session.add(agent)

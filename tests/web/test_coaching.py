@@ -156,4 +156,10 @@ def test_an_agent_who_leaves_ends_everywhere_at_once_and_every_row_is_kept(brows
     assert {s.extension: s.agent_no for s in load_desk(settings.desk_path).seats}["8001"] is None
     assert agent.post("/login", data={"username": "agent", "password": "correct-horse-7"}).status_code == 401
     assert browser("client_supervisor").post("/people/agents/802/leave").status_code == 403
+    answer = leader.post("/people/agents", data={"agent_no": "801", "name": "新来的人"})  # would see all of the other's
+    assert "请给新人另编工号" in (
+        answer.text if answer.status_code != 303 else leader.get(answer.headers["location"]).text
+    )
+    with database.read() as session:
+        assert session.get(Agent, "801").name == "王小雨"
     assert re.search(r"离职 2026-11-22", leader.get("/people").text)
