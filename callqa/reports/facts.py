@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from callqa.periods import Month
 from callqa.reports.appeals import MonthAppeals
+from callqa.reports.trusted import Trusted
 from callqa.scoring.plan import Stratum
 
 _COMPOUND_SURNAMES = (
@@ -297,6 +298,7 @@ class MonthFacts:
     texts: Mapping[str, str] = field(default_factory=dict)
     appeals: MonthAppeals = field(default_factory=MonthAppeals)
     previous_appeals: MonthAppeals = field(default_factory=MonthAppeals)
+    trusted: Trusted = field(default_factory=Trusted)
 
     @property
     def month(self) -> Month:

@@ -44,19 +44,22 @@ def gather_appeals(
             )
     released = [e for e in counted if Status(e.status) in VISIBLE_TO_AGENT]
     return MonthAppeals(
-        answers=tuple(answer_of(evaluation, now_ms) for evaluation in released),
+        answers=tuple(answer_of(e, now_ms, lapses=e.call_id not in secret) for e in released),
         cases=tuple(sorted(cases, key=lambda case: (case.opened_at_ms, case.call_id))),
         unreleased=len(counted) - len(released),
     )
 
 
-def answer_of(evaluation: Evaluation, now_ms: int) -> Answer:
-    """How a released score stands. One whose window has just ended counts as lapsed before the calendar says so."""
+def answer_of(evaluation: Evaluation, now_ms: int, *, lapses: bool) -> Answer:
+    """How a released score stands. One whose window has just ended counts as lapsed before the calendar says so.
+
+    lapses: not of a confidential call, as `usecases/review.py` has it.
+    """
     if evaluation.status == Status.APPEALED:
         return Answer.APPEALED
     if evaluation.status == Status.RELEASED:
         due = evaluation.answer_due_at_ms
-        return Answer.LAPSED if due is not None and due <= now_ms else Answer.WAITING
+        return Answer.LAPSED if lapses and due is not None and due <= now_ms else Answer.WAITING
     if evaluation.answered_at_ms is None:
         return Answer.DECIDED  # nothing else makes a score final without an answer
     return Answer.LAPSED if evaluation.answered_by_lapse else Answer.ACKNOWLEDGED

@@ -33,6 +33,7 @@ from callqa.store.tables import (
 )
 from callqa.usecases.must_review import must_review, new_staff_words, rule_words
 from callqa.usecases.report_appeals import gather_appeals
+from callqa.usecases.report_trust import gather_trust
 
 HISTORY_MONTHS = 12
 _DAY_HOURS = range(8, 20)  # without a roster entry
@@ -65,11 +66,13 @@ def gather(session: Session, month: Month, head: ReportHead) -> f.MonthFacts:
     sample = load_sample(session, frame, names)
     calls = queries.calls_by_id(session, month.start_ms, month.end_ms)
     before = queries.calls_by_id(session, month.previous().start_ms, month.start_ms)
+    rubric = _rubric_sheet(session, sample)
     page = sampling.load_sampling_page(session, str(month), month.start_ms, month.end_ms)
     return f.MonthFacts(
         sample=sample,
         history=history,
-        rubric=_rubric_sheet(session, sample),
+        rubric=rubric,
+        trusted=gather_trust(session, month, rubric.rubric_hash),
         agent_names=page.agents,
         calls=_call_facts(calls.values(), demo=frame.demo),
         tickets=_ticket_facts(queries.tickets_touching(session, month.start_ms, month.end_ms)),

@@ -13,7 +13,7 @@ from callqa.reports.document import MonthlyReport
 from callqa.reports.sections.appeals import small_share, spread
 from callqa.scoring.evaluation import Outcome
 from callqa.store.db import Database
-from callqa.store.tables import Account, Appeal, ConfidentialCall, Evaluation, FatalFinding
+from callqa.store.tables import Account, Appeal, ConfidentialCall, ConfidentialReader, Evaluation, FatalFinding
 from callqa.units import Ratio
 from callqa.usecases import appeal, evaluate, review, second_person
 from callqa.usecases.appeal import Ruling
@@ -96,6 +96,8 @@ def story(tmp_path: Path) -> Iterator[Story]:
             session.add(a_call(call_id, MONTH, agent_no, started_at_ms=MONTH.start_ms + DAY + number * HOUR))
         session.flush()
         session.add(ConfidentialCall(call_id="C9", reason="领导交办", marked_by=LEADER, marked_at_ms=1))
+        session.flush()
+        session.add_all(ConfidentialReader(call_id="C9", account_id=n) for n in (LEADER, SUPERVISOR, AGENTS["802"]))
     MonthMaker(db, MONTH, list(AGENTS)).sample()
     told = Story(db)
     for call_id in CALLS:
@@ -241,3 +243,13 @@ def test_nothing_released_is_no_share_of_anything(story: Story) -> None:
     assert MonthAppeals().median_days is None and spread((), str, None) == "—"
     empty = rows(built(story.db), "11-2")
     assert {row[2] for row in empty} == {"—"}, "no released score in the month before"
+
+
+def test_nobody_consents_by_silence_to_a_confidential_score(story: Story) -> None:
+    with story.db.write() as session:
+        row = session.get(Evaluation, story.ids["C7"])
+        assert row is not None
+        row.status, row.answered_at_ms, row.answered_by_lapse = "released", None, False
+        session.add_all([row, ConfidentialCall(call_id="C7", reason="领导交办", marked_by=LEADER, marked_at_ms=1)])
+    got = figures(built(story.db))
+    assert (got["逾期视为确认"], got["等待答复（份）"]) == ("12.5%（1/8）", "1")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from callqa.reports.document import Block
 from callqa.reports.facts import MonthFacts
 from callqa.reports.results import Results
-from callqa.reports.sections import agents, appeals, cases, coverage, items, overall, summary
+from callqa.reports.sections import agents, appeals, cases, coverage, items, machine, overall, raters, running, summary
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,5 +26,8 @@ SECTIONS = (
     Section("agents", "四", "坐席结果", agents.build),
     Section("items", "五", "评分项分析", items.build),
     Section("cases", "六", "致命项与不合格个案", cases.build),
+    Section("running", "八", "运行指标", running.build),
+    Section("machine", "九", "自动预检表现", machine.build),
+    Section("raters", "十", "评分一致性", raters.build),
     Section("appeals", "十一", "申诉", appeals.build),
 )

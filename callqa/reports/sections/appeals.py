@@ -152,7 +152,7 @@ def _figures(month: MonthAppeals, now_ms: int) -> list[tuple[str, str, str]]:
         ("已发布评分（份）", str(len(month.answers)), "本月通话的首次评分，坐席可见"),
         ("本人确认", small_share(month.share(Answer.ACKNOWLEDGED)), "坐席在期限内确认 ÷ 已发布"),
         ("逾期视为确认", small_share(month.share(Answer.LAPSED)), "期限内没有答复 ÷ 已发布"),
-        ("等待答复（份）", str(month.said(Answer.WAITING)), "确认期限还没有到"),
+        ("等待答复（份）", str(month.said(Answer.WAITING)), "期限还没有到；保密件不因逾期视为确认"),
         ("待裁定（份）", str(month.said(Answer.APPEALED)), "已申诉，还没有裁定；须为 0 才能定稿"),
         ("裁定定稿（份）", str(month.said(Answer.DECIDED)), "申诉已裁定，分数随之定稿"),
         ("提出过申诉的评分", small_share(month.appealed), "不论结果 ÷ 已发布"),
