@@ -423,7 +423,7 @@ def _today(db: Database, settings: Settings, found: Filled) -> None:
                     ticket_no = f"SW2026120{started // DAY % 10}{number:04d}"
                     ticket = builders.add_ticket(
                         session, ticket_no, caller_number=phone, accepted_by_agent_no=str(agent),
-                        accepted_at_ms=started + 60_000, due_at_ms=started + 2 * DAY, closed_at_ms=None, satisfaction="", result="",
+                        accepted_at_ms=started + 60_000, occurred_at_ms=started - HOUR, dispatched_at_ms=started + 420_000, due_at_ms=started + 2 * DAY, closed_at_ms=None, satisfaction="", result="",
                     )  # fmt: skip
                     builders.add_link(session, call, ticket)
                     found.ticket_no = ticket_no

@@ -8,6 +8,8 @@ import pytest
 from callqa.cli import _parser
 from callqa.config import load_settings, settings_markdown
 from callqa.scoring.evaluation import state_table
+from callqa.web.permissions import PERMISSIONS, Role
+from tests.web.routes import all_routes
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -76,3 +78,38 @@ def test_every_top_level_room_is_named_in_the_architecture() -> None:
     rooms = {p.name for p in (ROOT / "callqa").iterdir() if p.is_dir() and not p.name.startswith("_")}
     missing = [room for room in rooms if f"callqa/{room}/" not in page]
     assert not missing
+
+
+ROLES = {
+    Role.SHIFT_LEADER: "班长",
+    Role.AGENT: "坐席",
+    Role.CLIENT_SUPERVISOR: "监督员",
+    Role.ADMIN: "管理员",
+}
+NO_PAGE = {  # what answers a GET and is no page of its own: files, parts of pages, ways on
+    "/calls.csv", "/cases.csv", "/followups.csv", "/search.csv", "/evaluate/export", "/reports/{month}/{version}/files/{name}",
+    "/sampling/{month}/frame.tsv", "/sampling/{month}/plan.json", "/sampling/{month}/draw.tsv", "/sampling/{month}/verify_draw.py",
+    "/account/session", "/calls/{call_id}/recording", "/calls/{call_id}/peaks.json", "/calls/{call_id}/audio", "/people/lines/prompts/{name}", "/healthz",
+    "/live/events", "/live/own/events", "/calls/{call_id}/progress", "/transcription/progress", "/evaluate/ahead/{call_id}",
+    "/evaluate/{evaluation_id}/reasoning", "/evaluate/next", "/evaluate/rescore/{call_id}", "/sampling", "/reports",
+    "/trust/calibration/{session_id}/call/{call_id}",
+}  # fmt: skip
+LARGEST_PICTURE = 120 * 1024
+
+
+def test_every_page_is_listed_with_who_may_open_it_and_a_small_picture() -> None:
+    """docs/pages.md: one row a page, its roles as web/permissions.py has them."""
+    rows = re.findall(
+        r"^\| \[[^]]+\]\((images/[a-z-]+\.png)\) \| `([^`]+)` \| ([^|]+) \| [^|]+ \|$", text_of("docs/pages.md"), re.M
+    )
+    told = {path: who for _, path, who in rows}
+    for route in all_routes():
+        if "GET" not in route.methods or route.path in NO_PAGE:
+            continue
+        named = [d.call.permission for d in route.dependant.dependencies if hasattr(d.call, "permission")]
+        roles = set.intersection(*(set(PERMISSIONS[name]) for name in named)) if named else set(Role)
+        who = "所有人" if roles == set(Role) else "、".join(ROLES[role] for role in Role if role in roles)
+        assert told.pop(route.path, "not listed") == who, route.path
+    assert not told, "pages that are not there"
+    for name in {picture for picture, _, _ in rows}:
+        assert (ROOT / "docs" / name).stat().st_size <= LARGEST_PICTURE, name

@@ -39,5 +39,6 @@ def figure_cells(figures: Figures, threshold: float) -> Sequence[FigureCell]:
 
 
 def _signed(value: float) -> str:
-    """Two decimals, with a real minus sign."""
-    return f"{value:.2f}".replace("-", "−")
+    """Two decimals, with a real minus sign, and none before a zero."""
+    text = f"{value:.2f}"
+    return text.lstrip("-") if not float(text) else text.replace("-", "−")

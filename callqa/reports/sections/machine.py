@@ -76,11 +76,13 @@ def _figure(value: float | None) -> Cell:
 
 
 def _interval(figures: Figures, name: str) -> Cell:
-    found = figures.intervals.get(name)
-    if found is None:
+    if getattr(figures.agreement, name) is None:
         return Cell(MISSING)
+    found = figures.intervals.get(name)
+    if found is None or found[0] == found[1]:
+        return Cell("不可估")
     low, high = (_minus(fixed(value, 2)) for value in found)
-    return Cell("不可估" if found[0] == found[1] else f"{low} 至 {high}")
+    return Cell(f"{low} 至 {high}")
 
 
 def _minus(printed: str) -> str:
