@@ -92,6 +92,7 @@ SHOTS = (
     Shot("decided", LEADER, _at("/reviews/{decided}"), docs=False),
     Shot("mine", AGENT, _at("/mine")),
     Shot("mine-score", AGENT, _at("/mine/{own}")),
+    Shot("mine-rubric", AGENT, _at("/mine/rubric")),
     Shot("actions", LEADER, _at("/actions?month=2026-11")),
     Shot("cases", LEADER, _at("/cases")),
     Shot("case-new", LEADER, _at("/cases/call/{call_id}")),
