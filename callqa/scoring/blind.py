@@ -1,4 +1,5 @@
-"""盲评卡与复测卡: which cards hide the machine's hints, and which are scored again; chosen as the sample is.
+"""盲评卡, 复测卡, 双评卡: which cards hide the machine's hints, which are scored again by the same person, which by a second
+one; chosen as the sample is.
 
 - When the sample is revealed the system takes a random string and publishes its commitment
   SHA-256("callqa-blind/1:" + string), before any card is opened. Until the month's cards are scored nobody is shown it.
@@ -19,6 +20,9 @@ RESCORE_LABEL = "callqa-rescore/1"
 RESCORE_RATIO = 0.05
 RESCORE_MIN = 4
 RESCORE_AFTER_DAYS = 14
+DOUBLE_LABEL = "callqa-double/1"
+DOUBLE_RATIO = 0.10
+DOUBLE_MIN = 8
 
 
 def blind_commitment(secret: str) -> str:
@@ -37,6 +41,14 @@ def rescore_cards(
 ) -> tuple[str, ...]:
     """The cards that are scored a second time by the same person, in order; at least `least` where there are so many."""
     ranked = _ranked(seed, secret, RESCORE_LABEL, call_ids)
+    return tuple(ranked[: max(least, _count(ratio, len(ranked)))])
+
+
+def double_cards(
+    seed: str, secret: str, call_ids: Iterable[str], ratio: float = DOUBLE_RATIO, least: int = DOUBLE_MIN
+) -> tuple[str, ...]:
+    """The cards that a second person scores, in order; at least `least` where there are so many."""
+    ranked = _ranked(seed, secret, DOUBLE_LABEL, call_ids)
     return tuple(ranked[: max(least, _count(ratio, len(ranked)))])
 
 

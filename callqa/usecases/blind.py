@@ -12,11 +12,14 @@ from typing import Any
 from sqlmodel import Session, col, select
 
 from callqa.scoring.blind import (
+    DOUBLE_MIN,
+    DOUBLE_RATIO,
     RESCORE_AFTER_DAYS,
     RESCORE_MIN,
     RESCORE_RATIO,
     blind_cards,
     blind_commitment,
+    double_cards,
     rescore_cards,
 )
 from callqa.store import audit
@@ -124,7 +127,7 @@ def is_asked_again(session: Session, evaluation: Evaluation, now_ms: int) -> boo
 
 def _due_of_frame(session: Session, frame: SamplingFrame, now_ms: int) -> list[RescoreDue]:
     assert frame.id is not None
-    rule = _rule(frame)
+    rule = _rule(frame, "blind_rescore")
     entries = entries_of(session, frame.id)
     chosen = rescore_cards(
         frame.seed or "",
@@ -155,12 +158,32 @@ def _due_of_frame(session: Session, frame: SamplingFrame, now_ms: int) -> list[R
     return found
 
 
-def _rule(frame: SamplingFrame) -> Mapping[str, Any]:
+def double_scores(session: Session, frame: SamplingFrame) -> tuple[str, ...]:
+    """双评样本: the drawn calls that a second person scores too, by the plan's `double_score`; for a month's first cards that
+    are submitted, so that nobody knows beforehand which of his scores will be compared."""
+    if frame.id is None or not frame.blind_secret or not frame.seed:
+        return ()
+    rule = _rule(frame, "double_score")
+    entries = entries_of(session, frame.id)
+    ratio, least = float(rule.get("ratio", DOUBLE_RATIO)), int(rule.get("min", DOUBLE_MIN))
+    chosen = double_cards(frame.seed, frame.blind_secret, _sample(entries), ratio, least)
+    done = first_evaluations(session, frame.id)
+    return tuple(
+        e.call_id
+        for e in entries
+        if in_sample(e)
+        and _drawn_place(entries, e.call_id) in chosen
+        and e.call_id in done
+        and done[e.call_id].status != "draft"
+    )
+
+
+def _rule(frame: SamplingFrame, name: str) -> Mapping[str, Any]:
     try:
         plan = json.loads(frame.plan_json)
     except json.JSONDecodeError:
         return {}
-    rule = plan.get("blind_rescore") if isinstance(plan, dict) else None
+    rule = plan.get(name) if isinstance(plan, dict) else None
     return rule if isinstance(rule, dict) else {}
 
 

@@ -6,13 +6,21 @@ from itertools import combinations
 
 from sqlmodel import Session, col, select
 
-from callqa.periods import say_short
+from callqa.periods import Month, say_short
 from callqa.scoring.agreement import Agreement, agreement, tabulate
 from callqa.scoring.trust import ScoreAgreement, score_agreement
 from callqa.store.queries.confidential import hidden_from, is_public
-from callqa.store.tables import Account, CalibrationSession, Call, Deduction, Evaluation, EvaluationItem
-from callqa.usecases.blind import evaluator_names
-from callqa.usecases.second_look import RATER_ROLES, cards_of
+from callqa.store.tables import (
+    Account,
+    CalibrationSession,
+    Call,
+    Deduction,
+    Evaluation,
+    EvaluationItem,
+    SamplingFrame,
+)
+from callqa.usecases.blind import double_scores, evaluator_names
+from callqa.usecases.second_look import MAX_CALLS, RATER_ROLES, cards_of
 from callqa.usecases.trust import score_pair
 
 RECENT_CALLS = 60
@@ -30,10 +38,15 @@ class SessionLine:
 
 @dataclass(frozen=True, slots=True)
 class Choices:
-    """What a new session may hold: calls with a recording, newest first, and people who may rate."""
+    """What a new session may hold: calls with a recording, newest first, and people who may rate.
+
+    double: 双评样本 of the newest month that was drawn, those not yet in a session; double_month: its name, "" without.
+    """
 
     calls: Sequence[Call]
     raters: Sequence[Account]
+    double: Sequence[Call] = ()
+    double_month: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +123,21 @@ def choices(session: Session) -> Choices:
         .where(col(Account.role).in_(RATER_ROLES), col(Account.active).is_(True))
         .order_by(col(Account.id))
     ).all()
-    return Choices(calls, raters)
+    month, double = _double_sample(session)
+    chosen = {call.call_id for call in double}
+    return Choices([call for call in calls if call.call_id not in chosen], raters, double, month)
+
+
+def _double_sample(session: Session) -> tuple[str, Sequence[Call]]:
+    frame = session.exec(
+        select(SamplingFrame).where(SamplingFrame.state == "revealed").order_by(col(SamplingFrame.month).desc())
+    ).first()
+    if frame is None:
+        return "", ()
+    taken = {call_id for row in session.exec(select(CalibrationSession)) for call_id in row.call_ids}
+    wanted = [call_id for call_id in double_scores(session, frame) if call_id not in taken][:MAX_CALLS]
+    rows = session.exec(select(Call).where(col(Call.call_id).in_(wanted), is_public())).all()
+    return Month.parse(frame.month).label, sorted(rows, key=lambda call: call.started_at_ms)
 
 
 def session_view(session: Session, session_id: int, account_id: int) -> SessionView | None:

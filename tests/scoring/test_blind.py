@@ -7,7 +7,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callqa.scoring.blind import blind_cards, blind_commitment, rescore_cards
+from callqa.scoring.blind import blind_cards, blind_commitment, double_cards, rescore_cards
 
 SEED = "819f009b5c6f2796685ceb7f62a53f974946f7703337ecd65c6f0fe808de8aba"
 CALLS = [f"C202611-{n:04d}" for n in range(80)]
@@ -42,3 +42,12 @@ def test_without_the_string_every_card_is_as_likely() -> None:
     assert all(140 <= times[c] <= 262 for c in CALLS)  # 200 ± 4.6 standard deviations
     both = sum(len(blind_cards(SEED, f"s{n}", CALLS) & set(rescore_cards(SEED, f"s{n}", CALLS))) for n in range(500))
     assert 120 <= both <= 280  # 0.4 a month by chance: the two choices are independent
+
+
+def test_a_second_person_scores_a_tenth_and_eight_at_least() -> None:
+    assert len(double_cards(SEED, "s" * 32, CALLS)) == 8
+    assert len(double_cards(SEED, "s" * 32, CALLS[:5])) == 5
+    assert len(double_cards(SEED, "s" * 32, [f"C{n}" for n in range(125)])) == 13
+    key = hashlib.sha256(b"callqa-blind-key/1\n" + SEED.encode() + b"\nnobody-knows-this").digest()
+    ranked = sorted(CALLS, key=lambda c: hmac.new(key, b"callqa-double/1\x1f" + c.encode(), "sha256").hexdigest())
+    assert double_cards(SEED, "nobody-knows-this", CALLS) == tuple(ranked[:8])

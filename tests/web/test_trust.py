@@ -5,6 +5,7 @@ import re
 import pytest
 from sqlmodel import select
 
+from callqa.scoring.blind import double_cards
 from callqa.store.tables import Call, Evaluation, SamplingFrame
 from callqa.usecases.blind import is_blind
 from tests.usecases.test_blind import DAY_MS, prescore
@@ -190,6 +191,27 @@ def test_two_raters_score_apart_and_see_the_comparison_when_it_is_opened(
     with database.read() as session:
         kinds = {row.kind.split(":")[0] for row in session.exec(select(Evaluation))}
     assert kinds == {"calibration"}
+
+
+def test_the_calls_for_a_second_person_are_drawn_and_known_only_when_scored(leader, drawn, accounts, database) -> None:
+    """双评: nobody picks them, and nobody knows beforehand which of his scores will be compared."""
+
+    def offered() -> list[str]:
+        page = leader.get("/trust/calibration/new").text
+        return re.findall(r'name="call_id" value="([^"]+)" id="d\d+" checked', page)
+
+    assert offered() == [] and "双评样本" not in leader.get("/trust/calibration/new").text
+    with database.read() as session:
+        frame = session.exec(select(SamplingFrame)).one()
+        chosen = double_cards(frame.seed, frame.blind_secret, drawn.sample)
+    assert len(chosen) == min(8, len(drawn.sample))
+    others = [call_id for call_id in drawn.sample if call_id not in chosen]
+    for call_id in (*chosen[:2], *others[:1]):
+        ScoreForm.open(leader, f"/evaluate/call/{call_id}").send()
+    assert sorted(offered()) == sorted(chosen[:2])
+    people = {"rater": [accounts["shift_leader"], accounts["client_supervisor"]]}
+    answer = leader.post("/trust/calibration", data={"title": "双评", "call_id": [chosen[0]], **people})
+    assert answer.status_code == 303 and offered() == [chosen[1]]
 
 
 def test_a_session_may_name_a_reference(leader, drawn, accounts) -> None:
