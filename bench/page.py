@@ -26,6 +26,7 @@ import hashlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -37,7 +38,6 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-import uvicorn  # noqa: E402
 from fastapi.responses import HTMLResponse  # noqa: E402
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright  # noqa: E402
 from sqlmodel import Session  # noqa: E402
@@ -58,6 +58,7 @@ from callqa.web.app import create_app  # noqa: E402
 from tests import builders  # noqa: E402
 from tests.drawn_month import NONCE_A, NONCE_B, SCORECARDS  # noqa: E402
 from tests.scoring.reference_calls import load_call  # noqa: E402
+from tests.served import serve as serve_app  # noqa: E402
 
 TARGET_MS = 300.0
 NOW_MS = builders.at("2026-11-22 14:05")
@@ -214,21 +215,16 @@ def _no_engine() -> Engine:
 
 
 def serve(home: Path, port_file: Path) -> None:
-    """The product's application on a free port, said in a file; and the empty page."""
-    import asyncio
-    import socket
-
+    """The product's application and the empty page until SIGTERM; `port_file` says where."""
     settings = Settings(home=home)
     app = create_app(settings, Database(settings.database_url), clock=lambda: NOW_MS + time.monotonic_ns() // 1_000_000)
     app.add_api_route("/bench/empty", lambda: HTMLResponse(EMPTY))
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False, server_header=False))
-        listener.listen(64)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # for the server's threads too
+    with serve_app(app) as address:
         part = port_file.with_suffix(".part")
-        part.write_text(str(listener.getsockname()[1]))
+        part.write_text(address)
         part.rename(port_file)
-        asyncio.run(server.serve(sockets=[listener]))
+        signal.sigwait({signal.SIGTERM})
 
 
 class Served:
@@ -243,7 +239,7 @@ class Served:
                 self.stop()
                 raise SystemExit("the server does not start")
             time.sleep(0.05)
-        self.address = f"http://127.0.0.1:{port_file.read_text()}"
+        self.address = port_file.read_text()
 
     @property
     def cpu_ms(self) -> float:

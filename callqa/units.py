@@ -28,6 +28,16 @@ class CallType(StrEnum):
 
 
 CALL_TYPE_LABELS = {CallType.INBOUND: "呼入受理", CallType.VERIFY: "呼出核实", CallType.CALLBACK: "呼出回访"}
+MATTER_LABELS = {  # 事项类别
+    "water_supply": "供水",
+    "drainage": "排水",
+    "waterlogging": "积水",
+    "river_lake": "河湖",
+    "flood": "防汛",
+    "saving": "节水",
+    "enforcement": "执法",
+    "other": "其他",
+}
 
 
 def half_up(value: Decimal | float | int | str, decimals: int = 1) -> Decimal:

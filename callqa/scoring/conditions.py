@@ -35,11 +35,10 @@ from callqa.scoring.facts import CALL_FIELDS, TICKET_FIELDS
 from callqa.scoring.lexicon import Lexicon
 from callqa.scoring.operators import REGISTRY
 from callqa.scoring.operators.base import Operator, ParamKind, ParamSpec
-from callqa.scoring.operators.entities import MATTER_LABELS
 from callqa.scoring.patterns import why_endless
 from callqa.scoring.satisfaction import SATISFACTION_ORDER
 from callqa.text import normalised
-from callqa.units import CallType
+from callqa.units import MATTER_LABELS, CallType
 
 CHECK_KEYS = ("id", "on_hit", "on_miss", "when", "calibrate")
 LEAF_KEYS = ("op", "role", "scope", "params", "as", "anchor", "where", "within", "calibrate")

@@ -38,7 +38,7 @@ EXCLUSION_LABELS = {
     "internal_call": "分机互拨",
     "wrong_number": "骚扰、打错",
     "overflow": "溢出到外线",
-    "under_20s": "时长不足",
+    "under_20s": "不足 20 秒",
     "confidential": "保密件",
 }
 GAP_LABELS = {"recording_missing": "录音缺失", "recording_corrupt": "录音损坏", "attribution_unknown": "归属不明"}

@@ -90,17 +90,15 @@ def transcribe_call(
         sides = [_Side(Speaker.CITIZEN, Channel.CITIZEN), _Side(Speaker.AGENT, Channel.AGENT)]
         if audio.n_channels > 2:
             notes.append(f"录音有 {audio.n_channels} 个声道，只转写前两个")
-    heard: list[tuple[_Side, tuple[Span, ...], list[_Believed]]] = []
-    for n, side in enumerate(sides):
-        part = _part_of(progress, n, len(sides))
-        heard.append(
-            (side, *_hear_side(_side_samples(audio, side), side.speaker, _Decoder(engine, plan, repairer), part))
-        )
+    decoder = _Decoder(engine, plan, repairer)
+    told = [
+        _hear_side(_side_samples(audio, side), side.speaker, decoder, _part_of(progress, n, len(sides)))
+        for n, side in enumerate(sides)
+    ]
     progress(100)
-    spans = [turns for _, turns, _ in heard]
     return Transcript(
-        utterances=_in_order(_utterance(side.speaker, b) for side, _, decoded in heard for b in decoded),
-        speech=(spans[0], spans[1] if len(spans) > 1 else ()),
+        utterances=_in_order(_utterance(side.speaker, each, side.sparse) for side in told for each in side.said),
+        speech=(told[0].turns, told[1].turns if len(told) > 1 else ()),
         duration_ms=audio.duration_ms,
         made=Made(engine.name, engine.model_sha256, _options(engine, plan, repairer), recording_sha256),
         separated=len(sides) > 1,
@@ -123,25 +121,32 @@ class _Decoder:
 
 @dataclass(frozen=True, slots=True)
 class _Believed:
-    """What was heard in a turn and what it is taken to say; unprompted: the same of a decode without prompt, if another;
-    sparse: in a side that has too few characters for its speech."""
+    """What was heard in a turn and what it is taken to say; unprompted: the same of a decode without prompt, if another."""
 
     heard: Heard
     repaired: Repaired
     unprompted: "_Believed | None" = None
-    sparse: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What one side said, turn by turn; sparse: too few characters for all its speech, so none of it can be relied on."""
+
+    speaker: Speaker
+    turns: tuple[Span, ...]
+    said: tuple[_Believed, ...]
+    sparse: bool
 
 
 def _part_of(progress: Progress, n: int, sides: int) -> Progress:
     return lambda percent: progress((100 * n + percent) // sides)
 
 
-def _hear_side(
-    samples: Float, speaker: Speaker, decoder: _Decoder, progress: Progress
-) -> tuple[tuple[Span, ...], list[_Believed]]:
+def _hear_side(samples: Float, speaker: Speaker, decoder: _Decoder, progress: Progress) -> _Told:
     """When this side spoke, and what."""
     turns = find_turns(samples, decoder.engine.speech_probabilities(samples))
-    return turns, _decode_side(samples, turns, speaker, decoder, progress)
+    said = _decode_side(samples, turns, speaker, decoder, progress)
+    return _Told(speaker, turns, said, guard.is_sparse([each.heard for each in said]))
 
 
 def _side_samples(audio: Audio, side: _Side) -> Float:
@@ -153,7 +158,7 @@ def _side_samples(audio: Audio, side: _Side) -> Float:
 
 def _decode_side(
     samples: Float, turns: Sequence[Span], speaker: Speaker, decoder: _Decoder, progress: Progress
-) -> list[_Believed]:
+) -> tuple[_Believed, ...]:
     """What was said in each turn: all decoded once, the doubtful ones again with only their neighbours, the rather
     unlikely ones a third time with a prompt where a word model can choose; and what prompted the choice is kept beside."""
 
@@ -181,13 +186,10 @@ def _decode_side(
     edges = decode(_in_company(missing, turns), plan.unprompted(), 90, 100)
     plain |= {n: edges[n] for n in missing}
     progress(100)
-    sparse = guard.is_sparse([each.heard for each in chosen])
-    return [
-        replace(each, unprompted=_believed(plain[n], repairer), sparse=sparse)
-        if each.heard.prompt and n in plain
-        else replace(each, sparse=sparse)
+    return tuple(
+        replace(each, unprompted=_believed(plain[n], repairer)) if each.heard.prompt and n in plain else each
         for n, each in enumerate(chosen)
-    ]
+    )
 
 
 def _at_edges(turns: Sequence[Span]) -> list[int]:
@@ -247,7 +249,7 @@ def _options(engine: Engine, plan: Plan, repairer: Repairer | None) -> tuple[tup
     return (*engine.options, *plan.options, *(repairer.options if repairer else (("repair", "none"),)))
 
 
-def _utterance(speaker: Speaker, believed: _Believed) -> Utterance:
+def _utterance(speaker: Speaker, believed: _Believed, sparse: bool) -> Utterance:
     """One turn as an utterance; its index is given when both channels are in order.
 
     Speech without believable text stays as an unreliable utterance with empty text: "not understood" is not "not said".
@@ -261,7 +263,7 @@ def _utterance(speaker: Speaker, believed: _Believed) -> Utterance:
         text=text,
         raw_text=heard.text,
         confidence=_confidence(believed),
-        reliable=_is_reliable(believed),
+        reliable=not sparse and _is_reliable(believed),
         repairs=placed(repaired, text) if text else (),
         unprompted=Unprompted(_text(other), _confidence(other), _is_reliable(other)) if other else None,
     )
@@ -276,8 +278,7 @@ def _confidence(believed: _Believed) -> float:
 
 
 def _is_reliable(believed: _Believed) -> bool:
-    doubted = believed.sparse or guard.doubts(believed.heard)
-    return not doubted and believed.repaired.share <= guard.MAX_REPAIRED_SHARE
+    return not guard.doubts(believed.heard) and believed.repaired.share <= guard.MAX_REPAIRED_SHARE
 
 
 def _believed(heard: Heard, repairer: Repairer | None) -> _Believed:

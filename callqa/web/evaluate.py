@@ -14,6 +14,7 @@ from callqa.periods import Month
 from callqa.scoring.criteria import Rubric
 from callqa.scoring.evaluation import STATUS_LABELS
 from callqa.scoring.explain import gate_text
+from callqa.scoring.plan import STRATUM_LABELS
 from callqa.store.queries import evaluate as queries
 from callqa.store.queries.evaluate import EvaluationView
 from callqa.store.queries.people import agent_names
@@ -36,7 +37,7 @@ from callqa.web.evaluate_page import (
     suggested,
     version_now,
 )
-from callqa.web.evaluate_queue import QUEUE_HEAD, STRATUM_LABELS, first_scorer, only, progress_of, queue_cells
+from callqa.web.evaluate_queue import QUEUE_HEAD, first_scorer, only, progress_of, queue_cells
 from callqa.web.fields import PairsDep, read_version
 from callqa.web.format import agent_label, points
 from callqa.web.navigation import NavItem

@@ -6,11 +6,11 @@ from typing import Any
 
 from callqa.periods import say_instant
 from callqa.scoring.evaluation import STATUS_LABELS, Status
+from callqa.scoring.plan import STRATUM_LABELS, Stratum
 from callqa.store.queries.evaluate import QueueRow
 from callqa.usecases.blind import RescoreDue
 from callqa.web.format import agent_label, call_type_label, points
 
-STRATUM_LABELS = {"risk": "风险", "callback": "回访", "normal": "普通"}
 QUEUE_HEAD = (
     "序",
     "录音编号",
@@ -61,7 +61,7 @@ def queue_cells(rows: Iterable[QueueRow], hidden: Collection[str] = ()) -> list[
             say_instant(row.call.started_at_ms),
             agent_label(row.call.agent_no, row.agent_name),
             call_type_label(row.call.call_type),
-            STRATUM_LABELS[row.entry.stratum],
+            STRATUM_LABELS[Stratum(row.entry.stratum)],
             "递补" if row.entry.kind == "reserve" else "随机",
             (row.call.duration_ms or 0) // 1000,
             row.suggestions if row.is_done else "",

@@ -7,7 +7,7 @@ from typing import Any
 
 from callqa.live import LiveFault
 from callqa.periods import say_short
-from callqa.units import CALL_TYPE_LABELS, CallType, half_up
+from callqa.units import CALL_TYPE_LABELS, MATTER_LABELS, CallType, half_up
 
 COMPOUND_SURNAMES = frozenset(
     [
@@ -65,16 +65,6 @@ CATEGORY_LABELS = {
     "report": "举报",
     "suggestion": "建议",
     "praise": "表扬",
-}
-MATTER_LABELS = {
-    "water_supply": "供水",
-    "drainage": "排水",
-    "waterlogging": "积水",
-    "river_lake": "河湖",
-    "flood": "防汛",
-    "saving": "节水",
-    "enforcement": "执法",
-    "other": "其他",
 }
 SHIFT_LABELS = {"day": "白班", "night": "夜班", "holiday": "节假日"}
 LOGIN_SOURCE_LABELS = {"web": "网页", "phone": "话机", "import": "导入", "demo": "演示"}

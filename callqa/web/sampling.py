@@ -8,6 +8,7 @@ from fastapi.responses import PlainTextResponse, Response
 from callqa.errors import CallqaError, StateError
 from callqa.periods import Month
 from callqa.refusals import os_reason
+from callqa.scoring.plan import EXCLUSION_LABELS, GAP_LABELS, STRATUM_LABELS
 from callqa.scoring.sampling import check_nonce, commitment
 from callqa.store.queries.confidential import hidden_from
 from callqa.store.queries.report import accounts
@@ -23,16 +24,6 @@ from callqa.web.navigation import NavItem
 router = APIRouter(prefix="/sampling")
 NAV = (NavItem("抽检", "/sampling", "sampling.view", "sample", group="质检"),)
 
-EXCLUSION_LABELS = {
-    "test_call": "测试、演练通话",
-    "internal_call": "分机互拨",
-    "wrong_number": "骚扰、打错",
-    "overflow": "溢出到外线",
-    "under_20s": "时长不足 20 秒",
-    "confidential": "保密件",
-}
-GAP_LABELS = {"recording_missing": "有话单无录音", "recording_corrupt": "录音损坏", "attribution_unknown": "归属不明"}
-STRATUM_LABELS = {"risk": "风险", "callback": "回访", "normal": "普通"}
 VERIFIER = "verify_draw.py"
 
 

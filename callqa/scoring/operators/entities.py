@@ -28,6 +28,7 @@ from callqa.scoring.operators.base import (
 from callqa.scoring.satisfaction import SATISFACTION_ORDER, levels_said, steps_apart
 from callqa.scoring.spellings import spellings
 from callqa.text import normalised, normalised_with_positions
+from callqa.units import MATTER_LABELS
 
 ENTITY_LABELS = {"location": "地点", "time": "时间", "phone": "电话", "name": "姓名", "matter": "事项"}
 
@@ -62,16 +63,6 @@ _MATTERS = {
     "flood": "防汛|堤防|溃口|管涌|汛期|洪水",
     "saving": "节水|浪费水",
     "enforcement": "举报|偷水|盗水|违法|排污|直接排|偷排|私接",
-}
-MATTER_LABELS = {
-    "water_supply": "供水",
-    "drainage": "排水",
-    "waterlogging": "积水",
-    "river_lake": "河湖",
-    "flood": "防汛",
-    "saving": "节水",
-    "enforcement": "执法",
-    "other": "其他",
 }
 _MATTER_CODES = {label: code for code, label in MATTER_LABELS.items()}
 _SATISFACTION_QUESTION = re.compile(r"满意.{0,4}(吗|还是)|是否满意|评价")
