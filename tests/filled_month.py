@@ -478,6 +478,7 @@ def _desk(db: Database) -> None:
 def _report(db: Database, settings: Settings) -> None:
     texts = {
         "summary.comment": "本月夜班积水来电集中，地点复述扣分最多；已安排班前练习。",
+        "improve.causes": "地点复述不到门牌，夜班新人较多。",
         "agent.801.strength": "语气平稳，地点问得细。",
         "agent.801.coaching": "复述地点练习 2 次。",
     }

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from callqa.periods import Month
 from callqa.reports.appeals import MonthAppeals
+from callqa.reports.improving import ActionFact, CaseFact
 from callqa.reports.trusted import Trusted
 from callqa.scoring.plan import Stratum
 
@@ -299,6 +300,8 @@ class MonthFacts:
     appeals: MonthAppeals = field(default_factory=MonthAppeals)
     previous_appeals: MonthAppeals = field(default_factory=MonthAppeals)
     trusted: Trusted = field(default_factory=Trusted)
+    cases: tuple[CaseFact, ...] = ()
+    actions: tuple[ActionFact, ...] = ()
 
     @property
     def month(self) -> Month:

@@ -33,6 +33,7 @@ from callqa.store.tables import (
 )
 from callqa.usecases.must_review import must_review, new_staff_words, rule_words
 from callqa.usecases.report_appeals import gather_appeals
+from callqa.usecases.report_improving import gather_actions, gather_cases
 from callqa.usecases.report_trust import gather_trust
 
 HISTORY_MONTHS = 12
@@ -73,6 +74,8 @@ def gather(session: Session, month: Month, head: ReportHead) -> f.MonthFacts:
         history=history,
         rubric=rubric,
         trusted=gather_trust(session, month, rubric.rubric_hash),
+        cases=gather_cases(session, calls),
+        actions=gather_actions(session, month),
         agent_names=page.agents,
         calls=_call_facts(calls.values(), demo=frame.demo),
         tickets=_ticket_facts(queries.tickets_touching(session, month.start_ms, month.end_ms)),

@@ -129,7 +129,20 @@ def test_a_row_of_the_wrong_length_is_refused() -> None:
 
 
 def test_sections_have_unique_keys_and_rising_numbers() -> None:
-    assert [s.number for s in SECTIONS] == ["一", "二", "三", "四", "五", "六", "八", "九", "十", "十一"]
+    assert [s.number for s in SECTIONS] == [
+        "一",
+        "二",
+        "三",
+        "四",
+        "五",
+        "六",
+        "八",
+        "九",
+        "十",
+        "十一",
+        "十二",
+        "十三",
+    ]
     assert len({s.key for s in SECTIONS}) == len(SECTIONS)
 
 

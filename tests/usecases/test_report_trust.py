@@ -1,6 +1,7 @@
 """Chapters 8 to 10 of the report: the hotline's running figures, the machine against people, the raters against each other."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,9 @@ from callqa.store.db import Database
 from callqa.store.queries.evaluate import find_evaluation
 from callqa.store.tables import Call, CheckRun, Evaluation, SuggestionRow, TranscriptRow
 from callqa.usecases import second_look
+from callqa.usecases.case_study import add_case
+from callqa.usecases.coaching import Step, follow_up, open_action
+from callqa.usecases.confidential import mark_confidential
 from callqa.usecases.evaluate_input import DeductionInput, EvaluationInput
 from callqa.usecases.report_facts import ReportHead, gather
 from tests.reports.builders import DAY, HOUR, LEADER, RUBRIC_HASH, SUPERVISOR, a_call
@@ -113,3 +117,25 @@ def test_running_figures_are_those_of_the_cards_and_days_add_up(story: Story) ->
     assert total[1:8] == ["11", "9", "1", "1", "1", "81.8%", "1"]
     assert [sum(int(day[place]) for day in days) for place in (1, 2, 3, 4, 5, 7)] == [11, 9, 1, 1, 1, 1]
     assert sum(int(count) for row in rows(report, "8-2附") for count in row[1:]) == 11
+
+
+def test_cases_and_actions_are_those_of_the_month_and_what_is_left_of_earlier_ones(story: Story) -> None:
+    common = {"account_id": LEADER, "now_ms": NOW}
+    for call_id, kind in (("C1", "problem"), ("C2", "exemplary"), ("C3", "problem")):
+        add_case(
+            story.db, call_id, kind=kind, title=f"{call_id} 的要点", lesson="复述门牌", item_id="S3.2",
+            excerpt="坐席：请讲。\n诉求人：在路口。", **common,
+        )  # fmt: skip
+    mark_confidential(story.db, "C3", reason="领导交办", readers=[], live_socket=Path("/nowhere"), **common)
+    for month, text in ((MONTH, "逐条复述"), (MONTH.previous(), "班前练习")):
+        action = open_action(story.db, month=month, text=text, due_on="2026-11-30", item_id="S3.2", **common)
+    follow_up(story.db, action, Step.NOTE, "已练两次", **common)
+    report = built(story.db)
+    assert [row[:2] for row in rows(report, "12-1")] == [["优秀", "C2"], ["问题", "C1"]]
+    assert rows(report, "12-1")[0][4] == "坐席：请讲。　诉求人：在路口。"
+    (own,), (earlier,) = rows(report, "13-1"), rows(report, "13-2")
+    # all but C4 lost points on S3.2, and so did they after the appeals
+    assert own[1:3] == ["逐条复述", "全班"] and own[7:] == ["88.9%（8/9）", "—"]
+    assert earlier[1] == "班前练习" and earlier[6:] == ["已练两次", "—", "88.9%（8/9）"]
+    causes = [b for c in report.chapters for b in c.blocks if getattr(b, "slot", "") == "improve.causes"]
+    assert [b.text for b in causes] == ["（待补充）"]

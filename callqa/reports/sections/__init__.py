@@ -6,7 +6,19 @@ from dataclasses import dataclass
 from callqa.reports.document import Block
 from callqa.reports.facts import MonthFacts
 from callqa.reports.results import Results
-from callqa.reports.sections import agents, appeals, cases, coverage, items, machine, overall, raters, running, summary
+from callqa.reports.sections import (
+    agents,
+    appeals,
+    cases,
+    coverage,
+    improving,
+    items,
+    machine,
+    overall,
+    raters,
+    running,
+    summary,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,4 +42,6 @@ SECTIONS = (
     Section("machine", "九", "自动预检表现", machine.build),
     Section("raters", "十", "评分一致性", raters.build),
     Section("appeals", "十一", "申诉", appeals.build),
+    Section("case_studies", "十二", "典型案例", improving.build_cases),
+    Section("improving", "十三", "问题分析与改进", improving.build_actions),
 )
