@@ -86,6 +86,8 @@ def open_action(
     with db.write() as session:
         if agent_no and session.get(Agent, agent_no) is None:
             raise CallqaError(f"没有工号 {agent_no}")
+        if evaluation_id is not None and session.get(Evaluation, evaluation_id) is None:
+            raise CallqaError("没有这份评分；请从“发布与申诉”里的评分开整改")
         actor = actor_of(session, account_id)
         row = CorrectiveAction(
             month=str(month),

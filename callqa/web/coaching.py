@@ -12,7 +12,7 @@ from callqa.store.queries.people import active_agent_names
 from callqa.usecases import case_study
 from callqa.usecases.coaching import STEP_LABELS, Step, follow_up, open_action, write_note
 from callqa.usecases.note_access import note_access
-from callqa.web.deps import DbDep, NowDep, PersonDep, own_path, page, redirect, require
+from callqa.web.deps import MOST_ROW_ID, DbDep, NowDep, PersonDep, own_path, page, redirect, require
 from callqa.web.navigation import NavItem
 from callqa.web.tables import csv_answer
 
@@ -62,7 +62,7 @@ def action_open(
     person: PersonDep, db: DbDep, now_ms: NowDep,
     month: Annotated[str, Form()], text: _Text = "", due_on: Annotated[str, Form(max_length=20)] = "",
     agent_no: Annotated[str, Form(max_length=32)] = "", item_id: Annotated[str, Form(max_length=16)] = "",
-    evaluation_id: Annotated[int | None, Form()] = None, next: Annotated[str, Form(max_length=80)] = "",
+    evaluation_id: Annotated[int | None, Form(le=MOST_ROW_ID)] = None, next: Annotated[str, Form(max_length=80)] = "",
 ) -> Response:  # fmt: skip
     """Open a corrective action."""
     period = Month.parse(month)

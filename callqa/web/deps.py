@@ -31,6 +31,7 @@ from callqa.web.rubrics import RubricCache
 from callqa.web.words import RenderedWords
 
 SESSION_COOKIE = "callqa_session"
+MOST_ROW_ID = 2_147_483_647  # PostgreSQL's integer
 BESIDE_THE_CONTENT = frozenset({"live.pause_own"})  # the seat's own recording goes on or rests; nothing is shown
 
 
@@ -152,6 +153,7 @@ def require(permission: str) -> Any:
 
     def check(request: Request) -> None:
         person = get_person(request)
+        _refuse_impossible_ids(request)
         if not person.can(permission):
             raise PermissionDenied("您的角色不能使用这一功能；需要时请联系管理员")
         if permission not in BESIDE_THE_CONTENT:
@@ -159,6 +161,15 @@ def require(permission: str) -> Any:
 
     check.permission = permission  # type: ignore[attr-defined]  # read by the test that no route lacks one
     return Depends(check)
+
+
+def _refuse_impossible_ids(request: Request) -> None:
+    """Raise PageNotFound where a row's number in the address is larger than any database keeps one: no query can be asked for it."""
+    for name, value in request.path_params.items():
+        text = str(value)
+        is_number = (name.endswith("_id") or name == "version") and text.isascii() and text.isdigit()
+        if is_number and (len(text) > 10 or int(text) > MOST_ROW_ID):
+            raise PageNotFound("没有这一条；请从列表进入。")
 
 
 def still_may(request: Request, permission: str) -> Callable[[], bool]:

@@ -19,6 +19,7 @@ from callqa.usecases.appeal import Ruling
 from callqa.usecases.blind import ASKED_AGAIN, asked_again, is_asked_again
 from callqa.usecases.evaluate_state import actor_of, must_be_author
 from callqa.web.deps import (
+    MOST_ROW_ID,
     DbDep,
     NowDep,
     PageNotFound,
@@ -77,7 +78,7 @@ def review_list(
 @router.post("/release", dependencies=[require("evaluate.release")])
 def release(
     db: DbDep, person: PersonDep, settings: SettingsDep, now_ms: NowDep,
-    month: Annotated[str, Form()], evaluation_id: Annotated[int | None, Form()] = None,
+    month: Annotated[str, Form()], evaluation_id: Annotated[int | None, Form(le=MOST_ROW_ID)] = None,
 ) -> Response:  # fmt: skip
     """Release one submitted score, or all of the month."""
     ids = _chosen(db, month, "submitted", evaluation_id)
@@ -89,7 +90,7 @@ def release(
 @router.post("/finalize", dependencies=[require("evaluate.release")])
 def finalize(
     db: DbDep, person: PersonDep, now_ms: NowDep,
-    month: Annotated[str, Form()], evaluation_id: Annotated[int | None, Form()] = None,
+    month: Annotated[str, Form()], evaluation_id: Annotated[int | None, Form(le=MOST_ROW_ID)] = None,
 ) -> Response:  # fmt: skip
     """Close one acknowledged score, or all of the month."""
     ids = _chosen(db, month, "acknowledged", evaluation_id)

@@ -124,3 +124,29 @@ def test_what_is_not_released_is_not_there_for_its_agent(browser, month, account
     assert answer.status_code == 403 and "没有发布" in answer.text
     assert "没有复述" not in client.get(f"/calls/{OWN_CALL}").text
     assert f"/mine/{evaluation_id}" not in client.get("/mine").text
+
+
+@pytest.mark.parametrize("role", ["shift_leader", "client_supervisor"])
+def test_a_number_that_nothing_has_is_an_answer_and_no_fault(browser, scored, role):
+    """In the address or in a form: not there, not allowed, or asked for again; never an internal error."""
+    client = browser(role)
+    words = {"version": "1", "text": "字", "month": "2026-11", "due_on": "2026-12-01", "reason": "x", "step": "note"}
+    asked = 0
+    for route in all_routes():
+        if not places(route) or route.path.startswith(("/api/live/", "/live/")):
+            continue
+        for number in ("999999", "2147483648", "9" * 30, "9" * 5000):
+            path = re.sub(r"{(\w+)[^}]*}", number, route.path)
+            for method in route.methods:
+                answer = client.request(
+                    method, path, data=words if method == "POST" else None
+                )  # raises what is not answered
+                assert answer.status_code < 500, (method, path)
+                asked += 1
+    assert asked > 200
+    if role == "shift_leader":
+        for number in ("999999", "9" * 30):
+            for path in ("/reviews/release", "/reviews/finalize", "/actions"):
+                answer = client.post(path, data={**words, "evaluation_id": number})
+                assert answer.status_code < 500, path
+        assert "所据评分" not in client.get("/actions?month=2026-11").text
