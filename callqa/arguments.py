@@ -3,6 +3,7 @@
 import argparse
 import difflib
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any, NoReturn, Protocol
@@ -37,7 +38,7 @@ class Parser(argparse.ArgumentParser):
 
     def format_help(self) -> str:
         """The whole help."""
-        return super().format_help().replace("usage: ", "用法：", 1)
+        return aligned(super().format_help().replace("usage: ", "用法：", 1))
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong and how to go on, and end with status 2."""
@@ -51,6 +52,28 @@ class AddVerb(Protocol):
     """Makes the parser of one verb."""
 
     def __call__(self, name: str, run: Verb, text: str) -> Parser: ...
+
+
+def width_of(text: str) -> int:
+    """Columns of a terminal: a Chinese character takes two."""
+    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text)
+
+
+def aligned(help_text: str) -> str:
+    """The help with its right column straight: argparse counts a Chinese character as one column."""
+    usage, gap, rest = help_text.partition("\n\n")
+    lines = rest.split("\n")
+    rows = [re.fullmatch(r"( {2,4}\S.*?) {2,}(\S.*)", line) for line in lines]
+    column = max((width_of(row[1]) for row in rows if row), default=0) + 2
+    return usage + gap + "\n".join(_aligned(line, row, column) for line, row in zip(lines, rows, strict=True))
+
+
+def _aligned(line: str, row: re.Match[str] | None, column: int) -> str:
+    if row:
+        return row[1] + " " * (column - width_of(row[1])) + row[2]
+    if re.match(r" {10,}\S", line):  # what did not fit beside its option
+        return " " * column + line.lstrip()
+    return line
 
 
 def say_refusal(message: str) -> str:

@@ -1,11 +1,13 @@
 """The command line: refusals in Chinese, the settings file before or after the verb."""
 
+import re
 from pathlib import Path
 
 import pytest
 from sqlalchemy.exc import OperationalError
 from sqlmodel import select
 
+from callqa.arguments import width_of
 from callqa.cli import _parser, main
 from callqa.store.db import Database
 from callqa.store.tables import Account
@@ -46,6 +48,19 @@ def test_a_wrong_command_line_is_refused_in_chinese(
     assert said in complaint
     assert "用法：callqa" in complaint
     assert "usage" not in complaint
+
+
+def test_every_help_has_a_straight_right_column() -> None:
+    parser = _parser()
+    verbs = next(a for a in parser._actions if a.dest == "verb").choices
+    assert isinstance(verbs, dict) and len(verbs) > 10
+    for each in (parser, *verbs.values()):
+        usage, _, rest = each.format_help().partition("\n\n")
+        assert usage.startswith("用法：") and "usage" not in usage
+        rows = [re.fullmatch(r"( {2,4}\S.*?) {2,}(\S.*)", line) for line in rest.split("\n")]
+        starts = {width_of(row[0]) - width_of(row[2]) for row in rows if row}
+        assert len(starts) == 1, each.prog
+    assert verbs["export"].format_help().split("\n\n")[0] in verbs["export"].format_usage(), "usage stays as it is"
 
 
 def test_the_settings_file_may_be_named_before_or_after_the_verb() -> None:
