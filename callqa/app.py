@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from callqa.background import clock_ms
-from callqa.config import Settings, default_toml
+from callqa.config import Settings
+from callqa.config_text import default_toml
 from callqa.errors import ConfigError
 from callqa.refusals import os_reason
 

@@ -13,7 +13,8 @@ from callqa.background import clock_ms
 from callqa.cli_calls import add_call_verbs
 from callqa.cli_imports import add_import_verbs
 from callqa.cli_speech import add_speech_verbs
-from callqa.config import Settings, load_settings, settings_markdown
+from callqa.config import Settings, load_settings
+from callqa.config_text import settings_markdown
 from callqa.errors import CallqaError, RubricError, UsageError
 from callqa.refusals import database_reason, os_reason
 from callqa.terminal import read_named_text, say, say_findings

@@ -1,7 +1,7 @@
 """Settings: callqa.toml, then environment (CALLQA_SIP__LISTEN_PORT=5070). Read once, frozen.
 
-What changes while running (seats, trunks, routing, rubric) is data, not settings. The table in
-docs/configuration.md is made from the fields here.
+What changes while running (seats, trunks, routing, rubric) is data, not settings. The file of a first start and the table
+in docs/configuration.md are made from the fields here by config_text.py.
 """
 
 import difflib
@@ -18,11 +18,13 @@ from callqa.refusals import invalid_reason, os_reason, say_toml
 _NOT_SETTINGS = "CALLQA_TESTS_"  # variables for the tests, not for the product
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """One section of callqa.toml; its docstring is the section's heading, its fields' descriptions are their lines."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class PathSettings(_Section):
+class PathSettings(Section):
     """文件位置；相对路径从 callqa.toml 所在文件夹算起。"""
 
     recordings: Path = Field(default=Path("recordings"), description="录音、流水与暂存（spool）的文件夹")
@@ -30,14 +32,14 @@ class PathSettings(_Section):
     scorecards: Path = Field(default=Path("scorecards"), description="质检标准、词表、抽检方案的文件夹")
 
 
-class HotlineSettings(_Section):
+class HotlineSettings(Section):
     """热线本身。"""
 
     name: str = Field(default="武汉水务热线", min_length=1, description="热线名称，出现在页面和报告标题")
     organisation: str = Field(default="", description="编制单位，出现在报告封面")
 
 
-class SipSettings(_Section):
+class SipSettings(Section):
     """信令与媒体端口。"""
 
     listen_host: str = Field(default="0.0.0.0", description="SIP 监听地址；0.0.0.0 = 全部 IPv4，:: = 全部 IPv4 与 IPv6")
@@ -65,7 +67,7 @@ class SipSettings(_Section):
     rtp_timeout_s: int = Field(default=60, ge=5, le=3600, description="双方都没有媒体超过这么久，视为掉线并结束通话")
 
 
-class WebSettings(_Section):
+class WebSettings(Section):
     """网页。"""
 
     listen_host: str = Field(default="127.0.0.1", description="网页监听地址")
@@ -74,13 +76,13 @@ class WebSettings(_Section):
     secure_cookie: bool = Field(default=False, description="仅经 HTTPS 发送登录 cookie；对外提供服务时应为 true")
 
 
-class DatabaseSettings(_Section):
+class DatabaseSettings(Section):
     """数据库。"""
 
     url: SecretStr = Field(default=SecretStr(""), description="数据库地址；留空用 var/callqa.db（SQLite）")
 
 
-class SpeechSettings(_Section):
+class SpeechSettings(Section):
     """语音转写。"""
 
     model_dir: Path = Field(default=Path("models/whisper-base"), description="模型文件夹；相对路径从 var 算起")
@@ -105,7 +107,7 @@ class SpeechSettings(_Section):
     parallel_calls: int = Field(default=1, ge=1, le=16, description="同时转写的通话数")
 
 
-class RetentionSettings(_Section):
+class RetentionSettings(Section):
     """保存期限。"""
 
     spool_keep_days: int = Field(default=7, ge=0, le=365, description="归档后原始 RTP 暂存保留的天数")
@@ -117,7 +119,7 @@ class RetentionSettings(_Section):
     )
 
 
-class CheckSettings(_Section):
+class CheckSettings(Section):
     """机器预评。"""
 
     ticket_wait_h: int = Field(
@@ -128,7 +130,7 @@ class CheckSettings(_Section):
     )
 
 
-class ReviewSettings(_Section):
+class ReviewSettings(Section):
     """评分的发布与申诉。"""
 
     answer_days: int = Field(
@@ -136,7 +138,7 @@ class ReviewSettings(_Section):
     )
 
 
-class ImportSettings(_Section):
+class ImportSettings(Section):
     """从别处导入录音。"""
 
     watch_folder: str = Field(
@@ -147,7 +149,7 @@ class ImportSettings(_Section):
     wait_facts_s: int = Field(default=600, ge=0, le=86400, description="没有清单的录音等这么久才按文件名导入，秒")
 
 
-class Settings(_Section):
+class Settings(Section):
     """全部设置。"""
 
     paths: PathSettings = PathSettings()
@@ -304,7 +306,7 @@ def known_keys() -> dict[str, list[str]]:
     """Section name -> its keys; "" -> top level."""
     keys: dict[str, list[str]] = {"": []}
     for name, field in Settings.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, _Section):
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
             keys[name] = list(field.annotation.model_fields)
             keys[""].append(name)
         elif name != "home":
@@ -327,44 +329,3 @@ def _refuse_unknown(data: dict[str, Any], where: str) -> None:
 def _unknown(where: str, name: str, everything: list[str]) -> str:
     near = difflib.get_close_matches(name, everything, n=1, cutoff=0.3)
     return f"{where} 里的设置“{name}”不存在" + (f"；您是不是想写“{near[0]}”？" if near else "")
-
-
-def default_toml() -> str:
-    """A callqa.toml with every setting, its default and what it does, commented out."""
-    lines = ["# callqa 设置。去掉行首的 # 并改值即可；每项也可用环境变量，如 CALLQA_SIP__LISTEN_PORT=5070。", ""]
-    for name, field in Settings.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, _Section):
-            lines += [f"# {(field.annotation.__doc__ or '').strip()}", f"[{name}]"]
-            for key, sub in field.annotation.model_fields.items():
-                lines += [f"# {sub.description}", f"# {key} = {_toml(sub.default)}"]
-            lines.append("")
-    return "\n".join(lines)
-
-
-def _toml(value: object) -> str:
-    if isinstance(value, SecretStr):
-        value = value.get_secret_value()
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value) if isinstance(value, int) else f'"{value}"'
-
-
-def settings_markdown() -> str:
-    """docs/configuration.md: every setting with its default, its environment variable and what it does."""
-    lines = [
-        "# 设置",
-        "",
-        "设置写在 `callqa.toml`（首次 `./run up` 时生成，每项带说明），也可用环境变量覆盖；启动时读一次，改后需重启。",
-        "写错的名字会被拒绝，并提示最接近的正确名字。席位、中继、拨号方案、质检标准是数据，不在这里，改动随时生效。",
-        "",
-        "本页由 `./run callqa settings` 生成，请勿手改。",
-    ]
-    for name, field in Settings.model_fields.items():
-        if not (isinstance(field.annotation, type) and issubclass(field.annotation, _Section)):
-            continue
-        lines += ["", f"## [{name}] {(field.annotation.__doc__ or '').strip()}", ""]
-        lines += ["| 设置 | 默认值 | 环境变量 | 说明 |", "| --- | --- | --- | --- |"]
-        for key, sub in field.annotation.model_fields.items():
-            variable = f"CALLQA_{name.upper()}__{key.upper()}"
-            lines.append(f"| `{key}` | `{_toml(sub.default)}` | `{variable}` | {sub.description} |")
-    return "\n".join(lines) + "\n"

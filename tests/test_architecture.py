@@ -25,6 +25,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "arguments": WORDS,
     "background": set(),
     "config": WORDS,
+    "config_text": {"config"},
     "terminal": WORDS,
     "sip": WORDS | CONTRACTS,
     "sip.process": WORDS | CONTRACTS | {"sip", "config"},

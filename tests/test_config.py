@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from callqa.config import Settings, default_toml, known_keys, load_settings
+from callqa.config import Settings, known_keys, load_settings
+from callqa.config_text import default_toml
 from callqa.errors import ConfigError
 
 

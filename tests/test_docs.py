@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from callqa.cli import _parser
-from callqa.config import load_settings, settings_markdown
+from callqa.config import load_settings
+from callqa.config_text import settings_markdown
 from callqa.scoring.evaluation import state_table
 from callqa.web.permissions import PERMISSIONS, Role
 from tests.web.routes import all_routes
