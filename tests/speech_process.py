@@ -81,8 +81,8 @@ def together(home: Path, racers: int) -> Callable[[], None]:
 
 def main(home: Path, seam: str, call_id: str, racers: int) -> None:
     """The whole life of the process, to be started by fork. racers: how many begin together."""
-    # At the lowest priority it would hardly ever have its turn on a machine that runs other tests.
-    os.setpriority = lambda *_: None
+    # At the lowest priority it would hardly ever have its turn on a machine that runs other tests; HOME/nice says what was asked.
+    os.setpriority = lambda _which, _who, nice: (home / "nice").write_text(str(nice))
     before_decode = together(home, racers) if racers else install(seam, call_id)
     settings = load_settings(home / "callqa.toml", environ={})
     raise SystemExit(run_speech_worker(settings, engine_factory=lambda: FakeEngine(before_decode=before_decode)))

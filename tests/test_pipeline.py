@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from sqlmodel import select
 
+from callqa.background import NICE
 from callqa.config import Settings
 from callqa.journal import JournalKind
 from callqa.pipeline import Worker
@@ -150,6 +151,7 @@ def test_sigterm_gives_the_call_back_and_losing_the_jobs_meanwhile_loses_nothing
     worker.send_signal(signal.SIGTERM)
     # Decoding ends by itself once it may go on: the signal must have come before that.
     installed.wait((installed.home / "stopping").exists, "the signal did not arrive")
+    assert (installed.home / "nice").read_text() == str(NICE), "it gives way to the recorder"
     installed.let_go()
     assert worker.wait(DEADLINE_S) == 0
     assert installed.state("C1", Stage.TRANSCRIBE) is StageState.WANTED

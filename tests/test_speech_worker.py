@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from sqlmodel import select
 
+from callqa.background import NICE
 from callqa.store.db import Database
 from callqa.store.migrate import migrate
 from callqa.store.tables import CallProgress, TranscriptRow
@@ -136,6 +137,7 @@ def test_workers_that_race_do_every_call_once(site: Site) -> None:
     assert {row.attempts for row in site.rows()} == {1}, "no call was begun twice"
     shares = Counter(row.worker for row in site.rows())
     assert len(shares) == 2 and min(shares.values()) >= 1, shares
+    assert (site.home / "nice").read_text() == str(NICE), "they give way to the recorder"
 
 
 @pytest.mark.parametrize("site", ["sqlite"], indirect=True)
