@@ -123,6 +123,7 @@ class MonthAppeals:
     unreleased: int = 0
 
     def said(self, answer: Answer) -> int:
+        """How many released scores were answered so."""
         return sum(a is answer for a in self.answers)
 
     def share(self, answer: Answer) -> Ratio:
@@ -139,9 +140,11 @@ class MonthAppeals:
         return tuple(case for case in self.cases if case.verdict in DECIDED)
 
     def ended(self, verdict: Verdict) -> int:
+        """How many appealed items ended so."""
         return sum(case.verdict is verdict for case in self.cases)
 
     def of_decided(self, verdict: Verdict) -> Ratio:
+        """Of the appealed items that somebody decided."""
         return Ratio(self.ended(verdict), len(self.decided))
 
     @property

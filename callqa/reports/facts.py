@@ -200,6 +200,8 @@ class ItemInfo:
 
 @dataclass(frozen=True, slots=True)
 class FatalInfo:
+    """What a report says of a fatal item. critical: a code of the rubric's critical_classes, or "none"."""
+
     fatal_id: str
     title: str
     critical: str
@@ -223,12 +225,15 @@ class RubricSheet:
         return next((item for item in self.items if item.item_id == item_id), unknown)
 
     def option_label(self, item_id: str, code: str) -> str:
+        """The option's label, or its bare code where another version had it."""
         return dict(self.item(item_id).options).get(code, code)
 
     def fatal(self, fatal_id: str) -> FatalInfo:
+        """The fatal item, or its bare id where another version had it."""
         return next((f for f in self.fatals if f.fatal_id == fatal_id), FatalInfo(fatal_id, fatal_id, "none"))
 
     def grade_label(self, code: str) -> str:
+        """The grade's label, or its bare code where another version had it."""
         return next((label for grade, label, _ in self.grades if grade == code), code)
 
 

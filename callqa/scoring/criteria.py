@@ -157,16 +157,22 @@ class OperatorCall:
 
 @dataclass(frozen=True, slots=True)
 class AllOf:
+    """Hit where every term is (`scorer._all`)."""
+
     terms: tuple["Condition", ...]
 
 
 @dataclass(frozen=True, slots=True)
 class AnyOf:
+    """Hit where one term is; where none is, one that could not be judged keeps the whole unjudged (`scorer._any`)."""
+
     terms: tuple["Condition", ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Not:
+    """Hit and miss change places; what could not be judged stays so."""
+
     term: "Condition"
 
 
@@ -188,6 +194,8 @@ class TicketIs:
 
 @dataclass(frozen=True, slots=True)
 class Constant:
+    """`true` or `false` in the rubric: always hit, or never."""
+
     value: bool
 
 

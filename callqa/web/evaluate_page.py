@@ -100,12 +100,14 @@ def load(request: Request, db: Database, evaluation_id: int, person: Person) -> 
 
 
 def version_now(db: Database, view: EvaluationView) -> int:
+    """The version that is stored by now, for a form that is shown again after a conflict; the shown one if it is gone."""
     with db.read() as session:
         now = queries.find_evaluation(session, view.evaluation.id or 0)
     return now.evaluation.version if now else view.evaluation.version
 
 
 def mode_of(view: EvaluationView, person: Person, *, revise: bool) -> Mode:
+    """What this person may do with the card; revise: asked to change a submitted one. A second look is its rater's alone."""
     if is_second_look(view.evaluation):
         own = view.evaluation.status == "draft" and view.evaluation.evaluator_id == person.account_id
         return Mode.EDIT if own else Mode.READ
@@ -123,10 +125,12 @@ def hides_machine(view: EvaluationView) -> bool:
 
 
 def suggested(view: EvaluationView) -> tuple[SuggestionRef, ...]:
+    """The suggestions to be decided on; none on a blind card."""
     return () if view.evaluation.blind else suggestion_refs(view.suggestions)
 
 
 def standing_of(view: EvaluationView, rubric: Rubric, pairs: Pairs) -> Standing:
+    """The score of a form as it stands and what it lacks; a form that cannot be read gives the problem instead."""
     confirmed = [f.fatal_id for f in view.fatals.values() if f.second_confirmed_by is not None]
     try:
         given = read_form(pairs, suggested(view))
