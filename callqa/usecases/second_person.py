@@ -9,7 +9,7 @@ from sqlmodel import Session
 from callqa.errors import CallqaError, StateError
 from callqa.scoring.evaluation import Action, Status
 from callqa.store.db import Database
-from callqa.store.tables import Call, Evaluation, FatalFinding
+from callqa.store.tables import Account, Call, Evaluation, FatalFinding
 from callqa.usecases.evaluate import load_rubric_version
 from callqa.usecases.evaluate_rows import score_stored, write_totals
 from callqa.usecases.evaluate_state import actor_of, keep_revision, move
@@ -63,10 +63,20 @@ def _undecided(session: Session, finding_id: int, account_id: int) -> tuple[Fata
         raise StateError("复测和校准的评分只用来比对，其中的致命项不作第二人核定")
     if evaluation.status == Status.DRAFT:
         raise StateError("评分还没有提交，不能确认其中的致命项")
-    if finding.confirmed_by == account_id:
-        raise StateError("第二确认人必须是另一个人")
+    if finding.confirmed_by == account_id or _one_person(session, finding.confirmed_by, account_id):
+        raise StateError("第二确认人必须是另一个人；同名的两个账号算同一个人，确是两人的请管理员把姓名写清")
     if finding.second_confirmed_by is not None:
         raise StateError("这条致命项已经确认过")
     if finding.refused_by is not None:
         raise StateError("这条致命项第二人已表示不认可；评分人修改时间点或原话后才能再核")
     return finding, evaluation
+
+
+def _one_person(session: Session, first_id: int, second_id: int) -> bool:
+    """Whether two accounts are somebody's first and second: the same name stands on both."""
+    first, second = session.get(Account, first_id), session.get(Account, second_id)
+    return first is not None and second is not None and _plain(first.display_name) == _plain(second.display_name)
+
+
+def _plain(name: str) -> str:
+    return "".join(name.split()).casefold()

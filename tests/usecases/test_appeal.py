@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -338,3 +339,15 @@ def test_the_time_a_score_took_does_not_grow_by_a_revision(db: Database, release
     given = replace(GIVEN, fatals=(), elapsed_ms=7_200_000)
     evaluate.submit(db, released, given, version=before.version, account_id=LEADER, now_ms=NOW_MS, reason="听错")
     assert stored(db, released).elapsed_ms == before.elapsed_ms
+
+
+def test_one_person_with_two_accounts_is_not_two_people(db: Database, released: int) -> None:
+    with db.write() as session:
+        supervisor = session.get(Account, SUPERVISOR)
+        assert supervisor is not None
+        supervisor.display_name = " Leader"
+        session.add(supervisor)
+    for speak in (second_person.confirm_fatal, partial(second_person.refuse_fatal, reason="不算")):
+        with pytest.raises(StateError, match="另一个人"):
+            speak(db, finding_of(db), account_id=SUPERVISOR, now_ms=NOW_MS + 1)
+    assert stored(db, released).final_score == stored(db, released).quality_score
