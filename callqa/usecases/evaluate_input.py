@@ -60,6 +60,7 @@ class SuggestionRef:
     at_ms: int | None = None
     reason: str = ""
     level: str = "preselect"  # preselect | hint
+    times: int = 1  # how often its option counts
 
     @property
     def place(self) -> str:

@@ -56,6 +56,7 @@ def suggestion_refs(rows: Sequence[SuggestionRow]) -> tuple[SuggestionRef, ...]:
             int(row.evidence[0]["start_ms"]) if row.evidence else None,
             mask_text(row.reason),
             row.level,
+            row.times,
         )
         for row in rows
         if row.id is not None

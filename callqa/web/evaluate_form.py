@@ -53,7 +53,7 @@ def read_form(pairs: Pairs, suggested: Iterable[SuggestionRef]) -> EvaluationInp
     for s in suggested:
         if decisions.get(s.suggestion_id) == "accepted" and s.option_code and s.item_id not in not_applicable:
             deductions.setdefault(s.item_id, {}).setdefault(
-                s.option_code, DeductionInput(at_ms=s.at_ms, note=s.reason[:MAX_TEXT_CHARS])
+                s.option_code, DeductionInput(s.times, s.at_ms, s.reason[:MAX_TEXT_CHARS])
             )
     return EvaluationInput(
         not_applicable=not_applicable,

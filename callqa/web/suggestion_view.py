@@ -80,6 +80,7 @@ class SuggestionView:
     evidence: tuple[EvidenceView, ...]
     shown_level: str = ""  # as the card treats it: the rule may preselect, the item may not be trusted with it
     trust: str = ""  # why, where the rule would preselect
+    times: int = 1  # how often its option counts; `points` holds them all
 
 
 Pieces = Mapping[str, tuple[int, ...]]
@@ -118,6 +119,7 @@ def view_suggestions(
             evidence=_by_place(_evidence(e, pieces) for e in row.evidence),
             shown_level=_shown_level(row, trust),
             trust=_trust_text(row, trust),
+            times=row.times,
         )
         for row in rows
     ]

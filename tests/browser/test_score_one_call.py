@@ -7,7 +7,7 @@ from playwright.sync_api import Page, expect
 from sqlmodel import select
 
 from callqa.store.db import Database
-from callqa.store.tables import AuditEntry, Deduction, Evaluation, SuggestionDecision
+from callqa.store.tables import AuditEntry, Deduction, Evaluation, SuggestionDecision, SuggestionRow
 from tests.browser.conftest import FIRST, SECOND
 from tests.served import come_true, plays_from
 
@@ -80,6 +80,24 @@ def test_the_leader_scores_a_call_and_goes_on_to_the_next(sign_in: SignIn, sampl
     assert set(deductions) == {("S1.4", "b"), ("S3.2", "a")}
     assert (deductions["S3.2", "a"].at_ms, deductions["S3.2", "a"].note) == (21_000, "没有复述地址和电话")
     assert [decision for _, decision in decisions] == ["accepted", "rejected"]
+
+
+def test_accepting_counts_as_often_as_the_machine_did(sign_in: SignIn, sampled: Database) -> None:
+    """−4 for two silences: what is accepted is what is deducted."""
+    with sampled.write() as session:
+        found = session.exec(
+            select(SuggestionRow).where(SuggestionRow.call_id == FIRST, SuggestionRow.item_id == "S2.3")
+        ).one()
+        found.option_code, found.level, found.times, found.points = "a", "preselect", 2, 4.0
+        session.add(found)
+    page = sign_in("shift_leader")
+    open_first(page)
+    expect(suggestion(page, "S2.3")).to_have_attribute("data-times", "2")
+    suggestion(page, "S2.3").locator(".ev-choice >> nth=0").click()
+    expect(page.locator('[name="d:S2.3:a"]')).to_be_checked()
+    expect(page.locator('[name="t:S2.3:a"]')).to_have_value("2")
+    expect(page.locator("#ev-points-S2\\.3")).to_have_text("1.0")
+    assert page.trouble == []  # type: ignore[attr-defined]
 
 
 def test_the_next_call_is_made_ready_and_not_opened(sign_in: SignIn, sampled: Database) -> None:

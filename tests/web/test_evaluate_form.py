@@ -48,6 +48,15 @@ def test_every_kind_of_field_is_read() -> None:
     assert (read.summary, read.elapsed_ms) == ("总评", 61_000)
 
 
+def test_an_accepted_suggestion_counts_as_often_as_it_says() -> None:
+    """Two silences, −4 on the page: accepting it deducts four points, not two; who chose another number keeps it."""
+    twice = SuggestionRef(5, "S2.3", "a", at_ms=1, reason="静音 2 次", times=2)
+    read = read_form([("s:5", "accepted")], [twice])
+    assert read.deductions["S2.3"]["a"] == DeductionInput(2, 1, "静音 2 次")
+    chosen = read_form([("s:5", "accepted"), ("d:S2.3:a", "1"), ("t:S2.3:a", "1")], [twice])
+    assert chosen.deductions["S2.3"]["a"].times == 1
+
+
 def test_an_accepted_suggestion_ticks_its_option_without_scripts() -> None:
     silence = SuggestionRef(5, "S2.3", "a", at_ms=1, reason="静音")
     read = read_form([("s:4", "accepted"), ("s:5", "rejected")], [GOODBYE, silence])

@@ -36,7 +36,7 @@
     if (field && !field.value) field.value = clock(ms);
   }
 
-  // Accepting ticks the option with the machine's place and reason; rejecting takes it back.
+  // Accepting ticks the option as often as the machine counted, with its place and reason; rejecting takes it back.
   function decide(box, accepted) {
     const name = box.dataset.fatal ? `f:${box.dataset.place}` : `d:${box.dataset.place}:${box.dataset.code}`;
     const tick = form.elements[name];
@@ -46,6 +46,8 @@
     const na = form.elements[`na:${box.dataset.place}`];
     if (na) na.checked = false;
     const row = tick.closest(".ev-option");
+    const times = box.dataset.fatal ? null : form.elements[`t:${box.dataset.place}:${box.dataset.code}`];
+    if (times && Number(times.value) < Number(box.dataset.times)) times.value = box.dataset.times;
     if (box.dataset.at !== "") takeTime(row, Number(box.dataset.at));
     const note = row.querySelector(".ev-note");
     const words = box.dataset.fatal ? box.dataset.quote || box.dataset.reason : box.dataset.reason;
