@@ -14,13 +14,16 @@ many numbers as `_classes` says: many for a common one, lest rare words that beg
 ones. Its functions callqa_fold and callqa_search_keys do what `fold_text` and `keys_of` do here; a test compares them.
 """
 
+import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import chain
 
 from callqa.privacy import PrivatePart, Turn
 from callqa.speech import Speaker
-from callqa.text import DIGIT_VALUES, simplified
+from callqa.text import DIGIT_VALUES, is_han, simplified
 
 INDEX_VERSION = 4  # raise it when ids, folding, tokens or the finding of private numbers change: the index is made anew
 MOST_TERMS, MOST_TERM_CHARS = 8, 32
@@ -39,6 +42,14 @@ _MORE_CLASSES = bytearray(1024)  # by a character's last ten bits, in fours
 for _chars, _more in zip(reversed(COMMON), (24, 119, 247), strict=True):
     for _char in _chars:
         _MORE_CLASSES[ord(_char) & 1023] = _more
+# Where Unicode has what folds to Han characters: radicals, enclosed and squared ones, compatibility ideographs.
+_ODD_HAN = (
+    range(0x2E80, 0x3100),
+    range(0x3190, 0x3400),
+    range(0xF900, 0xFB00),
+    range(0x1F200, 0x1F300),
+    range(0x2F800, 0x2FA20),
+)
 _DIGITS = str.maketrans({char: str(value) for char, value in DIGIT_VALUES.items()})
 
 
@@ -69,6 +80,20 @@ _FOLDED = _Table()
 def fold_text(text: str) -> str:
     """ASCII letters, digits and Han characters only; lower case, ASCII width, all digits as 0 to 9."""
     return text.translate(_FOLDED)
+
+
+def spellings(char: str) -> list[str]:
+    """Every character that folds to a Han character or to words with it: itself, its compatibility forms, ㈰ and ㏠."""
+    return [char, *_spellings().get(char, ())]
+
+
+@cache
+def _spellings() -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for odd in map(chr, chain.from_iterable(_ODD_HAN)):
+        for char in fold_text(odd):
+            found.setdefault(char, []).append(odd)
+    return found
 
 
 def fold(text: str) -> Folded:
@@ -174,6 +199,15 @@ def term_keys(term: str) -> list[list[int]]:
 def needs_a_look(terms: Sequence[str]) -> bool:
     """Whether tokens alone do not prove the words: a phrase of three or more characters."""
     return any(len(term) > 2 for term in terms)
+
+
+def seeds(terms: Sequence[str]) -> re.Pattern[str] | None:
+    """What every text with a hit has, found faster than a text is folded: the first Han character of one of the terms.
+
+    None where a term has no Han character.
+    """
+    firsts = [next(filter(is_han, term), "") for term in terms]
+    return re.compile(f"[{''.join(map(''.join, map(spellings, firsts)))}]") if all(firsts) else None
 
 
 def hits_in(text: str, terms: Sequence[str], parts: Sequence[PrivatePart] = ()) -> list[tuple[int, int]]:

@@ -14,13 +14,14 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from callqa.privacy import MAY_BE_PRIVATE, surely_public
-from callqa.searching import GROUP_BITS, KEY_BITS, fold_text, hits_in, needs_a_look, term_keys, token_groups
+from callqa.searching import GROUP_BITS, KEY_BITS, fold_text, hits_in, needs_a_look, spellings, term_keys, token_groups
 from callqa.speech import Speaker
 from callqa.text import is_han
 
 SLOT_MS = 10_000  # of the time that an id stands for; three million calls a year find one free at once
 _ID_SLACK = 10_000  # how far crowded slots may push an id beyond its call's start
 _FIRST_WINDOW, _LARGEST_WINDOW, _GROWTH = 1000, 20_000, 4  # calls; what is left is taken at once
+_MOST_LIKES = 6  # of one character's spellings; more are found faster as a class
 _CALLS_A_KEY = 5  # so many calls are read in the time that one number of a single character is looked up
 # confidential calls are in no list (queries/confidential.is_public)
 _OPEN = " and not exists (select 1 from confidential_call x where x.call_id = d.call_id)"
@@ -64,13 +65,17 @@ class Narrowed:
 
 @dataclass(frozen=True, slots=True)
 class _Window:
-    """Calls of search_doc ids [low, high) whose transcripts are within [first, last], in these groups."""
+    """Calls of search_doc ids [low, high) whose transcripts are within [first, last], in these groups.
+
+    final: no older call is asked for.
+    """
 
     low: int
     high: int
     first: int
     last: int
     groups: tuple[int, ...]
+    final: bool
 
 
 def is_sqlite(session: Session) -> bool:
@@ -139,6 +144,8 @@ def _on_postgresql(session: Session, asked: Asked, narrowed: Narrowed, limit: in
         if window is None:
             break
         found += _in_window(session, asked, narrowed, window, limit - len(found))
+        if window.final:
+            break
         per_call = (len(found) + 1) / size  # about: the last window was most of what was seen
         size, high = max(size * _GROWTH, int(1.5 * (limit - len(found)) / per_call)), window.low
     return found
@@ -157,23 +164,26 @@ def _window(session: Session, narrowed: Narrowed, ids: tuple[int, int], size: in
         more, values["size"] = more + " order by d.id desc limit :size", size
     row = session.execute(
         text(
-            "select min(id), min(transcript_id), max(transcript_id), array_agg(distinct transcript_id >> :bits) "
+            "select count(*), min(id), min(transcript_id), max(transcript_id), array_agg(distinct transcript_id >> :bits) "
             f"from (select d.id, d.transcript_id from search_doc d{calls} "
             f"where d.call_id is not null and d.id >= :low and d.id < :high{more}) newest"
         ),
         values,
     ).one()
-    return None if row[0] is None else _Window(row[0], ids[1], row[1], row[2], tuple(row[3]))
+    n, low, first, last, groups = row
+    return None if not n else _Window(low, ids[1], first, last, tuple(groups), "size" not in values or n < size)
 
 
 def _everything(session: Session, ids: tuple[int, int]) -> _Window | None:
     """All that is left, without looking at each."""
-    values = {"low": ids[0], "high": ids[1]}
-    low = session.execute(text("select min(id) from search_doc where id >= :low and id < :high"), values).scalar_one()
-    if low is None:
-        return None
-    last: int = session.execute(text("select max(transcript_id) from search_doc")).scalar_one()
-    return _Window(low, ids[1], 0, last, tuple(range((last >> GROUP_BITS) + 1)))
+    low, last = session.execute(
+        text(
+            "select (select min(id) from search_doc where id >= :low and id < :high), "
+            "(select max(transcript_id) from search_doc)"
+        ),
+        {"low": ids[0], "high": ids[1]},
+    ).one()
+    return None if low is None else _Window(low, ids[1], 0, last, tuple(range((last >> GROUP_BITS) + 1)), final=True)
 
 
 def _in_window(session: Session, asked: Asked, narrowed: Narrowed, window: _Window, limit: int) -> list[Candidate]:
@@ -182,15 +192,19 @@ def _in_window(session: Session, asked: Asked, narrowed: Narrowed, window: _Wind
     if not transcripts:
         return []
     calls, more, values = _conditions(narrowed)
-    rows = session.execute(
+    row = session.execute(
         text(
+            "select array_agg(id), array_agg(call_id), array_agg(transcript_id) from ("
             f"select d.id, d.call_id, d.transcript_id from search_doc d{calls} "
             "where d.call_id is not null and d.id >= :low and d.id < :high and d.transcript_id = any(cast(:transcripts as integer[]))"
-            f"{more} order by d.id desc limit :limit"
+            f"{more} order by d.id desc limit :limit) found"
         ),
-        {"low": window.low, "high": window.high, "transcripts": transcripts, "limit": limit, **values},
-    )
-    return [Candidate(row[0], row[1], row[2], all(holds[row[2]] for holds in hold)) for row in rows]
+        {"low": window.low, "high": window.high, "transcripts": _array(transcripts), "limit": limit, **values},
+    ).one()
+    return [
+        Candidate(id_, call_id, transcript_id, all(holds[transcript_id] for holds in hold))
+        for id_, call_id, transcript_id in zip(*(each or () for each in row), strict=True)
+    ]
 
 
 def _holding(session: Session, term: str, asked: Asked, window: _Window) -> dict[int, bool]:
@@ -220,19 +234,32 @@ def _utterances(term: str, speaker: Speaker | None, window: _Window) -> tuple[st
     if speaker is not None:
         within, values["speaker"] = within + " and u.speaker = :speaker", speaker.value
     said = "select u.transcript_id as id, u.text as words from utterance u where "
-    has = "callqa_search_keys(u.text, u.transcript_id) && {}"
-    if len(term) > 1:
-        values |= {f"k{n}": either for n, either in enumerate(keys)}
-        return said + " and ".join(
-            [within, *(has.format(f"cast(:k{n} as integer[])") for n in range(len(keys)))]
-        ), values
-    if is_han(term) and len(keys[0]) * _CALLS_A_KEY > window.last - window.first:
-        return f"{said}{within} and u.text like :like", values
-    # number by number: GIN compares each utterance with all numbers of one question. offset: it must not become a join
-    values["k0"] = keys[0]
-    said += f"{has.format('array[k]')} and {within} offset 0"
-    return f"select said.* from unnest(cast(:k0 as integer[])) as k, lateral ({said}) said", values
+    may_hold, spelled = _may_hold(term)
+    within, values = within + may_hold, values | spelled
+    if len(term) == 1 and is_han(term) and len(keys[0]) * _CALLS_A_KEY > window.last - window.first:
+        return said + within, values
+    for n, either in enumerate(keys):
+        within += f" and callqa_search_keys(u.text, u.transcript_id) && cast(:k{n} as integer[])"
+        values[f"k{n}"] = _array(either)
+    return said + within, values
+
+
+def _may_hold(term: str) -> tuple[str, dict[str, Any]]:
+    """A condition that every utterance with a term fulfils: it has each Han character of it, in one spelling or other."""
+    sql, values = "", dict[str, Any]()
+    for n, char in enumerate(dict.fromkeys(filter(is_han, term))):
+        some = spellings(char)
+        if len(some) > _MOST_LIKES:
+            sql, values[f"may{n}"] = f"{sql} and u.text ~ :may{n}", f"[{''.join(some)}]"
+        else:
+            sql, values[f"may{n}"] = f"{sql} and u.text like any(:may{n})", [f"%{each}%" for each in some]
+    return sql, values
 
 
 def _in_groups(keys: Sequence[int], groups: Iterable[int]) -> list[int]:
     return [(group << KEY_BITS) + key for group in groups for key in keys]
+
+
+def _array(numbers: Iterable[int]) -> str:
+    """As PostgreSQL writes them: thousands are slow to hand over as a list."""
+    return f"{{{','.join(map(str, numbers))}}}"

@@ -1,6 +1,8 @@
 """Searching transcripts: the same on SQLite and PostgreSQL."""
 
 import itertools
+import sys
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlmodel import Session, delete, select, update
 
-from callqa.searching import fold, fold_text, hits_in, keys_of, terms_of
+from callqa.searching import fold, fold_text, hits_in, keys_of, spellings, terms_of
 from callqa.speech import Made, Span, Speaker, Transcript, Utterance
 from callqa.store import search, search_find
 from callqa.store.db import Database
@@ -27,6 +29,7 @@ from callqa.store.tables import (
     TranscriptRow,
     UtteranceRow,
 )
+from callqa.text import is_han
 from callqa.usecases.reindex import index_missing, reindex
 from callqa.usecases.transcribe import save_transcript
 from tests.builders import add_call, add_ticket, at
@@ -186,6 +189,25 @@ def test_common_and_uncommon_single_characters_are_found(db: Database) -> None:
     assert found(db, "鳄", speaker=Speaker.AGENT) == []
     assert found(db, "的") == ["C3", "C1"]
     assert found(db, "鱼") == []
+
+
+def test_words_are_found_however_unicode_spells_them(db: Database) -> None:
+    with db.write() as session:
+        say(session, "C1", [("c", "⽔，漏㈰子。"), ("a", "㍻㋀")])
+        say(session, "C2", [("c", "水，漏日子。")])
+        say(session, "C3", [("c", "平成元月")])
+        say(session, "C4", [("c", "水，，子漏")])
+    assert found(db, "水漏") == found(db, "日子") == found(db, "漏日子") == found(db, "日") == ["C2", "C1"]
+    assert found(db, "平成") == found(db, "成") == found(db, "月") == ["C3", "C1"]
+    with db.read() as session:
+        page = search_calls(session, SearchQuery(terms_of("水漏")), offset=1, limit=1)
+    assert [piece for piece, marked in page.calls[0].hits[0].pieces if marked] == ["⽔，漏"]
+
+
+def test_every_spelling_of_a_han_character_is_known() -> None:
+    for char in map(chr, range(sys.maxunicode + 1)):
+        if not unicodedata.is_normalized("NFKC", char):
+            assert all(char in spellings(plain) for plain in fold_text(char) if is_han(plain)), hex(ord(char))
 
 
 def test_calls_are_found_newest_first_however_many_and_in_whatever_order_indexed(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from sqlmodel import Session, col, func, select
 
 from callqa.privacy import MAY_BE_PRIVATE, PrivatePart, Turn, find_private, masked
-from callqa.searching import fold_text, hits_in
+from callqa.searching import fold_text, hits_in, seeds
 from callqa.speech import Speaker
 from callqa.store.search import candidates, turns_of
 from callqa.store.search_find import Asked, Candidate, Narrowed
@@ -144,10 +144,13 @@ def _described(session: Session, wanted: SearchQuery, found: Sequence[Candidate]
 
 
 def _hits(wanted: SearchQuery, turns: Sequence[Turn]) -> Iterator[Hit]:
+    seed = seeds(wanted.terms)
     found = {
         index: places
         for index, turn in enumerate(turns)
-        if (wanted.speaker is None or turn.speaker == wanted.speaker) and (places := hits_in(turn.text, wanted.terms))
+        if (wanted.speaker is None or turn.speaker == wanted.speaker)
+        and (seed is None or seed.search(turn.text))
+        and (places := hits_in(turn.text, wanted.terms))
     }
     touchy = any(not MAY_BE_PRIVATE.isdisjoint(fold_text(turns[index].text)) for index in found)
     private = find_private(turns) if touchy else [()] * len(turns)  # a number may go over several turns
