@@ -8,15 +8,14 @@ private number, so that who may not see the number does not find it either. A si
 of pairs; only common ones are tokens of their own, since too many pairs begin with them.
 
 PostgreSQL indexes each utterance by itself, by one number for each pair (`keys_of`). A number belongs to one group of
-2,048 transcripts, so that the newest calls can be looked through first and no search reads more than it shows; within
-a group there are 131,072 numbers, so pairs share them, and each utterance found is looked at. A single character has as
-many numbers as `_classes` says: many for a common one, lest rare words that begin with it share theirs with frequent
-ones. Its functions callqa_fold and callqa_search_keys do what `fold_text` and `keys_of` do here; a test compares them.
+32,768 transcripts, so that the newest calls can be looked through first; within a group pairs share numbers, others in
+each group, and every utterance found is looked at. A single character has as many numbers as `_classes` says: many for
+a common one, lest rare words that begin with it share theirs with frequent ones. Its functions callqa_fold and callqa_search_keys do what `fold_text` and `keys_of` do here; a test compares them.
 """
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain
@@ -36,8 +35,8 @@ COMMON = (
     "表停号压管修楼家知道现已经后前边面然如果因所但些几点费麻烦谢大小次情况查看单区路门",
 )
 _COMMON = frozenset("".join(COMMON))
-GROUP_BITS, KEY_BITS = 13, 17  # transcripts of one group, numbers within it
-_FIRST_FACTOR, _SECOND_FACTOR, _FEWEST_CLASSES = 9973, 12289, 31
+GROUP_BITS, KEY_BITS = 15, 20  # transcripts of one group, numbers within it: 67 million transcripts in all
+_FIRST_FACTOR, _SECOND_FACTOR, _GROUP_FACTOR, _FEWEST_CLASSES = 9973, 12289, 9176, 127
 _MORE_CLASSES = bytearray(1024)  # by a character's last ten bits, in fours
 for _chars, _more in zip(reversed(COMMON), (24, 119, 247), strict=True):
     for _char in _chars:
@@ -170,18 +169,21 @@ def _pieces(term: str) -> Iterator[str]:
 
 def keys_of(folded: str, transcript_id: int) -> list[int]:
     """PostgreSQL's number for each character of a folded text with its right neighbour."""
-    base = (transcript_id >> GROUP_BITS) << KEY_BITS
-    return [base + key_of(folded[i : i + 2]) for i in range(len(folded))]
+    group = transcript_id >> GROUP_BITS
+    return [_key_of(folded[i : i + 2], group) for i in range(len(folded))]
 
 
-def key_of(piece: str) -> int:
-    """The number of one character and its right neighbour within a group."""
-    second = ord(piece[1]) % _classes(piece[0]) if len(piece) == 2 else 0
-    return _key(piece[0], second)
+def _key_of(piece: str, group: int) -> int:
+    """The number of one character and its right neighbour; characters that share a class in one group part in another."""
+    if len(piece) == 1:
+        return _key(piece, 0, group)
+    mixed = ord(piece[1]) * ((group * _GROUP_FACTOR + 12345) & 32767 | 1) >> 7
+    return _key(piece[0], mixed % _classes(piece[0]), group)
 
 
-def _key(first: str, second_class: int) -> int:
-    return (ord(first) * _FIRST_FACTOR + second_class * _SECOND_FACTOR) & ((1 << KEY_BITS) - 1)
+def _key(first: str, second_class: int, group: int) -> int:
+    within = (ord(first) * _FIRST_FACTOR + second_class * _SECOND_FACTOR) & ((1 << KEY_BITS) - 1)
+    return (group << KEY_BITS) + within
 
 
 def _classes(first: str) -> int:
@@ -189,11 +191,12 @@ def _classes(first: str) -> int:
     return _MORE_CLASSES[ord(first) & 1023] * 4 + _FEWEST_CLASSES
 
 
-def term_keys(term: str) -> list[list[int]]:
-    """What an utterance with a term must have, within its group: of each list at least one number."""
+def term_keys(term: str, groups: Iterable[int]) -> list[list[int]]:
+    """What an utterance with a term must have, by its group: one of a single character's numbers, all of a word's."""
     if len(term) == 1:
-        return [[_key(term, each) for each in range(_classes(term))]]
-    return [[key_of(pair)] for pair in dict.fromkeys(_pieces(term))]
+        return [[_key(term, each, group) for each in range(_classes(term))] for group in groups]
+    pairs = list(dict.fromkeys(_pieces(term)))
+    return [[_key_of(pair, group) for pair in pairs] for group in groups]
 
 
 def needs_a_look(terms: Sequence[str]) -> bool:

@@ -6,7 +6,7 @@ transcripts that a window touches are asked for. Its numbers are shared by sever
 in an utterance as they were typed, the folded text decides.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from sqlalchemy import text
 from sqlmodel import Session
 
 from callqa.privacy import MAY_BE_PRIVATE, surely_public
-from callqa.searching import GROUP_BITS, KEY_BITS, fold_text, hits_in, needs_a_look, spellings, term_keys, token_groups
+from callqa.searching import GROUP_BITS, fold_text, hits_in, needs_a_look, spellings, term_keys, token_groups
 from callqa.speech import Speaker
 from callqa.text import is_han
 
@@ -228,20 +228,25 @@ def _holding(session: Session, term: str, asked: Asked, window: _Window) -> dict
 
 def _utterances(term: str, speaker: Speaker | None, window: _Window) -> tuple[str, dict[str, Any]]:
     """SQL for the (id, words) of a window's utterances that may hold a term."""
-    keys = [_in_groups(either, window.groups) for either in term_keys(term)]
-    values: dict[str, Any] = {"first": window.first, "last": window.last}
-    within = "u.transcript_id between :first and :last"
+    keys = term_keys(term, window.groups)
+    within, values = _may_hold(term)
+    if window.first:
+        within += " and u.transcript_id between :first and :last"
+        values |= {"first": window.first, "last": window.last}
     if speaker is not None:
         within, values["speaker"] = within + " and u.speaker = :speaker", speaker.value
-    said = "select u.transcript_id as id, u.text as words from utterance u where "
-    may_hold, spelled = _may_hold(term)
-    within, values = within + may_hold, values | spelled
-    if len(term) == 1 and is_han(term) and len(keys[0]) * _CALLS_A_KEY > window.last - window.first:
-        return said + within, values
-    for n, either in enumerate(keys):
-        within += f" and callqa_search_keys(u.text, u.transcript_id) && cast(:k{n} as integer[])"
+    said = "select u.transcript_id as id, u.text as words from utterance u where true" + within
+    if len(term) == 1:
+        if is_han(term) and sum(map(len, keys)) * _CALLS_A_KEY > window.last - window.first:
+            return said, values
+        # group by group, or the planner thinks that so many numbers are in most utterances. offset: no join of it
+        values["k"] = [_array(group) for group in keys]
+        said += " and callqa_search_keys(u.text, u.transcript_id) && cast(k as integer[]) offset 0"
+        return f"select said.* from unnest(cast(:k as text[])) as k, lateral ({said}) said", values
+    for n, either in enumerate(zip(*keys, strict=True)):
+        said += f" and callqa_search_keys(u.text, u.transcript_id) && cast(:k{n} as integer[])"
         values[f"k{n}"] = _array(either)
-    return said + within, values
+    return said, values
 
 
 def _may_hold(term: str) -> tuple[str, dict[str, Any]]:
@@ -254,10 +259,6 @@ def _may_hold(term: str) -> tuple[str, dict[str, Any]]:
         else:
             sql, values[f"may{n}"] = f"{sql} and u.text like any(:may{n})", [f"%{each}%" for each in some]
     return sql, values
-
-
-def _in_groups(keys: Sequence[int], groups: Iterable[int]) -> list[int]:
-    return [(group << KEY_BITS) + key for group in groups for key in keys]
 
 
 def _array(numbers: Iterable[int]) -> str:
