@@ -138,7 +138,7 @@ def _hours(facts: MonthFacts) -> Table:
         "小时 × 星期（呼入通数）",
         (Column("星期", 1.4), *(Column(str(hour), 0.8) for hour in range(24))),
         rows,
-        notes=("列为 0–23 时；颜色越深来电越多。",),
+        notes=("列为 0–23 时；橙红的时段来电多。",),
     )
 
 
