@@ -168,15 +168,15 @@ def board(found: Filled) -> bytes:
 
 
 def small_png(data: bytes) -> bytes:
-    """The same picture with a palette of COLOURS: the most frequent colours, every other one as the nearest of them."""
+    """The same picture with a palette of COLOURS, every other colour as the nearest of them."""
     with av.open(__import__("io").BytesIO(data)) as box:
         pixels = next(box.decode(video=0)).to_ndarray(format="rgb24")
     flat = pixels.reshape(-1, 3)
     coarse = (flat >> 2).astype(np.uint32)
     keys = coarse[:, 0] << 12 | coarse[:, 1] << 6 | coarse[:, 2]
     names, places, counts = np.unique(keys, return_inverse=True, return_counts=True)
-    chosen = np.argsort(-counts, kind="stable")[:COLOURS]
     colours = np.stack([names >> 12, names >> 6 & 63, names & 63], axis=1).astype(np.int32)
+    chosen = _palette(colours, counts)
     near = np.empty(len(names), np.uint8)
     for start in range(0, len(names), 4096):
         part = colours[start : start + 4096]
@@ -200,6 +200,17 @@ def small_png(data: bytes) -> bytes:
         + chunk(b"IDAT", packed)
         + chunk(b"IEND", b"")
     )
+
+
+def _palette(colours: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """COLOURS indices into int32 (n, 3): half the most frequent, then always what is worst told so far: far away and not rare."""
+    chosen = list(np.argsort(-counts, kind="stable")[: COLOURS // 2])
+    apart = np.min([((colours - colours[c]) ** 2).sum(axis=1) for c in chosen], axis=0)
+    while len(chosen) < min(COLOURS, len(colours)):
+        worst = int(np.argmax(apart * np.sqrt(counts)))
+        chosen.append(worst)
+        apart = np.minimum(apart, ((colours - colours[worst]) ** 2).sum(axis=1))
+    return np.array(chosen)
 
 
 class Looker:
