@@ -55,6 +55,7 @@ from callqa.usecases.freeze import freeze  # noqa: E402
 from callqa.usecases.progress import Stage  # noqa: E402
 from callqa.usecases.work import EngineSlot, Work  # noqa: E402
 from callqa.web.app import create_app  # noqa: E402
+from callqa.web.warm import warm  # noqa: E402
 from tests import builders  # noqa: E402
 from tests.drawn_month import NONCE_A, NONCE_B, SCORECARDS  # noqa: E402
 from tests.scoring.reference_calls import load_call  # noqa: E402
@@ -218,6 +219,7 @@ def serve(home: Path, port_file: Path) -> None:
     """The product's application and the empty page until SIGTERM; `port_file` says where."""
     settings = Settings(home=home)
     app = create_app(settings, Database(settings.database_url), clock=lambda: NOW_MS + time.monotonic_ns() // 1_000_000)
+    warm(app.state.callqa)  # as the product's process does beside its first requests
     app.add_api_route("/bench/empty", lambda: HTMLResponse(EMPTY))
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # for the server's threads too
     with serve_app(app) as address:

@@ -19,7 +19,6 @@ from callqa.config import Settings
 from callqa.errors import ConfigError
 from callqa.refusals import os_reason
 from callqa.store.db import Database
-from callqa.usecases.load_rubric import rubric_in_force
 from callqa.web import (
     ahead,
     auth,
@@ -53,6 +52,7 @@ from callqa.web.assets import load_assets
 from callqa.web.deps import WebState
 from callqa.web.guard import Guard
 from callqa.web.templating import build_templates
+from callqa.web.warm import warm
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +118,7 @@ def run_web(settings: Settings) -> int:
     listener = _bind(settings.web.listen_host, settings.web.listen_port)
     db = Database(settings.database_url)
     app = create_app(settings, db)
-    threading.Thread(target=_warm, args=(app.state.callqa,), name="warm", daemon=True).start()
+    threading.Thread(target=warm, args=(app.state.callqa,), name="warm", daemon=True).start()
     config = uvicorn.Config(
         app,
         log_level="warning",
@@ -134,19 +134,6 @@ def run_web(settings: Settings) -> int:
         listener.close()
         db.dispose()
     return 0 if server.started else 1
-
-
-def _warm(state: WebState) -> None:
-    """Compile the templates and read the rubric in force, half a second that the first page would take longer."""
-    try:
-        for name in state.templates.list_templates():
-            state.templates.get_template(name)
-        with state.db.read() as session:
-            row = rubric_in_force(session, state.clock())
-        if row is not None:
-            state.rubrics.find(state.db, row.rubric_hash)
-    except Exception:  # a comfort: the page itself says what is wrong
-        log.exception("warming up")
 
 
 def _bind(host: str, port: int) -> socket.socket:

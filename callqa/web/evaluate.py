@@ -103,25 +103,25 @@ def export(db: DbDep, person: PersonDep, now_ms: NowDep, month: str = "", state:
 
 @router.get("/next", dependencies=[require("evaluate.score")])
 def next_call(
-    request: Request, db: DbDep, person: PersonDep, month: str = "", after: Annotated[str, Query(max_length=64)] = ""
+    db: DbDep, person: PersonDep, month: str = "", after: Annotated[str, Query(max_length=64)] = ""
 ) -> Response:
     """The next drawn call without a submitted evaluation that nobody else has begun; after: behind that call, in its month."""
     with db.read() as session:
-        rows = queries.queue_of(session, after) if after else []
-        if not rows:
-            _, rows = queries.drawn_queue(session, str(Month.parse(month)) if month else None)
-    row = next_open(rows, after, person)
-    if row is not None:
-        return redirect(f"/evaluate/call/{row.call.call_id}")
-    message = "样本已全部评完" if rows else "本月还没有抽取样本；请先到“抽检”页冻结抽样框并抽取"
-    return redirect("/evaluate", message, "success" if rows else "info")
+        places = queries.places_of(session, after) if after else []
+        if not places:
+            places = queries.drawn_places(session, str(Month.parse(month)) if month else None)
+    place = next_open(places, after, person)
+    if place is not None:
+        return redirect(f"/evaluate/call/{place.call_id}")
+    message = "样本已全部评完" if places else "本月还没有抽取样本；请先到“抽检”页冻结抽样框并抽取"
+    return redirect("/evaluate", message, "success" if places else "info")
 
 
 @router.get("/call/{call_id}", dependencies=[require("evaluate.score")])
 def open_call(request: Request, call_id: str, db: DbDep, person: PersonDep, now_ms: NowDep) -> Response:
-    """Open the evaluation of a call, making the draft where there is none."""
+    """The scoring page of a call, its draft made where there is none."""
     evaluation_id = evaluate.open_evaluation(db, call_id, evaluator_id=person.account_id, now_ms=now_ms)
-    return redirect(f"/evaluate/{evaluation_id}")
+    return form(request, evaluation_id, db, person)
 
 
 @router.get("/{evaluation_id}", dependencies=[require("evaluate.view")])

@@ -14,7 +14,7 @@ from callqa.scoring.evaluation import STATUS_LABELS, Action, Status, actions_for
 from callqa.scoring.scorecard import ScoreCard
 from callqa.store.db import Database
 from callqa.store.queries import evaluate as queries
-from callqa.store.queries.evaluate import EvaluationView, QueueRow
+from callqa.store.queries.evaluate import EvaluationView, QueuePlace
 from callqa.units import CallType
 from callqa.usecases.blind import ASKED_AGAIN, is_asked_again
 from callqa.usecases.evaluate_input import (
@@ -165,17 +165,18 @@ def form_page(
 ) -> Response:
     call_type = CallType(view.call.call_type)
     trust = view.evaluation.trust
-    pieces = private_pieces(view.utterances)
-    suggestions = () if hides_machine(view) else view_suggestions(view.suggestions, rubric, trust, pieces)
+    suggestions: Sequence[SuggestionView] = ()
+    if view.suggestions and not hides_machine(view):
+        suggestions = view_suggestions(view.suggestions, rubric, trust, private_pieces(view.utterances))
     by_item: dict[str, list[SuggestionView]] = {}
     for suggestion in suggestions:
         by_item.setdefault(suggestion.item_id, []).append(suggestion)
     with db.read() as session:
-        rows = queries.queue_around(session, view.evaluation)
+        places = queries.places_around(session, view.evaluation)
     standing = standing_of(view, rubric, [(k, v) for k, v in shown.fields.items() if k not in ("c_at", "c_text")])
     if notice.missing:
         standing = Standing(standing.card, notice.missing, standing.problem)
-    place = next((row.position for row in rows if row.call.call_id == view.call.call_id), None)
+    place = next((k for k, one in enumerate(places, 1) if one.call_id == view.call.call_id), None)
     return page(
         request,
         "evaluate/form.html",
@@ -190,13 +191,13 @@ def form_page(
         fatal_items=rubric.fatal_items_for(call_type),
         suggestions=suggestions,
         by_item=by_item,
-        queue=rows,
+        n_places=len(places),
         place=place,
-        before=rows[place - 2] if place and place > 1 else None,
-        after=rows[place] if place and place < len(rows) else None,
+        before=places[place - 2] if place and place > 1 else None,
+        after=places[place] if place and place < len(places) else None,
         second_look=SECOND_LOOK_LABELS.get(view.evaluation.kind.partition(":")[0], ""),
         session_id=session_id_of(view.evaluation),
-        next_open=next_open(rows, view.call.call_id, get_person(request)) if place else None,
+        next_open=next_open(places, view.call.call_id, get_person(request)) if place else None,
         words=lambda shown: _words(request, view, shown=shown),
         weighty=lambda item, option: needs_evidence(rubric, item, option),
         **parts(view, rubric, standing),
@@ -211,15 +212,15 @@ def _words(request: Request, view: EvaluationView, *, shown: bool) -> str:
     return state.words.render(state.templates, view.transcript, view.utterances, shown=shown)
 
 
-def next_open(rows: Sequence[QueueRow], call_id: str, person: Person) -> QueueRow | None:
-    """The next row to score behind a call's place, from the top again at the end: not submitted, and nobody else's draft. From the
+def next_open(places: Sequence[QueuePlace], call_id: str, person: Person) -> QueuePlace | None:
+    """The next to score behind a call's place, from the top again at the end: not submitted, and nobody else's draft. From the
     top where the call is not among them."""
-    at = next((k for k, row in enumerate(rows, 1) if row.call.call_id == call_id), 0)
+    at = next((k for k, one in enumerate(places, 1) if one.call_id == call_id), 0)
     return next(
         (
-            row
-            for row in (*rows[at:], *rows[: max(0, at - 1)])
-            if not row.is_done and row.author_id in (None, person.account_id)
+            one
+            for one in (*places[at:], *places[: max(0, at - 1)])
+            if not one.is_done and one.author_id in (None, person.account_id)
         ),
         None,
     )

@@ -44,6 +44,7 @@ def build_templates(asset: Callable[[str], str]) -> Environment:
         masked_pieces=masked_pieces,
         pieces=fmt.pieces,
         corrected_pieces=fmt.corrected_pieces,
+        zip=zip,
     )
     environment.globals.update(
         asset=asset,

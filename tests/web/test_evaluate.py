@@ -78,13 +78,13 @@ def test_the_queue_shows_the_sample_and_where_it_stands(leader, drawn):
 
 
 def test_next_opens_the_first_open_call_once(leader, drawn, database):
-    first = leader.get("/evaluate/next").headers["location"]
-    assert first == f"/evaluate/call/{drawn.sample[0]}"
-    form = ScoreForm.open(leader, first)
-    assert "第 1/16 通" in form.text
-    assert ScoreForm.open(leader, "/evaluate/next").evaluation_id == form.evaluation_id
+    form = ScoreForm.open(leader, "/evaluate/next")
+    assert "第 1/16 通" in form.text and f'href="/calls/{drawn.sample[0]}"' in form.text
+    assert stored(database, form).call_id == drawn.sample[0]
+    for again in ("/evaluate/next", f"/evaluate/call/{drawn.sample[0]}", form.path):
+        assert ScoreForm.open(leader, again).evaluation_id == form.evaluation_id
     form.send()
-    assert leader.get("/evaluate/next").headers["location"] == f"/evaluate/call/{drawn.sample[1]}"
+    assert stored(database, ScoreForm.open(leader, "/evaluate/next")).call_id == drawn.sample[1]
     page = leader.get("/evaluate?state=done").text
     assert drawn.sample[0] in page and drawn.sample[1] not in page
 

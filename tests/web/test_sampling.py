@@ -11,7 +11,7 @@ from sqlmodel import select
 
 from callqa.scoring.sampling import commitment, verify
 from callqa.store.queries.sampling import active_frame, entries_of
-from callqa.store.tables import AuditEntry, SampleEntry
+from callqa.store.tables import AuditEntry, Evaluation, SampleEntry
 from tests.drawn_month import MONTH, NONCE_A, NONCE_B, add_drawable_month, add_scorecards, draw_month
 from tests.web.conftest import NOW_MS
 from tests.web.score_form import ScoreForm
@@ -146,11 +146,12 @@ def test_a_reserve_takes_the_place_of_a_call_and_leaves_a_trace(drawn, browser):
 
 def test_a_scored_call_is_not_replaced(drawn, browser):
     client = browser("shift_leader")
-    opened = client.get("/evaluate/next").headers["location"]
-    ScoreForm.open(client, opened).send(decision="rejected")
+    form = ScoreForm.open(client, "/evaluate/next")
+    form.send(decision="rejected")
     page = client.get(PAGE).text
     assert re.search(r"1 / 16 通已评", page)
-    call_id = opened.rsplit("/", 1)[1]
+    with drawn.read() as session:
+        call_id = session.get(Evaluation, form.evaluation_id).call_id
     fields = {"frame_id": str(frame_of(drawn).id), "call_id": call_id, "reason": "framed_by_mistake"}
     answer = client.post(f"{PAGE}/reserve", data=fields)
     assert answer.status_code == 409 and "已提交评分" in answer.text

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from sqlalchemy import ColumnElement
 from sqlmodel import Session, col, func, select
 
 from callqa.store.queries.confidential import is_public
@@ -51,6 +52,16 @@ class QueueRow:
     def author_id(self) -> int | None:
         """Whose draft it is; None without an evaluation."""
         return self.evaluation.evaluator_id if self.evaluation is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class QueuePlace:
+    """One drawn call of the queue, and no more than going on to it takes."""
+
+    call_id: str
+    evaluation_id: int | None
+    is_done: bool  # its evaluation was submitted
+    author_id: int | None  # whose draft it is; None without an evaluation
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,27 +121,48 @@ def drawn_queue(session: Session, month: str | None = None) -> tuple[SamplingFra
 
 def sample_queue(session: Session, frame_id: int) -> list[QueueRow]:
     """The sample in scoring order: agent by agent, rank by rank; reserves in use included."""
+    query = select(SampleEntry, Call, Agent, Evaluation)
     rows = session.exec(
-        select(SampleEntry, Call, Agent, Evaluation)
-        .join(Call, col(Call.call_id) == SampleEntry.call_id)
+        query.join(Call, col(Call.call_id) == SampleEntry.call_id)
         .join(Agent, col(Agent.agent_no) == SampleEntry.agent_no, isouter=True)
-        .join(
-            Evaluation,
-            (col(Evaluation.call_id) == SampleEntry.call_id) & (col(Evaluation.kind) == "first"),
-            isouter=True,
-        )
-        .where(SampleEntry.frame_id == frame_id, is_public())
-        .where(
-            ((col(SampleEntry.kind) == "sample") & (col(SampleEntry.state) != "replaced"))
-            | ((col(SampleEntry.kind) == "reserve") & (col(SampleEntry.state) == "used"))
-        )
-        .order_by(col(SampleEntry.agent_no), col(SampleEntry.stratum), col(SampleEntry.rank))
+        .join(Evaluation, _first_score(), isouter=True)
+        .where(*_drawn(frame_id))
+        .order_by(*_SCORING_ORDER)
     ).all()
     counts = _count_suggestions(session, [call.call_id for _, call, _, _ in rows])
     return [
         QueueRow(k, entry, call, agent.name if agent else "", evaluation, counts.get(call.call_id))
         for k, (entry, call, agent, evaluation) in enumerate(rows, 1)
     ]
+
+
+def sample_places(session: Session, frame_id: int) -> list[QueuePlace]:
+    """The same calls in the same order, as places."""
+    query = select(SampleEntry.call_id, Evaluation.id, Evaluation.status, Evaluation.evaluator_id)
+    rows = session.exec(
+        query.join(Call, col(Call.call_id) == SampleEntry.call_id)
+        .join(Evaluation, _first_score(), isouter=True)
+        .where(*_drawn(frame_id))
+        .order_by(*_SCORING_ORDER)
+    ).all()
+    return [QueuePlace(call_id, id_, status not in (None, "draft"), by) for call_id, id_, status, by in rows]
+
+
+_SCORING_ORDER = (col(SampleEntry.agent_no), col(SampleEntry.stratum), col(SampleEntry.rank))
+
+
+def _first_score() -> ColumnElement[bool]:
+    return (col(Evaluation.call_id) == SampleEntry.call_id) & (col(Evaluation.kind) == "first")
+
+
+def _drawn(frame_id: int) -> tuple[ColumnElement[bool], ...]:
+    """Which entries of a frame are scored, joined to their calls."""
+    return (
+        col(SampleEntry.frame_id) == frame_id,
+        is_public(),
+        ((col(SampleEntry.kind) == "sample") & (col(SampleEntry.state) != "replaced"))
+        | ((col(SampleEntry.kind) == "reserve") & (col(SampleEntry.state) == "used")),
+    )
 
 
 def _count_suggestions(session: Session, call_ids: Sequence[str]) -> dict[str, int]:
@@ -150,16 +182,22 @@ def _count_suggestions(session: Session, call_ids: Sequence[str]) -> dict[str, i
     return dict(rows)
 
 
-def queue_around(session: Session, evaluation: Evaluation) -> list[QueueRow]:
+def drawn_places(session: Session, month: str | None = None) -> list[QueuePlace]:
+    """The queue of the newest revealed frame, of one month or of any."""
+    frame = drawn_frame(session, month)
+    return sample_places(session, frame.id) if frame is not None and frame.id is not None else []
+
+
+def places_around(session: Session, evaluation: Evaluation) -> list[QueuePlace]:
     """The queue this evaluation's call was drawn into; empty when it was not drawn."""
     entry = session.get(SampleEntry, evaluation.sample_entry_id) if evaluation.sample_entry_id is not None else None
-    return sample_queue(session, entry.frame_id) if entry else []
+    return sample_places(session, entry.frame_id) if entry else []
 
 
-def queue_of(session: Session, call_id: str) -> list[QueueRow]:
+def places_of(session: Session, call_id: str) -> list[QueuePlace]:
     """The queue a call's first card was drawn into; empty for a call that has none."""
     first = session.exec(select(Evaluation).where(Evaluation.call_id == call_id, Evaluation.kind == "first")).first()
-    return queue_around(session, first) if first is not None else []
+    return places_around(session, first) if first is not None else []
 
 
 def find_evaluation(session: Session, evaluation_id: int) -> EvaluationView | None:
