@@ -3,7 +3,6 @@
 Handlers stay short: parse the form, call one use case, then `page(...)` or `redirect(...)`.
 """
 
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Any
@@ -240,7 +239,7 @@ def load_own_call(db: Database, person: Person, call_id: str) -> Call:
 
 
 def page(request: Request, template: str, status_code: int = 200, **context: Any) -> HTMLResponse:
-    """Render a template with what base.html needs: person, can, nav, flash, settings, csp_nonce, now_ms."""
+    """Render a template with what base.html needs: person, can, nav, flash, settings, now_ms."""
     state = state_of(request)
     person: Person | None = getattr(request.state, "person", None)
     flash = read_flash(request.cookies.get(FLASH_COOKIE, ""))
@@ -253,7 +252,6 @@ def page(request: Request, template: str, status_code: int = 200, **context: Any
             "waiting_at": lambda item: _count(state.db, item),
             "flash": flash,
             "settings": state.settings,
-            "csp_nonce": csp_nonce(request),
             "now_ms": get_now_ms(request),
             "shown_private": lambda call_id: _is_shown(request, person, call_id),
             "version": __version__,
@@ -285,14 +283,6 @@ def _is_shown(request: Request, person: Person | None, call_id: str) -> bool:
 def is_fragment(request: Request) -> bool:
     """Whether htmx asks for a piece of a page."""
     return request.headers.get("HX-Request") == "true"
-
-
-def csp_nonce(request: Request) -> str:
-    """The nonce of this response's Content-Security-Policy; for <style> made by scripts (wavesurfer)."""
-    if not hasattr(request.state, "csp_nonce"):
-        request.state.csp_nonce = secrets.token_urlsafe(16)
-    nonce: str = request.state.csp_nonce
-    return nonce
 
 
 def redirect(url: str, message: str = "", kind: str = "success") -> Response:

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from callqa.errors import CallqaError, ConflictError, PermissionDenied, StateError
 from callqa.web import deps
 from callqa.web.deps import PageNotFound, PasswordChangeNeeded, SignInNeeded
-from callqa.web.guard import STATIC_HEADERS, content_security_policy
+from callqa.web.guard import STATIC_HEADERS
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +85,6 @@ def _unexpected(request: Request, error: Exception) -> Response:
     )
     # This answer is made outside the middleware that adds them to all others.
     response.headers.update(STATIC_HEADERS)
-    response.headers["Content-Security-Policy"] = content_security_policy(deps.csp_nonce(request))
     return response
 
 

@@ -48,7 +48,6 @@ def test_playing_by_key_chip_and_sentence(tab: Page):
     fetched: list[str] = []
     tab.on("request", lambda r: fetched.append(r.url) if r.url.endswith("/audio") else None)
     come_true(tab, "document.documentElement.scrollWidth <= document.documentElement.clientWidth", "no wider")
-    expect(tab.locator("canvas").nth(1)).to_be_attached()
     assert fetched == [], "opening the page is not listening"
 
     tab.keyboard.press("Space")

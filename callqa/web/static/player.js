@@ -1,7 +1,7 @@
 // The two-lane player of one recording: citizen above (orange), agent below (blue), gaps, holds and evidence marked.
 // Reads everything from data attributes of [data-player]; the element's .callPlayer is the object other scripts use:
 //   toggle() play() pause() seek(ms) skip(ms) playFrom(ms, untilMs?) nextMark(±1) positionMs  and the events
-//   "player:time" ({positionMs}) and "player:ready" on the element. Elements with data-play-from or data-seek act on it.
+//   "player:time" ({positionMs}) on the element. Elements with data-play-from or data-seek act on it. Needs waveform.js.
 "use strict";
 
 const LEAD_MS = 2000; // evidence is played from this long before it
@@ -9,11 +9,6 @@ const RATES = [0.5, 0.75, 1, 1.25, 1.5, 2];
 const QUIET_PEAK = 0.02, QUIET_MIN_S = 1.5, QUIET_KEEP_S = 0.25; // what "skip silence" jumps over
 const SHOWN_QUIET_S = 5; // silences of both sides that the waveform marks
 const READER_REST_MS = 5000; // after the reader scrolled, the transcript waits this long before it follows again
-
-// For whoever measures (bench/page.py): the page takes orders and is painted; the task comes after the frame.
-function sayUsable() {
-  requestAnimationFrame(() => setTimeout(() => performance.mark("callqa-usable")));
-}
 
 function clockOf(ms) {
   const total = Math.max(0, Math.floor(ms / 1000));
@@ -31,6 +26,7 @@ class CallPlayer {
     this.loop = null; // {a, b}
     this.stopAt = null;
     this.quiet = [];
+    this.wave = null; // drawn when its peaks are there
     this.part = (name) => root.querySelector(`[data-${name}]`);
     this.part("controls").hidden = false;
     this.audio.controls = false;
@@ -81,7 +77,7 @@ class CallPlayer {
     const audio = this.audio;
     audio.addEventListener("timeupdate", () => this._tick());
     audio.addEventListener("seeked", () => this._show());
-    audio.addEventListener("play", () => this._buttons());
+    audio.addEventListener("play", () => { this._buttons(); this._run(); });
     audio.addEventListener("pause", () => this._buttons());
     audio.addEventListener("error", () => this._fail(audio.error));
     this.part("rate").addEventListener("change", (event) => { this.setRate(Number(event.target.value)); if (byMouse) event.target.blur(); });
@@ -108,7 +104,13 @@ class CallPlayer {
     }
     this._show();
   }
+  _run() { // the cursor, frame by frame; "timeupdate" comes four times a second
+    if (!this.playing) return;
+    if (this.wave) this.wave.at(this.positionMs);
+    requestAnimationFrame(() => this._run());
+  }
   _show() {
+    if (this.wave) this.wave.at(this.positionMs);
     this.part("position").textContent = clockOf(this.positionMs);
     this.root.dispatchEvent(new CustomEvent("player:time", { detail: { positionMs: this.positionMs }, bubbles: true }));
   }
@@ -137,43 +139,28 @@ class CallPlayer {
     this.durationMs = Math.round(peaks.duration_s * 1000);
     this.part("duration").textContent = clockOf(Math.round(this.durationMs / 1000) * 1000); // as the page says it
     this._findQuiet(peaks);
-    if (!window.WaveSurfer) return;
     const css = getComputedStyle(document.documentElement);
-    const colour = (name) => css.getPropertyValue(name).trim();
-    const lane = (wave, progress) => ({ waveColor: wave, progressColor: progress, height: 52 });
-    const channels = peaks.channels.length === 2 ? peaks.channels : [peaks.channels[0]];
-    const lanes = [lane(colour("--cq-citizen-wave"), colour("--cq-citizen")), lane(colour("--cq-agent-wave"), colour("--cq-agent"))];
+    const lane = (name) => ({ rest: css.getPropertyValue(`--cq-${name}-wave`).trim(), played: css.getPropertyValue(`--cq-${name}`).trim() });
+    const channels = peaks.channels.slice(0, 2), colours = [lane("citizen"), lane("agent")];
     if (channels.length === 1) {
       this.root.classList.add("cq-one-lane"); // nobody can tell whose voice it is
       this.root.querySelector(".cq-lane-names").replaceChildren("未分离");
-      lanes.unshift(lane("#a3adba", colour("--cq-ink-2")));
+      colours.unshift({ rest: "#a3adba", played: css.getPropertyValue("--cq-ink-2").trim() });
     }
-    const wave = window.WaveSurfer.create({
-      container: this.part("wave"), media: this.audio, peaks: channels, duration: peaks.duration_s, url: this.root.dataset.audio,
-      cspNonce: this.root.dataset.nonce, normalize: true, cursorColor: colour("--cq-ink"), cursorWidth: 1, barWidth: 2, barGap: 1, barRadius: 1,
-      dragToSeek: true, hideScrollbar: true,
-      splitChannels: lanes.slice(0, channels.length),
+    this.wave = new Waveform(this.part("wave"), {
+      channels, colours, durationMs: this.durationMs, onSeek: (ms) => this.seek(ms),
+      // For whoever measures (bench/page.py): the page takes orders and is painted; the task comes after the frame.
+      onDrawn: () => setTimeout(() => performance.mark("callqa-usable")),
     });
-    const regions = wave.registerPlugin(window.WaveSurfer.Regions.create());
-    const add = () => { this._addRegions(regions, channels.length); sayUsable(); };
-    wave.once("ready", add);
-    this.root.dispatchEvent(new CustomEvent("player:ready", { bubbles: true }));
+    this.wave.at(this.positionMs);
+    this._addStretches();
   }
-  _addRegions(regions, lanes) {
-    const paint = { held: "rgba(91,103,118,.16)", paused: "rgba(91,103,118,.16)", no_media: "rgba(91,103,118,.10)", lost: "rgba(180,35,24,.22)", concealed: "rgba(180,35,24,.12)" };
-    for (const gap of this.gaps) {
-      regions.addRegion({ start: gap.start_ms / 1000, end: Math.max(gap.end_ms, gap.start_ms + 120) / 1000, color: paint[gap.kind] || paint.held, channelIdx: lanes === 2 ? gap.channel : -1, drag: false, resize: false });
-    }
+  _addStretches() {
+    for (const gap of this.gaps) this.wave.addStretch({ startMs: gap.start_ms, endMs: gap.end_ms, lane: gap.channel, kind: gap.kind });
     for (const [from, to] of this.quiet) {
-      if (to - from < SHOWN_QUIET_S) continue;
-      const region = regions.addRegion({ start: from, end: to, color: "rgba(196,154,0,.10)", drag: false, resize: false });
-      if (region.element) region.element.title = `双方静音 ${Math.round(to - from)} 秒`;
+      if (to - from >= SHOWN_QUIET_S) this.wave.addStretch({ startMs: from * 1000, endMs: to * 1000, kind: "quiet", title: `双方静音 ${Math.round(to - from)} 秒` });
     }
-    for (const mark of this.marks) {
-      const both = mark.channel === null || mark.channel === undefined || lanes !== 2;
-      const region = regions.addRegion({ start: mark.start_ms / 1000, end: Math.max(mark.end_ms, mark.start_ms + 200) / 1000, color: mark.fatal ? "rgba(180,35,24,.20)" : "rgba(122,79,181,.17)", channelIdx: both ? -1 : mark.channel, drag: false, resize: false });
-      if (region.element) region.element.title = mark.text;
-    }
+    for (const mark of this.marks) this.wave.addStretch({ startMs: mark.start_ms, endMs: mark.end_ms, lane: mark.channel, kind: mark.fatal ? "fatal" : "evidence", title: mark.text });
   }
   _findQuiet(peaks) {
     const n = peaks.channels[0].length, step = peaks.duration_s / n;
@@ -239,7 +226,7 @@ function isTyping(event) {
   return event.target.closest && event.target.closest("input:not([type=checkbox]):not([type=radio]), textarea, select, [contenteditable=true]") !== null;
 }
 
-document.addEventListener("DOMContentLoaded", () => {
+(() => { // deferred: the page is read
   const root = document.querySelector("[data-player]");
   if (!root) return;
   const player = root.callPlayer = new CallPlayer(root);
@@ -268,4 +255,4 @@ document.addEventListener("DOMContentLoaded", () => {
     event.preventDefault();
     act(event);
   });
-});
+})();
