@@ -1,6 +1,7 @@
 """The files under static/, held in memory: each has its hash in its address and may then be kept by the browser for ever.
 
-Compressed once, at the start. An ASGI application: no thread, no file is touched by a request.
+Files that a page always loads together are one address more (BUNDLES), and the framework's sheet goes out without the rules that
+no page of ours can match. Compressed once, at the start. An ASGI application: no thread, no file is touched by a request.
 """
 
 import gzip
@@ -9,15 +10,22 @@ import mimetypes
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from starlette.datastructures import Headers, QueryParams
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from callqa.web.ranges import etag_matches
+from callqa.web.trim_css import trim, words_of
 
 _TEXT = (".css", ".js", ".svg")
+_FRAMEWORK = "vendor/tabler/tabler.min.css"
+BUNDLES: Mapping[str, tuple[str, ...]] = {
+    "base.css": (_FRAMEWORK, "app.css"),
+    "playing.js": ("waveform.js", "player.js"),
+    "scoring.js": ("evaluate.js", "waveform.js", "player.js"),  # the form's keys come before the player's
+}
 _FOR_EVER = "public, max-age=31536000, immutable"
 
 
@@ -36,9 +44,15 @@ class Assets:
 
     def __init__(self, folder: Path, at: str = "/static") -> None:
         self._at = at
-        self._all: Mapping[str, Asset] = {
-            path.relative_to(folder).as_posix(): _load(path) for path in sorted(folder.rglob("*")) if path.is_file()
+        files = {
+            path.relative_to(folder).as_posix(): path.read_bytes()
+            for path in sorted(folder.rglob("*"))
+            if path.is_file()
         }
+        files[_FRAMEWORK] = _trimmed(files[_FRAMEWORK], folder.parent)
+        for name, parts in BUNDLES.items():
+            files[name] = b"\n".join(files[part] for part in parts)
+        self._all: Mapping[str, Asset] = {name: _asset(name, body) for name, body in files.items()}
 
     def address(self, path: str) -> str:
         """For templates. Raise KeyError for a file that is not there."""
@@ -71,12 +85,16 @@ def load_assets(folder: Path) -> Assets:
     return Assets(folder)
 
 
-def _load(path: Path) -> Asset:
-    body = path.read_bytes()
-    zipped = gzip.compress(body, mtime=0) if path.suffix in _TEXT else None
+def _trimmed(sheet: bytes, web: Path) -> bytes:
+    """The framework's sheet for the pages of this package."""
+    ours = (*web.glob("*.py"), *web.rglob("*.html"), *web.glob("static/*.js"))
+    return trim(sheet.decode(), words_of(path.read_text(encoding="utf-8") for path in ours)).encode()
+
+
+def _asset(name: str, body: bytes) -> Asset:
+    suffix = PurePosixPath(name).suffix
+    zipped = gzip.compress(body, mtime=0) if suffix in _TEXT else None
     if zipped is not None and len(zipped) >= len(body):
         zipped = None
-    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    if path.suffix == ".js":
-        kind = "text/javascript"
+    kind = "text/javascript" if suffix == ".js" else mimetypes.guess_type(name)[0] or "application/octet-stream"
     return Asset(body, zipped, kind, hashlib.sha256(body).hexdigest()[:12])

@@ -260,7 +260,7 @@ def call_progress(request: Request, call_id: str, person: PersonDep, db: DbDep) 
     stages = progress_of_call(db, call_id)
     answer: HTMLResponse = page(request, "calls/progress.html", call=call, stages=stages, busy=is_busy(stages))
     if not is_busy(stages):
-        answer.headers["HX-Refresh"] = "true"
+        answer.headers["X-Reload"] = "1"
     return answer
 
 

@@ -281,8 +281,8 @@ def _is_shown(request: Request, person: Person | None, call_id: str) -> bool:
 
 
 def is_fragment(request: Request) -> bool:
-    """Whether htmx asks for a piece of a page."""
-    return request.headers.get("HX-Request") == "true"
+    """Whether a page asks for a piece of itself (static/app.js)."""
+    return "x-piece" in request.headers
 
 
 def redirect(url: str, message: str = "", kind: str = "success") -> Response:

@@ -1,4 +1,4 @@
-"""Errors as pages: what went wrong, in Chinese, and what to do next. A piece asked by htmx gets one line instead."""
+"""Errors as pages: what went wrong, in Chinese, and what to do next. A piece that a page asks for gets one line instead."""
 
 import logging
 from http import HTTPStatus
@@ -39,7 +39,7 @@ def error_page(request: Request, status: int, title: str, text: str) -> Response
 
 def _sign_in(request: Request, _: Exception) -> Response:
     if deps.is_fragment(request):
-        return Response(status_code=401, headers={"HX-Redirect": "/login"})
+        return Response(status_code=401)  # the page reloads, and so comes to the sign-in
     return deps.redirect(deps.login_url(request))
 
 

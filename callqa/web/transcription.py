@@ -54,7 +54,7 @@ def transcription_progress(request: Request, db: DbDep, now_ms: NowDep) -> Respo
         work = speech_work(session, now_ms)
     answer: HTMLResponse = page(request, "transcription/progress.html", work=work)
     if not work.busy:
-        answer.headers["HX-Refresh"] = "true"
+        answer.headers["X-Reload"] = "1"
     return answer
 
 

@@ -96,4 +96,6 @@ def _may_match(selector: str, words: Words) -> bool:
     while (bare := _INNER.sub("", selector)) != selector:
         selector = bare
     needed = _NEEDED.findall(selector)
-    return all(attribute in words.whole if attribute else words.have(name.replace("\\", "")) for name, attribute in needed)
+    return all(
+        attribute in words.whole if attribute else words.have(name.replace("\\", "")) for name, attribute in needed
+    )

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from callqa.web.app import STATIC_DIR
-from callqa.web.assets import load_assets
+from callqa.web.assets import BUNDLES, load_assets
 from callqa.web.templating import TEMPLATES_DIR
 
 ASSETS = load_assets(STATIC_DIR)
@@ -25,12 +25,12 @@ def test_a_file_with_its_hash_in_the_address_is_kept_for_ever(app_client):
 
 
 def test_it_is_compressed_for_who_can_read_that(app_client):
-    body = (STATIC_DIR / "vendor/tabler/tabler.min.css").read_bytes()
-    with app_client.stream("GET", ASSETS.address("vendor/tabler/tabler.min.css")) as answer:
+    body = (STATIC_DIR / "app.css").read_bytes()
+    with app_client.stream("GET", ASSETS.address("app.css")) as answer:
         raw = b"".join(answer.iter_raw())
     assert answer.headers["content-encoding"] == "gzip" and answer.headers["vary"] == "Accept-Encoding"
-    assert len(raw) < len(body) / 5 and gzip.decompress(raw) == body
-    plain = app_client.get("/static/vendor/tabler/tabler.min.css", headers={"Accept-Encoding": "identity"})
+    assert len(raw) < len(body) / 3 and gzip.decompress(raw) == body
+    plain = app_client.get("/static/app.css", headers={"Accept-Encoding": "identity"})
     assert "content-encoding" not in plain.headers and plain.content == body
 
 
@@ -48,4 +48,12 @@ def test_every_page_names_files_that_are_there_by_their_hash():
         for path in re.findall(r'asset\("([^"]+)"\)', text):
             assert ASSETS.address(path)
             named += 1
-    assert named > 30
+    assert named > 25
+
+
+def test_what_is_loaded_together_is_one_file(app_client):
+    for name, parts in BUNDLES.items():
+        assert app_client.get(f"/static/{name}").text == "\n".join(
+            app_client.get(f"/static/{part}").text for part in parts
+        )
+        assert not (STATIC_DIR / name).exists(), "a bundle must not hide a file"

@@ -143,7 +143,7 @@ def test_every_kind_of_call_has_its_page(browser, month):
     assert "正在转写 42%" in client.get("/calls/20261107T011200000Z-A2").text
     waiting = client.get("/calls/20261121T030000000Z-A3").text
     assert "转写待补充" in waiting and "转写模型不在" in waiting and "归属不明" in waiting
-    assert "hx-trigger" not in waiting, "nothing to poll for while a person is needed"
+    assert "data-again" not in waiting, "nothing to poll for while a person is needed"
     assert "录音缺失" in client.get("/calls/20261121T041500000Z-A4").text
     assert client.get("/calls/NOTHING").status_code == 404
 
@@ -151,15 +151,15 @@ def test_every_kind_of_call_has_its_page(browser, month):
 def test_progress_polls_until_done_and_then_reloads_the_page(browser, month, database):
     client = browser("shift_leader")
     call_id = "20261107T011200000Z-A2"
-    headers = {"HX-Request": "true"}
+    headers = {"X-Piece": "1"}
     first = client.get(f"/calls/{call_id}/progress", headers=headers)
-    assert 'hx-trigger="every 3s"' in first.text and "42%" in first.text and "HX-Refresh" not in first.headers
+    assert 'data-again-s="3"' in first.text and "42%" in first.text and "X-Reload" not in first.headers
     with database.write() as session:
         for row in session.exec(select(CallProgress).where(CallProgress.call_id == call_id)):
             row.state, row.percent = "done", 100
             session.add(row)
     last = client.get(f"/calls/{call_id}/progress", headers=headers)
-    assert "hx-trigger" not in last.text and last.headers["HX-Refresh"] == "true"
+    assert "data-again" not in last.text and "X-Reload" in last.headers
 
 
 def test_a_stage_can_be_asked_for_again(browser, month, database):

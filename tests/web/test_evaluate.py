@@ -452,7 +452,7 @@ def test_the_reasoning_of_a_suggestion_is_behind_its_fold(browser, leader, datab
                 reasoning=[step],
             )
         )
-    assert f'hx-get="{form.path}/reasoning?check=S1.4-2"' in form.text
+    assert f'data-unfold="{form.path}/reasoning?check=S1.4-2"' in form.text
     one = leader.get(f"{form.path}/reasoning?check=S1.4-2").text
     assert "坐席，结尾 15 秒内：0:36–0:51，2 句" in one and 'data-play-from="46600"' in one and "规则　条件：" in one
     assert "没有留下依据" in leader.get(f"{form.path}/reasoning?check=S1.4-9").text

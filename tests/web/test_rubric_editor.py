@@ -88,7 +88,7 @@ def test_words_a_trial_and_publishing(leader, database, tmp_path: Path) -> None:
     asked = leader.post("/rubrics/draft", data={"source": CHANGED, "version": "1", "do": "try", "month": "2026-11"})
     assert asked.status_code == 303, asked.text
     path = asked.headers["location"]
-    assert "every 2s" in leader.get(path).text
+    assert 'data-again-s="2"' in leader.get(path).text
     while work_a_while(database, recordings=tmp_path, clock=lambda: NOW_MS):
         pass
     done = leader.get(path).text

@@ -108,9 +108,9 @@ def test_a_month_is_asked_for_again_and_the_page_shows_how_far_it_is(browser, da
         ).all()
     assert wanted
     shown = leader.get("/transcription")
-    assert "预计还要" in shown.text and 'hx-get="/transcription/progress"' in shown.text
+    assert "预计还要" in shown.text and 'data-again="/transcription/progress"' in shown.text
     piece = leader.get("/transcription/progress")
-    assert "HX-Refresh" not in piece.headers and "<html" not in piece.text
+    assert "X-Reload" not in piece.headers and "<html" not in piece.text
     bad = leader.post("/transcription/again", data={"span": "month", "month": "11月"})
     assert bad.status_code == 303
     assert browser("agent").get("/transcription").status_code == 403

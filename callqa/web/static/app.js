@@ -43,3 +43,38 @@ if (document.querySelector("[data-live], [data-since]")) setInterval(tickAges, 1
 document.addEventListener("click", (event) => {
   if (event.target.closest("[data-print]")) window.print();
 });
+
+// Pieces that come after the page. An element with data-again="/address" and data-again-s="3" is asked for again until it no longer
+// says so: what has its id in the answer takes its place. details[data-unfold="/address"]: its last child is filled when it opens.
+async function fetchPiece(address) {
+  const answer = await fetch(address, { headers: { "X-Piece": "1" } });
+  if (answer.status === 401 || answer.headers.has("X-Reload")) window.location.reload(); // to sign in; or there is more to show
+  const piece = document.createElement("template");
+  piece.innerHTML = await answer.text();
+  return { ok: answer.ok, content: piece.content };
+}
+function askAgain(node) {
+  if (!node.dataset.again) return;
+  setTimeout(async () => {
+    let next = node;
+    try {
+      const piece = document.visibilityState === "visible" ? await fetchPiece(node.dataset.again) : { ok: false };
+      if (piece.ok) next = piece.content.getElementById(node.id) || node;
+    } catch (error) { /* the network is away: once more */ }
+    if (next !== node) node.replaceWith(next);
+    askAgain(next);
+  }, 1000 * node.dataset.againS);
+}
+document.querySelectorAll("[data-again]").forEach(askAgain);
+document.addEventListener("toggle", async (event) => {
+  const fold = event.target;
+  if (!fold.open || !fold.dataset.unfold) return;
+  const address = fold.dataset.unfold;
+  delete fold.dataset.unfold;
+  try {
+    fold.lastElementChild.replaceChildren((await fetchPiece(address)).content);
+  } catch (error) {
+    fold.dataset.unfold = address; // asked for when it is opened again
+    fold.lastElementChild.textContent = "没有读到；合上再展开一次";
+  }
+}, true);
