@@ -50,8 +50,7 @@ class Assets:
             if path.is_file()
         }
         files[_FRAMEWORK] = _trimmed(files[_FRAMEWORK], folder.parent)
-        for name, parts in BUNDLES.items():
-            files[name] = b"\n".join(files[part] for part in parts)
+        files |= {name: b"\n".join(files[part] for part in parts) for name, parts in BUNDLES.items()}
         self._all: Mapping[str, Asset] = {name: _asset(name, body) for name, body in files.items()}
 
     def address(self, path: str) -> str:

@@ -13,6 +13,7 @@ _WORD = re.compile(r"[A-Za-z_][\w-]*")
 _STEM = re.compile(r"([A-Za-z_][\w-]*-)(?:\{[{%]|\$?\{|[\"']\s*[~+%])")
 _TOKEN = re.compile(r""""(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|/\*.*?\*/|[{};]""", re.S)
 _NEEDED = re.compile(r"\.((?:\\.|[\w-])+)|\[(data-[\w-]+)")
+_COMMENT = re.compile(r"/\*.*?\*/", re.S)
 _INNER = re.compile(r"\([^()]*\)")
 _GROUPS = ("@media", "@supports", "@layer", "@container")
 
@@ -44,10 +45,13 @@ def trim(css: str, words: Words) -> str:
 
 
 def _kept(css: str, words: Words) -> Iterator[str]:
-    for prelude, body in _statements(css):
+    for before, body in _statements(css):
         if body is None:
-            yield prelude
-        elif prelude.lstrip().startswith(_GROUPS):
+            yield before
+            continue
+        yield "".join(_COMMENT.findall(before))
+        prelude = _COMMENT.sub("", before)
+        if prelude.lstrip().startswith(_GROUPS):
             inner = trim(body, words)
             if inner.strip():
                 yield f"{prelude}{{{inner}}}"

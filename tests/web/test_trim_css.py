@@ -25,6 +25,7 @@ WORDS = words_of(['<p class="card alert-{{ kind }}">', "node.className = `cq-dot
         ('.card{a:url("data:image/svg+xml,{};")}', '.card{a:url("data:image/svg+xml,{};")}'),
         ("[data-theme=dark] .card{a:b}[type=text]{a:b}", "[type=text]{a:b}"),
         (r".w-1\/2{a:b}.card{a:b}", ".card{a:b}"),
+        ("/* of v1.2, from a.b */.card{a:b}/* .gone */.gone{a:b}", "/* of v1.2, from a.b */.card{a:b}/* .gone */"),
         (".card{a:b", ".card{a:b"),  # broken: left as it is
         ("", ""),
     ],
