@@ -23,6 +23,7 @@ _TEXT = (".css", ".js", ".svg")
 _FRAMEWORK = "vendor/tabler/tabler.min.css"
 BUNDLES: Mapping[str, tuple[str, ...]] = {
     "base.css": (_FRAMEWORK, "app.css"),
+    "base.js": ("app.js", "kept.js"),
     "playing.js": ("waveform.js", "player.js"),
     "scoring.js": ("evaluate.js", "waveform.js", "player.js"),  # the form's keys come before the player's
 }

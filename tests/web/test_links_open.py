@@ -19,7 +19,7 @@ from tests.web.released import release_both
 TICKETS = "工单编号,来电号码,受理时间\nSW202611089999,13871206358,2026-11-08 10:00\n".encode()
 MOST_PAGES = 90  # nobody has more different pages; past them come filters and months of the same ones
 _SOUND = re.compile(r"/(audio|peaks\.json|recording)(\?|$)")  # one of these calls has a file; the rest are rows
-_LINK = re.compile(r'(?:href|data-href|hx-get)="(/[^"#]*)')
+_LINK = re.compile(r'(?:href|data-href|data-again|data-unfold)="(/[^"#]*)')
 
 
 def shape(address: str) -> str:
