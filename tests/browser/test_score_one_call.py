@@ -17,6 +17,19 @@ NOTE = '[name="note:S3.2:a"]'
 
 SignIn = Callable[[str], Page]
 
+# Citizen above in orange, agent below in blue.
+LANES_DRAWN = """(() => {
+  const c = document.querySelector('.cq-wave canvas'), half = Math.floor(c.height / 2), pen = c.getContext('2d');
+  const count = (top) => {
+    const d = pen.getImageData(0, top, c.width, half).data;
+    let warm = 0, cold = 0;
+    for (let i = 0; i < d.length; i += 4) if (d[i + 3] > 200) { if (d[i] > d[i + 2]) warm += 1; else cold += 1; }
+    return [warm, cold];
+  };
+  const [above, below] = [count(0), count(half)];
+  return above[0] > 100 && above[1] === 0 && below[1] > 100 && below[0] === 0;
+})()"""
+
 
 def open_first(page: Page) -> None:
     """From the queue to the first call, ready to play."""
@@ -33,7 +46,7 @@ def suggestion(page: Page, item: str):
 def test_the_leader_scores_a_call_and_goes_on_to_the_next(sign_in: SignIn, sampled: Database) -> None:
     page = sign_in("shift_leader")
     open_first(page)
-    expect(page.locator(".cq-wave canvas").nth(1)).to_be_attached()
+    come_true(page, LANES_DRAWN, "each lane is drawn in its speaker's colour")
     expect(page.locator("[data-transcript]")).to_contain_text("工号八零五")
     expect(page.locator("#ev-totals")).to_contain_text("提交前还差 2 处")
     come_true(page, "document.documentElement.scrollHeight <= innerHeight", "the page fits its window")
