@@ -333,9 +333,11 @@ def _check_reports(world: World, attempt: Attempt, sidecar: Sidecar) -> None:
             world.wrong("RTCP of a peer is kept as it came", f"call {attempt.number}: {figures}")
     if sidecar.recovered or world.blows or world.troubled_ns or attempt.hostile or len(attempt.voices) != 2:
         return
-    start_ns = attempt.ok_ns + 100_000_000
+    # A call answered for its notice has a caller long before it has a phone: what that says before its 200 came is a stranger's.
+    met_ns = min([t.connected_ns for t in attempt.callees if t.connected_ns], default=0)
+    start_ns = [max(attempt.ok_ns, since_ns) + 100_000_000 for since_ns in (0, met_ns)]
     end_ns = sidecar.ended_at_ms * 1_000_000 - attempt.wall_offset_ns(recovered=sidecar.recovered) - 100_000_000
-    for channel in {who for who, at in attempt.reports if start_ns < at < end_ns}:
+    for channel in {who for who, at in attempt.reports if start_ns[who] < at < end_ns}:
         if not any(f.channel == channel and f.peer_lost_pct is not None for f in sidecar.streams):
             world.wrong("RTCP that came is in the figures", f"call {attempt.number}, channel {channel}")
 
