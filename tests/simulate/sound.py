@@ -130,12 +130,13 @@ def _check_missing(world: "World", attempt: "Attempt", channel: int, units: Unit
         there = set(units.number[units.side == voice.side].tolist())
         kept = {n for n, at in voice.heard if not any(start <= at <= end for start, end in pauses)}
         came = Counter(voice.stream_of(n) for n in kept)
+        first_ns = dict(reversed(voice.heard))  # a copy that came after the pause was still said in it
         lacking = [
             n
             for n, at in voice.heard
             if n not in there
             and voice.sent_ns[n] + world.plan.weather.delay_ns > begin_ns  # a late one may belong before the answer
-            and not any(start - 5_000_000 <= at <= end + 5_000_000 for start, end in pauses)
+            and not any(start - 5_000_000 <= t <= end + 5_000_000 for start, end in pauses for t in (at, first_ns[n]))
             and came[voice.stream_of(n)] > 1  # RFC 3550 A.1: a source is believed once two packets came
             and begin_ns + 1_000_000 < at - 1_000_000
             and (named is None or any(a == voice.address and b < at < c for a, b, c in named))
