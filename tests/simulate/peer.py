@@ -491,6 +491,7 @@ class Peer(PeerMedia):
             "INVITE", talk.target, talk.our, talk.their, talk.call_id, talk.cseq, body=self.sdp(talk, direction)
         )
         cseq = talk.cseq
+        talk.has_held = talk.has_held or direction != "sendrecv"
 
         def responded(message: Message) -> None:
             if not 200 <= message.status < 300:

@@ -38,6 +38,7 @@ class Talk:
     gave_up: bool = False
     hangs_up: bool = False
     held: bool = False
+    has_held: bool = False  # at any time
     bye_done: bool = False
     connected_ns: int = 0  # our 200 was acknowledged
     over_ns: int = 0

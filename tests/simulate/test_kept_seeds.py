@@ -41,6 +41,7 @@ KEPT = {  # told without what wider.py adds
 
 
 WIDE = {  # told with it
+    20031580: "the simulator's own: a caller held the call within its notice, of which it then heard nothing",
     19072782: "the simulator's own: a packet came in a pause, and its copy after it: it was said in the pause",
     19056611: "the simulator's own: a phone whose 200 got lost three times spoke RTCP before anybody knew it",
     19015303: "the simulator's own: a power cut while the ACK to a phone that had picked up was on its way: it never spoke with us",
