@@ -182,7 +182,9 @@ class World:
         if self.plan.wide.notice == "good" and attempt.inbound and attempt.life == len(self.lives):
             assert attempt.caller is not None
             sent = self.net.sent_to[TRUNK[0], attempt.caller.rtp_port]
-            if sent < NOTICE_MS // 20 and not attempt.hostile and not attempt.caller.has_held:  # it hears nothing on hold
+            if (
+                sent < NOTICE_MS // 20 and not attempt.hostile and not attempt.caller.has_held
+            ):  # it hears nothing on hold
                 self.wrong("the notice is played before anybody rings", f"call {attempt.number}: {sent} frames")
         return attempt.number
 
