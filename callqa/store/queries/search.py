@@ -7,6 +7,7 @@ out masked for everybody; the whole number is shown on the call's page, where ea
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from sqlalchemy.orm import load_only
 from sqlmodel import Session, col, func, select
 
 from callqa.privacy import MAY_BE_PRIVATE, PrivatePart, Turn, find_private, masked
@@ -19,6 +20,8 @@ from callqa.store.tables import Agent, Call, TicketLink
 MOST_CALLS = 500  # counted and paged through; beyond that a search wants another word, and says so
 HITS_SHOWN = 4  # utterances a call
 _LOOK_AT_ONCE = 100
+# what a list of results says of a call; the notes and figures of twenty calls are long to read
+_SHOWN = ("call_id", "started_at_ms", "duration_ms", "call_type", "agent_no")
 _MOST_ROUNDS = 10  # of `most` calls that may hold a phrase; beyond that the search is told to be capped
 
 
@@ -51,7 +54,8 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class FoundCall:
-    """One call of a page of results. n_hits: all its utterances with the words, of which `hits` are the first."""
+    """One call of a page of results. call: only what `_SHOWN` names can be read. n_hits: all its utterances with the
+    words, of which `hits` are the first."""
 
     call: Call
     agent_name: str | None
@@ -123,24 +127,23 @@ def _spoken(
 
 def _described(session: Session, wanted: SearchQuery, found: Sequence[Candidate]) -> Iterator[FoundCall]:
     ids = [each.call_id for each in found]
+    ticket_no = (
+        select(func.min(TicketLink.ticket_no))
+        .where(col(TicketLink.call_id) == col(Call.call_id), TicketLink.state == "linked")
+        .scalar_subquery()
+    )
     rows = session.exec(
-        select(Call, Agent.name)
+        select(Call, Agent.name, ticket_no)
         .join(Agent, col(Agent.agent_no) == col(Call.agent_no), isouter=True)
         .where(col(Call.call_id).in_(ids))
+        .options(load_only(*(getattr(Call, name) for name in _SHOWN), raiseload=True))
     ).all()
-    calls = {call.call_id: (call, name) for call, name in rows}
-    tickets = dict(
-        session.exec(
-            select(TicketLink.call_id, func.min(TicketLink.ticket_no))
-            .where(col(TicketLink.call_id).in_(ids), TicketLink.state == "linked")
-            .group_by(col(TicketLink.call_id))
-        ).all()
-    )
+    calls = {call.call_id: (call, name, ticket) for call, name, ticket in rows}
     said = turns_of(session, [each.transcript_id for each in found])
     for each in found:
-        call, name = calls[each.call_id]
+        call, name, ticket = calls[each.call_id]
         hits = list(_hits(wanted, said.get(each.transcript_id, [])))
-        yield FoundCall(call, name, tickets.get(each.call_id), tuple(hits[:HITS_SHOWN]), len(hits))
+        yield FoundCall(call, name, ticket, tuple(hits[:HITS_SHOWN]), len(hits))
 
 
 def _hits(wanted: SearchQuery, turns: Sequence[Turn]) -> Iterator[Hit]:
