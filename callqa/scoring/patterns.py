@@ -16,7 +16,8 @@ _BOUNDS = re.compile(r"\{(\d*)(?:(,)(\d*))?\}")
 
 @dataclass(slots=True)
 class _Group:
-    """What is inside the brackets being read. varies: a part that may be longer or shorter; starts: where each branch begins."""
+    """What is inside the brackets being read. varies: a part that may be longer or shorter, or may match one text in several ways; branches: those that are over,
+    the last of them from branch_begin on."""
 
     begin: int
     varies: bool = False
@@ -61,7 +62,7 @@ def why_endless(pattern: str) -> str:
                 f"任意长短的部分（.*、.+）多于 {MAX_ENDLESS} 处，句子一长会越算越慢；请改用 .{{0,12}} 这样有上限的写法"
             )
         group.endless_last = endless
-        group.varies = group.varies or least != most or (inner is not None and inner.varies)
+        group.varies = group.varies or least != most or (inner is not None and _ambiguous(inner))
     return ""
 
 
