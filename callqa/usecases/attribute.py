@@ -8,7 +8,8 @@ from callqa.refusals import no_such_call
 from callqa.scoring.evaluation import VISIBLE_TO_AGENT, Action, Status
 from callqa.store import audit
 from callqa.store.db import Database
-from callqa.store.tables import Account, Agent, Call, Evaluation, RosterEntry, SeatLogin
+from callqa.store.queries.evaluate import first_score
+from callqa.store.tables import Account, Agent, Call, RosterEntry, SeatLogin
 from callqa.tickets.attribution import (
     Attribution,
     AttributionSource,
@@ -32,7 +33,7 @@ def attribute(db: Database, call_id: str, *, now_ms: int) -> Attribution:
     """
     with db.read() as session:
         call = load_call(session, call_id)
-        score = _first_score(session, call_id)
+        score = first_score(session, call_id)
         if call.attribution_source == "manual" or (score is not None and score.status in VISIBLE_TO_AGENT):
             return Attribution(call.agent_no, AttributionSource.UNKNOWN, call.attribution_reason)
         at_ms = call.answered_at_ms or call.started_at_ms
@@ -80,13 +81,9 @@ def attribute_by_person(db: Database, call_id: str, *, agent_no: str, reason: st
         )
 
 
-def _first_score(session: Session, call_id: str) -> Evaluation | None:
-    return session.exec(select(Evaluation).where(Evaluation.call_id == call_id, Evaluation.kind == "first")).first()
-
-
 def _release_anew(session: Session, call_id: str, actor: str, agent_no: str, reason: str, now_ms: int) -> None:
     """The call's score, once submitted, follows the call; what the agent before answered was that agent's answer."""
-    score = _first_score(session, call_id)
+    score = first_score(session, call_id)
     if score is None or score.status == Status.DRAFT:
         return
     if score.status == Status.APPEALED:

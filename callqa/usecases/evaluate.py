@@ -19,6 +19,7 @@ from callqa.scoring.evaluation import Action, Outcome, Status, apply, check_role
 from callqa.scoring.rubric import parse_rubric
 from callqa.store import audit
 from callqa.store.db import Database
+from callqa.store.queries.evaluate import first_score
 from callqa.store.tables import (
     Account,
     Appeal,
@@ -50,9 +51,7 @@ NO_REASON = Missing("", "这份评分已提交过，再次修改须写明理由"
 def open_evaluation(db: Database, call_id: str, *, evaluator_id: int, now_ms: int) -> int:
     """The first evaluation of a call, opened as a draft where there is none yet. Returns its id."""
     with db.write() as session:
-        existing = session.exec(
-            select(Evaluation).where(Evaluation.call_id == call_id, Evaluation.kind == "first")
-        ).first()
+        existing = first_score(session, call_id)
         if existing is not None:
             assert existing.id is not None
             _take_over_orphan(session, existing, evaluator_id, now_ms)

@@ -21,6 +21,7 @@ from callqa.scoring.trust import (
     verdict,
 )
 from callqa.scoring.trust import trust_of as figures_of
+from callqa.store.queries.evaluate import first_score
 from callqa.store.tables import (
     Deduction,
     Evaluation,
@@ -176,9 +177,7 @@ def rescored(session: Session) -> Again:
     ).all()
     pairs = []
     for again in second:
-        first = session.exec(
-            select(Evaluation).where(Evaluation.call_id == again.call_id, Evaluation.kind == "first")
-        ).first()
+        first = first_score(session, again.call_id)
         if first is not None:
             pairs.append(_as_first_scored(session, first, score_pair(session, first, again)))
     return Again(tuple(pairs), score_agreement(pairs))

@@ -7,6 +7,7 @@ from typing import TypeVar
 from sqlmodel import Session, col, select
 
 from callqa.store.queries.confidential import is_public
+from callqa.store.queries.evaluate import first_score
 from callqa.store.queries.transcription import versions_of
 from callqa.store.tables import (
     Account,
@@ -83,9 +84,7 @@ def find_call_page(session: Session, call_id: str) -> CallPage | None:
     run = session.exec(
         select(CheckRun).where(CheckRun.call_id == call_id).order_by(col(CheckRun.id).desc()).limit(1)
     ).first()
-    evaluation = session.exec(
-        select(Evaluation).where(Evaluation.call_id == call_id, Evaluation.kind == "first")
-    ).first()
+    evaluation = first_score(session, call_id)
     evaluator = session.get(Account, evaluation.evaluator_id) if evaluation else None
     return CallPage(
         call=call,

@@ -194,9 +194,14 @@ def places_around(session: Session, evaluation: Evaluation) -> list[QueuePlace]:
     return sample_places(session, entry.frame_id) if entry else []
 
 
+def first_score(session: Session, call_id: str) -> Evaluation | None:
+    """The card that a call was scored on first, the one that counts; None where nobody began it."""
+    return session.exec(select(Evaluation).where(Evaluation.call_id == call_id, Evaluation.kind == "first")).first()
+
+
 def places_of(session: Session, call_id: str) -> list[QueuePlace]:
     """The queue a call's first card was drawn into; empty for a call that has none."""
-    first = session.exec(select(Evaluation).where(Evaluation.call_id == call_id, Evaluation.kind == "first")).first()
+    first = first_score(session, call_id)
     return places_around(session, first) if first is not None else []
 
 
