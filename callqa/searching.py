@@ -10,7 +10,8 @@ of pairs; only common ones are tokens of their own, since too many pairs begin w
 PostgreSQL indexes each utterance by itself, by one number for each pair (`keys_of`). A number belongs to one group of
 32,768 transcripts, so that the newest calls can be looked through first; within a group pairs share numbers, others in
 each group, and every utterance found is looked at. A single character has as many numbers as `_classes` says: many for
-a common one, lest rare words that begin with it share theirs with frequent ones. Its functions callqa_fold and callqa_search_keys do what `fold_text` and `keys_of` do here; a test compares them.
+a common one, lest rare words that begin with it share theirs with frequent ones. Its functions callqa_fold and
+callqa_search_keys do what `fold_text` and `keys_of` do here; a test compares them.
 """
 
 import re

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from statistics import median
 
 from callqa.scoring.evaluation import Outcome
 from callqa.units import Ratio
@@ -101,8 +100,9 @@ class AppealCase:
     @property
     def days(self) -> float | None:
         """From the appeal to its decision; None while it waits and where it was taken back."""
-        decided = self.verdict in DECIDED and self.decided_at_ms is not None
-        return (self.decided_at_ms - self.opened_at_ms) / DAY_MS if decided and self.decided_at_ms else None
+        if self.decided_at_ms is None or self.verdict not in DECIDED:
+            return None
+        return (self.decided_at_ms - self.opened_at_ms) / DAY_MS
 
     def is_late(self, now_ms: int) -> bool:
         """Whether the decision came, or is still to come, after decide_by_ms."""
@@ -140,21 +140,17 @@ class MonthAppeals:
         return tuple(case for case in self.cases if case.verdict in DECIDED)
 
     def ended(self, verdict: Verdict) -> int:
-        """How many appealed items ended so."""
+        """How many lodgings ended so."""
         return sum(case.verdict is verdict for case in self.cases)
 
     def of_decided(self, verdict: Verdict) -> Ratio:
-        """Of the appealed items that somebody decided."""
+        """Of the lodgings that somebody decided."""
         return Ratio(self.ended(verdict), len(self.decided))
 
     @property
-    def median_days(self) -> float | None:
-        return median(self.days) if self.days else None
-
-    @property
     def days(self) -> tuple[float, ...]:
-        """What each decision took, shortest first."""
-        return tuple(sorted(days for case in self.cases if (days := case.days) is not None))
+        """What each decision took."""
+        return tuple(days for case in self.cases if (days := case.days) is not None)
 
     def late(self, now_ms: int) -> Ratio:
         """Of the lodgings that were decided or wait for it."""

@@ -51,7 +51,8 @@ def why_endless(pattern: str) -> str:
             at = _atom_end(pattern, at)
         least, most, at = _repetition(pattern, at)
         part = pattern[begin:at]
-        if inner is not None and most > 1 and _ambiguous(inner):
+        ambiguous = inner is not None and _ambiguous(inner)
+        if ambiguous and most > 1:
             return f"“({part}”里面的内容长短不定，又整体重复，遇到差一点就匹配的长句会算不完；请去掉一层重复"
         endless = most >= MANY and _is_wide(part)
         if endless and group.endless_last:
@@ -62,7 +63,7 @@ def why_endless(pattern: str) -> str:
                 f"任意长短的部分（.*、.+）多于 {MAX_ENDLESS} 处，句子一长会越算越慢；请改用 .{{0,12}} 这样有上限的写法"
             )
         group.endless_last = endless
-        group.varies = group.varies or least != most or (inner is not None and _ambiguous(inner))
+        group.varies = group.varies or least != most or ambiguous
     return ""
 
 

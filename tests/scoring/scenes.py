@@ -10,7 +10,7 @@ from callqa.scoring.operators import REGISTRY
 from callqa.scoring.operators.base import Operator
 from callqa.scoring.rubric import Rubric, parse_rubric
 from callqa.scoring.scorer import CheckOutcome, score
-from callqa.speech import Span, Speaker, Utterance
+from callqa.speech import Repair, Span, Speaker, Utterance
 from callqa.units import CallType, Direction
 from tests.scoring.reference_calls import transcript_of
 
@@ -82,3 +82,12 @@ def run_check(check: str, facts: CallFacts, operators: Mapping[str, Operator] = 
     return score(
         rubric_with(f"{{id: S1.1-1, {check}, on_hit: {{suggest: b}}, on_miss: {{suggest: a}}}}"), facts, operators
     )
+
+
+def repaired(facts: CallFacts, n: int, word: str, was: str) -> CallFacts:
+    """The call with `word` in its n-th utterance written by the repair."""
+    assert facts.transcript is not None
+    utterances = list(facts.transcript.utterances)
+    at = utterances[n].text.index(word)
+    utterances[n] = replace(utterances[n], repairs=(Repair(at, at + len(word), was),))
+    return replace(facts, transcript=replace(facts.transcript, utterances=tuple(utterances)))

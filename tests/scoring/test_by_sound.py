@@ -1,15 +1,12 @@
 """仅凭读音相符的只作提示: also where likeness is only a part of what a result needs; and what repair or doubt adds to it."""
 
-from dataclasses import replace
-
 import pytest
 
 from callqa.scoring.criteria import Level
 from callqa.scoring.facts import CallFacts
 from callqa.scoring.operators.base import State
 from callqa.scoring.scorer import CheckOutcome, score
-from callqa.speech import Repair
-from tests.scoring.scenes import call, rubric_with
+from tests.scoring.scenes import call, repaired, rubric_with
 
 GREETING = "a 0-5 您好，武汉水务热线，工号八零幺为您服务。"
 TWO = call(GREETING, "c 6-8 警盖不见了。", "c 9-12 路面漏电。", "c 13-15 你们快来啊。")  # 井盖 by sound, 漏电 as read
@@ -77,14 +74,6 @@ def test_a_second_time_that_was_not_read_clearly_is_doubt_and_no_miss(second: st
     outcome = score(rubric_with(OFTEN), call(GREETING, "c 6-8 你再说一遍", second))
     assert outcome.results[0].state == state
     assert bool(outcome.suggestions) is (state == "hit")
-
-
-def repaired(facts: CallFacts, n: int, word: str, was: str) -> CallFacts:
-    assert facts.transcript is not None
-    utterances = list(facts.transcript.utterances)
-    at = utterances[n].text.index(word)
-    utterances[n] = replace(utterances[n], repairs=(Repair(at, at + len(word), was),))
-    return replace(facts, transcript=replace(facts.transcript, utterances=tuple(utterances)))
 
 
 def test_an_occurrence_that_only_repair_wrote_adds_no_points() -> None:

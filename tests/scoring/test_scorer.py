@@ -11,9 +11,9 @@ from callqa.scoring.facts import CallFacts, TicketFacts
 from callqa.scoring.operators.base import State
 from callqa.scoring.rubric import parse_rubric
 from callqa.scoring.scorer import CheckOutcome, score
-from callqa.speech import Repair, Unprompted
+from callqa.speech import Unprompted
 from callqa.units import CallType, Channel, Direction
-from tests.scoring.scenes import call, rubric_with
+from tests.scoring.scenes import call, repaired, rubric_with
 
 GREETING = "a 0-5 您好，武汉水务热线，工号八零幺为您服务。"
 CITIZEN = "c 6-12 你好，我家停水了。"
@@ -257,15 +257,6 @@ def test_a_suspected_fatal_item_is_no_deduction() -> None:
 def test_a_fatal_item_by_sound_alone_is_only_a_hint() -> None:
     outcome = one("", call(GREETING, "a 6-9 不规我们管。"), fatal_checks=FATAL)
     assert outcome.suggestions[0].level is Level.HINT and not outcome.suspected_fatal
-
-
-def repaired(facts: CallFacts, n: int, word: str, was: str) -> CallFacts:
-    """The call with `word` in its n-th utterance written by the repair."""
-    assert facts.transcript is not None
-    utterances = list(facts.transcript.utterances)
-    at = utterances[n].text.index(word)
-    utterances[n] = replace(utterances[n], repairs=(Repair(at, at + len(word), was),))
-    return replace(facts, transcript=replace(facts.transcript, utterances=tuple(utterances)))
 
 
 def test_no_suggestion_rests_on_repaired_words_alone() -> None:

@@ -240,7 +240,7 @@ def test_nothing_released_is_no_share_of_anything(story: Story) -> None:
         and small_share(Ratio(1, MIN_SHARE - 1)) == "1/4"
         and small_share(Ratio(1, MIN_SHARE)) == "20.0%（1/5）"
     )
-    assert MonthAppeals().median_days is None and spread((), str, None) == "—"
+    assert MonthAppeals().days == () and spread((), str) == "—"
     empty = rows(built(story.db), "11-2")
     assert {row[2] for row in empty} == {"—"}, "no released score in the month before"
 

@@ -1,6 +1,7 @@
 """十一、申诉: what agents appealed and what became of it; how released scores were answered. Counted whole, so no intervals."""
 
 from collections.abc import Callable, Sequence
+from statistics import median
 
 from callqa.periods import say_short
 from callqa.reports.appeals import (
@@ -46,13 +47,17 @@ def small_share(value: Ratio) -> str:
     return f"{value.numerator}/{value.denominator}" if few else ratio_text(value)
 
 
-def spread(values: Sequence[float], say: Callable[[float], str], middle: float | None) -> str:
-    """Every value where there are fewer than MIN_SHARE, else the median with the extremes; values: sorted."""
-    if not values or middle is None:
+def spread(values: Sequence[float], say: Callable[[float], str]) -> str:
+    """The median, with every value in order where there are fewer than MIN_SHARE, else with the extremes."""
+    if not values:
         return MISSING
-    if len(values) < MIN_SHARE:
-        return f"中位数 {say(middle)}（n = {len(values)}：{'、'.join(map(say, values))}）"
-    return f"中位数 {say(middle)}（n = {len(values)}，{say(values[0])} 至 {say(values[-1])}）"
+    ordered = sorted(values)
+    rest = (
+        f"：{'、'.join(map(say, ordered))}"
+        if len(ordered) < MIN_SHARE
+        else f"，{say(ordered[0])} 至 {say(ordered[-1])}"
+    )
+    return f"中位数 {say(median(ordered))}（n = {len(ordered)}{rest}）"
 
 
 def _list(facts: MonthFacts) -> Table:
@@ -169,7 +174,7 @@ def _figures(month: MonthAppeals, now_ms: int) -> list[tuple[str, str, str]]:
         ("按项改判率", small_share(month.revised_items), "改判的项 ÷ 已裁定的项"),
         (
             "裁定用时（天）",
-            spread(month.days, fixed, month.median_days),
+            spread(month.days, fixed),
             "从提出到裁定；不足 5 次的逐一列出",
         ),
         (
@@ -178,16 +183,9 @@ def _figures(month: MonthAppeals, now_ms: int) -> list[tuple[str, str, str]]:
             "比坐席答复的期限还久（含至今未裁定的）÷ 已裁定与待裁定",
         ),
         ("评分人本人裁定（次）", small_share(month.alone), "没有第二个人可以裁定 ÷ 已裁定"),
-        ("质量分变化", _changes(month.quality_changes), "裁定后 − 裁定前，只计已裁定的，维持的为 0"),
-        ("最终分变化", _changes(month.final_changes), "同上，含致命项的撤销"),
+        ("质量分变化", spread(month.quality_changes, signed), "裁定后 − 裁定前，只计已裁定的，维持的为 0"),
+        ("最终分变化", spread(month.final_changes, signed), "同上，含致命项的撤销"),
     ]
-
-
-def _changes(values: Sequence[float]) -> str:
-    ordered = sorted(values)
-    half = len(ordered) // 2
-    middle = None if not ordered else (ordered[half] + ordered[-half - 1]) / 2
-    return spread(ordered, signed, middle)
 
 
 def _items(facts: MonthFacts) -> Table:

@@ -1,8 +1,8 @@
 """Spool files written by a thread of their own, so that a slow disk never holds up a packet.
 
 The event loop appends records to memory; every FLUSH_S they go to the writing thread, which takes all that waits at once and writes
-each file once: after a slow write it has caught up with the next. A second thread syncs what was
-written every SYNC_S, the journal first and then the spools, many files by one call, and syncs and closes files that are done. A
+each file once: after a slow write it has caught up with the next. A second thread syncs what was written every SYNC_S, the
+journal first and then the spools, many files by one call, and syncs and closes files that are done. A
 kill -9 loses at most what was not yet handed over and written: FLUSH_S and a little. A power cut takes at most a second: FLUSH_S,
 SYNC_S, and what the threads and the disk take for it. A write that fails is told as a fault and the file is cut back to its last whole
 record: packets are dropped then, marks are tried again, and the call goes on. A file whose marks are not all written is

@@ -107,8 +107,7 @@ class MediaWatch:
 
     def _tell_deaf(self, call: OpenCall, now_ns: int) -> None:
         """Once for each side whose phone or network reports that our packets do not arrive there."""
-        deaf = call.capture.deaf()
-        for stream in sorted((deaf & _SIDES) - call.deaf) if deaf else ():
+        for stream in sorted((call.capture.deaf() & _SIDES) - call.deaf):
             call.deaf.add(stream)
             who, where = ("诉求人", "中继") if stream == Channel.CITIZEN else ("坐席", "话机")
             text = f"{who}听不到对方：{where}报告收不到我们发出的声音，录音照常；请检查{where}一侧的防火墙和网络"
