@@ -14,7 +14,6 @@ a common one, lest rare words that begin with it share theirs with frequent ones
 callqa_search_keys do what `fold_text` and `keys_of` do here; a test compares them.
 """
 
-import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -205,13 +204,13 @@ def needs_a_look(terms: Sequence[str]) -> bool:
     return any(len(term) > 2 for term in terms)
 
 
-def seeds(terms: Sequence[str]) -> re.Pattern[str] | None:
-    """What every text with a hit has, found faster than a text is folded: the first Han character of one of the terms.
+def seeds(terms: Sequence[str]) -> list[str]:
+    """Characters of which every text with a hit has one: all spellings of the first Han character of each term.
 
-    None where a term has no Han character.
+    Empty where a term has no Han character.
     """
     firsts = [next(filter(is_han, term), "") for term in terms]
-    return re.compile(f"[{''.join(map(''.join, map(spellings, firsts)))}]") if all(firsts) else None
+    return list(dict.fromkeys(chain.from_iterable(map(spellings, firsts)))) if all(firsts) else []
 
 
 def hits_in(text: str, terms: Sequence[str], parts: Sequence[PrivatePart] = ()) -> list[tuple[int, int]]:

@@ -128,7 +128,9 @@ def sqlite_path(url: str) -> Path | None:
 def _make_engine(url: str) -> Engine:
     path = sqlite_path(url)
     if path is None:
-        return create_engine(url, pool_pre_ping=True)
+        engine = create_engine(url, pool_pre_ping=True)
+        event.listen(engine, "connect", _prepare_postgresql)
+        return engine
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as e:
@@ -148,6 +150,16 @@ def _prepare_sqlite(connection: object, _record: ConnectionPoolEntry) -> None:
     cursor.execute("PRAGMA synchronous=FULL")  # a committed score survives a power cut, not only a crash
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
+
+
+def _prepare_postgresql(connection: object, _record: ConnectionPoolEntry) -> None:
+    """Pages ask short questions of large tables: compiling, helpers and a plan for any value cost more than they spare."""
+    with connection.cursor() as cursor:  # type: ignore[attr-defined]  # a psycopg.Connection
+        cursor.execute(
+            "select set_config('jit', 'off', false), set_config('max_parallel_workers_per_gather', '0', false), "
+            "set_config('plan_cache_mode', 'force_custom_plan', false), set_config('work_mem', '32MB', false)"
+        )
+    connection.commit()  # type: ignore[attr-defined]  # a rollback would take them back
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import insert, text
+from sqlalchemy import insert, or_, text
 from sqlalchemy import select as sa_select
 from sqlalchemy.exc import DatabaseError
 from sqlmodel import Session, col, func, select
@@ -73,14 +73,16 @@ def _words_of(session: Session, transcript_ids: Sequence[int]) -> dict[int, str]
     return {id_: index_words(turns, find_private(turns)) for id_ in transcript_ids for turns in [said.get(id_, [])]}
 
 
-def turns_of(session: Session, transcript_ids: Sequence[int]) -> dict[int, list[Turn]]:
-    """What was said in each transcript, in order."""
+def turns_of(session: Session, transcript_ids: Sequence[int], seeds: Sequence[str] = ()) -> dict[int, list[Turn]]:
+    """What was said in each transcript, in order. seeds: only the turns with one of these characters."""
     u = UtteranceRow
     query = (
         sa_select(col(u.transcript_id), col(u.speaker), col(u.start_ms), col(u.end_ms), col(u.text))
         .where(col(u.transcript_id).in_(transcript_ids))
         .order_by(col(u.transcript_id), col(u.start_ms), col(u.index))
     )
+    if seeds:
+        query = query.where(or_(*(col(u.text).contains(seed) for seed in seeds)))
     found: dict[int, list[Turn]] = {}
     for transcript_id, *said in session.execute(query):
         found.setdefault(transcript_id, []).append(Turn(*said))

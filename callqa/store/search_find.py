@@ -1,8 +1,8 @@
 """Finding calls in the search index, newest first; `store/search.py` keeps it.
 
 SQLite walks down the documents that hold all tokens. PostgreSQL's index cannot be walked by time: windows of the newest
-calls are looked through, each several times as large as the one before, until there are enough; only the groups of
-transcripts that a window touches are asked for. Its numbers are shared by several pairs: where the words do not stand
+calls are looked through, each as large as the finds in the one before suggest, until there are enough; only the groups
+of transcripts that a window touches are asked for. Its numbers are shared by several pairs: where the words do not stand
 in an utterance as they were typed, the folded text decides.
 """
 
@@ -20,16 +20,15 @@ from callqa.text import is_han
 
 SLOT_MS = 10_000  # of the time that an id stands for; three million calls a year find one free at once
 _ID_SLACK = 10_000  # how far crowded slots may push an id beyond its call's start
-_FIRST_WINDOW, _LARGEST_WINDOW, _GROWTH = 1000, 20_000, 4  # calls; what is left is taken at once
+_FIRST_WINDOW, _LARGEST_WINDOW = 1000, 20_000  # calls; what is left is taken at once
+_ENOUGH = 1.5  # times as many calls as would do if words were as frequent in them as in the window before
+_WIDE = 12_000  # transcripts: a word that wants so many calls is in so few that its numbers alone are read faster
 _MOST_LIKES = 6  # of one character's spellings; more are found faster as a class
 _CALLS_A_KEY = 5  # so many calls are read in the time that one number of a single character is looked up
 # confidential calls are in no list (queries/confidential.is_public)
 _OPEN = " and not exists (select 1 from confidential_call x where x.call_id = d.call_id)"
-
-_SETTINGS = (
-    "select set_config('jit', 'off', true), set_config('max_parallel_workers_per_gather', '0', true), "
-    "set_config('plan_cache_mode', 'force_custom_plan', true), set_config('work_mem', '32MB', true)"
-)
+# an utterance that holds term {0}: as it was typed, or folded
+_HELD = "(words like :like{0} or callqa_fold(words) like :like{0})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +64,18 @@ class Narrowed:
 
 @dataclass(frozen=True, slots=True)
 class _Window:
-    """Calls of search_doc ids [low, high) whose transcripts are within [first, last], in these groups.
-
-    final: no older call is asked for.
-    """
+    """Calls of search_doc ids [low, high) whose transcripts are within [first, last]. final: no older call is asked for."""
 
     low: int
     high: int
     first: int
     last: int
-    groups: tuple[int, ...]
     final: bool
+
+    @property
+    def groups(self) -> range:
+        """Of transcripts, as the numbers of the index are parted."""
+        return range(self.first >> GROUP_BITS, (self.last >> GROUP_BITS) + 1)
 
 
 def is_sqlite(session: Session) -> bool:
@@ -136,25 +136,25 @@ def _on_sqlite(session: Session, asked: Asked, narrowed: Narrowed, limit: int) -
 
 
 def _on_postgresql(session: Session, asked: Asked, narrowed: Narrowed, limit: int) -> list[Candidate]:
-    session.execute(text(_SETTINGS))
     found: list[Candidate] = []
     (low, high), size = _id_range(narrowed), _FIRST_WINDOW
     while len(found) < limit:
         window = _window(session, narrowed, (low, high), size)
         if window is None:
             break
-        found += _in_window(session, asked, narrowed, window, limit - len(found))
+        missing = limit - len(found)
+        some = _in_window(session, asked, narrowed, window, missing)
+        found += some
         if window.final:
             break
-        per_call = (len(found) + 1) / size  # about: the last window was most of what was seen
-        size, high = max(size * _GROWTH, int(1.5 * (limit - len(found)) / per_call)), window.low
+        size, high = max(size, int(_ENOUGH * (missing - len(some)) * size / (len(some) + 1))), window.low
     return found
 
 
 def _window(session: Session, narrowed: Narrowed, ids: tuple[int, int], size: int) -> _Window | None:
     """The newest `size` calls of those asked for; all of them where that would be most of a large index."""
     calls, more, values = _conditions(narrowed)
-    values |= {"low": ids[0], "high": ids[1], "bits": GROUP_BITS}
+    values |= {"low": ids[0], "high": ids[1]}
     all_of_them = size > _LARGEST_WINDOW
     if narrowed.agent_no is narrowed.own_agent_no is narrowed.ticket_no is None:
         calls = more = ""  # time is in the ids
@@ -162,16 +162,15 @@ def _window(session: Session, narrowed: Narrowed, ids: tuple[int, int], size: in
             return _everything(session, ids)
     if not all_of_them and narrowed.ticket_no is None:
         more, values["size"] = more + " order by d.id desc limit :size", size
-    row = session.execute(
+    n, low, first, last = session.execute(
         text(
-            "select count(*), min(id), min(transcript_id), max(transcript_id), array_agg(distinct transcript_id >> :bits) "
+            "select count(*), min(id), min(transcript_id), max(transcript_id) "
             f"from (select d.id, d.transcript_id from search_doc d{calls} "
             f"where d.call_id is not null and d.id >= :low and d.id < :high{more}) newest"
         ),
         values,
     ).one()
-    n, low, first, last, groups = row
-    return None if not n else _Window(low, ids[1], first, last, tuple(groups), "size" not in values or n < size)
+    return None if not n else _Window(low, ids[1], first, last, "size" not in values or n < size)
 
 
 def _everything(session: Session, ids: tuple[int, int]) -> _Window | None:
@@ -183,81 +182,81 @@ def _everything(session: Session, ids: tuple[int, int]) -> _Window | None:
         ),
         {"low": ids[0], "high": ids[1]},
     ).one()
-    return None if low is None else _Window(low, ids[1], 0, last, tuple(range((last >> GROUP_BITS) + 1)), final=True)
+    return None if low is None else _Window(low, ids[1], 0, last, final=True)
 
 
 def _in_window(session: Session, asked: Asked, narrowed: Narrowed, window: _Window, limit: int) -> list[Candidate]:
-    hold = [_holding(session, term, asked, window) for term in asked.terms]
-    transcripts = sorted(set.intersection(*map(set, hold)))
-    if not transcripts:
-        return []
+    """The newest of a window with every term. What is part of no number is judged where the rows lie, by folding them."""
     calls, more, values = _conditions(narrowed)
+    looked_at = list[dict[int, bool]]()
+    for n, term in enumerate(asked.terms):
+        if asked.private or MAY_BE_PRIVATE.isdisjoint(term):
+            said, its = _utterances(term, asked.speaker, window, f"t{n}_")
+            more += f" and d.transcript_id = any(array(select id from ({said}) said where {_HELD.format(n)}))"
+            values |= {f"like{n}": f"%{term}%", **its}
+        else:
+            looked_at.append(_outside_numbers(session, term, asked.speaker, window))
+            more += f" and d.transcript_id = any(cast(:held{n} as integer[]))"
+            values[f"held{n}"] = _array(sorted(looked_at[-1]))
     row = session.execute(
         text(
             "select array_agg(id), array_agg(call_id), array_agg(transcript_id) from ("
             f"select d.id, d.call_id, d.transcript_id from search_doc d{calls} "
-            "where d.call_id is not null and d.id >= :low and d.id < :high and d.transcript_id = any(cast(:transcripts as integer[]))"
-            f"{more} order by d.id desc limit :limit) found"
+            f"where d.call_id is not null and d.id >= :low and d.id < :high{more} order by d.id desc limit :limit) found"
         ),
-        {"low": window.low, "high": window.high, "transcripts": _array(transcripts), "limit": limit, **values},
+        {"low": window.low, "high": window.high, "limit": limit, **values},
     ).one()
     return [
-        Candidate(id_, call_id, transcript_id, all(holds[transcript_id] for holds in hold))
+        Candidate(id_, call_id, transcript_id, all(proven[transcript_id] for proven in looked_at))
         for id_, call_id, transcript_id in zip(*(each or () for each in row), strict=True)
     ]
 
 
-def _holding(session: Session, term: str, asked: Asked, window: _Window) -> dict[int, bool]:
-    """Transcripts of a window with an utterance that holds a term -> whether that is no part of a private number."""
-    touchy = not (asked.private or MAY_BE_PRIVATE.isdisjoint(term))
-    said, values = _utterances(term, asked.speaker, window)
-    row = session.execute(
-        text(
-            "select array_agg(distinct id) filter (where surely), array_agg(id) filter (where not surely), "
-            "array_agg(words) filter (where not surely) "
-            f"from (select id, words, words like :like and not :touchy as surely from ({said}) said) said"
-        ),
-        {"like": f"%{term}%", "touchy": touchy, **values},
-    ).one()
-    holding = dict.fromkeys(row[0] or (), True)
-    for id_, words in zip(row[1] or (), row[2] or (), strict=True):
+def _outside_numbers(session: Session, term: str, speaker: Speaker | None, window: _Window) -> dict[int, bool]:
+    """Transcripts of a window with an utterance that holds a term -> whether that is surely no part of a private number."""
+    said, values = _utterances(term, speaker, window, "")
+    row = session.execute(text(f"select array_agg(id), array_agg(words) from ({said}) said"), values).one()
+    holding = dict[int, bool]()
+    for id_, words in zip(*(each or () for each in row), strict=True):
         if not holding.get(id_) and term in fold_text(words):
-            holding[id_] = not touchy or any(surely_public(words, *hit) for hit in hits_in(words, [term]))
+            holding[id_] = any(surely_public(words, *hit) for hit in hits_in(words, [term]))
     return holding
 
 
-def _utterances(term: str, speaker: Speaker | None, window: _Window) -> tuple[str, dict[str, Any]]:
-    """SQL for the (id, words) of a window's utterances that may hold a term."""
+def _utterances(term: str, speaker: Speaker | None, window: _Window, mark: str) -> tuple[str, dict[str, Any]]:
+    """SQL for the (id, words) of a window's utterances that may hold a term. mark: what its values' names begin with."""
     keys = term_keys(term, window.groups)
-    within, values = _may_hold(term)
+    within, values = _may_hold(term, mark)
     if window.first:
-        within += " and u.transcript_id between :first and :last"
-        values |= {"first": window.first, "last": window.last}
+        # hidden from the planner where reading so much of that index costs more than it spares
+        transcript_id = "u.transcript_id" if window.last - window.first < _WIDE else "u.transcript_id + 0"
+        within += f" and {transcript_id} between :{mark}first and :{mark}last"
+        values |= {f"{mark}first": window.first, f"{mark}last": window.last}
     if speaker is not None:
-        within, values["speaker"] = within + " and u.speaker = :speaker", speaker.value
+        within, values[f"{mark}speaker"] = f"{within} and u.speaker = :{mark}speaker", speaker.value
     said = "select u.transcript_id as id, u.text as words from utterance u where true" + within
     if len(term) == 1:
         if is_han(term) and sum(map(len, keys)) * _CALLS_A_KEY > window.last - window.first:
             return said, values
         # group by group, or the planner thinks that so many numbers are in most utterances. offset: no join of it
-        values["k"] = [_array(group) for group in keys]
+        values[f"{mark}k"] = [_array(group) for group in keys]
         said += " and callqa_search_keys(u.text, u.transcript_id) && cast(k as integer[]) offset 0"
-        return f"select said.* from unnest(cast(:k as text[])) as k, lateral ({said}) said", values
+        return f"select said.* from unnest(cast(:{mark}k as text[])) as k, lateral ({said}) said", values
     for n, either in enumerate(zip(*keys, strict=True)):
-        said += f" and callqa_search_keys(u.text, u.transcript_id) && cast(:k{n} as integer[])"
-        values[f"k{n}"] = _array(either)
+        said += f" and callqa_search_keys(u.text, u.transcript_id) && cast(:{mark}k{n} as integer[])"
+        values[f"{mark}k{n}"] = _array(either)
     return said, values
 
 
-def _may_hold(term: str) -> tuple[str, dict[str, Any]]:
+def _may_hold(term: str, mark: str) -> tuple[str, dict[str, Any]]:
     """A condition that every utterance with a term fulfils: it has each Han character of it, in one spelling or other."""
     sql, values = "", dict[str, Any]()
     for n, char in enumerate(dict.fromkeys(filter(is_han, term))):
         some = spellings(char)
         if len(some) > _MOST_LIKES:
-            sql, values[f"may{n}"] = f"{sql} and u.text ~ :may{n}", f"[{''.join(some)}]"
+            sql, values[f"{mark}may{n}"] = f"{sql} and u.text ~ :{mark}may{n}", f"[{''.join(some)}]"
         else:
-            sql, values[f"may{n}"] = f"{sql} and u.text like any(:may{n})", [f"%{each}%" for each in some]
+            sql, values[f"{mark}may{n}"] = f"{sql} and u.text like any(:{mark}may{n})", [f"%{each}%" for each in some]
     return sql, values
 
 

@@ -22,9 +22,8 @@ def day_range_ms(first: date | None, last: date | None) -> tuple[int | None, int
 
 def found_lines(found: FoundCall) -> Iterator[str]:
     """The call, and each utterance shown, the words in 【】."""
-    call = found.call
     yield "　".join(
-        part for part in (say_short(call.started_at_ms), call.call_id, call.agent_no, found.ticket_no) if part
+        part for part in (say_short(found.started_at_ms), found.call_id, found.agent_no, found.ticket_no) if part
     )
     for hit in found.hits:
         words = "".join(f"【{piece}】" if marked else piece for piece, marked in hit.pieces)
@@ -33,12 +32,11 @@ def found_lines(found: FoundCall) -> Iterator[str]:
 
 def found_json(found: FoundCall) -> str:
     """One JSON object: call_id, started_at_ms, agent_no, ticket_no, n_hits, hits of {start_ms, speaker, text}."""
-    call = found.call
     hits = [{"start_ms": hit.start_ms, "speaker": hit.speaker.value, "text": hit.text} for hit in found.hits]
     fields = {
-        "call_id": call.call_id,
-        "started_at_ms": call.started_at_ms,
-        "agent_no": call.agent_no,
+        "call_id": found.call_id,
+        "started_at_ms": found.started_at_ms,
+        "agent_no": found.agent_no,
         "ticket_no": found.ticket_no,
         "n_hits": found.n_hits,
         "hits": hits,

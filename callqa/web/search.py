@@ -104,11 +104,10 @@ def search_export(request: Request, person: PersonDep, db: DbDep, wanted: QueryD
 
 
 def _rows(found: FoundCall) -> list[tuple[object, ...]]:
-    call = found.call
     first = (
-        call.call_id,
-        say_instant(call.started_at_ms),
-        fmt.agent_label(call.agent_no, found.agent_name),
+        found.call_id,
+        say_instant(found.started_at_ms),
+        fmt.agent_label(found.agent_no, found.agent_name),
         found.ticket_no or "",
     )
     return [(*first, say_offset(hit.start_ms), SPEAKER_LABELS[hit.speaker], hit.text) for hit in found.hits]

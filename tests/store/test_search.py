@@ -115,7 +115,7 @@ def found(db: Database, words: str, **more: object) -> list[str]:
     with db.read() as session:
         page = search_calls(session, SearchQuery(terms_of(words), **more), offset=0, limit=50)  # type: ignore[arg-type]
     assert page.total == len(page.calls)
-    return [each.call.call_id for each in page.calls]
+    return [each.call_id for each in page.calls]
 
 
 @pytest.mark.parametrize(
@@ -230,7 +230,7 @@ def test_calls_are_found_newest_first_however_many_and_in_whatever_order_indexed
     assert found(db, "水獭", start_ms=starts[newest[9]]) == [each for each in newest[:10] if each in otters]
     with db.read() as session:
         page = search_calls(session, SearchQuery(terms_of("水獭")), offset=4, limit=3, most=9)
-    assert ([each.call.call_id for each in page.calls], page.total, page.capped) == (otters[4:7], 9, True)
+    assert ([each.call_id for each in page.calls], page.total, page.capped) == (otters[4:7], 9, True)
 
 
 def test_a_phrase_is_found_behind_calls_that_hold_its_pairs_only(db: Database) -> None:
@@ -240,7 +240,7 @@ def test_a_phrase_is_found_behind_calls_that_hold_its_pairs_only(db: Database) -
             say(session, f"N{n}", [("c", "停水的"), ("a", "水的原因")])
     with db.read() as session:
         page = search_calls(session, SearchQuery(terms_of("停水的原")), offset=0, limit=2, most=2)
-    assert ([each.call.call_id for each in page.calls], page.total, page.capped) == (["C2"], 1, False)
+    assert ([each.call_id for each in page.calls], page.total, page.capped) == (["C2"], 1, False)
 
 
 def test_a_large_index_is_merged_in_bounded_steps(db: Database) -> None:
@@ -269,7 +269,7 @@ def test_a_confidential_call_is_not_found(db: Database) -> None:
 def test_hits_name_their_utterance_and_mark_the_words(db: Database) -> None:
     with db.read() as session:
         page = search_calls(session, SearchQuery(terms_of("漏")), offset=1, limit=1)
-    assert (page.total, page.capped, page.calls[0].call.call_id) == (2, False, "C1")
+    assert (page.total, page.capped, page.calls[0].call_id) == (2, False, "C1")
     (hit,) = page.calls[0].hits
     assert (hit.speaker, hit.start_ms) == (Speaker.CITIZEN, 4000)
     assert hit.pieces == (("我们小区", False), ("漏", True), ("水了，", False), ("漏", True), ("得很大。", False))
@@ -350,7 +350,7 @@ def test_transcripts_of_an_earlier_version_are_indexed_later(db: Database) -> No
 def test_counts_beyond_the_limit_are_not_claimed(db: Database) -> None:
     with db.read() as session:
         page = search_calls(session, SearchQuery(terms_of("水")), offset=0, limit=2, most=3)
-    assert [each.call.call_id for each in page.calls] == ["C4", "C3"]
+    assert [each.call_id for each in page.calls] == ["C4", "C3"]
     assert (page.total, page.capped) == (3, True)
 
 

@@ -4,14 +4,15 @@ What a person may not see is not found: other agents' calls by `own_agent_no`, p
 out masked for everybody; the whole number is shown on the call's page, where each viewing is noted.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from sqlalchemy.orm import load_only
-from sqlmodel import Session, col, func, select
+from sqlalchemy import func
+from sqlalchemy import select as sa_select
+from sqlmodel import Session, col
 
-from callqa.privacy import MAY_BE_PRIVATE, PrivatePart, Turn, find_private, masked
-from callqa.searching import fold_text, hits_in, seeds
+from callqa.privacy import MAY_BE_PRIVATE, PrivatePart, Turn, find_private, masked, surely_public
+from callqa.searching import hits_in, seeds
 from callqa.speech import Speaker
 from callqa.store.search import candidates, turns_of
 from callqa.store.search_find import Asked, Candidate, Narrowed
@@ -20,8 +21,7 @@ from callqa.store.tables import Agent, Call, TicketLink
 MOST_CALLS = 500  # counted and paged through; beyond that a search wants another word, and says so
 HITS_SHOWN = 4  # utterances a call
 _LOOK_AT_ONCE = 100
-# what a list of results says of a call; the notes and figures of twenty calls are long to read
-_SHOWN = ("call_id", "started_at_ms", "duration_ms", "call_type", "agent_no")
+_SHOWN = (Call.call_id, Call.started_at_ms, Call.duration_ms, Call.call_type, Call.agent_no)
 _MOST_ROUNDS = 10  # of `most` calls that may hold a phrase; beyond that the search is told to be capped
 
 
@@ -54,10 +54,13 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class FoundCall:
-    """One call of a page of results. call: only what `_SHOWN` names can be read. n_hits: all its utterances with the
-    words, of which `hits` are the first."""
+    """One call of a page of results. n_hits: all its utterances with the words, of which `hits` are the first."""
 
-    call: Call
+    call_id: str
+    started_at_ms: int
+    duration_ms: int | None
+    call_type: str
+    agent_no: str | None
     agent_name: str | None
     ticket_no: str | None
     hits: tuple[Hit, ...]
@@ -128,35 +131,44 @@ def _spoken(
 def _described(session: Session, wanted: SearchQuery, found: Sequence[Candidate]) -> Iterator[FoundCall]:
     ids = [each.call_id for each in found]
     ticket_no = (
-        select(func.min(TicketLink.ticket_no))
-        .where(col(TicketLink.call_id) == col(Call.call_id), TicketLink.state == "linked")
+        sa_select(func.min(TicketLink.ticket_no))
+        .where(col(TicketLink.call_id) == col(Call.call_id), col(TicketLink.state) == "linked")
         .scalar_subquery()
+        .label("ticket_no")
     )
-    rows = session.exec(
-        select(Call, Agent.name, ticket_no)
+    rows = session.execute(
+        sa_select(*map(col, _SHOWN), col(Agent.name).label("agent_name"), ticket_no)
         .join(Agent, col(Agent.agent_no) == col(Call.agent_no), isouter=True)
         .where(col(Call.call_id).in_(ids))
-        .options(load_only(*(getattr(Call, name) for name in _SHOWN), raiseload=True))
     ).all()
-    calls = {call.call_id: (call, name, ticket) for call, name, ticket in rows}
-    said = turns_of(session, [each.transcript_id for each in found])
+    calls = {row.call_id: row._asdict() for row in rows}
+    said = turns_of(session, [each.transcript_id for each in found], seeds(wanted.terms))
+    doubtful = [id_ for id_, turns in said.items() if _may_be_private(turns, _places(wanted, turns))]
+    if doubtful:
+        said |= turns_of(session, doubtful)  # a number may go over several turns
     for each in found:
-        call, name, ticket = calls[each.call_id]
         hits = list(_hits(wanted, said.get(each.transcript_id, [])))
-        yield FoundCall(call, name, ticket, tuple(hits[:HITS_SHOWN]), len(hits))
+        yield FoundCall(**calls[each.call_id], hits=tuple(hits[:HITS_SHOWN]), n_hits=len(hits))
+
+
+def _places(wanted: SearchQuery, turns: Sequence[Turn]) -> dict[int, list[tuple[int, int]]]:
+    """Where the words stand, by the turn's index."""
+    return {
+        index: places
+        for index, turn in enumerate(turns)
+        if (wanted.speaker is None or turn.speaker == wanted.speaker) and (places := hits_in(turn.text, wanted.terms))
+    }
+
+
+def _may_be_private(turns: Sequence[Turn], found: Iterable[int]) -> bool:
+    """Whether one of these turns may hold a part of a private number."""
+    return any(not surely_public(text, 0, len(text)) for text in (turns[index].text for index in found))
 
 
 def _hits(wanted: SearchQuery, turns: Sequence[Turn]) -> Iterator[Hit]:
-    seed = seeds(wanted.terms)
-    found = {
-        index: places
-        for index, turn in enumerate(turns)
-        if (wanted.speaker is None or turn.speaker == wanted.speaker)
-        and (seed is None or seed.search(turn.text))
-        and (places := hits_in(turn.text, wanted.terms))
-    }
-    touchy = any(not MAY_BE_PRIVATE.isdisjoint(fold_text(turns[index].text)) for index in found)
-    private = find_private(turns) if touchy else [()] * len(turns)  # a number may go over several turns
+    """turns: all of the conversation where one with a hit may hold a part of a private number."""
+    found = _places(wanted, turns)
+    private = find_private(turns) if _may_be_private(turns, found) else [()] * len(turns)
     for index, places in found.items():
         turn, parts = turns[index], private[index]
         if parts and not wanted.private:
