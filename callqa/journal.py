@@ -79,17 +79,10 @@ def decode_line(line: bytes) -> JournalEntry | None:
         return None
 
 
-def read_journal(folder: Path, after: int = 0) -> Iterator[JournalEntry | DamagedLine]:
-    """Every entry numbered above `after`, in order, from all files of the folder; damaged lines as such."""
-    for path in sorted(folder.glob("*.jsonl")):
-        offset = 0
-        data = path.read_bytes()
-        for line in data.splitlines(keepends=True):
-            start, offset = offset, offset + len(line)
-            if not line.endswith(b"\n"):
-                break
-            entry = decode_line(line[:-1])
-            if entry is None:
-                yield DamagedLine(path.name, start)
-            elif entry.number > after:
-                yield entry
+def read_entries(path: Path) -> Iterator[JournalEntry | DamagedLine]:
+    """What one file of the journal holds, in order; a last line that is still being written is left out."""
+    offset = 0
+    for line in path.read_bytes().splitlines(keepends=True):
+        start, offset = offset, offset + len(line)
+        if line.endswith(b"\n"):
+            yield decode_line(line[:-1]) or DamagedLine(path.name, start)

@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, select
 
 from callqa.errors import SpoolError
-from callqa.journal import JournalEntry, JournalKind, decode_line
+from callqa.journal import DamagedLine, JournalEntry, JournalKind, read_entries
 from callqa.refusals import os_reason
 from callqa.sidecar import Sidecar, load_sidecar
 from callqa.store import audit
@@ -43,7 +43,7 @@ class JournalTail:
     """What the worker remembers between rounds so that a round without news costs one directory listing."""
 
     sizes: dict[str, int] = field(default_factory=dict)
-    damaged: set[tuple[str, int]] = field(default_factory=set)
+    damaged: set[DamagedLine] = field(default_factory=set)
     first_file: str = ""  # day files before it hold nothing new
     started: bool = False
 
@@ -163,14 +163,9 @@ def _new_entries(db: Database, folder: Path, tail: JournalTail) -> list[JournalE
 
 
 def _read_file(path: Path, tail: JournalTail) -> Iterable[JournalEntry]:
-    offset = 0
-    for line in path.read_bytes().splitlines(keepends=True):
-        start, offset = offset, offset + len(line)
-        if not line.endswith(b"\n"):
-            break  # still being written
-        entry = decode_line(line[:-1])
-        if entry is None:
-            tail.damaged.add((path.name, start))
+    for entry in read_entries(path):
+        if isinstance(entry, DamagedLine):
+            tail.damaged.add(entry)
         else:
             yield entry
 

@@ -18,7 +18,7 @@ from typing import TypeVar
 from callqa.config import Settings, load_settings
 from callqa.demo.endpoint import AutoAnswer, Endpoint, EndpointCall
 from callqa.desk import Desk, DeskRouting, DeskSeat, DeskTrunk, DialRule, save_desk
-from callqa.journal import JournalEntry, read_journal
+from callqa.journal import JournalEntry, read_entries
 from callqa.live import Board
 from callqa.sidecar import GapNote, Sidecar, load_sidecar
 from tests.ports import own_port
@@ -136,8 +136,12 @@ class Home:
         return [load_sidecar(p) for p in sorted(self.settings.recordings_dir.glob("[0-9]*/*/*/*.json"))]
 
     def journal(self, kind: str = "") -> list[JournalEntry]:
-        entries = [e for e in read_journal(self.settings.journal_dir) if isinstance(e, JournalEntry)]
-        return [e for e in entries if not kind or e.kind == kind]
+        return [e for e in journal_entries(self.settings.journal_dir) if not kind or e.kind == kind]
+
+
+def journal_entries(folder: Path) -> list[JournalEntry]:
+    """All whole entries of a journal, in order."""
+    return [e for path in sorted(folder.glob("*.jsonl")) for e in read_entries(path) if isinstance(e, JournalEntry)]
 
 
 def waited_for_cpu_s(pid: int) -> float:

@@ -12,7 +12,7 @@ import pytest
 
 from callqa.errors import ConfigError, SpoolError
 from callqa.files import DISK
-from callqa.journal import JournalEntry, JournalKind, read_journal
+from callqa.journal import JournalKind, read_entries
 from callqa.sidecar import load_sidecar
 from callqa.sip.media.spool import (
     MAGIC,
@@ -32,7 +32,7 @@ from callqa.sip.process.ports import PortMemory, PortPool
 from callqa.sip.process.recovery import find_left_over, list_spools
 from tests.media.builders import Sender, call, spool_bytes
 from tests.ports import own_port
-from tests.recorder.harness import LIMIT_S
+from tests.recorder.harness import LIMIT_S, journal_entries
 
 
 def mark(n):
@@ -116,10 +116,6 @@ def test_a_discarded_spool_is_gone(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def entries(folder):
-    return [e for e in read_journal(folder) if isinstance(e, JournalEntry)]
-
-
 DAY_1, DAY_2 = 1_795_305_600_000, 1_795_392_000_000  # 2026-11-22 and -23, 00:00 UTC
 
 
@@ -129,7 +125,7 @@ def test_journal_numbers_run_on_across_days_and_restarts(tmp_path):
         for n in range(3):
             assert journal.append(JournalKind.FAULT, start + n, text="x")
         journal.close()
-    assert [e.number for e in entries(tmp_path)] == [1, 2, 3, 4, 5, 6]
+    assert [e.number for e in journal_entries(tmp_path)] == [1, 2, 3, 4, 5, 6]
     assert sorted(p.name for p in tmp_path.glob("*.jsonl")) == ["2026-11-22.jsonl", "2026-11-23.jsonl"]
 
 
@@ -138,7 +134,7 @@ def test_a_clock_set_back_keeps_the_order_of_numbers(tmp_path):
     for at_ms in (DAY_2, DAY_1, DAY_2 + 1):
         journal.append(JournalKind.FAULT, at_ms, text="x")
     journal.close()
-    assert [e.number for e in entries(tmp_path)] == [1, 2, 3]
+    assert [e.number for e in journal_entries(tmp_path)] == [1, 2, 3]
 
 
 def test_a_torn_last_line_is_cut_off(tmp_path):
@@ -150,7 +146,7 @@ def test_a_torn_last_line_is_cut_off(tmp_path):
     journal = JournalWriter(tmp_path)
     journal.append(JournalKind.CALL_COMPLETE, DAY_1, "A-2", sidecar="y")
     journal.close()
-    assert [(e.number, e.call_id) for e in read_journal(tmp_path)] == [(1, "A-1"), (2, "A-2")]
+    assert [(e.number, e.call_id) for e in read_entries(tmp_path / "2026-11-22.jsonl")] == [(1, "A-1"), (2, "A-2")]
     assert noted_calls(tmp_path, "2026-11-22", JournalKind.CALL_COMPLETE) == {"A-1", "A-2"}
     assert noted_calls(tmp_path, "2026-11-23", JournalKind.CALL_COMPLETE) == set()
 
@@ -164,7 +160,7 @@ def test_entries_the_disk_refused_are_written_later_in_order(tmp_path, monkeypat
     monkeypatch.setattr(os, "write", real_write)
     assert journal.append(JournalKind.FAULT, DAY_1, text="after")
     journal.close()
-    assert [e.facts["text"] for e in entries(tmp_path)] == ["before", "refused", "after"]
+    assert [e.facts["text"] for e in journal_entries(tmp_path)] == ["before", "refused", "after"]
 
 
 def test_a_second_recorder_is_kept_out(tmp_path):

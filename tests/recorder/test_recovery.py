@@ -3,7 +3,7 @@
 import pytest
 
 from callqa.errors import ConfigError
-from callqa.journal import JournalEntry, JournalKind, encode_entry, read_journal
+from callqa.journal import JournalEntry, JournalKind, encode_entry
 from callqa.sidecar import load_sidecar
 from callqa.sip.media.align import to_stereo
 from callqa.sip.media.spool import MAGIC, AnsweredMark, EndedMark, encode_packet, read_records, read_started
@@ -14,6 +14,7 @@ from callqa.sip.process.finalizer import Finalised
 from callqa.sip.process.journal_writer import JournalWriter
 from callqa.sip.process.recovery import Epilogue, find_left_over, list_spools, put_aside
 from tests.media.builders import Sender, call, spool_bytes
+from tests.recorder.harness import journal_entries
 
 AT_MS = 1_795_305_600_000  # 2026-11-22 00:00 UTC
 ANSWERED = call(Sender(0, 50).records() + Sender(1, 50, seed=2, ssrc=5).records(), 1000)
@@ -45,8 +46,7 @@ def journal_of(home, *entries):
 
 
 def lines(home, call_id):
-    entries = [e for e in read_journal(home / "journal") if isinstance(e, JournalEntry)]
-    return [(e.kind.value, e.facts.get("reason")) for e in entries if e.call_id == call_id]
+    return [(e.kind.value, e.facts.get("reason")) for e in journal_entries(home / "journal") if e.call_id == call_id]
 
 
 def test_a_call_that_begins_while_we_look_is_left_alone(home):
