@@ -36,13 +36,6 @@ class PrivateKind(StrEnum):
     NUMBER = "number"
 
 
-PRIVATE_LABELS = {
-    PrivateKind.MOBILE: "手机号",
-    PrivateKind.LANDLINE: "座机号",
-    PrivateKind.ID_CARD: "身份证号",
-    PrivateKind.BANK_CARD: "银行卡号",
-    PrivateKind.NUMBER: "号码",
-}
 # How many digits stay readable in front and behind, so that two people can tell which number is meant.
 _SHOWN = {
     PrivateKind.MOBILE: (3, 4),

@@ -336,11 +336,6 @@ def syllables(text: str) -> tuple[str, ...]:
     return tuple(out)
 
 
-def toneless_pinyin(text: str) -> tuple[str, ...]:
-    """One toneless syllable per Han character (复述 -> fu, shu); everything else is left out."""
-    return tuple(token for char, token in zip(text, syllables(text), strict=True) if is_han(char))
-
-
 def speech_chars(text: str) -> int:
     """Characters that count for speech rate: Han characters, digits (each is said), and latin words."""
     plain = unicodedata.normalize("NFKC", text)

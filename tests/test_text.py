@@ -12,7 +12,6 @@ from callqa.text import (
     speech_chars,
     spoken_with_positions,
     syllables,
-    toneless_pinyin,
 )
 
 
@@ -130,9 +129,9 @@ def test_digits_of(text: str, digits: str) -> None:
     assert digits_of(text) == digits
 
 
-def test_pinyin_has_one_syllable_per_han_character() -> None:
-    assert toneless_pinyin("复述12ok银行") == ("fu", "shu", "yin", "hang")
-    assert toneless_pinyin("女士") == toneless_pinyin("女式")
+def test_syllables_are_toneless_and_read_in_their_word() -> None:
+    assert syllables("复述1k银行") == ("fu", "shu", "1", "k", "yin", "hang")
+    assert syllables("女士") == syllables("女式")
 
 
 def test_speech_chars_counts_digits_and_latin_words() -> None:

@@ -20,7 +20,6 @@ from callqa.reports.document import Figure, FigureKind, Series
 _DATA_SHEET = "数据"
 _C = "{http://schemas.openxmlformats.org/drawingml/2006/chart}"
 _FONT = {"name": palette.SONG, "size": 9, "color": f"#{palette.INK}"}
-_TITLE_FONT = {"name": palette.HEI, "size": 10.5, "bold": False, "color": f"#{palette.INK}"}
 
 
 def write_data(sheet: Worksheet, figure: Figure, top: int) -> int:

@@ -401,13 +401,6 @@ class Rubric:
                 return item
         raise KeyError(item_id)
 
-    def fatal_item(self, fatal_id: str) -> FatalItem:
-        """The fatal item with this id. KeyError when there is none."""
-        for fatal in self.fatal_items:
-            if fatal.fatal_id == fatal_id:
-                return fatal
-        raise KeyError(fatal_id)
-
     def items_for(self, call_type: CallType) -> tuple[Item, ...]:
         """The items that apply to a type of call."""
         return tuple(item for item in self.items if call_type in item.applies_to)

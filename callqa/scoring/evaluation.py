@@ -146,9 +146,8 @@ ROLES: dict[Action, frozenset[str]] = {
     Action.FINALIZE: frozenset({"shift_leader"}),
 }
 
-# From here on the agent may see the evaluation; the report counts every submitted one.
+# From here on the agent may see the evaluation.
 VISIBLE_TO_AGENT = frozenset({Status.RELEASED, Status.ACKNOWLEDGED, Status.APPEALED, Status.FINALIZED})
-COUNTED = frozenset(Status) - {Status.DRAFT}
 
 _ROLE_WORDS = {"shift_leader": "班长", "client_supervisor": "采购人监督员", "agent": "坐席本人", SYSTEM: "系统（到期）"}
 

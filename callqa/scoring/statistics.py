@@ -4,7 +4,7 @@ Pure. A stratum is one agent × kind; its N_h comes from the frozen frame and it
 estimate says why it has no interval when it has none. It does not rank: `tiers` groups whom the data cannot tell apart.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from math import inf, sqrt
@@ -96,13 +96,6 @@ class Estimate:
     def se(self) -> float | None:
         """Standard error, in the value's unit."""
         return None if self.variance is None else sqrt(self.variance)
-
-    @property
-    def half_width(self) -> float | None:
-        """Half of the interval before it was cut to its bounds."""
-        if self.basis is not Basis.INTERVAL or self.variance is None or self.df is None:
-            return None
-        return t_quantile(self.df) * sqrt(self.variance)
 
 
 @dataclass(frozen=True, slots=True)
@@ -404,8 +397,3 @@ def by_agent(strata: Iterable[StratumSample]) -> dict[str, list[StratumSample]]:
     for stratum in sorted(strata, key=lambda s: s.agent_no):
         groups.setdefault(stratum.agent_no, []).append(stratum)
     return groups
-
-
-def map_values(strata: Iterable[StratumSample], change: Callable[[float], float]) -> list[StratumSample]:
-    """The same strata with every value changed; for indicators (pass, fail) out of scores."""
-    return [replace(s, values=tuple(change(value) for value in s.values)) for s in strata]

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import insert, or_, text
 from sqlalchemy import select as sa_select
 from sqlalchemy.exc import DatabaseError
-from sqlmodel import Session, col, func, select
+from sqlmodel import Session, col, select
 
 from callqa.errors import StoreError
 from callqa.privacy import Turn, find_private
@@ -217,11 +217,6 @@ def unindexed(session: Session, after: str = "", limit: int = 200) -> Sequence[s
         .limit(limit)
     )
     return session.exec(query).all()
-
-
-def count_indexed(session: Session) -> int:
-    """How many calls can be searched."""
-    return session.exec(select(func.count()).select_from(SearchDoc).where(col(SearchDoc.call_id).is_not(None))).one()
 
 
 def candidates(session: Session, asked: Asked, narrowed: Narrowed, limit: int) -> list[Candidate]:

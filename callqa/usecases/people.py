@@ -8,7 +8,6 @@ SHA-256 (RFC 8760), which work for the realm they were made for.
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from sqlmodel import Session, col, select
@@ -17,38 +16,9 @@ from callqa.errors import CallqaError, StateError
 from callqa.store import audit
 from callqa.store.db import Database
 from callqa.store.tables import Agent, Seat, SeatLogin
-from callqa.usecases.desk import publish_desk, realm, set_dial_plan, set_realm, set_trunks
-from callqa.usecases.routing import set_routing
-
-__all__ = [
-    "SeatView",
-    "add_agent",
-    "add_seat",
-    "list_agents",
-    "list_seats",
-    "set_agent_active",
-    "set_dial_plan",
-    "set_realm",
-    "set_routing",
-    "set_seat_active",
-    "set_trunks",
-    "sign_in",
-    "sign_out",
-]
+from callqa.usecases.desk import publish_desk, realm
 
 MIN_PASSWORD_CHARS = 8
-
-
-@dataclass(frozen=True, slots=True)
-class SeatView:
-    """A seat and who is signed in there, for lists."""
-
-    extension: str
-    label: str
-    active: bool
-    agent_no: str | None
-    agent_name: str
-    since_ms: int | None
 
 
 def add_agent(db: Database, *, agent_no: str, name: str, actor: str, now_ms: int) -> Agent:
@@ -184,29 +154,6 @@ def sign_out(
             _audit(session, actor, "seat.sign_out", seat_extension, {"agent_no": login.agent_no}, now_ms)
     _publish(db, desk_path, now_ms)
     return login
-
-
-def list_agents(db: Database) -> tuple[Agent, ...]:
-    """All agents by number, retired ones too."""
-    with db.read() as session:
-        return tuple(session.exec(select(Agent).order_by(col(Agent.agent_no))))
-
-
-def list_seats(db: Database) -> tuple[SeatView, ...]:
-    """All seats by extension, with who is signed in."""
-    with db.read() as session:
-        open_logins = {s.seat_extension: s for s in _open_logins(session)}
-        names = {a.agent_no: a.name for a in session.exec(select(Agent))}
-        seats = session.exec(select(Seat).order_by(col(Seat.extension))).all()
-    views = []
-    for seat in seats:
-        login = open_logins.get(seat.extension)
-        agent_no = login.agent_no if login else None
-        since_ms = login.started_at_ms if login else None
-        views.append(
-            SeatView(seat.extension, seat.label, seat.active, agent_no, names.get(agent_no or "", ""), since_ms)
-        )
-    return tuple(views)
 
 
 def _agent(session: Session, agent_no: str) -> Agent:

@@ -104,12 +104,6 @@ def yealink_cfg(account: PhoneAccount) -> bytes:
     return ("\n".join(lines) + "\n").encode()
 
 
-def parse_yealink(data: bytes) -> dict[str, str]:
-    """The settings of such a file; comments and blank lines left out."""
-    pairs = (line.partition("=") for line in data.decode().splitlines() if line.strip() and not line.startswith("#"))
-    return {key.strip(): value.strip() for key, equals, value in pairs if equals}
-
-
 def grandstream_xml(account: PhoneAccount) -> bytes:
     """A Grandstream GXP/GRP file: P-values of account 1, UTF-8."""
     host = f"[{account.host}]" if ":" in account.host else account.host

@@ -1,7 +1,7 @@
 """提示音: the site's own recordings that callers hear (notice, music), as the recorder plays them.
 
 Any audio file becomes 8 000 Hz, one channel, 16-bit WAV in `var/prompts/`, written whole or not at all. Which of them is
-played is the routing's business (desk.set_routing); one that it names cannot be deleted.
+played is the routing's business (routing.set_routing); one that it names cannot be deleted.
 """
 
 import re

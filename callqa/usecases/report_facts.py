@@ -36,7 +36,6 @@ from callqa.usecases.report_appeals import gather_appeals
 from callqa.usecases.report_improving import gather_actions, gather_cases
 from callqa.usecases.report_trust import gather_trust
 
-HISTORY_MONTHS = 12
 _DAY_HOURS = range(8, 20)  # without a roster entry
 _NOT_CALLS = ("test_call", "internal_call")  # no citizen asked for the hotline
 

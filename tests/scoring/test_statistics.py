@@ -1,5 +1,6 @@
 """The worked examples of docs/domain/sampling.md §5.5 and §6, the cases without an interval, and a small coverage check."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from random import Random
 
@@ -16,7 +17,6 @@ from callqa.scoring.statistics import (
     difference,
     exact_ratio,
     is_significant,
-    map_values,
     n_effective,
     pooled_variances,
     ratio_difference,
@@ -33,6 +33,10 @@ NORMAL = StratumSample("801", Stratum.NORMAL, 180, (96, 91, 88, 100, 94))
 CALLBACK = StratumSample("801", Stratum.CALLBACK, 90, (98, 95))
 RISK = StratumSample("801", Stratum.RISK, 12, (72, 85, 90))
 EXAMPLE = [NORMAL, CALLBACK, RISK]
+
+
+def map_values(strata: Iterable[StratumSample], change: Callable[[float], float]) -> list[StratumSample]:
+    return [replace(s, values=tuple(change(value) for value in s.values)) for s in strata]
 
 
 def test_the_example_worked_by_hand() -> None:

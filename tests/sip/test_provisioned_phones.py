@@ -10,13 +10,14 @@ import pytest
 from callqa.usecases.accounts import random_password
 from callqa.usecases.desk import publish_desk
 from callqa.usecases.people import add_seat
-from callqa.usecases.phone_files import grandstream_xml, parse_yealink, yealink_cfg
-from callqa.usecases.provision import PhoneAccount, server_of
+from callqa.usecases.phone_files import PhoneAccount, grandstream_xml, yealink_cfg
+from callqa.usecases.provision import server_of
 from tests.conftest import need_tool
 from tests.ports import own_port
 from tests.recorder.harness import Home, until
 from tests.sip.test_baresip_story import write_config
 from tests.store_fixture import make_database
+from tests.usecases.phone_settings import parse_yealink
 
 pytestmark = pytest.mark.slow
 

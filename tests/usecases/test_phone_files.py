@@ -20,21 +20,15 @@ from callqa.usecases.phone_files import (
     PhoneAccount,
     Transport,
     grandstream_xml,
-    parse_yealink,
     read_mac,
     softphone_text,
     yealink_cfg,
 )
 from callqa.usecases.provision import check_password, files_zip, rotate_passwords, server_of
 from tests.store_fixture import make_database
+from tests.usecases.phone_settings import p_values, parse_yealink
 
 ACCOUNT = PhoneAccount("8001", "abcd-efgh-jkmn", "10.1.2.3", 5060, label="一号席", mac="001565aabbcc")
-
-
-def p_values(data: bytes) -> dict[int, str]:
-    root = ElementTree.fromstring(data)
-    assert root.tag == "gs_provision"
-    return {int(e.tag[1:]): e.text or "" for e in root.find("config")}  # type: ignore[union-attr]
 
 
 def test_a_yealink_file() -> None:

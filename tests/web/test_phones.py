@@ -9,9 +9,9 @@ from playwright.sync_api import sync_playwright
 
 from callqa.desk import load_desk
 from callqa.usecases.people import ha1
-from callqa.usecases.phone_files import parse_yealink
 from callqa.usecases.routing import set_routing
 from tests.conftest import need_tool
+from tests.usecases.phone_settings import parse_yealink
 
 
 def new_seat(client) -> tuple[str, str]:
