@@ -65,6 +65,7 @@ class Names:
     lexicons: MappingType[str, Lexicon]
     phrases: MappingType[str, tuple[str, ...]]
     fatal_ids: tuple[str, ...]
+    refused: MappingType[str, RubricError] = field(default_factory=dict)  # lists of a stored version, not read any more
 
 
 @dataclass(slots=True)
@@ -240,6 +241,8 @@ class ConditionReader:
     def _lexicon(self, node: yaml.Node) -> Lexicon:
         name = marked.text(node, "lexicon")
         lexicon = self.names.lexicons.get(name)
+        if name in self.names.refused:
+            raise self.names.refused[name]
         if lexicon is None:
             raise RubricError(marked.line_of(node), f"没有词表“{name}”{marked.near(name, self.names.lexicons)}")
         return lexicon
@@ -248,6 +251,8 @@ class ConditionReader:
         if isinstance(node, yaml.SequenceNode):
             return marked.texts(node, "phrases")
         name = marked.text(node, "phrases")
+        if name in self.names.refused:
+            raise self.names.refused[name]
         if name not in self.names.phrases:
             raise RubricError(marked.line_of(node), f"没有标准话术“{name}”{marked.near(name, self.names.phrases)}")
         return self.names.phrases[name]

@@ -199,7 +199,14 @@ class Constant:
     value: bool
 
 
-Condition = OperatorCall | AllOf | AnyOf | Not | CallIs | TicketIs | Constant
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """What a stored version says and today's rules refuse: never evaluated, never judged. why: Chinese, with the line."""
+
+    why: str
+
+
+Condition = OperatorCall | AllOf | AnyOf | Not | CallIs | TicketIs | Constant | Refused
 
 
 def operator_calls(condition: Condition) -> Iterator[OperatorCall]:

@@ -20,6 +20,7 @@ from callqa.scoring.criteria import (
     Not,
     OperatorCall,
     Outcome,
+    Refused,
     Rubric,
     TicketIs,
 )
@@ -251,6 +252,8 @@ def condition_text(condition: Condition) -> str:
         return f"没有（{condition_text(condition.term)}）"
     if isinstance(condition, Constant):
         return "总是" if condition.value else "从不"
+    if isinstance(condition, Refused):
+        return condition.why
     label = (CALL_FIELDS if isinstance(condition, CallIs) else TICKET_FIELD_LABELS)[condition.field]
     return f"{'工单' if isinstance(condition, TicketIs) else ''}{label}{_value_text(condition.value)}"
 

@@ -14,10 +14,14 @@ S = TypeVar("S")
 
 
 class Mistakes:
-    """The mistakes found so far, in the order they were met."""
+    """The mistakes found so far, in the order they were met.
 
-    def __init__(self) -> None:
+    forgiving: of a stored version; keys that mean nothing today are left out without a word.
+    """
+
+    def __init__(self, *, forgiving: bool = False) -> None:
         self.found: list[RubricError] = []
+        self.forgiving = forgiving
 
     def attempt(self, read: Callable[[], T], instead: S) -> T | S:
         """What is read; `instead` where it has a mistake, which is kept."""
@@ -34,4 +38,8 @@ class Mistakes:
 
     def group(self, node: yaml.Node, what: str, known: Collection[str]) -> marked.Mapping:
         """A mapping; keys it should not have are kept as mistakes."""
-        return marked.mapping(node, what, known, complain=self.found.append)
+        return marked.mapping(node, what, known, complain=self._keep)
+
+    def _keep(self, mistake: RubricError) -> None:
+        if not self.forgiving:
+            self.found.append(mistake)

@@ -6,7 +6,7 @@ Here are names, sections, items and their checks; settings and examples have fil
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
 
@@ -24,6 +24,7 @@ from callqa.scoring.criteria import (
     Level,
     Option,
     Outcome,
+    Refused,
     Rubric,
     Section,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "Rubric",
     "Section",
     "parse_rubric",
+    "parse_stored",
     "read_rubric",
 ]
 
@@ -81,6 +83,19 @@ def parse_rubric(text: str) -> Rubric:
     return rubric
 
 
+def parse_stored(text: str) -> Rubric:
+    """Read a version that was published once. It loads although today's rules would not let it be published again.
+
+    A check or na_when that is refused today is not evaluated (`criteria.Refused`, with the reason); so are those that use a
+    word list refused today. Examples and unknown keys that cannot be read are left out. Raise RubricError for what a score
+    cannot be read without: names, items, points. A new rule for anything but a check has to leave stored versions readable.
+    """
+    rubric, mistakes = _Reader(marked.compose(text), hashlib.sha256(text.encode()).hexdigest(), stored=True).read()
+    if rubric is None:
+        raise mistakes[0]
+    return rubric
+
+
 def read_rubric(text: str) -> tuple[Rubric | None, tuple[RubricError, ...]]:
     """The rubric, or every mistake as far as one does not hide another: one in broken YAML, one a rule, all others.
 
@@ -100,10 +115,12 @@ def read_rubric(text: str) -> tuple[Rubric | None, tuple[RubricError, ...]]:
 class _Reader:
     """Reads one rubric; remembers the ids it has met and the mistakes."""
 
-    def __init__(self, root: yaml.Node, rubric_hash: str) -> None:
+    def __init__(self, root: yaml.Node, rubric_hash: str, *, stored: bool = False) -> None:
         self.node = root
         self.rubric_hash = rubric_hash
-        self.mistakes = Mistakes()
+        self.stored = stored
+        self.mistakes = Mistakes(forgiving=stored)
+        self.refused: dict[str, RubricError] = {}
         self.ids: dict[str, int] = {}
         self.critical: tuple[str, ...] = ()
         self.names = Names({}, {}, ())
@@ -112,7 +129,10 @@ class _Reader:
         """The rubric, or its mistakes."""
         rubric = self.mistakes.attempt(self._rubric, None)
         if rubric is not None and not self.mistakes.found:
-            rubric = self.mistakes.attempt(partial(self._with_examples, rubric), None)
+            whole = self.mistakes.attempt(partial(self._with_examples, rubric), None)
+            if self.stored:
+                return whole or rubric, ()
+            rubric = whole
         return (None, tuple(self.mistakes.found)) if self.mistakes.found else (rubric, ())
 
     def _rubric(self) -> Rubric | None:
@@ -121,8 +141,9 @@ class _Reader:
         classes = self._texts_by_key("critical_classes")
         self.critical = tuple(classes)
         lexicons, phrases = self._lexicons(), self._phrases()
-        self.names = Names(lexicons, phrases, self._fatal_ids())
-        self._check_catalogue()
+        self.names = Names(lexicons, phrases, self._fatal_ids(), self.refused)
+        if not self.stored:
+            self._check_catalogue()
         gate, sound = self.mistakes.attempt(lambda: read_machine(root, self.mistakes), (Gate(), SoundRule()))
         sections = self.mistakes.each(self._list("sections"), self._section)
         fatal_items = self.mistakes.each(self._list("fatal_items") if root.get("fatal_items") else (), self._fatal)
@@ -177,15 +198,24 @@ class _Reader:
 
     def _lexicons(self) -> dict[str, Lexicon]:
         return {
-            name: Lexicon(name, self.mistakes.attempt(partial(read_words, words, f"词表 {name} "), ("？",)))
+            name: Lexicon(name, self._list_of(name, partial(read_words, words, f"词表 {name} ")))
             for name, words in self._entries("lexicons").items()
         }
 
     def _phrases(self) -> dict[str, tuple[str, ...]]:
         return {
-            name: self.mistakes.attempt(partial(marked.texts, phrases, f"标准话术 {name} "), ("？",))
+            name: self._list_of(name, partial(marked.texts, phrases, f"标准话术 {name} "))
             for name, phrases in self._entries("required_phrases").items()
         }
+
+    def _list_of(self, name: str, read: Callable[[], tuple[str, ...]]) -> tuple[str, ...]:
+        if not self.stored:
+            return self.mistakes.attempt(read, ("？",))
+        try:
+            return read()
+        except RubricError as mistake:
+            self.refused[name] = mistake
+            return ()
 
     def _fatal_ids(self) -> tuple[str, ...]:
         """Those that can be read; what is wrong with the others is said where each is read."""
@@ -263,7 +293,18 @@ class _Reader:
         )
 
     def _na_when(self, node: yaml.Node | None) -> Condition | None:
-        return None if node is None else ConditionReader(self.names).read(node)
+        if node is None:
+            return None
+        try:
+            return ConditionReader(self.names).read(node)
+        except RubricError as mistake:
+            return self._refused(mistake)
+
+    def _refused(self, mistake: RubricError) -> Refused:
+        """What stands for a condition of a stored version; a mistake of any other text is raised again."""
+        if not self.stored:
+            raise mistake
+        return Refused(f"这一版标准第 {mistake.line} 行的写法已不再接受，本条不检：{mistake.message}")
 
     def _applies_to(self, entry: marked.Mapping) -> tuple[CallType, ...]:
         node = entry.need("applies_to")
@@ -322,7 +363,11 @@ class _Reader:
             return ()
 
         def read(part: yaml.Node) -> Check:
-            check = read_check(part, owner_id, codes, self.names, fatal_only=fatal_only)
+            try:
+                check = read_check(part, owner_id, codes, self.names, fatal_only=fatal_only)
+            except RubricError as mistake:
+                check_id = marked.text(marked.mapping(part, "规则").need("id"), "规则 id")
+                check = Check(check_id, owner_id, self._refused(mistake), line=marked.line_of(part))
             self._unique(marked.mapping(part, "规则").need("id"), "规则 id")
             return check
 

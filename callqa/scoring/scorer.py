@@ -11,6 +11,7 @@ Rules:
 - No suggestion rests on homophone repair alone: where words were repaired, the check must come out the same on what the
   engine itself wrote, else it is unsure; and where it does so only by sound, it is a hint.
 - No verdict on greeting or closing, for or against, rests on a decode with a prompt alone: one without must say the same.
+- A rule of a stored version that is refused today is not evaluated: `not_checked`, and its item applies.
 - `na_when` takes words as they were read, exactly; only a certain hit makes an item 不适用: where 井盖 may have been said,
   the item about hazards stays. Nor does it rest on homophone repair: 井盖 that a repair wrote away is heard.
 """
@@ -31,6 +32,7 @@ from callqa.scoring.criteria import (
     OperatorCall,
     Origin,
     Outcome,
+    Refused,
     Rubric,
     TicketIs,
     operator_calls,
@@ -320,6 +322,8 @@ def _evaluate(condition: Condition, scene: Scene, operators: Operators) -> Findi
         return _call_is(condition, scene.facts)
     if isinstance(condition, TicketIs):
         return _ticket_is(condition, scene.facts)
+    if isinstance(condition, Refused):
+        return not_checked(condition.why)
     return Finding(State.HIT if condition.value else State.MISS, "")
 
 

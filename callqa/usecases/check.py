@@ -20,7 +20,7 @@ from callqa.errors import AudioError, StoreError
 from callqa.scoring.acoustics import measure_loudness
 from callqa.scoring.explain import Explained, explain
 from callqa.scoring.facts import CallFacts, ProcessTimes, TicketFacts
-from callqa.scoring.rubric import parse_rubric
+from callqa.scoring.rubric import parse_stored
 from callqa.speech import Gap, GapKind, Span
 from callqa.store.db import Database
 from callqa.store.queries.calls_for_work import newest_accepted_ms
@@ -40,7 +40,7 @@ HOUR_MS = 3_600_000
 TICKET_WAIT_MS = 24 * HOUR_MS  # after the call a missing ticket is held against it, unless newer ones came first
 
 _LINK_METHODS = ("manual", "header", "evidence")  # a person's link counts before a machine's
-_parsed = lru_cache(maxsize=4)(parse_rubric)
+_parsed = lru_cache(maxsize=4)(parse_stored)
 
 
 def check(

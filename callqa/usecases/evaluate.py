@@ -16,7 +16,7 @@ from callqa.errors import CallqaError, ConflictError, StateError
 from callqa.refusals import no_such_call
 from callqa.scoring.criteria import Rubric
 from callqa.scoring.evaluation import Action, Outcome, Status, apply, check_role
-from callqa.scoring.rubric import parse_rubric
+from callqa.scoring.rubric import parse_stored
 from callqa.store import audit
 from callqa.store.db import Database
 from callqa.store.queries.evaluate import first_score
@@ -43,7 +43,7 @@ from callqa.usecases.load_rubric import rubric_in_force
 from callqa.usecases.trust import preselected, trust_now
 
 # Reading a rubric takes as long as a hundred queries; every autosave needs it. Frozen, so it may be shared.
-_parsed = lru_cache(maxsize=4)(parse_rubric)
+_parsed = lru_cache(maxsize=4)(parse_stored)
 
 NO_REASON = Missing("", "这份评分已提交过，再次修改须写明理由")
 

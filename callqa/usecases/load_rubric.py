@@ -33,11 +33,12 @@ class LoadedRubric:
 def load_rubric(db: Database, path: Path, *, now_ms: int, actor: str = "system") -> LoadedRubric:
     """Read the rubric file; a new text becomes a new version, the same text changes nothing. Never raises for its
     content: see `LoadedRubric.problem`."""
+    source = ""
     try:
         source = _read(path)
         rubric = parse_rubric(source)
     except RubricError as e:
-        return _refuse(db, path, e, actor=actor, now_ms=now_ms)
+        return _refuse(db, path, e, source, actor=actor, now_ms=now_ms)
     with db.write() as session:
         if session.get(RubricVersion, rubric.rubric_hash) is not None:
             return LoadedRubric(rubric.rubric_hash, new=False)
@@ -89,7 +90,8 @@ def _read(path: Path) -> str:
         raise RubricError(0, "文件不是 UTF-8 文本；请另存为 UTF-8") from e
 
 
-def _refuse(db: Database, path: Path, error: RubricError, *, actor: str, now_ms: int) -> LoadedRubric:
+def _refuse(db: Database, path: Path, error: RubricError, source: str, *, actor: str, now_ms: int) -> LoadedRubric:
+    """source: the text, "" where it cannot be read. One that is stored stays in force: its refused rules alone abstain."""
     log.error("rubric %s is refused: %s", path, error)
     with db.write() as session:
         last = rubric_in_force(session, now_ms)
@@ -103,5 +105,7 @@ def _refuse(db: Database, path: Path, error: RubricError, *, actor: str, now_ms:
         if said is None or said.detail != detail:  # the worker looks again and again; say it once
             audit.append(session, actor=actor, action="rubric.refuse", subject=path.name, detail=detail, now_ms=now_ms)
     instead = "仍用上一个版本，改正后自动装载" if last else "没有可用的版本，暂不预评，改正后自动装载"
+    if last is not None and last.source == source:
+        instead = "这一版仍在用，只是有误的规则不再执行（未检，待人工）；改正后自动装载为新版本"
     problem = f"质检标准 {path} 有误：{error}；{instead}"
     return LoadedRubric(last.rubric_hash if last else None, new=False, problem=problem)

@@ -8,7 +8,7 @@ from callqa.refusals import no_such_call
 from callqa.scoring.criteria import Check, Item, Level, Rubric
 from callqa.scoring.explain import Explained, Step, explain, gate_text, quote_text, rule_text
 from callqa.scoring.operators.base import STATE_LABELS, State
-from callqa.scoring.rubric import parse_rubric
+from callqa.scoring.rubric import parse_stored
 from callqa.store.db import Database
 from callqa.store.tables import Call, RubricVersion
 from callqa.usecases.check import NO_RUBRIC, NO_TRANSCRIPT, TICKET_WAIT_MS, call_facts, with_loudness
@@ -31,7 +31,7 @@ def explain_call(
         raise CallqaError(NO_RUBRIC)
     if facts.transcript is None:
         raise CallqaError(NO_TRANSCRIPT)
-    rubric = parse_rubric(row.source)
+    rubric = parse_stored(row.source)
     return rubric, explain(rubric, with_loudness(facts, call, recordings))
 
 

@@ -12,7 +12,7 @@ from callqa.reports import facts as f
 from callqa.scoring.evaluation import OUTCOME_LABELS, Outcome
 from callqa.scoring.frame import parse_frame
 from callqa.scoring.plan import Stratum, parse_plan
-from callqa.scoring.rubric import parse_rubric
+from callqa.scoring.rubric import parse_stored
 from callqa.store.queries import report as queries
 from callqa.store.queries import sampling
 from callqa.store.queries.confidential import confidential_ids
@@ -281,7 +281,7 @@ def _rubric_sheet(session: Session, sample: f.MonthSample) -> f.RubricSheet:
 
 def sheet_of(row: RubricVersion) -> f.RubricSheet:
     """What a report quotes of a rubric version."""
-    rubric = parse_rubric(row.source)
+    rubric = parse_stored(row.source)
     return f.RubricSheet(
         rubric_hash=row.rubric_hash,
         label=f"第 {rubric.version} 版（{row.rubric_hash[:8]}）",

@@ -4,7 +4,7 @@ from sqlmodel import Session, col, select
 
 from callqa.periods import Month
 from callqa.reports.trusted import Calibrated, RaterPair, Trusted
-from callqa.scoring.rubric import parse_rubric
+from callqa.scoring.rubric import parse_stored
 from callqa.store.tables import CalibrationSession, Call, RubricVersion
 from callqa.usecases.calibrate import session_view
 from callqa.usecases.trust import rescored, version_trust
@@ -18,7 +18,7 @@ def gather_trust(session: Session, month: Month, rubric_hash: str) -> Trusted:
     row = session.get(RubricVersion, rubric_hash)
     if row is None:
         return Trusted(sessions=_sessions(session, month), again=rescored(session).scores)
-    found = version_trust(session, row, parse_rubric(row.source))
+    found = version_trust(session, row, parse_stored(row.source))
     return Trusted(found.n_cards, found.n_blind, found.items, _sessions(session, month), rescored(session).scores)
 
 

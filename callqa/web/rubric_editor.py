@@ -75,12 +75,12 @@ def index(request: Request, db: DbDep, now_ms: NowDep) -> Response:
 
 @router.get("/version/{rubric_hash}", dependencies=[require("rubric.view")])
 def version_page(request: Request, rubric_hash: str, db: DbDep) -> Response:
-    """One version's text."""
+    """One version's text, with the lines that today's rules refuse."""
     with db.read() as session:
         row = next((v for v in edit_rubric.versions(session) if v.rubric_hash == rubric_hash), None)
     if row is None:
         raise PageNotFound("没有这个标准版本")
-    return page(request, "rubric/version.html", row=row)
+    return page(request, "rubric/version.html", row=row, mistakes=edit_rubric.read(row.source)[1])
 
 
 @router.get("/draft", dependencies=[require("rubric.edit")])

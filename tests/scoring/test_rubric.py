@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callqa.errors import RubricError
-from callqa.scoring.criteria import Level, OperatorCall, Origin, Unit, operator_calls
+from callqa.scoring.criteria import Level, OperatorCall, Origin, Refused, Unit, operator_calls
 from callqa.scoring.operators import REGISTRY
-from callqa.scoring.rubric import parse_rubric, read_rubric
+from callqa.scoring.rubric import parse_rubric, parse_stored, read_rubric
 from callqa.units import CallType
 
 DATA = Path(__file__).parents[1] / "data" / "rubric"
@@ -66,6 +66,42 @@ def test_a_mistake_is_reported_with_its_line(path: Path) -> None:
         parse_rubric(text)
     assert raised.value.line == int(expected[1])
     assert expected[2] in raised.value.message
+
+
+REFUSED_RULES = {
+    "bad_anchor_in_any": "S1.1-2",
+    "bad_empty_scope": "S1.1-1",
+    "bad_endless_regex": "S1.1-2",
+    "bad_filler": "S1.1-1",
+    "bad_miss_count": "S1.1-1",
+    "bad_operator": "S1.1-2",
+    "bad_ticket_value": "na_when",
+    "bad_example": "",
+    "bad_key": "",
+}
+
+
+@pytest.mark.parametrize("name", REFUSED_RULES)
+def test_a_stored_version_loads_without_the_rules_that_are_refused_today(name: str) -> None:
+    text = (DATA / f"{name}.yaml").read_text(encoding="utf-8")
+    line = int(re.match(r"# 第 (\d+) 行", text)[1])  # type: ignore[index]
+    rubric = parse_stored(text)
+    item = rubric.item("S1.1")
+    whole = parse_rubric(GOOD)
+    assert (item.options, item.max_points, rubric.scoring) == (
+        whole.item("S1.1").options,
+        whole.item("S1.1").max_points,
+        whole.scoring,
+    )
+    conditions = {check.check_id: check.condition for check in item.checks} | {"na_when": item.na_when}
+    refused = {rule: c.why for rule, c in conditions.items() if isinstance(c, Refused)}
+    assert set(refused) == {REFUSED_RULES[name]} - {""}
+    assert all(f"第 {line} 行" in why for why in refused.values())
+
+
+def test_a_stored_version_whose_points_cannot_be_read_is_not_guessed() -> None:
+    with pytest.raises(RubricError):
+        parse_stored((DATA / "bad_points.yaml").read_text(encoding="utf-8"))
 
 
 def mistakes_of(*changes: tuple[str, str]) -> list[tuple[int, str]]:
