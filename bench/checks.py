@@ -30,7 +30,7 @@ from callqa.audiofile import read_audio  # noqa: E402  # after the path
 from callqa.scoring.acoustics import measure_loudness  # noqa: E402
 from callqa.scoring.criteria import Level, Rubric  # noqa: E402
 from callqa.scoring.facts import CallFacts  # noqa: E402
-from callqa.scoring.operators.base import State  # noqa: E402
+from callqa.scoring.operators.finding import State  # noqa: E402
 from callqa.scoring.rubric import parse_rubric  # noqa: E402
 from callqa.scoring.scorer import CheckOutcome, Suggestion, score  # noqa: E402
 from callqa.speech import Transcript  # noqa: E402

@@ -22,7 +22,7 @@ ONE_MUTANT = """
 import sys
 import pytest
 from callqa.scoring.operators import REGISTRY
-from callqa.scoring.operators.base import Evidence, Finding, Hit, State
+from callqa.scoring.operators.finding import Evidence, Finding, Hit, State
 name, state = sys.argv[1], State(sys.argv[2])
 hits = (Hit(Evidence(None, 0, 1, "", "", "")),) if state is State.HIT else ()
 object.__setattr__(REGISTRY[name], "evaluate", lambda call, scene: Finding(state, "变异", hits))

@@ -34,7 +34,7 @@ from callqa.scoring.criteria import (
 from callqa.scoring.facts import CALL_FIELDS, TICKET_FIELDS
 from callqa.scoring.lexicon import Lexicon
 from callqa.scoring.operators import REGISTRY
-from callqa.scoring.operators.base import Operator, ParamKind, ParamSpec
+from callqa.scoring.operators.operator import Operator, ParamKind, ParamSpec
 from callqa.scoring.patterns import why_endless
 from callqa.scoring.satisfaction import SATISFACTION_ORDER
 from callqa.text import normalised

@@ -26,7 +26,11 @@ from callqa.scoring.criteria import (
 )
 from callqa.scoring.facts import CALL_FIELDS, TICKET_FIELD_LABELS, CallFacts
 from callqa.scoring.operators import REGISTRY
-from callqa.scoring.operators.base import ROLE_LABELS, Evidence, Finding, Operator, Scene, State, describe_place
+from callqa.scoring.operators.finding import Evidence, Finding, State
+from callqa.scoring.operators.operator import Operator
+from callqa.scoring.operators.places import place_of
+from callqa.scoring.operators.scene import Scene
+from callqa.scoring.operators.wording import ROLE_LABELS, describe_place
 from callqa.scoring.scorer import CheckOutcome, score
 
 MAX_STEPS = 12  # of one use: a rule about what follows a word looks again around each time the word is said
@@ -189,7 +193,7 @@ def _looked_at(operator: Operator, call: OperatorCall, scene: Scene) -> str:
         return "话单"
     if scene.facts.transcript is None:
         return "没有转写"
-    place = scene.place(call)
+    place = place_of(scene, call)
     around = scene.anchor(call.anchor) if call.anchor is not None else None
     where = f"{ROLE_LABELS[call.role]}，{describe_place(call)}"
     if around is not None:

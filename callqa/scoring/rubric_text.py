@@ -12,7 +12,7 @@ import yaml
 from callqa.errors import RubricError
 from callqa.scoring import marked
 from callqa.scoring.operators import REGISTRY
-from callqa.scoring.operators.base import ParamKind
+from callqa.scoring.operators.operator import ParamKind
 
 _PLAIN = re.compile(r"[一-鿿A-Za-z][一-鿿A-Za-z0-9]*")
 _NOT_PLAIN = frozenset(("true", "false", "yes", "no", "on", "off", "null", "y", "n"))

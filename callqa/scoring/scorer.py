@@ -39,18 +39,18 @@ from callqa.scoring.criteria import (
 )
 from callqa.scoring.facts import CALL_FIELDS, TICKET_FIELD_LABELS, CallFacts, ticket_value
 from callqa.scoring.operators import REGISTRY
-from callqa.scoring.operators.base import (
+from callqa.scoring.operators.finding import (
     Evidence,
     Finding,
     Hit,
     HitPlace,
-    Operator,
-    Scene,
     State,
     hits_by_sound,
     is_exact,
     not_checked,
 )
+from callqa.scoring.operators.operator import Operator
+from callqa.scoring.operators.scene import Scene
 from callqa.scoring.scorecard import total
 
 Operators = Mapping[str, Operator]

@@ -7,7 +7,7 @@ from callqa.errors import CallqaError
 from callqa.refusals import no_such_call
 from callqa.scoring.criteria import Check, Item, Level, Rubric
 from callqa.scoring.explain import Explained, Step, explain, gate_text, quote_text, rule_text
-from callqa.scoring.operators.base import STATE_LABELS, State
+from callqa.scoring.operators.finding import STATE_LABELS, State
 from callqa.scoring.rubric import parse_stored
 from callqa.store.db import Database
 from callqa.store.tables import Call, RubricVersion

@@ -7,7 +7,7 @@ from typing import Any
 from callqa.privacy import mask_quote, mask_text
 from callqa.scoring.criteria import Rubric
 from callqa.scoring.explain import rule_text
-from callqa.scoring.operators.base import STATE_LABELS, State
+from callqa.scoring.operators.finding import STATE_LABELS, State
 from callqa.store.tables import CheckResultRow
 from callqa.web.suggestion_view import NO_PIECES, Pieces
 

@@ -7,7 +7,7 @@ from functools import cache
 
 from callqa.scoring.facts import CallFacts
 from callqa.scoring.operators import REGISTRY
-from callqa.scoring.operators.base import Operator
+from callqa.scoring.operators.operator import Operator
 from callqa.scoring.rubric import Rubric, parse_rubric
 from callqa.scoring.scorer import CheckOutcome, score
 from callqa.speech import Repair, Span, Speaker, Utterance

@@ -4,7 +4,7 @@ import pytest
 
 from callqa.scoring.criteria import Level
 from callqa.scoring.facts import CallFacts
-from callqa.scoring.operators.base import State
+from callqa.scoring.operators.finding import State
 from callqa.scoring.scorer import CheckOutcome, score
 from tests.scoring.scenes import call, repaired, rubric_with
 

@@ -8,7 +8,7 @@ import pytest
 
 from callqa.scoring.explain import condition_text, explain, gate_text, rule_text
 from callqa.scoring.operators import REGISTRY
-from callqa.scoring.operators.base import State
+from callqa.scoring.operators.finding import State
 from callqa.scoring.rubric import parse_rubric
 from callqa.scoring.scorer import score
 from callqa.units import CallType

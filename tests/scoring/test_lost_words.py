@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from callqa.scoring.facts import CallFacts
-from callqa.scoring.operators.base import State
+from callqa.scoring.operators.finding import State
 from callqa.scoring.rubric import parse_rubric
 from callqa.scoring.scorer import score
 from callqa.speech import Gap, GapKind, Span

@@ -8,7 +8,10 @@ import pytest
 from callqa.scoring.criteria import Level, OperatorCall, Params, Role
 from callqa.scoring.facts import CallFacts, ProcessTimes, TicketFacts
 from callqa.scoring.operators import REGISTRY
-from callqa.scoring.operators.base import STATE_LABELS, Evidence, Finding, Hit, Operator, Scene, State
+from callqa.scoring.operators.finding import STATE_LABELS, Evidence, Finding, Hit, State
+from callqa.scoring.operators.operator import Operator
+from callqa.scoring.operators.places import place_of
+from callqa.scoring.operators.scene import Scene
 from callqa.scoring.scorer import score
 from callqa.speech import Gap, GapKind, Span, Speaker
 from callqa.units import CallType, Channel
@@ -558,4 +561,4 @@ def test_a_rule_about_one_speaker_abstains_on_a_mono_recording_whatever_the_gate
 def test_params_refuse_what_the_loader_should_have_refused() -> None:
     with pytest.raises(KeyError):
         Params((("min_s", "many"),)).number("min_s")
-    assert Scene(BASE, gate=None, sound=None).place(OperatorCall("x", role=Role.ANY)).span.end_ms == 60_000  # type: ignore[arg-type]
+    assert place_of(Scene(BASE, gate=None, sound=None), OperatorCall("x", role=Role.ANY)).span.end_ms == 60_000  # type: ignore[arg-type]

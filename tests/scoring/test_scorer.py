@@ -8,7 +8,7 @@ import pytest
 
 from callqa.scoring.criteria import Level
 from callqa.scoring.facts import CallFacts, TicketFacts
-from callqa.scoring.operators.base import State
+from callqa.scoring.operators.finding import State
 from callqa.scoring.rubric import parse_rubric
 from callqa.scoring.scorer import CheckOutcome, score
 from callqa.speech import Unprompted

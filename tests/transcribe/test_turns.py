@@ -27,7 +27,7 @@ from bench.timing import (
 )
 from callqa.audiofile import Audio, g711_table
 from callqa.scoring.facts import CallFacts
-from callqa.scoring.operators.base import State
+from callqa.scoring.operators.finding import State
 from callqa.scoring.rubric import parse_rubric
 from callqa.scoring.scorer import score
 from callqa.speech import Span, Transcript, Utterance

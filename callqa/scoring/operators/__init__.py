@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from callqa.scoring.operators import entities, phrases, records, voice
-from callqa.scoring.operators.base import Operator
+from callqa.scoring.operators.operator import Operator
 
 REGISTRY: Mapping[str, Operator] = MappingProxyType(
     {row.name: row for rows in (phrases.ROWS, entities.ROWS, voice.ROWS, records.ROWS) for row in rows}

@@ -14,17 +14,11 @@ from callqa.periods import from_ms
 from callqa.scoring.criteria import OperatorCall, Role
 from callqa.scoring.facts import TICKET_FIELD_LABELS, TicketFacts, ticket_value
 from callqa.scoring.hearing import hidden_in, likeness, sought
-from callqa.scoring.operators.base import (
-    Finding,
-    Hit,
-    Operator,
-    ParamKind,
-    ParamSpec,
-    Place,
-    Scene,
-    State,
-    not_checked,
-)
+from callqa.scoring.operators.finding import Finding, Hit, State, not_checked
+from callqa.scoring.operators.operator import Operator, ParamKind, ParamSpec
+from callqa.scoring.operators.places import place_of
+from callqa.scoring.operators.scene import Place, Scene
+from callqa.scoring.operators.unheard import find_unheard
 from callqa.scoring.satisfaction import SATISFACTION_ORDER, levels_said, steps_apart
 from callqa.scoring.spellings import spellings
 from callqa.text import normalised, normalised_with_positions
@@ -94,7 +88,7 @@ def entity(call: OperatorCall, scene: Scene) -> Finding:
     blocked = scene.blocked(call)
     if blocked:
         return blocked
-    place = scene.place(call)
+    place = place_of(scene, call)
     kinds, wanted = call.params.texts("types"), int(call.params.number("min_found", 1))
     clear: dict[str, Hit] = {}
     doubtful: dict[str, Hit] = {}
@@ -111,7 +105,7 @@ def entity(call: OperatorCall, scene: Scene) -> Finding:
         return Finding(State.HIT, f"提到{names} {len(clear)} 处", tuple(clear.values()), looked)
     if len(clear | doubtful) >= wanted:
         return Finding(State.UNSURE, f"只在识别不可靠的语句中提到{names}", tuple((clear | doubtful).values()), looked)
-    unheard = scene.unheard(call.role, place)
+    unheard = find_unheard(scene, call.role, place)
     if unheard.why:
         return not_checked(f"没有听到{names}，但{unheard.why}，待人工")
     aside = f"（{unheard.set_aside}）" if unheard.set_aside else ""
@@ -379,7 +373,7 @@ def ticket_match(call: OperatorCall, scene: Scene) -> Finding:
     blocked = scene.blocked(call)
     if blocked:
         return blocked
-    place = scene.place(call)
+    place = place_of(scene, call)
     parts = [_match_field(call, scene, place, field) for field in call.params.texts("fields")]
     return _worst(parts)
 

@@ -9,22 +9,11 @@ from callqa.matching import edit_distance
 from callqa.scoring.criteria import OperatorCall
 from callqa.scoring.hearing import Sought, anything, sought
 from callqa.scoring.lexicon import EXACT_ONLY, Lexicon, WordMatch, find_words
-from callqa.scoring.operators.base import (
-    ANYTHING,
-    Evidence,
-    Finding,
-    Hit,
-    Operator,
-    ParamKind,
-    ParamSpec,
-    Place,
-    Scene,
-    State,
-    Unheard,
-    hits_by_sound,
-    is_exact,
-    not_checked,
-)
+from callqa.scoring.operators.finding import Evidence, Finding, Hit, State, hits_by_sound, is_exact, not_checked
+from callqa.scoring.operators.operator import Operator, ParamKind, ParamSpec
+from callqa.scoring.operators.places import place_of
+from callqa.scoring.operators.scene import Place, Scene
+from callqa.scoring.operators.unheard import ANYTHING, Unheard, find_unheard
 from callqa.scoring.spellings import spellings
 from callqa.text import Normalised, normalised, normalised_with_positions, spoken_with_positions, syllables
 
@@ -83,7 +72,9 @@ def _by_words(call: OperatorCall, scene: Scene, place: Place, words: tuple[str, 
     if len(found) >= wanted:
         text = f"只在识别不可靠的语句中听到：{_shown([match.word for _, match in found])}"
         return Finding(State.UNSURE, text, _hits(call, scene, found), looked)
-    unheard = scene.unheard(call.role, place, tuple(sought(word) for word in words), exact=call.params.lexicon().strict)
+    unheard = find_unheard(
+        scene, call.role, place, tuple(sought(word) for word in words), exact=call.params.lexicon().strict
+    )
     if unheard.why:
         return not_checked(f"没有听到，但{unheard.why}，待人工")
     count = f"只听到 {len(found)} 处（要求 {wanted} 处）" if found else "没有听到"
@@ -99,7 +90,7 @@ def keyword_any(call: OperatorCall, scene: Scene) -> Finding:
     blocked = scene.blocked(call)
     if blocked:
         return blocked
-    place = scene.place(call)
+    place = place_of(scene, call)
     return _by_words(call, scene, place, call.params.lexicon().words, int(call.params.number("min_hits", 1)))
 
 
@@ -108,14 +99,14 @@ def keyword_all(call: OperatorCall, scene: Scene) -> Finding:
     blocked = scene.blocked(call)
     if blocked:
         return blocked
-    place = scene.place(call)
+    place = place_of(scene, call)
     groups = call.params.groups("groups")
     parts = [_by_words(call, scene, place, group, 1) for group in groups]
     looked = (scene.searched(call, place),)
     missing = [group for group, part in zip(groups, parts, strict=True) if part.state is State.MISS]
     hits = tuple(hit for part in parts for hit in part.hits)
     if missing:
-        unheard = scene.unheard(call.role, place, tuple(sought(word) for group in missing for word in group))
+        unheard = find_unheard(scene, call.role, place, tuple(sought(word) for group in missing for word in group))
         text = _missed(f"没有听到：{_shown(['/'.join(group) for group in missing])}", unheard)
         return Finding(State.MISS, text, hits, looked)
     doubtful = next((part for part in parts if part.state is not State.HIT), None)
@@ -130,7 +121,7 @@ def keyword_none(call: OperatorCall, scene: Scene) -> Finding:
     blocked = scene.blocked(call)
     if blocked:
         return blocked
-    place = scene.place(call)
+    place = place_of(scene, call)
     part = _by_words(call, scene, place, call.params.lexicon().words, 1)
     if part.state is State.HIT:
         return Finding(State.MISS, part.explanation, (), tuple(hit.evidence for hit in part.hits))
@@ -156,7 +147,7 @@ class _Search:
 
 def _clear_and_doubtful(call: OperatorCall, scene: Scene, search: _Search) -> Finding:
     """Hit with a hit in a clear utterance; unsure with one only in doubtful ones; else miss or not_checked."""
-    place = scene.place(call)
+    place = place_of(scene, call)
     clear: list[Hit] = []
     doubtful: list[Hit] = []
     for position in place.positions:
@@ -169,7 +160,7 @@ def _clear_and_doubtful(call: OperatorCall, scene: Scene, search: _Search) -> Fi
     if doubtful:
         return Finding(State.UNSURE, f"只在识别不可靠的语句中有{search.name}", tuple(doubtful), looked)
     open_place = replace(place, positions=tuple(p for p in place.positions if not search.ruled_out(p)))
-    unheard = scene.unheard(call.role, open_place, search.wanted)
+    unheard = find_unheard(scene, call.role, open_place, search.wanted)
     if unheard.why:
         return not_checked(f"没有找到，但{unheard.why}，待人工")
     return Finding(State.MISS, _missed(f"没有{search.name}", unheard), (), looked)

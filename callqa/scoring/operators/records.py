@@ -2,16 +2,9 @@
 
 from callqa.scoring.criteria import OperatorCall
 from callqa.scoring.facts import PROCESS_TIMES, TICKET_FIELD_LABELS, TICKET_FIELDS, ticket_value
-from callqa.scoring.operators.base import (
-    Finding,
-    Hit,
-    Operator,
-    ParamKind,
-    ParamSpec,
-    Scene,
-    State,
-    not_checked,
-)
+from callqa.scoring.operators.finding import Finding, Hit, State, not_checked
+from callqa.scoring.operators.operator import Operator, ParamKind, ParamSpec
+from callqa.scoring.operators.scene import Scene
 
 PARTY_LABELS = {"agent": "坐席", "citizen": "诉求人", "network": "网络"}
 MS_PER_MINUTE = 60_000

@@ -13,19 +13,11 @@ from callqa.scoring.acoustics import (
     total_ms,
 )
 from callqa.scoring.criteria import OperatorCall, Origin, Role
-from callqa.scoring.operators.base import (
-    HIDING_MS,
-    Finding,
-    Hit,
-    Operator,
-    ParamKind,
-    ParamSpec,
-    Place,
-    Scene,
-    State,
-    channels_of,
-    not_checked,
-)
+from callqa.scoring.operators.finding import Finding, Hit, State, not_checked
+from callqa.scoring.operators.operator import Operator, ParamKind, ParamSpec
+from callqa.scoring.operators.places import place_of
+from callqa.scoring.operators.scene import Place, Scene, channels_of
+from callqa.scoring.operators.unheard import HIDING_MS
 from callqa.speech import GapKind, Span
 from callqa.text import normalised, simplified, speech_chars
 from callqa.units import Channel
@@ -66,7 +58,7 @@ def silence(call: OperatorCall, scene: Scene) -> Finding:
     blocked = scene.blocked(call)
     if blocked:
         return blocked
-    place = scene.place(call)
+    place = place_of(scene, call)
     wanted_ms, allowed = call.params.number("min_s") * 1000, int(call.params.number("max_count", 0))
     hits, blind = [], 0
     for quiet in mutual_silences(scene.speech(Channel.CITIZEN), scene.speech(Channel.AGENT)):
@@ -95,11 +87,11 @@ def response_delay(call: OperatorCall, scene: Scene) -> Finding:
         return blocked
     limit_ms = call.params.number("max_s") * 1000
     from_answer = call.scope is not None and call.scope.origin is Origin.ANSWER
-    waits = [_wait_after_answer(scene)] if from_answer else _waits_after_citizen(scene, scene.place(call).span)
+    waits = [_wait_after_answer(scene)] if from_answer else _waits_after_citizen(scene, place_of(scene, call).span)
     long = [wait for wait in waits if wait.duration_ms > limit_ms]
     if any(_blind_in(scene, wait, (Channel.AGENT,)) for wait in long):
         return not_checked("等待时段坐席声道没有收到媒体，待人工")
-    searched = (scene.searched(call, scene.place(call)),)
+    searched = (scene.searched(call, place_of(scene, call)),)
     if not long:
         longest = max((wait.duration_ms for wait in waits), default=0)
         return Finding(State.MISS, f"最长 {_seconds(longest)} 后坐席开口", (), searched)
@@ -137,7 +129,7 @@ def overlap(call: OperatorCall, scene: Scene) -> Finding:
     blocked = scene.blocked(call)
     if blocked:
         return blocked
-    place = scene.place(call)
+    place = place_of(scene, call)
     wanted_ms = call.params.number("min_s") * 1000
     allowed = int(call.params.number("max_count", 0))
     entries = agent_entries_over_citizen(scene.speech(Channel.CITIZEN), scene.speech(Channel.AGENT))
@@ -183,7 +175,7 @@ def speech_rate(call: OperatorCall, scene: Scene) -> Finding:
     blocked = scene.blocked(call)
     if blocked:
         return blocked
-    place = scene.place(call)
+    place = place_of(scene, call)
     rated = [position for position in place.positions if scene.reliable(scene.utterances[position])]
     min_chars = int(call.params.number("min_chars", 1))
     if call.params.text("per") == "utterance":
@@ -269,7 +261,7 @@ def volume(call: OperatorCall, scene: Scene) -> Finding:
     blocked = scene.blocked(call)
     if blocked:
         return blocked
-    place = scene.place(call)
+    place = place_of(scene, call)
     if not scene.facts.loudness:
         return not_checked("没有测得音量，待人工")
     levels = [
@@ -300,7 +292,7 @@ def talk_ratio(call: OperatorCall, scene: Scene) -> Finding:
     blocked = scene.blocked(call)
     if blocked:
         return blocked
-    place = scene.place(call)
+    place = place_of(scene, call)
     spoken = {
         channel: total_ms(c for span in scene.speech(channel) if (c := intersection(span, place.span)) is not None)
         for channel in channels_of(Role.ANY)
