@@ -3,9 +3,13 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from callqa.scoring.operators import entities, phrases, records, voice
+from callqa.scoring.operators import entities, phrases, records, ticket_match, voice
 from callqa.scoring.operators.operator import Operator
 
 REGISTRY: Mapping[str, Operator] = MappingProxyType(
-    {row.name: row for rows in (phrases.ROWS, entities.ROWS, voice.ROWS, records.ROWS) for row in rows}
+    {
+        row.name: row
+        for rows in (phrases.ROWS, entities.ROWS, ticket_match.ROWS, voice.ROWS, records.ROWS)
+        for row in rows
+    }
 )
