@@ -11,27 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from callqa.errors import StateError
-from callqa.scoring.frame import Frame, FrameCandidate, FrameEntry, build_frame, parse_frame
-from callqa.scoring.plan import REALLOCATION_ORDER, Quotas, SamplingPlan, Stratum, hash_of, parse_plan, quotas_of
-
-__all__ = [
-    "Draw",
-    "Drawn",
-    "Frame",
-    "FrameCandidate",
-    "Kind",
-    "SamplingPlan",
-    "Stratum",
-    "allocate",
-    "build_frame",
-    "commitment",
-    "derive_seed",
-    "draw",
-    "parse_frame",
-    "parse_plan",
-    "rank_of",
-    "verify",
-]
+from callqa.scoring.frame import Frame, FrameEntry, parse_frame
+from callqa.scoring.plan import REALLOCATION_ORDER, Quotas, Stratum, hash_of, quotas_of
 
 MIN_NONCE_CHARS = 16  # §3.1 step 3
 

@@ -11,7 +11,8 @@ from sqlmodel import Session
 from callqa.errors import StateError
 from callqa.periods import Month, say_instant
 from callqa.scoring.frame import Frame, FrameCandidate, LeftOut, TicketTrace, build_frame, repeated
-from callqa.scoring.plan import SamplingPlan, parse_plan
+from callqa.scoring.plan import SamplingPlan
+from callqa.scoring.plan_text import parse_plan
 from callqa.store import audit
 from callqa.store.db import Database
 from callqa.store.queries import sampling as queries

@@ -9,8 +9,8 @@ from pathlib import Path
 from callqa.errors import CallqaError, EngineError
 from callqa.findings import Finding
 from callqa.refusals import os_reason
+from callqa.scoring.plan_text import parse_plan
 from callqa.scoring.rubric import parse_rubric
-from callqa.scoring.sampling import parse_plan
 from callqa.store import audit
 from callqa.store.db import Database
 from callqa.transcribe.checkup import word_model_finding

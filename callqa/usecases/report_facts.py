@@ -11,7 +11,8 @@ from callqa.periods import Month, from_ms
 from callqa.reports import facts as f
 from callqa.scoring.evaluation import OUTCOME_LABELS, Outcome
 from callqa.scoring.frame import parse_frame
-from callqa.scoring.plan import Stratum, parse_plan
+from callqa.scoring.plan import Stratum
+from callqa.scoring.plan_text import parse_plan
 from callqa.scoring.rubric import parse_stored
 from callqa.store.queries import report as queries
 from callqa.store.queries import sampling

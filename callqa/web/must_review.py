@@ -6,7 +6,8 @@ from fastapi.responses import Response
 from callqa.errors import RubricError
 from callqa.periods import Month
 from callqa.scoring.evaluation import STATUS_LABELS
-from callqa.scoring.plan import SamplingPlan, parse_plan
+from callqa.scoring.plan import SamplingPlan
+from callqa.scoring.plan_text import parse_plan
 from callqa.store.queries import sampling as queries
 from callqa.store.queries.people import agent_names
 from callqa.usecases.must_review import must_review

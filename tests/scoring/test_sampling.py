@@ -11,7 +11,8 @@ import pytest
 from callqa.errors import RubricError, StateError
 from callqa.periods import Month
 from callqa.scoring.frame import FrameCandidate, TicketTrace, build_frame, parse_frame, repeated
-from callqa.scoring.plan import Quotas, Stratum, hash_of, parse_plan
+from callqa.scoring.plan import Quotas, Stratum, hash_of
+from callqa.scoring.plan_text import parse_plan
 from callqa.scoring.sampling import Kind, allocate, check_nonce, commitment, derive_seed, rank_of, verify
 from callqa.usecases.verify_draw import repeated_lines
 
@@ -158,10 +159,10 @@ def test_comments_and_order_of_keys_leave_the_plan_hash_alone() -> None:
         ("min_duration_s: 20", "min_durations: 20", "min_duration_s"),
         ("normal: 5}", "normal: five}", "整数"),
         ("normal: 5}", "normal: -1}", "整数"),
-        (", normal: 5}", "}", "缺少 normal"),
+        (", normal: 5}", "}", "缺少“normal”"),
         ("duration_top_ratio: 0.05", "duration_top_ratio: 1.5", "不超过 1"),
-        ("duration_top_ratio: 0.05", "duration_topratio: 0.05", "是否想写 duration_top_ratio"),
-        ("code: callback, any", "code: callbak, any", "不认识的层"),
+        ("duration_top_ratio: 0.05", "duration_topratio: 0.05", "是否想写“duration_top_ratio”"),
+        ("code: callback, any", "code: callbak, any", "层的 code"),
         ("satisfaction_in: [不满意, 非常不满意]", "satisfaction_in: [很差]", "很差"),
         ("any: [true]", "any: [false]", "只能写 true"),
         ("schema: callqa-sampling/1", "schema: callqa-rubric/1", "callqa-sampling/1"),

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from callqa.errors import RubricError
 from callqa.periods import Month
 from callqa.scoring.frame import Frame, FrameCandidate, FrameEntry, build_frame, parse_frame
-from callqa.scoring.plan import Stratum, parse_plan
+from callqa.scoring.plan import Stratum
+from callqa.scoring.plan_text import parse_plan
 from callqa.scoring.sampling import derive_seed, draw, verify
 
 PLAN = parse_plan((Path(__file__).parents[2] / "scorecards" / "sampling.yaml").read_text(encoding="utf-8"))

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from sqlmodel import select
 
-from callqa.scoring.plan import NewStaff, SamplingPlan, parse_plan
+from callqa.scoring.plan import NewStaff, SamplingPlan
+from callqa.scoring.plan_text import parse_plan
 from callqa.store.db import Database
 from callqa.store.tables import Account, Agent, Call, CheckRun, Ticket
 from callqa.usecases.must_review import MustReviewCall, must_review

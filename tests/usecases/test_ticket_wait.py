@@ -8,7 +8,7 @@ from sqlmodel import select
 
 from callqa.config import CheckSettings, Settings
 from callqa.scoring.facts import CallFacts
-from callqa.scoring.plan import parse_plan
+from callqa.scoring.plan_text import parse_plan
 from callqa.scoring.rubric import parse_rubric
 from callqa.scoring.scorer import score
 from callqa.store.db import Database

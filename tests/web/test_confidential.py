@@ -9,7 +9,7 @@ from callqa.errors import StoreError
 from callqa.periods import Month, say_short
 from callqa.reports.document import from_json
 from callqa.scoring.frame import build_frame
-from callqa.scoring.plan import parse_plan
+from callqa.scoring.plan_text import parse_plan
 from callqa.store.queries.figures import month_figures
 from callqa.store.queries.reviews import count_open_appeals
 from callqa.store.tables import (
