@@ -4,6 +4,7 @@ from callqa.periods import from_ms
 from callqa.reports.cells import number, text
 from callqa.reports.document import Cell, Column, Table
 from callqa.reports.facts import FramedCall, MonthFacts, Score
+from callqa.reports.sections import matching
 from callqa.reports.sections.appeals import verdict_words
 from callqa.scoring.plan import STRATUM_LABELS
 from callqa.units import CALL_TYPE_LABELS, CallType
@@ -20,8 +21,8 @@ DRAWN_LABELS = {"sample": "随机样本", "reserve": "递补"}
 
 
 def build_attachments(facts: MonthFacts) -> tuple[Table, ...]:
-    """附件 1 评分明细, 附件 2 样本清单."""
-    return _details(facts), _sample(facts)
+    """附件 1 评分明细, 附件 2 样本清单, and the whole list behind table 7-1."""
+    return _details(facts), _sample(facts), matching.build_list(facts)
 
 
 def _details(facts: MonthFacts) -> Table:

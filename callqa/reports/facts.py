@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from callqa.periods import Month
 from callqa.reports.appeals import MonthAppeals
 from callqa.reports.improving import ActionFact, CaseFact
+from callqa.reports.matching import Matching
 from callqa.reports.trusted import Trusted
 from callqa.scoring.plan import Stratum
 
@@ -307,6 +308,7 @@ class MonthFacts:
     trusted: Trusted = field(default_factory=Trusted)
     cases: tuple[CaseFact, ...] = ()
     actions: tuple[ActionFact, ...] = ()
+    matching: Matching = field(default_factory=Matching)
 
     @property
     def month(self) -> Month:

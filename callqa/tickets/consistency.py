@@ -1,9 +1,11 @@
 """录音、工单、流程三方比对: where call, ticket and record of the process do not tell the same story.
 
 Every comparison made gives one Finding, also when it agrees or cannot be decided, because report table 7-1 counts
-compared, equal, different and undecided. First version: call without ticket, ticket without call, callback record
-without call, phone, location. A machine's finding is a question to a person, never a deduction.
-Not yet here: matter, occurred_at, satisfaction, repeat complaints, process limits.
+compared, equal, different and undecided. A machine's finding is a question to a person, never a deduction.
+
+Words are compared where a transcript is given (location, phone), or taken as the rubric's checks found them (`heard`):
+then the report counts what the scoring card showed. What nobody compared is undecided, not equal.
+What this does not do: process limits, which are arithmetic on a ticket's times (`reports/matching.py`).
 """
 
 import re
@@ -23,17 +25,25 @@ class Check(StrEnum):
 
     CALL_WITHOUT_TICKET = "call_without_ticket"
     TICKET_WITHOUT_CALL = "ticket_without_call"
-    CALLBACK_WITHOUT_CALL = "callback_without_call"
     LOCATION = "location"
+    OCCURRED_AT = "occurred_at"
     CONTACT_PHONE = "contact_phone"
+    MATTER = "matter_category"
+    SATISFACTION = "satisfaction"
+    REPEAT = "repeat"
+    CALLBACK_WITHOUT_CALL = "callback_without_call"
 
 
 CHECK_LABELS = {
     Check.CALL_WITHOUT_TICKET: "有通话无工单",
     Check.TICKET_WITHOUT_CALL: "有工单无录音",
-    Check.CALLBACK_WITHOUT_CALL: "回访记录无通话",
     Check.LOCATION: "地点",
+    Check.OCCURRED_AT: "时间",
     Check.CONTACT_PHONE: "联系电话",
+    Check.MATTER: "事项类别",
+    Check.SATISFACTION: "满意度",
+    Check.REPEAT: "重复诉求未关联",
+    Check.CALLBACK_WITHOUT_CALL: "回访记录无通话",
 }
 
 
@@ -57,7 +67,9 @@ class Level(StrEnum):
 class CallSide:
     """An answered call. ticket_nos: confirmed or linked; doubtful_ticket_nos wait for a person.
 
-    duration_ms: answered to ended. disposition: glossary code or None.
+    duration_ms: answered to ended. disposition: glossary code or None. recorded: its recording can be heard.
+    tickets_in: whether its ticket would be here by now. heard: what the rubric's checks found of the words, field by field,
+    against the ticket heard_with.
     """
 
     call_id: str
@@ -70,11 +82,16 @@ class CallSide:
     ticket_nos: tuple[str, ...] = ()
     doubtful_ticket_nos: tuple[str, ...] = ()
     transcript: Transcript | None = None
+    recorded: bool = True
+    tickets_in: bool = True
+    heard: tuple[tuple[Check, Outcome], ...] = ()
+    heard_with: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class TicketSide:
-    """A ticket as far as the comparison needs it."""
+    """A ticket as far as the comparison needs it. repeats: an earlier one of the same matter and number or place; None:
+    it says too little of itself to tell."""
 
     ticket_no: str
     caller_number: str = ""
@@ -82,6 +99,11 @@ class TicketSide:
     location: str = ""
     accepted_at_ms: int | None = None
     callback_done_at_ms: int | None = None
+    occurred_at_ms: int | None = None
+    matter_category: str = ""
+    satisfaction: str = ""
+    parent_ticket_no: str = ""
+    repeats: bool | None = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,15 +144,23 @@ def compare(
     """
     by_number = {t.ticket_no: t for t in tickets}
     found: list[Finding] = []
+    sure: dict[str, list[CallSide]] = {}
+    maybe: dict[str, list[CallSide]] = {}
     for call in calls:
-        if from_ms <= call.started_at_ms < to_ms:
-            found += _call_without_ticket(call)
         for ticket_no in call.ticket_nos:
-            ticket = by_number.get(ticket_no)
-            if ticket is not None:
-                found += [*_phone(call, ticket), *_location(call, ticket)]
+            sure.setdefault(ticket_no, []).append(call)
+        for ticket_no in call.doubtful_ticket_nos:
+            maybe.setdefault(ticket_no, []).append(call)
+        if not from_ms <= call.started_at_ms < to_ms:
+            continue
+        found += _call_without_ticket(call)
+        for ticket in (by_number[no] for no in call.ticket_nos if no in by_number):
+            found += [*_location(call, ticket), *_phone(call, ticket), *_as_heard(call, ticket)]
     for ticket in tickets:
-        found += _ticket_without_call(ticket, calls, from_ms, to_ms)
+        known = (sure.get(ticket.ticket_no, ()), maybe.get(ticket.ticket_no, ()))
+        found += _ticket_without_call(ticket, *known, from_ms, to_ms)
+        if ticket.accepted_at_ms is not None and from_ms <= ticket.accepted_at_ms < to_ms:
+            found += _repeat(ticket)
     order = list(Check)
     return tuple(sorted(found, key=lambda f: (order.index(f.check), f.call_id or "", f.ticket_no or "")))
 
@@ -149,30 +179,82 @@ def _call_without_ticket(call: CallSide) -> Iterator[Finding]:
         yield Finding(check, Outcome.UNDECIDED, Level.HINT, f"{who}没有工单，但通话很短或掉线", call.call_id)
     elif call.disposition == "answered_on_call":
         yield Finding(check, Outcome.UNDECIDED, Level.HINT, f"{who}登记为当场答复，没有工单", call.call_id)
+    elif not call.tickets_in:
+        yield Finding(check, Outcome.UNDECIDED, Level.NONE, f"{who}，那段时间的工单还没有导入", call.call_id)
     else:
         yield Finding(check, Outcome.MISMATCH, Level.WARNING, f"{who}没有对应的工单，请核实是否漏建", call.call_id)
 
 
-def _ticket_without_call(ticket: TicketSide, calls: Sequence[CallSide], from_ms: int, to_ms: int) -> Iterator[Finding]:
+def _ticket_without_call(
+    ticket: TicketSide, sure: Sequence[CallSide], maybe: Sequence[CallSide], from_ms: int, to_ms: int
+) -> Iterator[Finding]:
+    """sure, maybe: calls linked to the ticket, and those that wait for a person to say so."""
     for check, at_ms, direction, what in (
         (Check.TICKET_WITHOUT_CALL, ticket.accepted_at_ms, Direction.INBOUND, "受理"),
         (Check.CALLBACK_WITHOUT_CALL, ticket.callback_done_at_ms, Direction.OUTBOUND, "回访"),
     ):
         if at_ms is None or not from_ms <= at_ms < to_ms:
             continue
-        said = f"工单 {ticket.ticket_no} 记为 {say_short(at_ms)} {what}"
-        same_way = [c for c in calls if c.direction is direction]
-        sure = sorted(c.call_id for c in same_way if ticket.ticket_no in c.ticket_nos)
-        maybe = sorted(c.call_id for c in same_way if ticket.ticket_no in c.doubtful_ticket_nos)
-        if sure:
-            yield Finding(check, Outcome.MATCH, Level.NONE, f"{said}，有录音", sure[0], ticket.ticket_no)
-        elif maybe:
-            yield Finding(
-                check, Outcome.UNDECIDED, Level.HINT, f"{said}，有一通待确认的通话", maybe[0], ticket.ticket_no
-            )
+        said, number = f"工单 {ticket.ticket_no} 记为 {say_short(at_ms)} {what}", ticket.ticket_no
+        calls = sorted((c for c in sure if c.direction is direction), key=lambda c: (not c.recorded, c.call_id))
+        doubtful = sorted(c.call_id for c in maybe if c.direction is direction)
+        if calls and (calls[0].recorded or check is Check.CALLBACK_WITHOUT_CALL):
+            yield Finding(check, Outcome.MATCH, Level.NONE, f"{said}，有通话", calls[0].call_id, number)
+        elif calls:
+            text = f"{said}，通话在，但没有录音"
+            yield Finding(check, Outcome.MISMATCH, Level.WARNING, text, calls[0].call_id, number)
+        elif doubtful:
+            yield Finding(check, Outcome.UNDECIDED, Level.HINT, f"{said}，有一通待确认的通话", doubtful[0], number)
+        elif check is Check.TICKET_WITHOUT_CALL and not ticket.caller_number:
+            text = f"{said}，没有来电号码，可能不是电话受理"
+            yield Finding(check, Outcome.UNDECIDED, Level.NONE, text, None, number)
         else:
             text = f"{said}，但没有对应的接通录音，请核实"
-            yield Finding(check, Outcome.MISMATCH, Level.WARNING, text, None, ticket.ticket_no)
+            yield Finding(check, Outcome.MISMATCH, Level.WARNING, text, None, number)
+
+
+def _repeat(ticket: TicketSide) -> Iterator[Finding]:
+    """重复诉求: one that repeats an earlier ticket has to name it. A ticket that repeats none is not compared."""
+    check = Check.REPEAT
+    if ticket.parent_ticket_no:
+        text = f"工单 {ticket.ticket_no} 已关联原工单 {ticket.parent_ticket_no}"
+        yield Finding(check, Outcome.MATCH, Level.NONE, text, None, ticket.ticket_no)
+    elif ticket.repeats is None:
+        text = f"工单 {ticket.ticket_no} 没有事项类别，或号码、地点都没有，看不出是否重复"
+        yield Finding(check, Outcome.UNDECIDED, Level.NONE, text, None, ticket.ticket_no)
+    elif ticket.repeats:
+        text = f"工单 {ticket.ticket_no} 与 30 日内的工单同事项、同号码或同地点，没有关联原工单"
+        yield Finding(check, Outcome.MISMATCH, Level.HINT, text, None, ticket.ticket_no)
+
+
+def _as_heard(call: CallSide, ticket: TicketSide) -> Iterator[Finding]:
+    """Time and matter of a call that came in, satisfaction of a call-back: only the rubric's checks compare these."""
+    inbound, callback = call.direction is Direction.INBOUND, call.call_type is CallType.CALLBACK
+    heard = _heard(call, ticket)
+    for check, due in (
+        (Check.OCCURRED_AT, inbound and ticket.occurred_at_ms is not None),
+        (Check.MATTER, inbound and bool(ticket.matter_category)),
+        (Check.SATISFACTION, callback and bool(ticket.satisfaction)),
+    ):
+        if due:
+            yield _found(check, heard.get(check, Outcome.UNDECIDED), call, ticket)
+
+
+def _heard(call: CallSide, ticket: TicketSide) -> dict[Check, Outcome]:
+    return dict(call.heard) if call.heard_with == ticket.ticket_no else {}
+
+
+_OUTCOME_WORDS = {
+    Outcome.MATCH: (Level.NONE, "与通话中所说一致"),
+    Outcome.MISMATCH: (Level.HINT, "与通话中所说不一致，请听录音核实"),
+    Outcome.UNDECIDED: (Level.NONE, "无法与通话比较"),
+}
+
+
+def _found(check: Check, outcome: Outcome, call: CallSide, ticket: TicketSide) -> Finding:
+    level, words = _OUTCOME_WORDS[outcome]
+    text = f"工单 {ticket.ticket_no} 的{CHECK_LABELS[check]}{words}"
+    return Finding(check, outcome, level, text, call.call_id, ticket.ticket_no)
 
 
 _SAID_DIGITS = re.compile(r"[0-9零〇○幺一二三四五六七八九\s，,、。\-]{11,}")
@@ -189,6 +271,10 @@ def _phone(call: CallSide, ticket: TicketSide) -> Iterator[Finding]:
     if not ticket.contact_phone:
         return
     check, phone = Check.CONTACT_PHONE, ticket.contact_phone
+    heard = _heard(call, ticket).get(check)
+    if heard in (Outcome.MATCH, Outcome.MISMATCH):
+        yield _found(check, heard, call, ticket)
+        return
     spoken = [(n, u) for u in _utterances(call) for n in spoken_mobiles(u.text)]
     equal = [u for n, u in spoken if n == phone]
     if equal:
@@ -215,6 +301,9 @@ def _location(call: CallSide, ticket: TicketSide) -> Iterator[Finding]:
     if not ticket.location or call.direction is not Direction.INBOUND:
         return
     check = Check.LOCATION
+    if call.transcript is None and check in (known := _heard(call, ticket)):
+        yield _found(check, known[check], call, ticket)
+        return
     heard = [u for u in _utterances(call) if u.speaker is not Speaker.AGENT]
     # As written and as heard before homophone repair: no mismatch rests on a repaired word alone.
     said = [

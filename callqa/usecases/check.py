@@ -8,6 +8,7 @@ highest id. The machine only suggests; nothing here touches an evaluation.
 import hashlib
 import json
 import logging
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
@@ -112,8 +113,12 @@ def linked_ticket(session: Session, call_id: str) -> Ticket | None:
     links = session.exec(select(TicketLink).where(TicketLink.call_id == call_id, TicketLink.state == "linked")).all()
     if not links:
         return None
-    best = min(links, key=lambda each: (_LINK_METHODS.index(each.method), -each.score, each.ticket_no))
-    return session.get(Ticket, best.ticket_no)
+    return session.get(Ticket, preferred(links))
+
+
+def preferred(links: Iterable[TicketLink]) -> str:
+    """The ticket of several certain links: a person's choice first, then the better evidence."""
+    return min(links, key=lambda each: (_LINK_METHODS.index(each.method), -each.score, each.ticket_no)).ticket_no
 
 
 def ticket_facts(ticket: Ticket) -> TicketFacts:

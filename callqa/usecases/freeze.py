@@ -19,7 +19,7 @@ from callqa.store.queries import sampling as queries
 from callqa.store.queries.confidential import confidential_ids
 from callqa.store.tables import Call, CheckRun, SamplingFrame, Ticket
 
-_REPEAT_LOOK_BACK_MS = 31 * 86_400_000  # a repeated complaint looks back 30 days (frame.repeated)
+REPEAT_LOOK_BACK_MS = 31 * 86_400_000  # a repeated complaint looks back 30 days (frame.repeated)
 UNATTRIBUTED = ""  # key of counts["by_agent"] for calls of no known agent
 
 
@@ -67,10 +67,10 @@ def load_candidates(session: Session, month: Month, *, demo: bool) -> list[Frame
     """All connected calls of a month as frame candidates, as known now."""
     span = (month.start_ms, month.end_ms)
     tickets = queries.linked_tickets(session, *span)
-    around = queries.tickets_accepted(session, month.start_ms - _REPEAT_LOOK_BACK_MS, month.end_ms)
+    around = queries.tickets_accepted(session, month.start_ms - REPEAT_LOOK_BACK_MS, month.end_ms)
     known = {ticket.ticket_no: ticket for ticket in around}
     known.update({ticket.ticket_no: ticket for linked in tickets.values() for ticket in linked})
-    repeats = repeated(_trace(ticket) for ticket in known.values())
+    repeats = repeated(trace_of(ticket) for ticket in known.values())
     runs = queries.latest_check_runs(session, *span)
     secret = confidential_ids(session)
     return [
@@ -128,7 +128,8 @@ def _candidate(
     )
 
 
-def _trace(ticket: Ticket) -> TicketTrace:
+def trace_of(ticket: Ticket) -> TicketTrace:
+    """What tells whether a ticket repeats an earlier one."""
     return TicketTrace(
         ticket.ticket_no,
         ticket.caller_number,

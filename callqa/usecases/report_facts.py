@@ -35,10 +35,10 @@ from callqa.store.tables import (
 from callqa.usecases.must_review import must_review, new_staff_words, rule_words
 from callqa.usecases.report_appeals import gather_appeals
 from callqa.usecases.report_improving import gather_actions, gather_cases
+from callqa.usecases.report_matching import NOT_CALLS, gather_matching
 from callqa.usecases.report_trust import gather_trust
 
 _DAY_HOURS = range(8, 20)  # without a roster entry
-_NOT_CALLS = ("test_call", "internal_call")  # no citizen asked for the hotline
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +92,15 @@ def gather(session: Session, month: Month, head: ReportHead) -> f.MonthFacts:
         organisation=head.organisation,
         prepared_by=head.prepared_by,
         texts=queries.texts_of(session, str(month)),
+        matching=gather_matching(
+            session,
+            month,
+            calls,
+            {call.call_id for call, _ in sample.scored},
+            rubric.rubric_hash,
+            demo=frame.demo,
+            now_ms=head.made_at_ms,
+        ),
         appeals=gather_appeals(session, month, calls, names, demo=frame.demo, now_ms=head.made_at_ms),
         previous_appeals=gather_appeals(
             session, month.previous(), before, names, demo=frame.demo, now_ms=head.made_at_ms
@@ -308,7 +317,7 @@ def _call_facts(calls: Iterable[Call], *, demo: bool) -> tuple[f.CallFact, ...]:
     return tuple(
         f.CallFact(call.direction, call.outcome, call.started_at_ms, call.ring_ms)
         for call in calls
-        if call.outcome != "in_progress" and call.excluded_as not in _NOT_CALLS and (demo or not call.demo)
+        if call.outcome != "in_progress" and call.excluded_as not in NOT_CALLS and (demo or not call.demo)
     )
 
 

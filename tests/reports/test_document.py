@@ -136,6 +136,7 @@ def test_sections_have_unique_keys_and_rising_numbers() -> None:
         "四",
         "五",
         "六",
+        "七",
         "八",
         "九",
         "十",

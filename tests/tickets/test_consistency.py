@@ -156,3 +156,73 @@ def test_no_mismatch_of_places_rests_on_a_repaired_word_alone():
     for utterance, outcome in ((repaired, Outcome.MATCH), (plain, Outcome.MISMATCH)):
         call = replace(CALL, transcript=replace(talk, utterances=(utterance,)))
         assert outcomes([call], [ticket])[Check.LOCATION] is outcome
+
+
+# ---- what the rubric's checks found --------------------------------------------------------------------------------
+
+
+def by_check(calls, tickets) -> dict[Check, list[Outcome]]:
+    found: dict[Check, list[Outcome]] = {}
+    for f in compare(calls, tickets, from_ms=T - DAY, to_ms=T + DAY):
+        found.setdefault(f.check, []).append(f.outcome)
+    return found
+
+
+FULL = replace(TICKET, occurred_at_ms=T, matter_category="drainage", satisfaction="满意")
+
+
+def test_what_checks_heard_is_taken_over_and_what_they_did_not_is_undecided():
+    heard = ((Check.LOCATION, Outcome.MISMATCH), (Check.OCCURRED_AT, Outcome.MATCH))
+    call = replace(CALL, transcript=None, heard=heard, heard_with="WH-1")
+    found = by_check([call], [FULL])
+    assert found[Check.LOCATION] == [Outcome.MISMATCH] and found[Check.OCCURRED_AT] == [Outcome.MATCH]
+    assert found[Check.MATTER] == [Outcome.UNDECIDED] and Check.SATISFACTION not in found  # it came in
+
+
+def test_what_was_heard_says_nothing_of_a_second_ticket():
+    heard = ((Check.MATTER, Outcome.MISMATCH),)
+    call = replace(CALL, ticket_nos=("WH-1", "WH-2"), heard=heard, heard_with="WH-1")
+    found = compare([call], [FULL, replace(FULL, ticket_no="WH-2")], from_ms=T - DAY, to_ms=T + DAY)
+    assert {f.ticket_no: f.outcome for f in found if f.check is Check.MATTER} == {
+        "WH-1": Outcome.MISMATCH,
+        "WH-2": Outcome.UNDECIDED,
+    }
+
+
+def test_only_a_call_back_is_compared_for_satisfaction():
+    call = replace(CALL, direction=Direction.OUTBOUND, call_type=CallType.CALLBACK)
+    found = by_check([replace(call, heard=((Check.SATISFACTION, Outcome.MATCH),), heard_with="WH-1")], [FULL])
+    assert found[Check.SATISFACTION] == [Outcome.MATCH] and Check.MATTER not in found
+
+
+@pytest.mark.parametrize(
+    ("changes", "outcomes_of_repeat"),
+    [
+        ({}, []),
+        ({"repeats": True}, [Outcome.MISMATCH]),
+        ({"repeats": True, "parent_ticket_no": "WH-0"}, [Outcome.MATCH]),
+        ({"repeats": None, "parent_ticket_no": "WH-0"}, [Outcome.MATCH]),
+        ({"repeats": None}, [Outcome.UNDECIDED]),
+    ],
+)
+def test_a_repeated_complaint_has_to_name_the_first(changes, outcomes_of_repeat):
+    assert by_check([CALL], [replace(TICKET, **changes)]).get(Check.REPEAT, []) == outcomes_of_repeat
+
+
+def test_a_call_that_was_not_recorded_is_no_recording_of_its_ticket():
+    found = by_check([replace(CALL, recorded=False)], [TICKET])
+    assert found[Check.TICKET_WITHOUT_CALL] == [Outcome.MISMATCH]
+
+
+def test_a_ticket_without_a_number_may_not_have_come_by_phone():
+    assert by_check([], [replace(TICKET, caller_number="")])[Check.TICKET_WITHOUT_CALL] == [Outcome.UNDECIDED]
+
+
+def test_a_call_whose_tickets_are_not_here_yet_is_not_blamed():
+    call = replace(CALL, ticket_nos=(), tickets_in=False)
+    assert by_check([call], [])[Check.CALL_WITHOUT_TICKET] == [Outcome.UNDECIDED]
+
+
+def test_words_of_a_call_of_another_month_are_not_compared_again():
+    early = replace(CALL, started_at_ms=T - DAY - 1)
+    assert set(by_check([early], [TICKET])) == {Check.TICKET_WITHOUT_CALL}

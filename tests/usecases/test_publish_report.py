@@ -138,6 +138,13 @@ def as_printed(cell: object) -> str:
     return f"{exact:.{decimals}f}{'%' if form.endswith('%') else ''}"
 
 
+def test_closing_in_time_is_the_same_number_in_both_chapters(db: Database) -> None:
+    report = built(db)
+    kpi = rows_of(report, "8-1")["及时办结率"]
+    step = rows_of(report, "7-3")["办结"]
+    assert (step[4], step[3]) == (kpi[1], kpi[2]) and int(kpi[2]) > 0
+
+
 def test_number_cells_hold_the_number_they_print(db: Database) -> None:
     for table in built(db).tables():
         for cell in (c for r in table.rows for c in r):
