@@ -20,11 +20,11 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import chain
 
-from callqa.privacy import PrivatePart, Turn
+from callqa.privacy import MAY_BE_PRIVATE, PrivatePart, Turn
 from callqa.speech import Speaker
 from callqa.text import DIGIT_VALUES, is_han, simplified
 
-INDEX_VERSION = 4  # raise it when ids, folding, tokens or the finding of private numbers change: the index is made anew
+INDEX_VERSION = 5  # raise it when ids, folding, tokens or the finding of private numbers change: the index is made anew
 MOST_TERMS, MOST_TERM_CHARS = 8, 32
 _PUBLIC = {Speaker.CITIZEN: "c", Speaker.AGENT: "a", Speaker.UNKNOWN: "u"}
 _PRIVATE = {Speaker.CITIZEN: "x", Speaker.AGENT: "y", Speaker.UNKNOWN: "z"}
@@ -110,7 +110,8 @@ def terms_of(query: str) -> tuple[str, ...]:
 def index_words(turns: Sequence[Turn], private: Sequence[Sequence[PrivatePart]]) -> str:
     """The text that is indexed: one line a stretch of an utterance, its tag first.
 
-    A private stretch takes its neighbours along, so that the tokens across its borders are private as well.
+    A private stretch takes its neighbours along, so that the tokens across its borders are private as well. What is said
+    between the pieces of a number (幺三八那个七幺二零) tells nothing of it.
     """
     lines = []
     for turn, parts in zip(turns, private, strict=True):
@@ -120,7 +121,10 @@ def index_words(turns: Sequence[Turn], private: Sequence[Sequence[PrivatePart]])
             lines += [_PUBLIC[speaker] + plain] if plain else []
             continue
         folded = fold(turn.text)
-        secret = [any(part.start <= at < part.end for part in parts) for at in folded.places]
+        secret = [
+            char in MAY_BE_PRIVATE and any(part.start <= at < part.end for part in parts)
+            for char, at in zip(folded.text, folded.places, strict=True)
+        ]
         start, n = 0, len(secret)
         while start < n:
             end = start + 1
@@ -216,7 +220,7 @@ def seeds(terms: Sequence[str]) -> list[str]:
 def hits_in(text: str, terms: Sequence[str], parts: Sequence[PrivatePart] = ()) -> list[tuple[int, int]]:
     """[start, end) of each place in the text where a term stands, in order, without overlap.
 
-    parts: private parts that must not be found; a term that touches one does not count.
+    parts: private parts that must not be found; a term with what numbers are made of does not count where it touches one.
     """
     plain = fold_text(text)
     if not any(term in plain for term in terms):
@@ -224,10 +228,11 @@ def hits_in(text: str, terms: Sequence[str], parts: Sequence[PrivatePart] = ()) 
     folded = fold(text)
     hits: list[tuple[int, int]] = []
     for term in terms:
+        barred = () if MAY_BE_PRIVATE.isdisjoint(term) else parts
         at = folded.text.find(term)
         while at >= 0:
             start, end = folded.places[at], folded.places[at + len(term) - 1] + 1
-            if not any(start < part.end and part.start < end for part in parts):
+            if not any(start < part.end and part.start < end for part in barred):
                 hits.append((start, end))
             at = folded.text.find(term, at + 1)
     joined: list[tuple[int, int]] = []

@@ -383,3 +383,22 @@ def test_every_piece_of_a_text_is_found_in_it(said: str, first: int, length: int
         assert places
         assert all(0 <= a < b <= len(said) for a, b in places)
         assert all(x[1] <= y[0] for x, y in itertools.pairwise(places))
+
+
+def test_what_is_said_between_the_pieces_of_a_number_is_found_by_everybody(db: Database) -> None:
+    with db.write() as session:
+        say(session, "C1", [("c", "您的电话是幺三八七那个幺二零吃六三五八")])
+    for words in ("那个", "吃", "那个 电话"):
+        assert found(db, words) == found(db, words, private=True) == ["C1"], words
+    for words in ("七那个", "那个幺", "0吃"):
+        assert found(db, words) == [], words
+        assert found(db, words, private=True) == ["C1"], words
+
+
+def test_more_calls_than_are_shown_are_told_of_also_behind_doubtful_ones(db: Database) -> None:
+    with db.write() as session:
+        say(session, "C4", [("c", "停水的"), ("a", "水的原因")])  # the pairs alone
+        say(session, "C3", [("c", "停水的原因")])
+    with db.read() as session:
+        page = search_calls(session, SearchQuery(terms_of("停水的原")), offset=0, limit=2, most=1)
+    assert ([each.call_id for each in page.calls], page.total, page.capped) == (["C3"], 1, True)

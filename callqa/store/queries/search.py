@@ -81,14 +81,15 @@ def search_calls(session: Session, wanted: SearchQuery, *, offset: int, limit: i
     if not wanted.terms:
         return Found((), 0, False)
     narrowed = Narrowed(wanted.start_ms, wanted.end_ms, wanted.agent_no, wanted.own_agent_no, wanted.ticket_no)
-    all_found, capped = list[Candidate](), False
+    all_found, more = list[Candidate](), False
     for _ in range(_MOST_ROUNDS):
         some = candidates(session, Asked(wanted.terms, wanted.speaker, wanted.private), narrowed, most + 1)
         all_found += _confirmed(session, wanted, some)
-        capped = len(some) > most
-        if not capped or len(all_found) > most:
+        more = len(some) > most
+        if not more or len(all_found) > most:
             break
         narrowed = replace(narrowed, below_id=some[-1].id)  # pairs alone do not make a phrase: older calls may hold it
+    capped = more or len(all_found) > most
     del all_found[most:]
     here = all_found[offset : offset + limit]
     return Found(tuple(_described(session, wanted, here)), len(all_found), capped)
