@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy import insert, or_, text
 from sqlalchemy import select as sa_select
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import DatabaseError
 from sqlmodel import Session, col, select
 
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 
 _ID_LOOKAHEAD = 256
 _MERGED_PAGES = 500  # of 4 kB, in one transaction
+_MOST_TRIES = 20  # to store what others store at the same time; each loses to somebody who has succeeded
 FTS_TABLE = (
     "create virtual table search_fts using fts5(tokens, content='', columnsize=0, detail='none', tokenize='ascii')"
 )
@@ -53,7 +55,12 @@ def index_calls(session: Session, call_ids: Sequence[str]) -> None:
     session.flush()
     try:
         with session.begin_nested():
-            _index(session, call_ids)
+            left = list(call_ids)
+            for _ in range(_MOST_TRIES):
+                left = _index(session, left)
+                if not left:
+                    return
+            log.error("calls %s …: the search index is too busy; run callqa reindex", left[0])
     except DatabaseError:
         log.exception("calls %s …: the search index is damaged; run callqa reindex", call_ids[0])
 
@@ -89,7 +96,8 @@ def turns_of(session: Session, transcript_ids: Sequence[int], seeds: Sequence[st
     return found
 
 
-def _index(session: Session, call_ids: Sequence[str]) -> None:
+def _index(session: Session, call_ids: Sequence[str]) -> list[str]:
+    """Index the calls; those come back that somebody else indexed, or whose id he took, since we looked."""
     newest = dict(
         session.execute(
             sa_select(col(TranscriptRow.call_id), col(TranscriptRow.id))
@@ -105,12 +113,12 @@ def _index(session: Session, call_ids: Sequence[str]) -> None:
             del newest[row.call_id or ""]
         else:
             _forget(session, row)
-    if newest:
-        _add(session, newest, words)
+    stored = _add(session, newest, words) if newest else set()
+    return [call_id for call_id in newest if call_id not in stored]
 
 
-def _add(session: Session, newest: dict[str, int], words: dict[int, str]) -> None:
-    """Index calls that are not: call_id -> its transcript."""
+def _add(session: Session, newest: dict[str, int], words: dict[int, str]) -> set[str]:
+    """Index calls that are not: call_id -> its transcript. Which were stored; on PostgreSQL two may want one id at once."""
     started = session.execute(
         sa_select(col(Call.call_id), col(Call.started_at_ms)).where(col(Call.call_id).in_(newest))
     )
@@ -124,13 +132,14 @@ def _add(session: Session, newest: dict[str, int], words: dict[int, str]) -> Non
         }
         for call_id, id_ in _free_ids(session, {call_id: ms // SLOT_MS for call_id, ms in started})
     ]
+    docs.sort(key=lambda doc: doc["id"])  # FTS5 starts another segment where an id is smaller than the last
+    if not is_sqlite(session):
+        made = postgresql.insert(SearchDoc).values(docs).on_conflict_do_nothing().returning(col(SearchDoc.call_id))
+        return set(session.execute(made).scalars())
     session.execute(insert(SearchDoc), docs)
-    if is_sqlite(session):  # by id: FTS5 starts another segment where one is smaller than the last
-        tokens = [
-            {"id": doc["id"], "tokens": _tokens(words[doc["transcript_id"]])}
-            for doc in sorted(docs, key=lambda doc: doc["id"])
-        ]
-        session.execute(text("insert into search_fts(rowid, tokens) values (:id, :tokens)"), tokens)
+    tokens = [{"id": doc["id"], "tokens": _tokens(words[doc["transcript_id"]])} for doc in docs]
+    session.execute(text("insert into search_fts(rowid, tokens) values (:id, :tokens)"), tokens)
+    return set(newest)
 
 
 def _forget(session: Session, row: SearchDoc) -> None:

@@ -1,7 +1,7 @@
 """Correct a transcript 更正: a person who has listened writes what was said; a new version, the ones before it stay.
 
 An utterance that a person wrote is confirmed as a whole: it counts as reliable and nothing in it is the machine's guess any
-more. The new version is what checks and searches see from then on; evaluations keep the version they used.
+more. It is kept in simplified characters as all transcripts are, or no search would find it. The new version is what checks and searches see from then on; evaluations keep the version they used.
 """
 
 from collections.abc import Mapping
@@ -13,8 +13,9 @@ from callqa.errors import CallqaError, ConflictError, StateError
 from callqa.speech import Transcript, Utterance
 from callqa.store import audit
 from callqa.store.db import Database
-from callqa.store.queries.transcription import newest_transcript
+from callqa.store.queries.transcription import hold_transcripts, newest_transcript
 from callqa.store.tables import TranscriptRow, VocabularyCandidate
+from callqa.text import simplified
 from callqa.transcribe.corrections import errors_of, offers, stretches
 from callqa.usecases.progress import Stage, ask_again
 from callqa.usecases.required import one_line, required_line
@@ -54,6 +55,7 @@ def correct_transcript(
     verified = given.verified or row.verified
     origin = Origin(actor, reason, row.version, verified, edits, chars)
     with db.write() as session:
+        hold_transcripts(session, call_id)
         _load(session, call_id, base_id)
         made = save_transcript(session, call_id, corrected, cpu_s=None, now_ms=now_ms, origin=origin)
         _offer_words(session, made, base, corrected, now_ms)
@@ -94,7 +96,7 @@ def _machine_version(session: Session, row: TranscriptRow) -> Transcript:
 
 def _corrected(utterance: Utterance, given: Correction) -> Utterance:
     text = given.texts.get(utterance.index)
-    text = utterance.text if text is None else one_line(text)
+    text = utterance.text if text is None or one_line(text) == utterance.text else simplified(one_line(text))
     if len(text) > MAX_CHARS:
         raise CallqaError(f"第 {utterance.index + 1} 句有 {len(text)} 字，最多 {MAX_CHARS} 字")
     if text == utterance.text and not given.verified:

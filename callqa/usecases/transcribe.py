@@ -15,7 +15,7 @@ from callqa.audiofile import read_audio
 from callqa.errors import AudioError, CallqaError, EngineError, StoreError
 from callqa.speech import Made, Repair, Span, Speaker, Transcript, Unprompted, Utterance
 from callqa.store.db import Database
-from callqa.store.queries.transcription import newest_transcript
+from callqa.store.queries.transcription import hold_transcripts, newest_transcript
 from callqa.store.search import index_call
 from callqa.store.tables import Call, TranscriptRow, UtteranceRow
 from callqa.transcribe.assemble import transcribe_call
@@ -114,6 +114,7 @@ def _save(db: Database, claimed: Claim, transcript: Transcript, *, cpu_s: float,
         confirmed = find_confirmed(db, claimed.call_id)
         origin = None if confirmed is None else _carried(confirmed, transcript)
         with db.write() as session:
+            hold_transcripts(session, claimed.call_id)
             newest = newest_transcript(session, claimed.call_id)
             if newest is not None and newest.author and (confirmed is None or newest.id != confirmed.row.id):
                 session.rollback()
@@ -172,6 +173,7 @@ def save_transcript(
     origin: Origin | None = None,
 ) -> TranscriptRow:
     """Add the next transcript version of a call with its utterances; earlier versions stay, searches find the new one."""
+    hold_transcripts(session, call_id)
     last = session.exec(select(func.max(TranscriptRow.version)).where(TranscriptRow.call_id == call_id)).one()
     row = TranscriptRow(
         call_id=call_id,

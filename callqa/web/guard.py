@@ -58,6 +58,8 @@ class Guard:
             await send(message)
 
         refusal = _refusal(scope["method"], Headers(scope=scope))
+        if "\0" in scope["path"] or b"%00" in scope["query_string"] or b"\0" in scope["query_string"]:
+            refusal = PlainTextResponse("地址里有不能用的字符。请从本系统页面内重新打开。", status_code=400)
         if refusal is not None:
             await refusal(scope, receive, send_with_headers)
             return

@@ -7,7 +7,7 @@ from fastapi.responses import Response
 
 from callqa.errors import CallqaError
 from callqa.periods import say_instant, say_offset
-from callqa.privacy import mask_text
+from callqa.privacy import mask_quote, mask_text
 from callqa.searching import terms_of
 from callqa.speech import SPEAKER_LABELS, Speaker
 from callqa.store.db import Database
@@ -25,7 +25,7 @@ NAV = (NavItem("检索", "/search", "calls.transcript", "search"),)
 
 PER_PAGE = 20  # calls, each with some of its utterances
 FILTER_NAMES = ("q", "speaker", "from", "to", "agent", "ticket")
-ID_DIGITS = 4  # so many digits in a word ask for somebody's number
+ID_DIGITS = 4  # so many digits in a word, or in words of nothing else, ask for somebody's number
 
 
 def read_query(
@@ -65,9 +65,15 @@ def _search(db: Database, person: Person, wanted: SearchQuery, offset: int, limi
     """The calls; a search for a number by somebody who may find it is written to the audit chain."""
     with db.read() as session:
         found = search_calls(session, wanted, offset=offset, limit=limit)
-    asked = [term for term in wanted.terms if sum(char.isdigit() for char in term) >= ID_DIGITS]
+    pieces = [term for term in wanted.terms if term.isdigit()]
+    in_pieces = sum(map(len, pieces)) >= ID_DIGITS
+    asked = [
+        term
+        for term in wanted.terms
+        if (in_pieces and term in pieces) or sum(char.isdigit() for char in term) >= ID_DIGITS
+    ]
     if asked and wanted.private and found.total:
-        detail = {"number": mask_text(" ".join(asked)), "calls": found.total}
+        detail = {"number": mask_quote(" ".join(asked)), "calls": found.total}
         note_access(db, actor=person.username, action="search.private", subject="", detail=detail, now_ms=now_ms)
     return found
 

@@ -1,25 +1,31 @@
 """The same store on PostgreSQL: migrate, ingest, audit chain under two writers, a stage worked off."""
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from sqlmodel import SQLModel, select
+from sqlalchemy import text
+from sqlmodel import Session, SQLModel, select
 
+from callqa.errors import CallqaError, ConflictError
 from callqa.store import audit
 from callqa.store.db import Database
 from callqa.store.migrate import migrate
 from callqa.store.tables import Call, TranscriptRow
 from callqa.usecases import progress
 from callqa.usecases.check import check
+from callqa.usecases.correct import Correction, correct_transcript
 from callqa.usecases.ingest import ingest
 from callqa.usecases.load_rubric import load_rubric
 from callqa.usecases.progress import Stage, StageState
 from callqa.usecases.transcribe import transcribe
+from tests.builders import add_call
 from tests.store import postgres
+from tests.store.test_search import found, say
 from tests.store_fixture import is_declared
 from tests.usecases.recorded import BASE_MS, FakeEngine, Recorder
 from tests.usecases.test_load_rubric import DEFAULT
@@ -79,3 +85,61 @@ def test_audit_chain_has_no_fork_with_many_writers(db: Database) -> None:
     with db.read() as session:
         assert audit.verify(session) == []
         assert audit.head(session).sequence >= 40
+
+
+def beside(db: Database, first: Callable[[Session], object], other: Callable[[], object]) -> list[BaseException]:
+    """Run `other` in a thread while the transaction of `first` is open, and end that when the other waits for it; what the
+    other raised."""
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            other()
+        except CallqaError as e:
+            raised.append(e)
+
+    with db.write() as session:
+        first(session)
+        thread = threading.Thread(target=run)
+        thread.start()
+        deadline = time.monotonic() + 30
+        waiting = text("select count(*) from pg_stat_activity where wait_event_type = 'Lock'")
+        while time.monotonic() < deadline:
+            with db.read() as watching:
+                if watching.execute(waiting).scalar_one():
+                    break
+        else:
+            pytest.fail("nobody waited")
+    thread.join(30)
+    return raised
+
+
+def test_two_calls_of_one_time_transcribed_at_once_are_both_found(db: Database) -> None:
+    with db.write() as session:
+        for call_id in ("T1", "T2"):
+            add_call(session, call_id, BASE_MS + 3_600_000, agent_no=None)
+    lines = [("c", "鳄鱼来了")]
+
+    def other() -> None:
+        with db.write() as session:
+            say(session, "T2", lines)
+
+    assert beside(db, lambda session: say(session, "T1", lines), other) == []
+    assert sorted(found(db, "鳄鱼")) == ["T1", "T2"]
+
+
+def test_a_correction_beside_a_new_transcription_is_told_to_look_again(db: Database) -> None:
+    with db.write() as session:
+        add_call(session, "T3", BASE_MS + 7_200_000, agent_no=None)
+        say(session, "T3", [("c", "水獭来了")])
+    with db.read() as session:
+        base = session.exec(select(TranscriptRow).where(TranscriptRow.call_id == "T3")).one()
+    given = Correction({0: "水塔来了"}, "听录音更正")
+
+    def other() -> None:
+        correct_transcript(db, "T3", given, base_id=base.id, actor="x", now_ms=BASE_MS)
+
+    (raised,) = beside(db, lambda session: say(session, "T3", [("c", "狐狸来了")]), other)
+    assert isinstance(raised, ConflictError)
+    assert found(db, "狐狸") == ["T3"]
+    assert found(db, "水獭") == found(db, "水塔") == []

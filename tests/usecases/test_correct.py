@@ -311,3 +311,18 @@ def test_a_word_that_nobody_can_tell_from_another_by_ear_is_not_taken(db: Databa
         accept_candidate(db, candidate.id, "厚湖大道", actor="leader", now_ms=NOW_MS, packaged=["后湖大道", "泵站"])
     assert site_words(db) == (), "the word can still be decided"
     assert accept_candidate(db, candidate.id, "后湖大道", actor="leader", now_ms=NOW_MS, packaged=["后湖大道"]) == 1
+
+
+def test_what_a_person_writes_in_traditional_characters_is_kept_simplified(db: Database) -> None:
+    with db.read() as session:
+        base = newest_transcript(session, "C1")
+    made = correct_transcript(
+        db,
+        "C1",
+        Correction({0: "您好，東湖漏電，乾隆路，ｗｉｆｉ⽔，cafe\u0301"}, "听"),
+        base_id=base.id,
+        actor="x",
+        now_ms=NOW_MS,
+    )
+    with db.read() as session:
+        assert load_transcript(session, made).utterances[0].text == "您好，东湖漏电，乾隆路，wifi水，café"

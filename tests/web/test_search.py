@@ -95,3 +95,17 @@ def test_the_call_list_shows_no_private_number_either(browser, indexed):
     assert "幺三八****六三五八" in page
     assert NUMBER not in page
     assert NUMBER not in browser("client_supervisor").get("/calls?month=2026-11&words=" + quote(NUMBER)).text
+
+
+@pytest.mark.parametrize("address", ["/search?q=%00", "/search?q=x&agent=80%00", "/calls?agent=%00", "/calls/C%00"])
+def test_an_address_with_a_character_that_no_database_keeps_is_refused(browser, indexed, address):
+    answer = browser("shift_leader").get(address)
+    assert answer.status_code == 400
+    assert "重新打开" in answer.text
+
+
+def test_a_number_asked_for_in_small_pieces_is_noted_as_well(browser, indexed, database):
+    browser("shift_leader").get("/search?q=" + quote("138 712 063 58"))
+    assert actions(database)[-1] == "search.private"
+    browser("shift_leader").get("/search?q=" + quote("第3次 宝丰路"))
+    assert actions(database).count("search.private") == 1

@@ -139,6 +139,11 @@ def speech_work(session: Session, now_ms: int) -> SpeechWork:
     )
 
 
+def hold_transcripts(session: Session, call_id: str) -> None:
+    """Until the transaction ends nobody else adds a transcript to the call. SQLite has one writer anyway."""
+    session.exec(select(Call.call_id).where(Call.call_id == call_id).with_for_update(key_share=True)).all()
+
+
 def newest_transcript(session: Session, call_id: str) -> TranscriptRow | None:
     """The highest version of a call's transcript: the one in force, a person's where one has confirmed the text."""
     return session.exec(
