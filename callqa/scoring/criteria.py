@@ -3,7 +3,7 @@
 `scoring.rubric` reads them from YAML; `scoring.scorer` evaluates them. Nothing here reads text or decides.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
@@ -254,6 +254,10 @@ class Option:
     per: str = "call"  # call | occurrence
     max_times: int = 1
     exclusive: bool = False
+
+    def together(self, times: Iterable[int]) -> int:
+        """How often it counts where several checks suggest it. Each counts events that no other one does (`scorer`)."""
+        return min(self.max_times, sum(times))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ Rules:
   decides. `not` swaps hit and miss. Doubt never becomes a suggestion.
 - A term named with `as` is bound hit by hit: the rest of its `all` must hold around that hit. The hits for which it holds
   are the occurrences (first silence announced, second one not: one occurrence).
+- Several checks may suggest one option that counts per occurrence: their occurrences add up to its max_times, and one place
+  in the recording is one occurrence whichever of them finds it.
 - A suggestion that rests on words that only sound alike is a hint, and so it is where it needs one such word beside
   others that were read: a second of two words, one half of an `all`. So is one whose item already has a preselected
   exclusive option.
@@ -71,7 +73,8 @@ class CheckResult:
 class Suggestion:
     """建议扣分, or 疑似致命: never an effect by itself.
 
-    points: what accepting it would deduct, times included; 0 for a fatal item alone.
+    points: what accepting it would deduct, times included; 0 for a fatal item alone. places: of its occurrences in the
+    recording; none for a miss and for what only ticket or signalling say.
     """
 
     check_id: str
@@ -83,6 +86,7 @@ class Suggestion:
     times: int
     reason: str
     evidence: tuple[Evidence, ...]
+    places: frozenset[HitPlace] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +132,8 @@ def score(rubric: Rubric, facts: CallFacts, operators: Operators = REGISTRY) -> 
             not_applicable.add(item.item_id)
             results += [CheckResult(c.check_id, item.item_id, State.NOT_CHECKED, "本项不适用") for c in item.checks]
             continue
-        suggestions += _exclusive_first(item, _run(item.checks, item, scenes, operators, results))
+        found = _counted_once(item, _run(item.checks, item, scenes, operators, results))
+        suggestions += _exclusive_first(item, found)
     for fatal in rubric.fatal_items_for(facts.call_type):
         suggestions += _run(fatal.checks, None, scenes, operators, results)
     fatal_ids = {fatal.fatal_id for fatal in rubric.fatal_items_for(facts.call_type)}
@@ -232,7 +237,11 @@ def _outcome(check: Check, finding: Finding) -> Outcome | None:
 
 def _occurrences(finding: Finding) -> int:
     """Hits that are separate events: two words in one sentence are one. With some that are certain, only these count."""
-    return max(1, len(_places(hit for hit in finding.hits if hit.exact) or _places(finding.hits)))
+    return max(1, len(_counted(finding.hits)))
+
+
+def _counted(hits: Sequence[Hit]) -> set[HitPlace]:
+    return _places(hit for hit in hits if hit.exact) or _places(hits)
 
 
 def _places(hits: Iterable[Hit]) -> set[HitPlace]:
@@ -264,11 +273,37 @@ def _suggestion(check: Check, item: Item | None, finding: Finding) -> Suggestion
         times,
         f"{label}：{finding.explanation}" if label else finding.explanation,
         evidence[:MAX_EVIDENCE],
+        frozenset(_counted([hit for hit in finding.hits if hit.evidence.channel is not None])),
     )
 
 
 def _distinct(evidence: Sequence[Evidence]) -> tuple[Evidence, ...]:
     return tuple(dict.fromkeys(evidence))
+
+
+def _counted_once(item: Item, suggestions: Sequence[Suggestion]) -> list[Suggestion]:
+    """An event counts once for an option, however many of its checks find it: a later one counts only what is new.
+
+    With nothing new it becomes a hint. What lies nowhere in the recording (a miss, a ticket's field) is each its own event.
+    """
+    taken: dict[str, frozenset[HitPlace]] = {}
+    found = []
+    for one in suggestions:
+        option = item.option(one.option_code) if one.option_code is not None else None
+        if option is None or option.per != "occurrence" or one.level is not Level.PRESELECT or one.fatal_id is not None:
+            found.append(one)
+            continue
+        before = taken.get(option.code, frozenset())
+        fresh = one.places - before
+        taken[option.code] = before | one.places
+        if one.places and not fresh:
+            one = replace(one, level=Level.HINT, reason=f"{one.reason}（与另一条规则说的是同一处，不重复计次）")
+        elif len(fresh) < len(one.places):
+            times = min(option.max_times, len(fresh))
+            reason = f"{one.reason}（其中 {len(one.places) - len(fresh)} 处另一条规则已计，不重复计次）"
+            one = replace(one, times=times, points=option.points * times, reason=reason)
+        found.append(one)
+    return found
 
 
 def _exclusive_first(item: Item, suggestions: list[Suggestion]) -> list[Suggestion]:
@@ -302,7 +337,7 @@ def _deductions(rubric: Rubric, suggestions: Sequence[Suggestion]) -> dict[str, 
             continue
         option = rubric.item(suggestion.item_id).option(suggestion.option_code)
         of_item = chosen.setdefault(suggestion.item_id, {})
-        of_item[option.code] = min(option.max_times, of_item.get(option.code, 0) + suggestion.times)
+        of_item[option.code] = option.together((of_item.get(option.code, 0), suggestion.times))
     return chosen
 
 

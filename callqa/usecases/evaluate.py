@@ -141,9 +141,10 @@ def _preselect(session: Session, evaluation: Evaluation, call: Call, by_rule: fr
     ).all()
     evaluation.trust = trust_now(session, evaluation.rubric_hash, suggestions)
     session.add(evaluation)
-    given = preselected(evaluation.trust, suggestions, EvaluationInput(by_rule, {}))
+    rubric = load_rubric_version(session, evaluation.rubric_hash)
+    given = preselected(evaluation.trust, suggestions, EvaluationInput(by_rule, {}), rubric)
     if given.decisions and not evaluation.blind:
-        store_input(session, evaluation, call, load_rubric_version(session, evaluation.rubric_hash), given)
+        store_input(session, evaluation, call, rubric, given)
 
 
 def _take_over_orphan(session: Session, evaluation: Evaluation, account_id: int, now_ms: int) -> None:

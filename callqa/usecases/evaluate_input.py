@@ -61,11 +61,22 @@ class SuggestionRef:
     reason: str = ""
     level: str = "preselect"  # preselect | hint
     times: int = 1  # how often its option counts
+    max_times: int | None = None  # of its option; None: not looked up
 
     @property
     def place(self) -> str:
         """The item or fatal item it is shown under."""
         return self.fatal_id or self.item_id
+
+
+def times_of(accepted: Sequence[SuggestionRef]) -> int:
+    """How often an option counts whose suggestions were accepted: preselected ones add up as in the machine's own score
+    (`criteria.Option.together`); a hint, which may say the same again, only counts where it says more. static/evaluate.js does so too.
+    """
+    sure = sum(one.times for one in accepted if one.level == "preselect")
+    times = max([sure, *(one.times for one in accepted if one.level != "preselect")])
+    most = [one.max_times for one in accepted if one.max_times is not None]
+    return min([times, *most])
 
 
 @dataclass(frozen=True, slots=True)

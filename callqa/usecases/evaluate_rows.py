@@ -42,8 +42,8 @@ def suggestions_of(session: Session, evaluation: Evaluation) -> tuple[Suggestion
     return suggestion_refs(rows)
 
 
-def suggestion_refs(rows: Sequence[SuggestionRow]) -> tuple[SuggestionRef, ...]:
-    """Stored suggestions as what accepting them means; the first evidence is the place.
+def suggestion_refs(rows: Sequence[SuggestionRow], rubric: Rubric | None = None) -> tuple[SuggestionRef, ...]:
+    """Stored suggestions as what accepting them means; the first evidence is the place. rubric: for max_times.
 
     The reason becomes the note of a deduction, which agents and the monthly report show: its numbers are masked here.
     """
@@ -57,6 +57,7 @@ def suggestion_refs(rows: Sequence[SuggestionRow]) -> tuple[SuggestionRef, ...]:
             mask_text(row.reason),
             row.level,
             row.times,
+            rubric.item(row.item_id).option(row.option_code).max_times if rubric and row.option_code else None,
         )
         for row in rows
         if row.id is not None

@@ -141,9 +141,12 @@ def _would_preselect(row: SuggestionRow) -> bool:
 
 
 def preselected(
-    trust: dict[str, dict[str, Any]], suggestions: Iterable[SuggestionRow], given: EvaluationInput
+    trust: dict[str, dict[str, Any]], suggestions: Iterable[SuggestionRow], given: EvaluationInput, rubric: Rubric
 ) -> EvaluationInput:
-    """What the card starts with: the deductions of trusted items, each as an accepted suggestion that may be rejected."""
+    """What the card starts with: the deductions of trusted items, each as an accepted suggestion that may be rejected.
+
+    An option that several suggest counts as the machine's own score counts it (`Option.together`), at the first one's place.
+    """
     deductions = {item_id: dict(options) for item_id, options in given.deductions.items()}
     decisions = dict(given.decisions)
     for row in suggestions:
@@ -153,8 +156,11 @@ def preselected(
         at_ms = int(row.evidence[0]["start_ms"]) if row.evidence else None
         options = deductions.setdefault(row.item_id, {})
         before = options.get(row.option_code)
-        if before is None or before.times < row.times:
+        if before is None:
             options[row.option_code] = DeductionInput(row.times, at_ms, row.reason)
+        else:
+            times = rubric.item(row.item_id).option(row.option_code).together((before.times, row.times))
+            options[row.option_code] = replace(before, times=times)
         decisions[row.id] = "accepted"
     return replace(given, deductions=deductions, decisions=decisions)
 

@@ -149,7 +149,7 @@ def save(
     _must_fill(view, person)
     quiet = "X-Autosave" in request.headers
     try:
-        given = read_form(pairs, suggested(view))
+        given = read_form(pairs, suggested(view, rubric))
         version = read_version(fields.get("onto") or fields.get("version", ""))
         if fields.get("do") in ("submit", "submit-next"):
             return _submit(db, view, given, version=version, fields=fields, person=person, now_ms=now_ms)

@@ -2,7 +2,8 @@
 
 Field names: `na:ITEM`, `d:ITEM:CODE` (ticked), `t:…` (times), `at:…` (m:ss), `note:…`; `f:FATAL`, `fat:FATAL`, `fwords:FATAL`;
 `s:SUGGESTION` = accepted | rejected; `c_at`, `c_text` repeated; `summary`; `elapsed_ms`; `version`.
-An accepted suggestion ticks its option even where scripts are off, with the evidence's time and the machine's reason.
+An accepted suggestion ticks its option even where scripts are off, with the evidence's time and the machine's reason; several
+of one option count as `times_of` says.
 `read_form(write_form(x), ()) == x`, times to the second: what is stored is shown as typed, and so is what could not be stored.
 """
 
@@ -13,7 +14,14 @@ from dataclasses import dataclass
 from callqa.errors import CallqaError
 from callqa.periods import say_offset
 from callqa.privacy import mask_text
-from callqa.usecases.evaluate_input import CommentInput, DeductionInput, EvaluationInput, FatalInput, SuggestionRef
+from callqa.usecases.evaluate_input import (
+    CommentInput,
+    DeductionInput,
+    EvaluationInput,
+    FatalInput,
+    SuggestionRef,
+    times_of,
+)
 
 _CLOCK = re.compile(r"(?:(\d{1,2})[:：])?(\d{1,3})[:：](\d{1,2})(?:\.(\d))?")
 MAX_TEXT_CHARS = 2000
@@ -50,11 +58,13 @@ def read_form(pairs: Pairs, suggested: Iterable[SuggestionRef]) -> EvaluationInp
     deductions = _read_deductions(fields)
     decisions = {int(k[2:]): v for k, v in fields.items() if k.startswith("s:") and _is_number(k[2:]) and v}
     not_applicable = frozenset(k[3:] for k in fields if k.startswith("na:"))
+    accepted: dict[tuple[str, str], list[SuggestionRef]] = {}
     for s in suggested:
         if decisions.get(s.suggestion_id) == "accepted" and s.option_code and s.item_id not in not_applicable:
-            deductions.setdefault(s.item_id, {}).setdefault(
-                s.option_code, DeductionInput(s.times, s.at_ms, s.reason[:MAX_TEXT_CHARS])
-            )
+            accepted.setdefault((s.item_id, s.option_code), []).append(s)
+    for (item_id, code), found in accepted.items():
+        chosen = DeductionInput(times_of(found), found[0].at_ms, found[0].reason[:MAX_TEXT_CHARS])
+        deductions.setdefault(item_id, {}).setdefault(code, chosen)
     return EvaluationInput(
         not_applicable=not_applicable,
         deductions=deductions,

@@ -124,20 +124,21 @@ def hides_machine(view: EvaluationView) -> bool:
     return view.evaluation.blind and (view.evaluation.status == "draft" or is_second_look(view.evaluation))
 
 
-def suggested(view: EvaluationView) -> tuple[SuggestionRef, ...]:
+def suggested(view: EvaluationView, rubric: Rubric) -> tuple[SuggestionRef, ...]:
     """The suggestions to be decided on; none on a blind card."""
-    return () if view.evaluation.blind else suggestion_refs(view.suggestions)
+    return () if view.evaluation.blind else suggestion_refs(view.suggestions, rubric)
 
 
 def standing_of(view: EvaluationView, rubric: Rubric, pairs: Pairs) -> Standing:
     """The score of a form as it stands and what it lacks; a form that cannot be read gives the problem instead."""
     confirmed = [f.fatal_id for f in view.fatals.values() if f.second_confirmed_by is not None]
     try:
-        given = read_form(pairs, suggested(view))
+        refs = suggested(view, rubric)
+        given = read_form(pairs, refs)
         card = preview(rubric, CallType(view.call.call_type), given, confirmed_fatals=confirmed)
     except CallqaError as e:
         return Standing(problem=str(e))
-    return Standing(card, find_missing(rubric, given, suggested(view)))
+    return Standing(card, find_missing(rubric, given, refs))
 
 
 def parts(view: EvaluationView, rubric: Rubric, standing: Standing) -> dict[str, Any]:

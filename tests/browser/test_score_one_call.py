@@ -113,6 +113,39 @@ def test_accepting_counts_as_often_as_the_machine_did(sign_in: SignIn, sampled: 
     assert page.trouble == []  # type: ignore[attr-defined]
 
 
+def test_two_rules_of_one_option_add_up_as_they_are_accepted(sign_in: SignIn, sampled: Database) -> None:
+    """An impatient and a challenging sentence: −3 each, twice at most; taking one back leaves the other."""
+    with sampled.write() as session:
+        run_id = session.exec(select(SuggestionRow.check_run_id).where(SuggestionRow.call_id == FIRST)).first()
+        for check_id, start_ms in (("S1.2-2", 10_200), ("S1.2-3", 19_800)):
+            evidence = {
+                "channel": 1,
+                "start_ms": start_ms,
+                "end_ms": start_ms + 900,
+                "quote": "急什么",
+                "operator": "keyword_any",
+                "params": "",
+            }
+            session.add(
+                SuggestionRow(
+                    check_run_id=run_id, call_id=FIRST, check_id=check_id, item_id="S1.2", option_code="c",
+                    level="preselect", points=3, times=1, reason=f"忌语 {check_id}", evidence=[evidence],
+                )
+            )  # fmt: skip
+    page = sign_in("shift_leader")
+    open_first(page)
+    times, found = page.locator('[name="t:S1.2:c"]'), suggestion(page, "S1.2")
+    for position, counted in ((0, "1"), (1, "2")):
+        found.nth(position).locator(".ev-choice >> nth=0").click()
+        expect(times).to_have_value(counted)
+    expect(page.locator("#ev-points-S1\\.2")).to_have_text("0.0")
+    found.nth(0).locator("text=驳回").click()
+    expect(times).to_have_value("1")
+    expect(page.locator('[name="d:S1.2:c"]')).to_be_checked()
+    expect(page.locator("#ev-points-S1\\.2")).to_have_text("2.0")
+    assert page.trouble == []  # type: ignore[attr-defined]
+
+
 def test_the_next_call_is_made_ready_and_not_opened(sign_in: SignIn, sampled: Database) -> None:
     page = sign_in("shift_leader")
     with page.expect_response(lambda r: r.url.endswith(f"{SECOND}/audio")) as fetched:

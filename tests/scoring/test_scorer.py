@@ -143,6 +143,42 @@ def test_occurrences_are_capped() -> None:
     assert outcome.auto_score == Decimal("50.0")  # the item falls to 0, not below
 
 
+TWO_LISTS = (
+    "{id: S1.1-1, op: keyword_any, role: agent, params: {words: [啥事, 烦死]}, on_hit: {suggest: b}}, "
+    "{id: S1.1-2, op: keyword_any, role: agent, params: {words: [急什么, 烦死]}, on_hit: {suggest: b}}"
+)
+
+
+def test_two_checks_of_one_option_add_up() -> None:
+    """One impatient sentence and one challenging one are two occurrences, whichever check found which."""
+    outcome = one(TWO_LISTS, call(GREETING, "a 6-8 啥事", "a 10-12 急什么"))
+    assert [(s.check_id, s.times, s.level) for s in outcome.suggestions] == [
+        ("S1.1-1", 1, Level.PRESELECT),
+        ("S1.1-2", 1, Level.PRESELECT),
+    ]
+    assert outcome.auto_score == Decimal("60.0")
+
+
+def test_one_sentence_counts_once_for_an_option_whichever_of_its_checks_finds_it() -> None:
+    both = one(TWO_LISTS, call(GREETING, "a 6-8 啥事，急什么"))
+    first, second = both.suggestions
+    assert (first.level, second.level) == (Level.PRESELECT, Level.HINT) and "同一处" in second.reason
+    assert both.auto_score == Decimal("80.0")
+    partly = one(TWO_LISTS, call(GREETING, "a 6-8 烦死", "a 10-12 急什么"))
+    assert [(s.times, s.points) for s in partly.suggestions] == [(1, 2), (1, 2)]
+    assert "其中 1 处" in partly.suggestions[1].reason
+    assert partly.auto_score == Decimal("60.0")
+
+
+def test_misses_of_one_option_are_each_their_own() -> None:
+    """Two fields of a ticket that do not agree lie nowhere in the recording: they are not one event."""
+    checks = ", ".join(
+        f"{{id: S1.1-{n}, op: keyword_any, role: agent, params: {{words: [{word}]}}, on_miss: {{suggest: b}}}}"
+        for n, word in ((1, "转接"), (2, "预约"))
+    )
+    assert one(checks).auto_score == Decimal("60.0")
+
+
 def test_min_occurrences() -> None:
     check = (
         "{id: S1.1-1, op: keyword_any, role: agent, params: {words: [啥事]}, on_hit: {suggest: a, min_occurrences: 2}}"

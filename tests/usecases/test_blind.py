@@ -12,6 +12,7 @@ from sqlmodel import col, select
 
 from callqa.errors import PermissionDenied, StateError
 from callqa.scoring.blind import blind_cards, blind_commitment
+from callqa.scoring.rubric import parse_rubric
 from callqa.store.db import Database
 from callqa.store.queries.evaluate import pending_fatals
 from callqa.store.queries.sampling import entries_of, in_sample, waits_to_be_scored
@@ -31,9 +32,9 @@ from callqa.store.tables import (
 from callqa.usecases import blind, calibrate, evaluate, second_look, second_person
 from callqa.usecases.draw import ReserveReason, use_reserve
 from callqa.usecases.evaluate_input import DeductionInput, EvaluationInput, FatalInput
-from callqa.usecases.trust import rescored, scored_cards
+from callqa.usecases.trust import preselected, rescored, scored_cards
 from tests.builders import add_rubric, add_transcript, at
-from tests.drawn_month import NONCE_A, NONCE_B, add_drawable_month, draw_month
+from tests.drawn_month import NONCE_A, NONCE_B, SCORECARDS, add_drawable_month, draw_month
 from tests.store_fixture import make_database
 
 NOW_MS = at("2026-11-22 14:05:00")
@@ -220,6 +221,23 @@ def test_a_reserve_takes_over_what_it_replaces(db: Database, frame: SamplingFram
         assert now is not None
         assert blind.is_blind(session, now, used.call_id)
         assert used.call_id in blind.blind_calls(session, now) and drawn.call_id not in blind.blind_calls(session, now)
+
+
+def test_a_card_starts_with_as_many_occurrences_as_the_machines_own_score() -> None:
+    """S1.2-2 and S1.2-3 find one sentence each: option c counts twice, at the first one's place."""
+    rubric = parse_rubric((SCORECARDS / "rubric.yaml").read_text(encoding="utf-8"))
+    rows = [
+        SuggestionRow(
+            id=k, check_run_id=1, call_id="C", check_id=check_id, item_id="S1.2", option_code="c", level="preselect",
+            points=3, times=times, reason=check_id, evidence=[{"start_ms": 1000 * k}],
+        )
+        for k, (check_id, times) in enumerate((("S1.2-2", 1), ("S1.2-3", 1), ("S1.2-3", 1)), 1)
+    ]  # fmt: skip
+    trust = {"S1.2": {"ok": True}}
+    for taken, times in ((rows[:1], 1), (rows[:2], 2), (rows, 2)):
+        given = preselected(trust, taken, NOTHING, rubric)
+        assert given.deductions == {"S1.2": {"c": DeductionInput(times, 1000, "S1.2-2")}}
+        assert set(given.decisions.values()) == {"accepted"} and len(given.decisions) == len(taken)
 
 
 def test_an_item_that_proved_itself_is_preselected_and_may_be_rejected(db: Database, frame: SamplingFrame) -> None:

@@ -57,6 +57,25 @@ def test_an_accepted_suggestion_counts_as_often_as_it_says() -> None:
     assert chosen.deductions["S2.3"]["a"].times == 1
 
 
+@pytest.mark.parametrize(
+    ("found", "times"),
+    [
+        (((1, "preselect"), (1, "preselect")), 2),
+        (((2, "preselect"), (1, "preselect")), 2),  # the option's max_times
+        (((1, "preselect"), (1, "hint")), 1),  # it may say the same again
+        (((1, "preselect"), (2, "hint")), 2),
+        (((1, "hint"), (1, "hint")), 1),
+    ],
+)
+def test_several_accepted_suggestions_of_one_option(found: tuple[tuple[int, str], ...], times: int) -> None:
+    refs = [
+        SuggestionRef(k, "S1.2", "c", at_ms=k, reason=f"第 {k} 处", level=level, times=n, max_times=2)
+        for k, (n, level) in enumerate(found, 1)
+    ]
+    read = read_form([(f"s:{one.suggestion_id}", "accepted") for one in refs], refs)
+    assert read.deductions == {"S1.2": {"c": DeductionInput(times, 1, "第 1 处")}}
+
+
 def test_an_accepted_suggestion_ticks_its_option_without_scripts() -> None:
     silence = SuggestionRef(5, "S2.3", "a", at_ms=1, reason="静音")
     read = read_form([("s:4", "accepted"), ("s:5", "rejected")], [GOODBYE, silence])

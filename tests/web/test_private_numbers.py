@@ -126,9 +126,10 @@ def test_what_accepting_a_suggestion_writes_into_the_score_has_no_number(databas
     evaluation_id = evaluate.open_evaluation(database, touchy, evaluator_id=accounts["shift_leader"], now_ms=NOW_MS)
     with database.read() as session:
         view = find_evaluation(session, evaluation_id)
-    assert view is not None
-    accepted = [(f"s:{s.suggestion_id}", "accepted") for s in suggested(view)]
-    notes = [d.note for chosen in read_form(accepted, suggested(view)).deductions.values() for d in chosen.values()]
+        assert view is not None
+        refs = suggested(view, evaluate.load_rubric_version(session, view.evaluation.rubric_hash))
+    accepted = [(f"s:{s.suggestion_id}", "accepted") for s in refs]
+    notes = [d.note for chosen in read_form(accepted, refs).deductions.values() for d in chosen.values()]
     assert any("一致度 45" in note for note in notes) and told("".join(notes)) == []
 
 

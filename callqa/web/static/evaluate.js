@@ -41,13 +41,15 @@
     const name = box.dataset.fatal ? `f:${box.dataset.place}` : `d:${box.dataset.place}:${box.dataset.code}`;
     const tick = form.elements[name];
     if (!tick || (!box.dataset.code && !box.dataset.fatal)) return;
-    tick.checked = accepted || othersAccepted(box);
+    const others = sameOption(box).filter((other) => other !== box && other.querySelector('input[value="accepted"]').checked);
+    tick.checked = accepted || others.length > 0;
+    const times = box.dataset.fatal ? null : form.elements[`t:${box.dataset.place}:${box.dataset.code}`];
+    if (times && !accepted && Number(times.value) === timesOf([...others, box], times)) times.value = String(timesOf(others, times));
     if (!accepted) return;
     const na = form.elements[`na:${box.dataset.place}`];
     if (na) na.checked = false;
     const row = tick.closest(".ev-option");
-    const times = box.dataset.fatal ? null : form.elements[`t:${box.dataset.place}:${box.dataset.code}`];
-    if (times && Number(times.value) < Number(box.dataset.times)) times.value = box.dataset.times;
+    if (times && Number(times.value) < timesOf([...others, box], times)) times.value = String(timesOf([...others, box], times));
     if (box.dataset.at !== "") takeTime(row, Number(box.dataset.at));
     const note = row.querySelector(".ev-note");
     const words = box.dataset.fatal ? box.dataset.quote || box.dataset.reason : box.dataset.reason;
@@ -56,8 +58,11 @@
   function sameOption(box) {
     return [...form.querySelectorAll("[data-suggestion]")].filter((other) => other.dataset.place === box.dataset.place && other.dataset.code === box.dataset.code);
   }
-  function othersAccepted(box) {
-    return sameOption(box).some((other) => other !== box && other.querySelector('input[value="accepted"]').checked);
+  // How often an option counts: preselected suggestions add up, a hint counts where it says more (usecases/evaluate_input.times_of).
+  function timesOf(accepted, select) {
+    const counts = (level) => accepted.filter((box) => (box.dataset.level === "preselect") === level).map((box) => Number(box.dataset.times));
+    const sure = counts(true).reduce((sum, n) => sum + n, 0);
+    return Math.max(1, Math.min(select.options.length, Math.max(sure, ...counts(false))));
   }
   // A deduction taken back also takes back the acceptance that made it.
   function withdraw(tick) {
