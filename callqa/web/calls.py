@@ -209,7 +209,8 @@ def call_page(request: Request, call_id: str, person: PersonDep, db: DbDep, now_
         followup = entry_of_call(session, call_id) if missed and person.can("followups.view") else None
     stages = progress_of_call(db, call_id)
     rubric = state_of(request).rubrics.find(db, found.run.rubric_hash if found.run else None)
-    shown = person.can("calls.suggestions") and not waits
+    again = call_id in _asked_again(db, person, now_ms)
+    shown = person.can("calls.suggestions") and not waits and not again
     pieces = private_pieces(found.utterances)
     suggestions = view_suggestions(found.suggestions, rubric, pieces=pieces) if shown else ()
     return page(
@@ -228,7 +229,7 @@ def call_page(request: Request, call_id: str, person: PersonDep, db: DbDep, now_
         transcribing=next((stage for stage in stages if stage.stage is Stage.TRANSCRIBE), None),
         suggestions=suggestions,
         waits=waits,
-        asked_again=call_id in _asked_again(db, person, now_ms),
+        asked_again=again,
         history=[say_history(entry, account_names) for entry in history],
         names=account_names,
         play_from_ms=request.query_params.get("t", ""),

@@ -10,8 +10,9 @@ from callqa.scoring.plan import SamplingPlan
 from callqa.scoring.plan_text import parse_plan
 from callqa.store.queries import sampling as queries
 from callqa.store.queries.people import agent_names
+from callqa.usecases.blind import asked_again
 from callqa.usecases.must_review import must_review
-from callqa.web.deps import DbDep, NowDep, SettingsDep, page, require
+from callqa.web.deps import DbDep, NowDep, PersonDep, SettingsDep, page, require
 from callqa.web.navigation import NavItem
 
 router = APIRouter(prefix="/must-review")
@@ -19,8 +20,13 @@ NAV = (NavItem("定向必检", "/must-review", "evaluate.view", "alert", group="
 
 
 @router.get("", dependencies=[require("evaluate.view")])
-def must_review_list(request: Request, db: DbDep, settings: SettingsDep, now_ms: NowDep, month: str = "") -> Response:
-    """The calls of a month that must be reviewed, the earliest due first."""
+def must_review_list(
+    request: Request, db: DbDep, person: PersonDep, settings: SettingsDep, now_ms: NowDep, month: str = ""
+) -> Response:
+    """The calls of a month that must be reviewed, the earliest due first.
+
+    Where a card may be blind no reason is said, whosever it is: with the others shown, the machine's would be what is missing.
+    """
     period = Month.parse(month) if month else Month.of(now_ms)
     with db.read() as session:
         frame = queries.active_frame(session, str(period))
@@ -28,6 +34,8 @@ def must_review_list(request: Request, db: DbDep, settings: SettingsDep, now_ms:
         demo = frame.demo if frame else settings.demo
         rows = must_review(session, period, plan, demo=demo, now_ms=now_ms) if plan else ()
         names = agent_names(session)
+        may_be_blind = queries.waiting_cards(session, [row.call.call_id for row in rows])
+        again = asked_again(session, now_ms) if person.can("evaluate.score") else frozenset()
     waiting = [row for row in rows if row.evaluation is None]
     return page(
         request,
@@ -39,6 +47,8 @@ def must_review_list(request: Request, db: DbDep, settings: SettingsDep, now_ms:
         overdue=sum(row.due_ms <= now_ms for row in waiting),
         late=sum(not all(row.on_time(t) for t in row.triggers) for row in rows if row.evaluation is not None),
         agents=names,
+        may_be_blind=may_be_blind,
+        asked_again=again,
         status_labels=STATUS_LABELS,
     )
 

@@ -3,11 +3,11 @@
 import re
 
 import pytest
-from sqlmodel import select
+from sqlmodel import col, select
 
 from callqa.scoring.blind import double_cards
-from callqa.store.tables import Call, Evaluation, SamplingFrame
-from callqa.usecases.blind import is_blind
+from callqa.store.tables import Call, CheckRun, Evaluation, SampleEntry, SamplingFrame
+from callqa.usecases.blind import is_blind, rescores_due
 from tests.usecases.test_blind import DAY_MS, prescore
 from tests.usecases.test_blind import make_blind as choose_blind
 from tests.web import test_evaluate
@@ -48,6 +48,65 @@ def test_the_machine_is_hidden_on_a_blind_card_and_told_afterwards(leader, drawn
     revise = ScoreForm(leader, leader.get(f"{form.path}?revise=1"))
     assert revise.suggestion_ids == []
     assert follow(leader, revise.send({"reason": "再听一遍"})).status_code == 200
+
+
+def suspect(database, call_id: str) -> None:
+    """The machine takes the call for fatal, so that it must be reviewed; its run suggests a deduction too."""
+    give_run(database, call_id)
+    with database.write() as session:
+        run = session.exec(
+            select(CheckRun).where(CheckRun.call_id == call_id).order_by(col(CheckRun.id).desc())
+        ).first()
+        run.suspected_fatal = True
+        session.add(run)
+
+
+def reason_of(client, call_id: str) -> str:
+    """What 定向必检 says of a call."""
+    page = client.get("/must-review?month=2026-11").text
+    row = re.search(rf'<a href="/calls/{call_id}">.*?</tr>', page, re.S)
+    assert row is not None
+    return row[0]
+
+
+def test_what_must_be_reviewed_says_no_reason_while_its_card_may_be_blind(leader, drawn, database, browser) -> None:
+    """The card that is blind, one that is not (nobody knows which yet), and a reserve that may still take a blind place."""
+    with database.read() as session:
+        entries = session.exec(select(SampleEntry)).all()
+        tried = {e.call_id for e in entries}
+        elsewhere = next(
+            c.call_id
+            for c in session.exec(select(Call).where(Call.outcome == "answered"))
+            if c.call_id not in tried and c.duration_ms and not c.excluded_as and c.agent_no
+        )
+    reserve = next(e.call_id for e in entries if e.kind == "reserve")
+    for call_id in (*drawn.sample[:2], reserve, elsewhere):
+        suspect(database, call_id)
+    choose_blind(database, frame_of(database), drawn.sample[0])
+    for client in (leader, browser("client_supervisor")):
+        for call_id in (*drawn.sample[:2], reserve):
+            row = reason_of(client, call_id)
+            assert "疑似致命" not in row and "评分提交后显示原因" in row, call_id
+            assert "没有道别" not in client.get(f"/calls/{call_id}").text
+        assert "机器提示疑似致命项" in reason_of(client, elsewhere)
+    ScoreForm.open(leader, f"/evaluate/call/{drawn.sample[0]}").send()
+    assert "机器提示疑似致命项" in reason_of(leader, drawn.sample[0])
+
+
+def test_no_reason_is_said_again_before_the_blind_re_score(leader, drawn, database, clock, browser) -> None:
+    for call_id in drawn.sample:
+        suspect(database, call_id)
+        ScoreForm.open(leader, f"/evaluate/call/{call_id}").send(decision="rejected")
+    clock.now_ms = NOW_MS + 15 * DAY_MS
+    with database.read() as session:
+        due = [one.call.call_id for one in rescores_due(session, clock.now_ms)]
+    assert due
+    leader = browser("shift_leader")  # the first sign-in has run out
+    row = reason_of(leader, due[0])
+    assert "疑似致命" not in row and "盲评复测提交后显示原因" in row
+    page = leader.get(f"/calls/{due[0]}").text
+    assert "没有道别" not in page and "盲评复测待评" in page
+    assert "疑似致命" in reason_of(browser("client_supervisor"), due[0])  # who does not score it
 
 
 def test_a_card_that_is_not_blind_says_why_it_only_hints(leader, drawn, database) -> None:

@@ -1,7 +1,7 @@
 """Rows behind the sampling page and the use cases that freeze and draw. Reading only; what may be drawn is decided elsewhere."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import func
@@ -188,15 +188,26 @@ def committed_by_one(frame: SamplingFrame) -> bool:
 
 
 def waits_to_be_scored(session: Session, call_id: str) -> bool:
-    """Whether the call stands in a revealed sample and its card is not submitted yet."""
-    entries = session.exec(
-        select(SampleEntry)
+    """Whether the machine's view of this call must not be shown yet: see `waiting_cards`."""
+    return bool(waiting_cards(session, (call_id,)))
+
+
+def waiting_cards(session: Session, call_ids: Collection[str]) -> frozenset[str]:
+    """Those of the calls whose card may be blind: in a revealed sample and not submitted.
+
+    A reserve that is not used may still take a blind card's place, until every card is submitted and the string shown.
+    """
+    rows = session.exec(
+        select(SampleEntry, SamplingFrame.blind_revealed_at_ms)
         .join(SamplingFrame, col(SamplingFrame.id) == col(SampleEntry.frame_id))
-        .where(SampleEntry.call_id == call_id, SamplingFrame.state == "revealed")
+        .where(col(SampleEntry.call_id).in_(call_ids), SamplingFrame.state == "revealed")
     ).all()
-    if not any(in_sample(entry) for entry in entries):
-        return False
-    done = select(Evaluation.id).where(
-        Evaluation.call_id == call_id, Evaluation.kind == "first", col(Evaluation.status).in_(DONE_STATUSES)
+    waiting = {e.call_id for e, shown in rows if in_sample(e) or (shown is None and e.state == "unused")}
+    done = session.exec(
+        select(Evaluation.call_id).where(
+            col(Evaluation.call_id).in_(waiting),
+            Evaluation.kind == "first",
+            col(Evaluation.status).in_(DONE_STATUSES),
+        )
     )
-    return session.exec(done).first() is None
+    return frozenset(waiting.difference(done))
