@@ -256,7 +256,7 @@ def make_index(db: Database) -> Indexed:
     """Index everything by what `callqa reindex` calls."""
     began = time.monotonic()
     name = "SQLite" if db.is_sqlite else "PostgreSQL"
-    done = reindex(db, progress=lambda n: _tell(f"{name}: indexed {n} calls") if n % 10_000 == 0 else None)
+    done = reindex(db, now_ms=0, progress=lambda n: _tell(f"{name}: indexed {n} calls") if n % 10_000 == 0 else None)
     spent_s = time.monotonic() - began
     if not db.is_sqlite:
         with db.engine.connect() as connection:

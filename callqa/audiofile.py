@@ -342,15 +342,13 @@ def _check_shape(n_channels: int, rate: int, name: str) -> None:
         raise AudioError(f"音频文件 {name} 的采样率是 {rate} Hz，只能读 {MIN_RATE_HZ} 到 {MAX_RATE_HZ} Hz。")
 
 
-def wav_bytes(samples: Samples, rate: int, *, start_ms: int | None = None, end_ms: int | None = None) -> bytes:
-    """A 16-bit PCM WAV of int16 (n_samples,) or (n_samples, n_channels), or of the part [start_ms, end_ms).
+def wav_bytes(samples: Samples, rate: int) -> bytes:
+    """A 16-bit PCM WAV of int16 (n_samples,) or (n_samples, n_channels).
 
-    Times outside the recording are cut to it. The header is 44 bytes, so byte ranges of it can be served.
+    The header is 44 bytes, so byte ranges of it can be served.
     """
     table = samples if samples.ndim == 2 else samples[:, None]
-    first = max(0, (start_ms or 0) * rate // 1000)
-    last = len(table) if end_ms is None else max(first, end_ms * rate // 1000)
-    body = np.ascontiguousarray(table[first:last], dtype="<i2").tobytes()
+    body = np.ascontiguousarray(table, dtype="<i2").tobytes()
     return pcm_header(len(body), table.shape[1], rate) + body
 
 

@@ -91,13 +91,6 @@ def test_wav_there_and_back(n_channels: int, n_samples: int, rate: int) -> None:
         assert np.array_equal(decode_audio(data, "x").samples, samples)
 
 
-def test_a_part_of_a_wav_is_cut_by_time_and_to_the_recording() -> None:
-    samples = np.arange(8000, dtype=np.int16)
-    part = decode_audio(wav_bytes(samples, 8000, start_ms=250, end_ms=500), "x")
-    assert part.samples[[0, -1], 0].tolist() == [2000, 3999]
-    assert len(decode_audio(wav_bytes(samples, 8000, start_ms=900, end_ms=5000), "x").samples) == 800
-
-
 def of_noise(encoding: Encoding, n_samples: int) -> bytes:
     """A stereo WAV at 8 000 Hz with every value that there is."""
     rng = np.random.default_rng(n_samples)

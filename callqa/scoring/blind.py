@@ -30,10 +30,10 @@ def blind_commitment(secret: str) -> str:
     return hashlib.sha256(f"{BLIND_LABEL}:{secret}".encode()).hexdigest()
 
 
-def blind_cards(seed: str, secret: str, call_ids: Iterable[str], ratio: float = BLIND_RATIO) -> frozenset[str]:
+def blind_cards(seed: str, secret: str, call_ids: Iterable[str]) -> frozenset[str]:
     """The cards that hide the machine's hints."""
     ranked = _ranked(seed, secret, BLIND_LABEL, call_ids)
-    return frozenset(ranked[: _count(ratio, len(ranked))])
+    return frozenset(ranked[: _count(BLIND_RATIO, len(ranked))])
 
 
 def rescore_cards(

@@ -148,10 +148,10 @@ class _Notes:
         (self.na_steps if use.part == "na_when" else self.steps).setdefault(use.owner, []).append(step)
 
 
-def explain(rubric: Rubric, facts: CallFacts, operators: Mapping[str, Operator] = REGISTRY) -> Explained:
+def explain(rubric: Rubric, facts: CallFacts) -> Explained:
     """Score a call and say how; the outcome is the one that `score` gives."""
     notes = _Notes(facts, _uses(rubric))
-    outcome = score(rubric, facts, {name: notes.noting(operator) for name, operator in operators.items()})
+    outcome = score(rubric, facts, {name: notes.noting(operator) for name, operator in REGISTRY.items()})
     return Explained(
         outcome,
         {owner: tuple(steps) for owner, steps in notes.steps.items()},

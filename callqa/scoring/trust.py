@@ -136,12 +136,12 @@ def figures(table: AgreementTable, seed: str) -> Figures:
     return Figures(table, found, bootstrap(table, seed) if table.n else {name: None for name, _ in NAMES})
 
 
-def bootstrap(table: AgreementTable, seed: str, replicates: int = REPLICATES) -> dict[str, Interval | None]:
+def bootstrap(table: AgreementTable, seed: str) -> dict[str, Interval | None]:
     """Percentile intervals of every figure; the same seed gives the same ones."""
     n = table.n
     generator = np.random.Generator(np.random.PCG64(int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8], "big")))
     shares = np.array([table.both, table.first_only, table.second_only, table.neither], dtype=np.float64) / n
-    drawn, times = np.unique(generator.multinomial(n, shares, size=replicates), axis=0, return_counts=True)
+    drawn, times = np.unique(generator.multinomial(n, shares, size=REPLICATES), axis=0, return_counts=True)
     values: dict[str, list[tuple[float, int]]] = {name: [] for name, _ in NAMES}
     for counts, weight in zip(drawn, times, strict=True):
         again = agreement(AgreementTable(*(int(count) for count in counts)))
@@ -149,12 +149,12 @@ def bootstrap(table: AgreementTable, seed: str, replicates: int = REPLICATES) ->
             value = read(again)
             if value is not None:
                 values[name].append((value, int(weight)))
-    return {name: _percentiles(values[name], replicates) for name, _ in NAMES}
+    return {name: _percentiles(values[name]) for name, _ in NAMES}
 
 
-def _percentiles(values: list[tuple[float, int]], replicates: int) -> Interval | None:
+def _percentiles(values: list[tuple[float, int]]) -> Interval | None:
     usable = sum(weight for _, weight in values)
-    if usable < LEAST_USABLE * replicates:
+    if usable < LEAST_USABLE * REPLICATES:
         return None
     values = sorted(values)
     if (

@@ -91,10 +91,9 @@ def reconcile(
     *,
     tolerance_ms: int = TOLERANCE_MS,
     seats: frozenset[str] = frozenset(),
-    span_ms: tuple[int, int] | None = None,
 ) -> Reconciled:
-    """Compare. seats: extensions, to know a call between two of them. span_ms: [from, to) on our clock outside of which
-    our calls are not told as unknown to the PBX; None = from the first row to the last."""
+    """Compare. seats: extensions, to know a call between two of them. Of our calls, those from the first row to the last
+    that no row stands for are told as unknown to the PBX."""
     calls = sorted(calls, key=_start)
     offset_ms, n_pairs = estimate_offset(rows, calls, tolerance_ms)
     paired = _pair(rows, calls, offset_ms, tolerance_ms)
@@ -108,12 +107,12 @@ def reconcile(
             lines.append(_unpaired(row, calls, offset_ms, tolerance_ms, seats))
     if rows:
         times = [row.started_at_ms - offset_ms for row in rows]
-        first_ms, end_ms = span_ms or (min(times) - tolerance_ms, max(times) + tolerance_ms + 1)
+        first_ms, last_ms = min(times) - tolerance_ms, max(times) + tolerance_ms
         known = set(paired.values())
         lines += [
             Line(Verdict.EXTRA, None, call)
             for i, call in enumerate(calls)
-            if i not in known and first_ms <= call.started_at_ms < end_ms
+            if i not in known and first_ms <= call.started_at_ms <= last_ms
         ]
     lines.sort(key=lambda line: _time_of(line, offset_ms))
     return Reconciled(tuple(lines), offset_ms, n_pairs)

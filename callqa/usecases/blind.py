@@ -41,11 +41,11 @@ class RescoreDue:
     draft_id: int | None
 
 
-def commit_blind(session: Session, frame: SamplingFrame, *, actor: str, now_ms: int, secret: str = "") -> None:
+def commit_blind(session: Session, frame: SamplingFrame, *, actor: str, now_ms: int) -> None:
     """Take a random string for a revealed frame and write its commitment to the audit chain; once a frame."""
     if frame.blind_secret is not None or frame.state != "revealed":
         return
-    frame.blind_secret = secret or secrets.token_hex(32)
+    frame.blind_secret = secrets.token_hex(32)
     frame.blind_commit = blind_commitment(frame.blind_secret)
     session.add(frame)
     audit.append(

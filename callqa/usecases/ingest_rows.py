@@ -62,14 +62,9 @@ class CallNote(BaseModel):
     hangup_party: Literal["agent", "citizen", "network"] | None = None
 
 
-def call_type_of(direction: Direction, *, ticket_closed: bool | None = None) -> CallType:
-    """通话类型 from direction and, once linked, whether the ticket was closed before the call.
-
-    Outbound to an open ticket is a check of its facts (核实); outbound else is a call back (回访).
-    """
-    if direction is Direction.INBOUND:
-        return CallType.INBOUND
-    return CallType.VERIFY if ticket_closed is False else CallType.CALLBACK
+def call_type_of(direction: Direction) -> CallType:
+    """通话类型 as far as the direction tells; linking to a ticket tells 核实 from 回访."""
+    return CallType.INBOUND if direction is Direction.INBOUND else CallType.CALLBACK
 
 
 def citizen_number(direction: Direction, from_number: str, to_number: str) -> str:

@@ -30,7 +30,7 @@ class LoadedRubric:
     problem: str = ""
 
 
-def load_rubric(db: Database, path: Path, *, now_ms: int, actor: str = "system") -> LoadedRubric:
+def load_rubric(db: Database, path: Path, *, now_ms: int) -> LoadedRubric:
     """Read the rubric file; a new text becomes a new version, the same text changes nothing. Never raises for its
     content: see `LoadedRubric.problem`."""
     source = ""
@@ -38,7 +38,7 @@ def load_rubric(db: Database, path: Path, *, now_ms: int, actor: str = "system")
         source = _read(path)
         rubric = parse_rubric(source)
     except RubricError as e:
-        return _refuse(db, path, e, source, actor=actor, now_ms=now_ms)
+        return _refuse(db, path, e, source, now_ms=now_ms)
     with db.write() as session:
         if session.get(RubricVersion, rubric.rubric_hash) is not None:
             return LoadedRubric(rubric.rubric_hash, new=False)
@@ -47,7 +47,7 @@ def load_rubric(db: Database, path: Path, *, now_ms: int, actor: str = "system")
         add_version(session, rubric, source, effective_from_ms=effective_from_ms, now_ms=now_ms)
         audit.append(
             session,
-            actor=actor,
+            actor="system",
             action="rubric.load",
             subject=rubric.rubric_hash,
             detail={"rubric_id": rubric.rubric_id, "version": rubric.version, "title": rubric.title},
@@ -90,7 +90,7 @@ def _read(path: Path) -> str:
         raise RubricError(0, "文件不是 UTF-8 文本；请另存为 UTF-8") from e
 
 
-def _refuse(db: Database, path: Path, error: RubricError, source: str, *, actor: str, now_ms: int) -> LoadedRubric:
+def _refuse(db: Database, path: Path, error: RubricError, source: str, *, now_ms: int) -> LoadedRubric:
     """source: the text, "" where it cannot be read. One that is stored stays in force: its refused rules alone abstain."""
     log.error("rubric %s is refused: %s", path, error)
     with db.write() as session:
@@ -103,7 +103,9 @@ def _refuse(db: Database, path: Path, error: RubricError, source: str, *, actor:
         ).first()
         detail = {"problem": str(error)}
         if said is None or said.detail != detail:  # the worker looks again and again; say it once
-            audit.append(session, actor=actor, action="rubric.refuse", subject=path.name, detail=detail, now_ms=now_ms)
+            audit.append(
+                session, actor="system", action="rubric.refuse", subject=path.name, detail=detail, now_ms=now_ms
+            )
     instead = "仍用上一个版本，改正后自动装载" if last else "没有可用的版本，暂不预评，改正后自动装载"
     if last is not None and last.source == source:
         instead = "这一版仍在用，只是有误的规则不再执行（未检，待人工）；改正后自动装载为新版本"

@@ -34,11 +34,9 @@ def _tidy(db: Database) -> None:
             more = tidy(session)
 
 
-def reindex(
-    db: Database, *, actor: str = "system", now_ms: int = 0, progress: Callable[[int], None] = lambda done: None
-) -> int:
+def reindex(db: Database, *, now_ms: int, progress: Callable[[int], None] = lambda done: None) -> int:
     """Empty the index and make it anew; how many calls it then holds. Until it ends, searches find a part."""
     with db.write() as session:
         reset(session)
-        audit.append(session, actor=actor, action="search.reindex", subject="", detail={}, now_ms=now_ms)
+        audit.append(session, actor="system", action="search.reindex", subject="", detail={}, now_ms=now_ms)
     return index_missing(db, progress)

@@ -108,10 +108,9 @@ def work_a_while(
     *,
     recordings: Path,
     clock: Clock,
-    slice_ms: int = SLICE_MS,
     ticket_wait_ms: int = TICKET_WAIT_MS,
 ) -> bool:
-    """Score some more calls of the trial in hand, for about `slice_ms`. Returns whether there is more to do."""
+    """Score some more calls of the trial in hand, for about SLICE_MS. Returns whether there is more to do."""
     with db.read() as session:
         trial = session.exec(
             select(RubricTrial).where(col(RubricTrial.state).in_(("wanted", "running"))).order_by(col(RubricTrial.id))
@@ -137,7 +136,7 @@ def work_a_while(
             log.exception("trial %d: call %s is left out: %s", trial.id, ids[done], e)
             result["skipped"] = result.get("skipped", 0) + 1
         done += 1
-        if clock() - began_ms >= slice_ms:
+        if clock() - began_ms >= SLICE_MS:
             break
     over = done >= len(ids)
     _keep(db, trial.id, done, result, state="done" if over else "running", problem="", now_ms=clock())

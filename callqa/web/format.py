@@ -199,9 +199,9 @@ def points(value: Decimal | float | int | None) -> str:
     return "—" if value is None else str(half_up(value, 1))
 
 
-def signed(value: float, decimals: int = 1) -> str:
+def signed(value: float) -> str:
     """A difference as `+1.2`, `−0.4` or `0.0`, with a real minus sign."""
-    text = str(half_up(value, decimals))
+    text = str(half_up(value, 1))
     if not float(text):
         return text.lstrip("-")
     return f"−{text[1:]}" if text.startswith("-") else f"+{text}"

@@ -325,7 +325,7 @@ def test_the_index_is_made_anew_after_damage(db: Database) -> None:
     assert found_or_refused(db, "停水") != ["C2"]
     with db.write() as session:  # a transcript is kept whatever the index is like
         say(session, "C4", STORIES["C4"][2])
-    assert reindex(db) == 4
+    assert reindex(db, now_ms=at("2026-11-22 14:05")) == 4
     assert {words: found(db, words) for words in before} == before
 
 
