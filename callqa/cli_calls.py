@@ -11,6 +11,7 @@ from callqa.arguments import AddVerb, day, one_of
 from callqa.background import clock_ms
 from callqa.config import Settings
 from callqa.errors import UsageError
+from callqa.speech import SIDES_BY_LABEL
 from callqa.terminal import check_writable, say, write_named
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def add_call_verbs(add: AddVerb) -> None:
     words.add_argument(
         "--speaker",
         metavar="诉求人|坐席",
-        type=one_of({"诉求人": "citizen", "坐席": "agent"}),
+        type=one_of(SIDES_BY_LABEL),
         help="只找诉求人或坐席说的",
     )
     words.add_argument("--from", dest="first", metavar="日期", type=day, help="从哪天起，如 2026-11-01")

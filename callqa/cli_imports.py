@@ -12,6 +12,7 @@ from callqa.arguments import AddVerb, day, one_of, seconds
 from callqa.background import clock_ms
 from callqa.config import Settings
 from callqa.errors import CallqaError, UsageError
+from callqa.speech import SIDES_BY_LABEL
 from callqa.terminal import check_writable, read_named, say, write_named
 
 
@@ -26,7 +27,7 @@ def add_import_verbs(add: AddVerb) -> None:
     calls.add_argument(
         "--left",
         metavar="诉求人|坐席",
-        type=one_of({"诉求人": "citizen", "坐席": "agent"}),
+        type=one_of(SIDES_BY_LABEL),
         default="citizen",
         help="双声道录音的左声道是谁，默认诉求人",
     )

@@ -23,6 +23,7 @@ class Speaker(StrEnum):
 
 
 SPEAKER_LABELS = {Speaker.CITIZEN: "诉求人", Speaker.AGENT: "坐席", Speaker.UNKNOWN: "未分离"}
+SIDES_BY_LABEL = {SPEAKER_LABELS[side]: side.value for side in (Speaker.CITIZEN, Speaker.AGENT)}  # as people type them
 
 
 class GapKind(StrEnum):

@@ -27,7 +27,16 @@ class CallType(StrEnum):
     CALLBACK = "callback"  # 呼出回访
 
 
+DIRECTION_LABELS = {Direction.INBOUND: "呼入", Direction.OUTBOUND: "呼出"}
 CALL_TYPE_LABELS = {CallType.INBOUND: "呼入受理", CallType.VERIFY: "呼出核实", CallType.CALLBACK: "呼出回访"}
+DISPOSITION_LABELS = {  # 通话处置
+    "answered_on_call": "当场答复",
+    "no_ticket_needed": "无需建单",
+    "not_reached": "未接通",
+    "dropped": "掉线",
+    "transferred": "已转接",
+}
+PARTY_LABELS = {"agent": "坐席", "citizen": "诉求人", "network": "网络"}  # 挂机方
 MATTER_LABELS = {  # 事项类别
     "water_supply": "供水",
     "drainage": "排水",

@@ -32,24 +32,13 @@ from callqa.scoring.operators.places import place_of
 from callqa.scoring.operators.scene import Scene
 from callqa.scoring.operators.wording import ROLE_LABELS, describe_place
 from callqa.scoring.scorer import CheckOutcome, score
+from callqa.units import CALL_TYPE_LABELS, DIRECTION_LABELS, DISPOSITION_LABELS, PARTY_LABELS
 
 MAX_STEPS = 12  # of one use: a rule about what follows a word looks again around each time the word is said
 MAX_QUOTES = 3
 QUOTE_CHARS = 60
-FACT_VALUES = {
-    "inbound": "呼入",
-    "outbound": "呼出",
-    "verify": "呼出核实",
-    "callback": "呼出回访",
-    "answered_on_call": "当场答复",
-    "no_ticket_needed": "无需建单",
-    "not_reached": "未接通",
-    "dropped": "掉线",
-    "transferred": "已转接",
-    "agent": "坐席",
-    "citizen": "诉求人",
-    "network": "网络",
-}
+# What a rubric's call field may hold, in words; `inbound` stands for the direction.
+FACT_VALUES = {str(k): v for k, v in (CALL_TYPE_LABELS | DIRECTION_LABELS | DISPOSITION_LABELS | PARTY_LABELS).items()}
 
 
 @dataclass(frozen=True, slots=True)

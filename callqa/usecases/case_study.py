@@ -11,6 +11,7 @@ from sqlmodel import Session, col, select
 
 from callqa.errors import CallqaError, StateError
 from callqa.privacy import Turn, blot_numbers, find_private
+from callqa.speech import SIDES_BY_LABEL, SPEAKER_LABELS, Speaker
 from callqa.store import audit
 from callqa.store.db import Database
 from callqa.store.queries.transcription import newest_transcript
@@ -19,7 +20,6 @@ from callqa.usecases.confidential import is_confidential
 from callqa.usecases.evaluate_state import actor_of
 
 KINDS = {"exemplary": "优秀", "problem": "问题"}
-SPEAKERS = {"诉求人": "citizen", "坐席": "agent"}
 MAX_LINES = 60
 BLOT = "＊"
 # A ticket writes 宝丰一路与解放大道交叉口, people say one street at a time.
@@ -56,9 +56,9 @@ def propose(session: Session, call_id: str, *, start_ms: int, end_ms: int) -> st
         .limit(MAX_LINES)
     ).all()
     private = _private_words(session, call_id)
-    names = {code: label for label, code in SPEAKERS.items()}
     lines = redact_lines([(row.speaker, row.text) for row in rows], private)
-    return "\n".join(f"{names.get(speaker, '坐席')}：{text}" for speaker, text in lines)
+    sides = [Speaker.CITIZEN if speaker == Speaker.CITIZEN else Speaker.AGENT for speaker, _ in lines]
+    return "\n".join(f"{SPEAKER_LABELS[side]}：{text}" for side, (_, text) in zip(sides, lines, strict=True))
 
 
 def add_case(
@@ -126,9 +126,9 @@ def parse_excerpt(text: str) -> Sequence[tuple[str, str]]:
         if not line.strip():
             continue
         name, colon, words = line.strip().replace(":", "：", 1).partition("：")
-        if not colon or name.strip() not in SPEAKERS:
+        if not colon or name.strip() not in SIDES_BY_LABEL:
             raise CallqaError(f"节选第 {number} 行要以“坐席：”或“诉求人：”开头")
-        lines.append((SPEAKERS[name.strip()], words.strip()))
+        lines.append((SIDES_BY_LABEL[name.strip()], words.strip()))
     if not lines or len(lines) > MAX_LINES:
         raise CallqaError(f"节选要有 1 到 {MAX_LINES} 行")
     return lines

@@ -33,6 +33,7 @@ from callqa.store.queries.confidential import find_confidential
 from callqa.store.queries.followups import entry_of_call
 from callqa.store.queries.people import accounts_of
 from callqa.store.queries.sampling import waits_to_be_scored
+from callqa.units import DIRECTION_LABELS
 from callqa.usecases.blind import asked_again
 from callqa.usecases.confidential import READER_ROLES
 from callqa.usecases.note_access import note_access
@@ -86,7 +87,7 @@ def read_filter(
     return CallFilter(
         start_ms=start_ms,
         end_ms=end_ms,
-        direction=direction if direction in fmt.DIRECTION_LABELS else "",
+        direction=direction if direction in DIRECTION_LABELS else "",
         call_type=call_type if call_type in fmt.LABELS["call_type"] else "",
         outcome=outcome if outcome in fmt.OUTCOME_LABELS else "",
         agent_no=agent,

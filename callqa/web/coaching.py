@@ -7,6 +7,7 @@ from fastapi.responses import Response
 
 from callqa.errors import CallqaError
 from callqa.periods import Month, from_ms, say_instant
+from callqa.speech import SPEAKER_LABELS, Speaker
 from callqa.store.queries import coaching as queries
 from callqa.store.queries.people import active_agent_names
 from callqa.usecases import case_study
@@ -109,7 +110,6 @@ def case_export(db: DbDep, person: PersonDep, now_ms: NowDep, kind: str = "") ->
         rows = queries.cases(session, kind)
     detail = {"rows": len(rows)}
     note_access(db, actor=person.username, action="case.export", subject=kind or "all", detail=detail, now_ms=now_ms)
-    speakers = {code: label for label, code in case_study.SPEAKERS.items()}
     return csv_answer(
         "案例库.csv",
         ("类别", "标题", "评分项", "要点", "节选", "列入时间"),
@@ -119,7 +119,7 @@ def case_export(db: DbDep, person: PersonDep, now_ms: NowDep, kind: str = "") ->
                 row.title,
                 row.item_id,
                 row.lesson,
-                "\n".join(f"{speakers[line['speaker']]}：{line['text']}" for line in row.excerpt),
+                "\n".join(f"{SPEAKER_LABELS[Speaker(line['speaker'])]}：{line['text']}" for line in row.excerpt),
                 say_instant(row.added_at_ms),
             )
             for row in rows

@@ -7,7 +7,15 @@ from typing import Any
 
 from callqa.live import LiveFault
 from callqa.periods import say_short
-from callqa.units import CALL_TYPE_LABELS, MATTER_LABELS, CallType, half_up
+from callqa.units import (
+    CALL_TYPE_LABELS,
+    DIRECTION_LABELS,
+    DISPOSITION_LABELS,
+    MATTER_LABELS,
+    PARTY_LABELS,
+    CallType,
+    half_up,
+)
 
 COMPOUND_SURNAMES = frozenset(
     [
@@ -34,7 +42,6 @@ COMPOUND_SURNAMES = frozenset(
     ]
 )
 
-DIRECTION_LABELS = {"inbound": "呼入", "outbound": "呼出"}
 OUTCOME_LABELS = {"in_progress": "等待接听", "answered": "已接通", "unanswered": "未接通", "abandoned": "呼损"}
 OUTCOME_REASON_LABELS = {
     "busy": "席位忙",
@@ -56,7 +63,6 @@ LINK_LABELS = {"linked": "已关联", "doubtful": "待确认", "rejected": "已�
 LINK_METHOD_LABELS = {"header": "话机带单号", "evidence": "按号码、坐席、时间", "manual": "人工"}
 STAGE_LABELS = {"ingest": "入库", "attribute": "归属", "link": "关联", "transcribe": "转写", "check": "预评"}
 PROGRESS_LABELS = {"wanted": "排队中", "running": "进行中", "done": "完成", "failed": "失败", "waiting": "等待条件"}
-HANGUP_LABELS = {"agent": "坐席", "citizen": "诉求人", "network": "网络"}
 GAP_LABELS = {"lost": "丢失", "concealed": "补偿", "held": "保持", "paused": "暂停", "no_media": "无媒体"}
 CATEGORY_LABELS = {
     "consult": "咨询",
@@ -99,16 +105,9 @@ FOLLOWUP_EVENT_LABELS = {
     "reopened": "重新列为待回拨",
 }
 SUGGESTION_LEVEL_LABELS = {"preselect": "建议", "hint": "提示"}
-DISPOSITION_LABELS = {
-    "answered_on_call": "当场答复",
-    "no_ticket_needed": "无需建单",
-    "not_reached": "未接通",
-    "dropped": "掉线",
-    "transferred": "已转接",
-}
 
 LABELS: dict[str, dict[str, str]] = {
-    "direction": DIRECTION_LABELS,
+    "direction": {str(k): v for k, v in DIRECTION_LABELS.items()},
     "call_type": {str(k): v for k, v in CALL_TYPE_LABELS.items()},
     "outcome": OUTCOME_LABELS,
     "outcome_reason": OUTCOME_REASON_LABELS,
@@ -118,7 +117,7 @@ LABELS: dict[str, dict[str, str]] = {
     "link_method": LINK_METHOD_LABELS,
     "stage": STAGE_LABELS,
     "progress": PROGRESS_LABELS,
-    "hangup": HANGUP_LABELS,
+    "hangup": PARTY_LABELS,
     "gap": GAP_LABELS,
     "category": CATEGORY_LABELS,
     "matter": MATTER_LABELS,

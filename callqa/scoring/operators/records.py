@@ -5,8 +5,8 @@ from callqa.scoring.facts import PROCESS_TIMES, TICKET_FIELD_LABELS, TICKET_FIEL
 from callqa.scoring.operators.finding import Finding, Hit, State, not_checked
 from callqa.scoring.operators.operator import Operator, ParamKind, ParamSpec
 from callqa.scoring.operators.scene import Scene
+from callqa.units import PARTY_LABELS
 
-PARTY_LABELS = {"agent": "坐席", "citizen": "诉求人", "network": "网络"}
 MS_PER_MINUTE = 60_000
 
 
