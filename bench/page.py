@@ -39,7 +39,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from fastapi.responses import HTMLResponse  # noqa: E402
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright  # noqa: E402
+from playwright.sync_api import Browser, sync_playwright  # noqa: E402
 from sqlmodel import Session  # noqa: E402
 
 from callqa.config import Settings  # noqa: E402
@@ -59,6 +59,7 @@ from callqa.web.warm import warm  # noqa: E402
 from tests import builders  # noqa: E402
 from tests.drawn_month import NONCE_A, NONCE_B, SCORECARDS  # noqa: E402
 from tests.scoring.reference_calls import load_call  # noqa: E402
+from tests.served import open_tab, sign_in  # noqa: E402
 from tests.served import serve as serve_app  # noqa: E402
 
 TARGET_MS = 300.0
@@ -68,7 +69,7 @@ SETS = ("D01", "D02", "D03", "D04", "D13")
 AGENTS, CALLS_EACH = 8, 14
 PASSWORD = "correct-horse-7"
 FLAGS = ("--no-sandbox", "--disable-gpu")
-START_LIMIT_S, PAGE_LIMIT_MS = 60.0, 60_000
+START_LIMIT_S = 60.0
 USABLE = "performance.getEntriesByName('callqa-usable').length > 0"
 EMPTY = (
     "<!doctype html><html lang=zh><meta charset=utf-8><title>空白</title><link rel=icon href=data:,><p>空白</p></html>"
@@ -277,18 +278,9 @@ class Desk:
 
     def __init__(self, browser: Browser, address: str, width: int) -> None:
         self.trouble: list[str] = []
-        self.context: BrowserContext = browser.new_context(
-            base_url=address, viewport={"width": width, "height": 900}, locale="zh-CN", timezone_id="Asia/Shanghai"
-        )
-        self.page: Page = self.context.new_page()
-        self.page.set_default_timeout(PAGE_LIMIT_MS)
-        self.page.on("console", lambda m: self.trouble.append(m.text) if m.type in ("error", "warning") else None)
-        self.page.on("pageerror", lambda e: self.trouble.append(str(e)))
-        self.page.goto("/login")
-        self.page.fill("#username", "leader")
-        self.page.fill("#password", PASSWORD)
-        self.page.click("button[type=submit]")
-        self.page.wait_for_selector(".cq-me")
+        self.page = open_tab(browser, address, self.trouble, width=width)
+        self.context = self.page.context
+        sign_in(self.page, "leader", PASSWORD)
         self._devtools = self.context.new_cdp_session(self.page)
         self._devtools.send("Performance.enable", {"timeDomain": "threadTicks"})
 

@@ -31,7 +31,7 @@ from callqa.live import Board, LiveCall, LiveFault, LiveSeat, LiveToday, LiveTru
 from callqa.store.db import Database  # noqa: E402
 from callqa.web.app import create_app  # noqa: E402
 from tests.filled_month import NOW_MS, PASSWORD, Filled, fill  # noqa: E402
-from tests.served import FLAGS, serve  # noqa: E402
+from tests.served import FLAGS, open_tab, serve, sign_in  # noqa: E402
 from tests.web.test_live import FakeRecorder  # noqa: E402
 
 WIDE, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
@@ -223,19 +223,9 @@ class Looker:
 
     def page(self, who: str, size: dict[str, int]) -> Page:
         if (who, size["width"]) not in self._pages:
-            context = self._browser.new_context(
-                base_url=self._address, viewport=size, locale="zh-CN", timezone_id="Asia/Shanghai"
-            )
-            page = context.new_page()
-            page.set_default_timeout(60_000)
-            page.on("console", lambda m: self.trouble.append(m.text) if m.type == "error" else None)
-            page.on("pageerror", lambda e: self.trouble.append(str(e)))
+            page = open_tab(self._browser, self._address, self.trouble, **size)
             if who:
-                page.goto("/login")
-                page.fill("#username", who)
-                page.fill("#password", PASSWORD)
-                page.click("button[type=submit]")
-                page.wait_for_selector(".cq-me")
+                sign_in(page, who, PASSWORD)
             self._pages[who, size["width"]] = page
         return self._pages[who, size["width"]]
 

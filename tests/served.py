@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import uvicorn
 from fastapi import FastAPI
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 LIMIT_S = 60.0  # reached only on failure; machines that build are often busy
 FLAGS = ("--no-sandbox", "--disable-gpu", "--autoplay-policy=no-user-gesture-required")
@@ -32,6 +32,32 @@ def serve(app: FastAPI) -> Iterator[str]:
         finally:
             server.should_exit = True
             thread.join(LIMIT_S)
+
+
+def open_tab(browser: Browser, address: str, trouble: list[str], *, width: int = 1440, height: int = 900) -> Page:
+    """A tab with a context of its own, set up as the hotline's are; `trouble` takes what its console complains of."""
+    context = browser.new_context(
+        base_url=address, viewport={"width": width, "height": height}, locale="zh-CN", timezone_id="Asia/Shanghai"
+    )
+    page = context.new_page()
+    page.set_default_timeout(LIMIT_S * 1000)
+    page.on("console", lambda m: trouble.append(m.text) if m.type in ("error", "warning") else None)
+    page.on("pageerror", lambda e: trouble.append(str(e)))
+    return page
+
+
+def sign_in(page: Page, username: str, password: str, *, onto: str = "/") -> None:
+    """By the login form, on to a page."""
+    page.goto(f"/login?next={onto}")
+    fill_in(page, username, password)
+
+
+def fill_in(page: Page, username: str, password: str) -> None:
+    """The login form that is open."""
+    page.fill("#username", username)
+    page.fill("#password", password)
+    page.click("button[type=submit]")
+    page.wait_for_selector(".cq-me")
 
 
 def come_true(page: Page, condition: str, why: str) -> None:

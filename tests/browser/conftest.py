@@ -9,10 +9,11 @@ from callqa.config import Settings
 from callqa.store.db import Database
 from callqa.store.tables import Call
 from callqa.web.app import create_app
+from tests import served
 from tests.builders import add_month, add_suggestions, add_transcript
 from tests.conftest import need_tool
 from tests.drawn_month import SCORECARDS, draw_month
-from tests.served import FLAGS, LIMIT_S, serve
+from tests.served import FLAGS, open_tab, serve
 from tests.web import conftest as web
 
 # The same installation as the other web tests, without their in-process client.
@@ -56,24 +57,14 @@ def sign_in(chromium: Browser, address: str) -> Iterator[Callable[[str], Page]]:
 
     contexts = []
 
-    def open_tab(role: str) -> Page:
-        context = chromium.new_context(
-            base_url=address, viewport={"width": 1440, "height": 900}, locale="zh-CN", timezone_id="Asia/Shanghai"
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(LIMIT_S * 1000)
+    def open_as(role: str) -> Page:
         trouble: list[str] = []
+        page = open_tab(chromium, address, trouble)
         page.trouble = trouble  # type: ignore[attr-defined]  # read by the tests
-        page.on("console", lambda m: trouble.append(m.text) if m.type in ("error", "warning") else None)
-        page.on("pageerror", lambda e: trouble.append(str(e)))
-        page.goto("/login")
-        page.fill("#username", role)
-        page.fill("#password", web.PASSWORD)
-        page.click("button[type=submit]")
-        page.wait_for_selector(".cq-me")
+        contexts.append(page.context)
+        served.sign_in(page, role, web.PASSWORD)
         return page
 
-    yield open_tab
+    yield open_as
     for context in contexts:
         context.close()

@@ -12,7 +12,7 @@ from callqa.store.tables import Appeal, Evaluation, EvaluationRevision, WebSessi
 from callqa.usecases import review
 from tests.browser.conftest import FIRST
 from tests.browser.test_score_one_call import open_first, suggestion
-from tests.served import come_true
+from tests.served import come_true, fill_in
 from tests.web.conftest import NOW_MS, PASSWORD
 from tests.web.released import submit_score
 
@@ -33,10 +33,7 @@ def sign_in_beside(page: Page, role: str) -> None:
     with page.context.expect_page() as opened:
         page.locator(KEPT).locator("a").click()
     tab = opened.value
-    tab.fill("#username", role)
-    tab.fill("#password", PASSWORD)
-    tab.click("button[type=submit]")
-    tab.wait_for_selector(".cq-me")
+    fill_in(tab, role, PASSWORD)
     tab.close()
 
 

@@ -17,7 +17,7 @@ from callqa.store.tables import AuditEntry
 from callqa.web.app import create_app
 from tests.conftest import need_tool
 from tests.media.builders import G711
-from tests.served import FLAGS, LIMIT_S, serve
+from tests.served import FLAGS, LIMIT_S, open_tab, serve, sign_in
 from tests.web.conftest import PASSWORD
 from tests.web.test_live_call import BOARD
 
@@ -95,14 +95,8 @@ def test_the_leader_listens_and_the_player_tells_how_it_stands(address, month, s
     trouble: list[str] = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
-        page = browser.new_page(viewport={"width": 1280, "height": 800})
-        page.set_default_timeout(LIMIT_S * 1000)
-        page.on("console", lambda m: trouble.append(m.text) if m.type in ("error", "warning") else None)
-        page.on("pageerror", lambda e: trouble.append(str(e)))
-        page.goto(f"{address}/login?next=/live")
-        page.fill("#username", "shift_leader")
-        page.fill("#password", PASSWORD)
-        page.click("button[type=submit]")
+        page = open_tab(browser, address, trouble, width=1280, height=800)
+        sign_in(page, "shift_leader", PASSWORD, onto="/live")
         page.click("[data-listen=T1]")
         box = "document.querySelector('[data-listen-player]')"
         page.wait_for_function(f"() => {box}.dataset.listening === 'T1' && {box}.callListen.seconds > 1")

@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from callqa.web.app import create_app, run_web
 from tests.conftest import need_tool
-from tests.served import FLAGS, LIMIT_S, POSITION, come_true, plays_from, serve
+from tests.served import FLAGS, POSITION, come_true, open_tab, plays_from, serve, sign_in
 from tests.web.conftest import PASSWORD
 
 
@@ -26,14 +26,8 @@ def tab(address, month) -> Iterator[Page]:
     trouble: list[str] = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
-        page = browser.new_page(viewport={"width": 1024, "height": 768})
-        page.set_default_timeout(LIMIT_S * 1000)
-        page.on("console", lambda m: trouble.append(m.text) if m.type in ("error", "warning") else None)
-        page.on("pageerror", lambda e: trouble.append(str(e)))
-        page.goto(f"{address}/login?next=/calls/{month}")
-        page.fill("#username", "shift_leader")
-        page.fill("#password", PASSWORD)
-        page.click("button[type=submit]")
+        page = open_tab(browser, address, trouble, width=1024, height=768)
+        sign_in(page, "shift_leader", PASSWORD, onto=f"/calls/{month}")
         page.wait_for_selector(".cq-wave >> css=canvas")
         yield page
         browser.close()
