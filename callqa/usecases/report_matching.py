@@ -9,7 +9,7 @@ from callqa.periods import Month
 from callqa.privacy import mask_text
 from callqa.reports.matching import ByHand, CheckCount, Difference, KeptCall, Matching, TicketTimes
 from callqa.scoring.frame import repeated
-from callqa.scoring.rubric import parse_rubric
+from callqa.scoring.rubric import parse_stored
 from callqa.scoring.ticket_checks import LINKED, comparing_checks, step_limits
 from callqa.store.queries import report as reports
 from callqa.store.queries import report_matching as queries
@@ -70,7 +70,7 @@ def gather_matching(
     now_ms: int,
 ) -> Matching:
     """calls: the month's, by call_id; scored: the sample's scored ones; rubric_hash: of the version that the report quotes."""
-    sources = {key: parse_rubric(row.source) for key, row in reports.rubric_versions(session).items()}
+    sources = {key: parse_stored(row.source) for key, row in reports.rubric_versions(session).items()}
     rules = _Rules({key: comparing_checks(rubric) for key, rubric in sources.items()})
     tickets = queries.tickets_with_a_step(session, month.start_ms, month.end_ms)
     links = queries.links_around(session, month.start_ms, month.end_ms)

@@ -8,6 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlmodel import col, delete, select, update
 
+import callqa
 from callqa.config import Settings
 from callqa.errors import RubricError
 from callqa.periods import Month
@@ -98,6 +99,15 @@ def test_nobody_could_publish_it_today() -> None:
     with pytest.raises(RubricError, match="可能算不完") as raised:
         parse_rubric(OLD_TEXT)
     assert raised.value.line == LINE
+
+
+def test_only_what_writes_a_version_reads_it_by_todays_rules() -> None:
+    """What reads a stored version calls parse_stored; a chapter of the report once did not."""
+    root = Path(callqa.__file__).parent
+    strict = {
+        p.name for p in root.rglob("*.py") if p.parent.name != "scoring" and "parse_rubric" in p.read_text("utf-8")
+    }
+    assert strict == {"edit_rubric.py", "load_rubric.py", "try_rubric.py", "health.py"}
 
 
 def test_the_months_report_and_its_page_open(db: Database, leader: TestClient, tmp_path: Path) -> None:
