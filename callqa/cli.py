@@ -11,6 +11,7 @@ from callqa import __version__, app
 from callqa.arguments import Parser
 from callqa.background import clock_ms
 from callqa.cli_calls import add_call_verbs
+from callqa.cli_delete import add_delete_verbs
 from callqa.cli_imports import add_import_verbs
 from callqa.cli_speech import add_speech_verbs
 from callqa.config import Settings, load_settings
@@ -119,6 +120,7 @@ def _parser() -> Parser:
     checked.add_argument("call_id", metavar="通话编号")
     checked.add_argument("--explain", action="store_true", help="看了哪里、要求什么、发现什么、为何不判")
     add_call_verbs(add)
+    add_delete_verbs(add)
     draw = add("verify-draw", _verify_draw, "由抽样框、方案和两个随机串独立复算抽样")
     draw.add_argument("frame", metavar="抽样框", type=Path)
     draw.add_argument("plan", metavar="方案", type=Path)

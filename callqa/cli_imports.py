@@ -44,6 +44,9 @@ def add_import_verbs(add: AddVerb) -> None:
         help="抓包里的通话都是呼入或都是呼出",
     )
     calls.add_argument(
+        "--again", action="store_true", help="删除过的通话也重新导入（如误删后取回）；默认认出来就不导入"
+    )
+    calls.add_argument(
         "--map", action="append", default=[], metavar="列名=我方列名", help="清单的列对应，如 录音流水=录音文件；会记住"
     )
     cdr = add("reconcile", _reconcile, "核对交换机话单：每个接通的通话是否都有录音或说明了原因")
@@ -135,7 +138,7 @@ def _import(settings: Settings, args: argparse.Namespace) -> int:
     if mapping:
         save_mapping(db, mapping, actor="system", now_ms=now_ms)
     where: dict[str, Any] = {"recordings": settings.recordings_dir, "actor": "system", "now_ms": now_ms}
-    where["demo"] = settings.demo
+    where |= {"demo": settings.demo, "again": args.again}
     result = import_calls(db, args.paths, left=args.left, **where)
     direction = Direction(args.direction) if args.direction else None
     import_captures(db, result.captures, result, seats=args.seat, direction=direction, bare_rtp=args.bare_rtp, **where)

@@ -110,6 +110,15 @@ class SpeechSettings(Section):
 class RetentionSettings(Section):
     """保存期限。"""
 
+    recordings_days: int = Field(
+        default=0,
+        ge=0,
+        le=36_500,
+        description="通话的录音、转写等内容保存多少天，到期由处理服务夜间删除并留痕；0 = 不自动删除。见 docs/retention.md",
+    )
+    fatal_case_days: int = Field(
+        default=1095, ge=0, le=36_500, description="已认定致命项的通话，自第二人确认起至少保存多少天，此前不得删除"
+    )
     spool_keep_days: int = Field(default=7, ge=0, le=365, description="归档后原始 RTP 暂存保留的天数")
     disk_alarm_mb: int = Field(default=2048, ge=0, description="剩余空间低于这么多 MB 时告警")
     disk_floor_mb: int = Field(

@@ -27,8 +27,10 @@ from callqa.store.queries.calls_for_work import (
     calls_whose_tickets_came,
     calls_with_wanted_stages,
 )
-from callqa.usecases import link, progress, try_rubric
+from callqa.usecases import link, progress, retention, try_rubric
 from callqa.usecases.archive import archive, free_spools
+from callqa.usecases.delete import finish_deletions
+from callqa.usecases.delete_files import places_of
 from callqa.usecases.desk import publish_desk
 from callqa.usecases.ingest import JournalTail, give_up_overdue, ingest, ingest_lost
 from callqa.usecases.load_rubric import load_rubric
@@ -266,6 +268,15 @@ class Worker:
             keep_days=self.settings.retention.spool_keep_days,
             now_ms=now_ms,
         )
+        self._delete(now_ms)
+
+    def _delete(self, now_ms: int) -> None:
+        """Finish what was begun at any time; what the period alone deletes goes at night."""
+        kept, places = self.settings.retention, places_of(self.settings)
+        finish_deletions(self.db, places=places, now_ms=now_ms)
+        if kept.recordings_days and retention.is_night(now_ms):
+            terms = retention.Terms(kept.recordings_days, kept.fatal_case_days)
+            retention.delete_expired(self.db, terms, places=places, actor="system", now_ms=now_ms)
 
 
 def run_worker(

@@ -42,6 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "app": EVERYTHING,
     "cli": EVERYTHING,
     "cli_calls": EVERYTHING,
+    "cli_delete": EVERYTHING,
     "cli_imports": EVERYTHING,
     "cli_speech": EVERYTHING,
     "doctor": EVERYTHING,

@@ -79,6 +79,22 @@ class Database:
         if self.transaction_open():
             raise StoreError(f"{work} must not run inside a database transaction")
 
+    def settle(self) -> None:
+        """Bring what was committed from SQLite's log into its file and empty the log, as far as nobody reads an older state just
+        now. PostgreSQL does the like by itself (vacuum)."""
+        self.refuse_open_transaction("emptying the write-ahead log")
+        if not self.is_sqlite:
+            return
+        connection = self._engine.raw_connection()
+        try:
+            cursor = connection.cursor()
+            cursor.execute("PRAGMA busy_timeout=1000")
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+            cursor.close()
+        finally:
+            connection.close()
+
     def dispose(self) -> None:
         """Close all connections. The object may be used again afterwards."""
         self._engine.dispose()

@@ -66,10 +66,17 @@ def index_calls(session: Session, call_ids: Sequence[str]) -> None:
 
 
 def forget_call(session: Session, call_id: str) -> None:
-    """Take a call out of the index, before it or its transcript goes."""
+    """Take a call out of the index, before its words go. In a damaged index it is left unfindable, which is logged."""
     row = session.exec(select(SearchDoc).where(SearchDoc.call_id == call_id)).first()
-    if row is not None:
-        _forget(session, row)
+    if row is None:
+        return
+    try:
+        with session.begin_nested():
+            _forget(session, row)
+    except DatabaseError:
+        log.exception("call %s: the search index is damaged; run callqa reindex", call_id)
+        row.call_id = row.transcript_id = None
+        session.flush()
 
 
 def _words_of(session: Session, transcript_ids: Sequence[int]) -> dict[int, str]:
@@ -101,7 +108,8 @@ def _index(session: Session, call_ids: Sequence[str]) -> list[str]:
     newest = dict(
         session.execute(
             sa_select(col(TranscriptRow.call_id), col(TranscriptRow.id))
-            .where(col(TranscriptRow.call_id).in_(call_ids))
+            .join(Call, col(Call.call_id) == col(TranscriptRow.call_id))
+            .where(col(TranscriptRow.call_id).in_(call_ids), col(Call.deleted_at_ms).is_(None))
             .order_by(col(TranscriptRow.version))
         ).all()
     )
@@ -220,7 +228,8 @@ def unindexed(session: Session, after: str = "", limit: int = 200) -> Sequence[s
     held = select(SearchDoc.id).where(SearchDoc.call_id == TranscriptRow.call_id, SearchDoc.version == INDEX_VERSION)
     query = (
         select(TranscriptRow.call_id)
-        .where(TranscriptRow.call_id > after, ~held.exists())
+        .join(Call, col(Call.call_id) == col(TranscriptRow.call_id))
+        .where(TranscriptRow.call_id > after, col(Call.deleted_at_ms).is_(None), ~held.exists())
         .distinct()
         .order_by(col(TranscriptRow.call_id))
         .limit(limit)

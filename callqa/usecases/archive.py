@@ -67,7 +67,7 @@ def free_spools(db: Database, *, spool: Path, recordings: Path, keep_days: int, 
             for call in recorded_calls(session, old)
             if call.recording_path is not None
         }
-    freed = {call_id: _remove(spool, call_id) for call_id, master in sorted(masters.items()) if master.is_file()}
+    freed = {call_id: remove_spool(spool, call_id) for call_id, master in sorted(masters.items()) if master.is_file()}
     if freed:
         with db.write() as session:
             audit.append(
@@ -96,7 +96,7 @@ def _old_enough(marker: Path, before_ms: int) -> str | None:
     return None
 
 
-def _remove(spool: Path, call_id: str) -> int:
+def remove_spool(spool: Path, call_id: str) -> int:
     """Delete a call's spool, its marker last. Returns the bytes given back."""
     size = 0
     for path in spool.glob(f"{call_id}*"):

@@ -17,6 +17,7 @@ from callqa.store.queries.transcription import hold_transcripts, newest_transcri
 from callqa.store.tables import TranscriptRow, VocabularyCandidate
 from callqa.text import simplified
 from callqa.transcribe.corrections import errors_of, offers, stretches
+from callqa.usecases.deleted import refuse_deleted
 from callqa.usecases.progress import Stage, ask_again
 from callqa.usecases.required import one_line, required_line
 from callqa.usecases.transcribe import Origin, load_transcript, save_transcript
@@ -56,6 +57,7 @@ def correct_transcript(
     origin = Origin(actor, reason, row.version, verified, edits, chars)
     with db.write() as session:
         hold_transcripts(session, call_id)
+        refuse_deleted(session, call_id)
         _load(session, call_id, base_id)
         made = save_transcript(session, call_id, corrected, cpu_s=None, now_ms=now_ms, origin=origin)
         _offer_words(session, made, base, corrected, now_ms)

@@ -65,7 +65,7 @@ def refresh_entry(session: Session, entry: MissedCallFollowup) -> None:
         refresh_number(session, entry.number, day_of(entry.missed_at_ms))
         return
     call = session.get(Call, entry.first_call_id)
-    if call is not None:
+    if call is not None and call.deleted_at_ms is None:
         _follow_withheld(session, call)
 
 

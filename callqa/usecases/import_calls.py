@@ -39,6 +39,7 @@ from callqa.usecases.import_master import (
     save_call,
     save_master,
     set_agent,
+    still_deleted,
 )
 
 MAX_FILE_BYTES = 1 << 30  # twelve hours of 16-bit stereo at 8 kHz is 1.4 GB; no call comes near half a day
@@ -72,13 +73,16 @@ def import_calls(
     now_ms: int,
     left: Side = "citizen",
     demo: bool = False,
+    again: bool = False,
 ) -> ImportResult:
-    """Import audio files, and folders with audio and tables of facts. left: who is on the left of a stereo file."""
+    """Import audio files, and folders with audio and tables of facts. left: who is on the left of a stereo file.
+    again: also what was deleted here."""
     found = survey(paths, load_mapping(db))
     result = ImportResult(errors=[*found.errors, *(sentence for _, sentence in found.missing)], captures=found.captures)
     import_found(
-        db, found, found.audio, result, recordings=recordings, actor=actor, now_ms=now_ms, left=left, demo=demo
-    )
+        db, found, found.audio, result,
+        recordings=recordings, actor=actor, now_ms=now_ms, left=left, demo=demo, again=again,
+    )  # fmt: skip
     if found.skipped:
         names = "、".join(path.name for path in found.skipped[:5])
         more = f"等 {len(found.skipped)} 个" if len(found.skipped) > 5 else ""
@@ -97,6 +101,7 @@ def import_found(
     now_ms: int,
     left: Side = "citizen",
     demo: bool = False,
+    again: bool = False,
 ) -> None:
     """Import some of the audio files that `survey` found, adding to `result`; one audit entry for all of them."""
     known = imported_keys(db)
@@ -105,8 +110,9 @@ def import_found(
         row, table = found.facts.get(path, (None, None))
         try:
             call_id, is_new = _import_file(
-                db, path, row, known, recordings=recordings, now_ms=now_ms, left=left, demo=demo, result=result
-            )
+                db, path, row, known,
+                recordings=recordings, actor=actor, now_ms=now_ms, left=left, demo=demo, again=again, result=result,
+            )  # fmt: skip
         except OSError as e:
             result.errors.append(describe_os_error(path, e))
             continue
@@ -130,9 +136,11 @@ def _import_file(
     known: dict[str, str],
     *,
     recordings: Path,
+    actor: str,
     now_ms: int,
     left: Side,
     demo: bool,
+    again: bool,
     result: ImportResult,
 ) -> tuple[str, bool]:
     """(call_id, whether it is new) of one file."""
@@ -143,7 +151,10 @@ def _import_file(
     sha256 = hashlib.sha256(data).hexdigest()
     key = content_key(sha256)
     if key in known:
-        return known[key], False
+        deleted = still_deleted(db, known[key])
+        if not (deleted and again):
+            result.notes += [f"{path.name}：{deleted}"] if deleted else []
+            return known[key], False
     audio = read_master(data, str(path), swap=(row.left if row and row.left else left) == "agent")
     facts = row or facts_of_name(path.name, stat.st_mtime_ns // 1_000_000)
     notes = list(audio.notes)
@@ -171,7 +182,7 @@ def _import_file(
         source=SourceFile(name=path.name, sha256=sha256),
         recorder="callqa import",
     )
-    save_call(db, recordings, sidecar, now_ms=now_ms, demo=demo)
+    save_call(db, recordings, sidecar, now_ms=now_ms, demo=demo, actor=actor)
     known[key] = call_id
     result.notes += [f"{path.name}：{note}" for note in notes]
     return call_id, True

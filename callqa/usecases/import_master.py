@@ -20,8 +20,10 @@ from callqa.sidecar import Recording, Sidecar, save_sidecar, write_atomically
 from callqa.sip.media.codec import Encoding
 from callqa.sip.media.wav import wav_header
 from callqa.store.db import Database
-from callqa.store.tables import Agent, Call
+from callqa.store.tables import Agent, Call, CallDeletion
 from callqa.usecases.attribute import attribute_by_person
+from callqa.usecases.delete import revive
+from callqa.usecases.deleted import say_deleted
 from callqa.usecases.ingest import take_sidecar
 
 _NODE = "IMPT"
@@ -73,12 +75,25 @@ def save_master(
     )
 
 
-def save_call(db: Database, recordings: Path, sidecar: Sidecar, *, now_ms: int, demo: bool = False) -> None:
-    """Write the sidecar and take the call in; from here on the worker treats it as any other. Raise StoreError."""
+def still_deleted(db: Database, call_id: str) -> str:
+    """A Chinese sentence where the call was deleted and is therefore not imported again; else ""."""
+    with db.read() as session:
+        deletion = session.get(CallDeletion, call_id)
+    return f"{say_deleted(deletion)}，没有再导入；确要重新导入请加 --again" if deletion else ""
+
+
+def save_call(
+    db: Database, recordings: Path, sidecar: Sidecar, *, now_ms: int, demo: bool = False, actor: str = "system"
+) -> None:
+    """Write the sidecar and take the call in; from here on the worker treats it as any other. Raise StoreError.
+
+    A call that was deleted is one again from here on, by actor's wish: an import that may not do that does not come here.
+    """
     path = recordings / f"{from_ms(sidecar.started_at_ms):%Y/%m/%d}" / f"{sidecar.call_id}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():  # a sidecar is never changed; one may be left of an import that was cut off
         save_sidecar(path, sidecar)
+    revive(db, sidecar.call_id, actor=actor, now_ms=now_ms)  # after its files: what is cut off here the worker takes in
     fault = take_sidecar(db, path, recordings=recordings, now_ms=now_ms, demo=demo)
     if fault is not None:
         raise StoreError(fault)
@@ -89,7 +104,7 @@ def set_agent(db: Database, call_id: str, agent_no: str, *, where: str, actor: s
     with db.read() as session:
         call = session.get(Call, call_id)
         known = session.get(Agent, agent_no) is not None
-    if call is None or call.attribution_source == "manual":
+    if call is None or call.attribution_source == "manual" or call.deleted_at_ms is not None:
         return ""
     if not known:
         return f"工号 {agent_no} 还没有登记，通话已导入但未归属；请在“人员与席位”登记后再导入一次"
@@ -110,5 +125,5 @@ def describe_os_error(path: Path, e: OSError) -> str:
 
 
 __all__ = [
-    "content_key", "describe_os_error", "import_call_id", "imported_keys", "save_call", "save_master", "set_agent",
+    "content_key", "describe_os_error", "import_call_id", "imported_keys", "save_call", "save_master", "set_agent", "still_deleted",
 ]  # fmt: skip

@@ -33,6 +33,7 @@ from callqa.usecases.import_master import (
     imported_keys,
     save_call,
     save_master,
+    still_deleted,
 )
 from callqa.usecases.ingest_rows import apply_entry
 
@@ -55,9 +56,11 @@ def import_captures(
     direction: Direction | None = None,
     demo: bool = False,
     bare_rtp: bool = False,
+    again: bool = False,
 ) -> None:
     """Import every call of the captures, adding to `result`. seats: extensions besides the registered ones; bare_rtp: where
-    there is no SIP, take RTP between two addresses as a call of unknown parties, inbound unless told otherwise."""
+    there is no SIP, take RTP between two addresses as a call of unknown parties, inbound unless told otherwise; again: also
+    answered calls that were deleted here."""
     known = imported_keys(db)
     with db.read() as session:
         ours = {*session.exec(select(Seat.extension)), *seats}
@@ -85,7 +88,7 @@ def import_captures(
                     continue
                 _import_call(
                     db, call, source, known, result,
-                    recordings=recordings, now_ms=now_ms, seats=ours, direction=side, demo=demo,
+                    recordings=recordings, actor=actor, now_ms=now_ms, seats=ours, direction=side, demo=demo, again=again,
                 )  # fmt: skip
             except OSError as e:
                 result.errors.append(describe_os_error(path, e))
@@ -168,15 +171,20 @@ def _import_call(
     result: ImportResult,
     *,
     recordings: Path,
+    actor: str,
     now_ms: int,
     seats: Collection[str],
     direction: Direction | None,
     demo: bool,
+    again: bool,
 ) -> None:
     key = _key_of(call)
     if key in known:
-        result.known.append(known[key])
-        return
+        deleted = still_deleted(db, known[key])
+        if not (deleted and again):
+            result.notes += [f"{source.name} {known[key]}：{deleted}"] if deleted else []
+            result.known.append(known[key])
+            return
     if call.encrypted and not call.packets:
         raise ImportFileError("媒体已加密（SRTP），抓包里没有可用的密钥，无法还原声音")
     locked = unlock_call(call)
@@ -204,7 +212,7 @@ def _import_call(
     sidecar = sidecar.model_copy(update={"source": source})
     if call.hung_up is None:
         sidecar = sidecar.model_copy(update={"hangup_party": None})  # the capture ended first
-    save_call(db, recordings, sidecar, now_ms=now_ms, demo=demo)
+    save_call(db, recordings, sidecar, now_ms=now_ms, demo=demo, actor=actor)
     known[key] = call_id
     result.new.append(call_id)
     result.notes += [f"{source.name} {call_id}：{fault}" for fault in sidecar.faults]

@@ -93,9 +93,11 @@ def apply_entry(session: Session, entry: JournalEntry, *, demo: bool) -> None:
 
 
 def apply_sidecar(session: Session, sidecar: Sidecar, status: str, fault: str, *, demo: bool) -> None:
-    """Write all a sidecar knows over the call's row; status and fault are what checking the master gave."""
+    """Write all a sidecar knows over the call's row; status and fault are what checking the master gave. A deleted call stays so."""
     direction = Direction(sidecar.direction)
     call = session.get(Call, sidecar.call_id)
+    if call is not None and call.deleted_at_ms is not None:
+        return
     if call is None:
         call = Call(
             call_id=sidecar.call_id,
@@ -148,8 +150,10 @@ def record_missing(call: Call, fault: str) -> None:
 
 def _apply_call(session: Session, entry: JournalEntry, *, demo: bool) -> None:
     call_id = _call_id(entry)
-    note = CallNote.model_validate(entry.facts)
     call = session.get(Call, call_id)
+    if call is not None and call.deleted_at_ms is not None:
+        return
+    note = CallNote.model_validate(entry.facts)
     if call is None:
         call = Call(
             call_id=call_id,

@@ -109,6 +109,7 @@ def open_calls(session: Session, since_ms: int, limit: int) -> list[str]:
         select(Call.call_id)
         .where(
             Call.outcome == "answered",
+            col(Call.deleted_at_ms).is_(None),
             Call.started_at_ms > since_ms,
             col(Call.call_id).not_in(linked),
             col(Call.call_id).not_in(tried),

@@ -161,6 +161,7 @@ def _transcribed(period: Month) -> Any:
         select(Call.call_id)
         .where(
             Call.outcome == "answered",
+            col(Call.deleted_at_ms).is_(None),
             Call.started_at_ms >= period.start_ms,
             Call.started_at_ms < period.end_ms,
             col(Call.call_id).in_(select(TranscriptRow.call_id)),

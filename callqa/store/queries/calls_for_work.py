@@ -121,7 +121,11 @@ def calls_awaiting_a_recording(session: Session, ended_before_ms: int) -> Sequen
 
 def recorded_calls(session: Session, call_ids: Collection[str]) -> Sequence[Call]:
     """Those of the calls whose master is in place and agrees with its hash."""
-    return session.exec(select(Call).where(col(Call.call_id).in_(call_ids), Call.recording_status == "ok")).all()
+    return session.exec(
+        select(Call).where(
+            col(Call.call_id).in_(call_ids), Call.recording_status == "ok", col(Call.deleted_at_ms).is_(None)
+        )
+    ).all()
 
 
 def known_call_ids(session: Session, call_ids: Collection[str]) -> set[str]:

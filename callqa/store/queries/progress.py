@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from sqlalchemy import func, update
 from sqlmodel import Session, col, select
 
-from callqa.store.tables import CallProgress
+from callqa.store.tables import Call, CallProgress
 
 
 def stage_rows(session: Session, call_ids: Collection[str]) -> Sequence[CallProgress]:
@@ -26,7 +26,10 @@ def count_by_stage_and_state(session: Session) -> dict[tuple[str, str], int]:
 
 
 def add_wanted(session: Session, call_id: str, stages: Sequence[str], now_ms: int) -> None:
-    """Ask for stages of a call; those that have a row already keep it."""
+    """Ask for stages of a call; those that have a row already keep it. Nothing is done to a deleted call."""
+    call = session.get(Call, call_id)
+    if call is not None and call.deleted_at_ms is not None:
+        return
     have = set(session.exec(select(CallProgress.stage).where(CallProgress.call_id == call_id)))
     for stage in stages:
         if stage not in have:

@@ -235,7 +235,7 @@ def count_offered(session: Session) -> int:
 def want_speech_again(session: Session, start_ms: int | None, end_ms: int | None, now_ms: int) -> int:
     """Ask for the transcription of every recorded call that started in [start_ms, end_ms) (None: all), and for its check.
     Those in work now are left alone. Returns how many were asked for."""
-    recorded = select(Call.call_id).where(Call.recording_status == "ok")
+    recorded = select(Call.call_id).where(Call.recording_status == "ok", col(Call.deleted_at_ms).is_(None))
     if start_ms is not None and end_ms is not None:
         recorded = recorded.where(col(Call.started_at_ms) >= start_ms, col(Call.started_at_ms) < end_ms)
     at_rest = ("done", "failed", "waiting")

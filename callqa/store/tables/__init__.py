@@ -7,6 +7,7 @@ from callqa.store.tables import _naming  # noqa: F401  # first: names the constr
 from callqa.store.tables.calls import Call, CallProgress, JournalPosition, TranscriptRow, UtteranceRow
 from callqa.store.tables.coaching import CaseStudy, CoachingNote, CorrectiveAction, CorrectiveNote
 from callqa.store.tables.confidential import ConfidentialCall, ConfidentialReader
+from callqa.store.tables.deletions import CallDeletion, LegalHold
 from callqa.store.tables.followups import FollowupEvent, MissedCallFollowup
 from callqa.store.tables.people import Account, Agent, DeskSetting, RosterEntry, Seat, SeatLogin, WebSession
 from callqa.store.tables.reports import AuditEntry, ReportRow, ReportText
@@ -38,6 +39,7 @@ __all__ = [
     "AuditEntry",
     "CalibrationSession",
     "Call",
+    "CallDeletion",
     "CallProgress",
     "CaseStudy",
     "CheckResultRow",
@@ -56,6 +58,7 @@ __all__ = [
     "FatalFinding",
     "FollowupEvent",
     "JournalPosition",
+    "LegalHold",
     "MissedCallFollowup",
     "ReportRow",
     "ReportText",

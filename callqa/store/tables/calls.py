@@ -78,6 +78,7 @@ class Call(SQLModel, table=True):  # 通话
     # test_call | internal_call | wrong_number | overflow: by a person or an importer; from seat to seat, overflow by ingest
     excluded_as: str | None = None
     demo: bool = False
+    deleted_at_ms: int | None = None  # its content is gone since then: see CallDeletion
     version: int = 1
 
 
