@@ -53,5 +53,4 @@ def downgrade() -> None:
     """Take them away: which calls are deleted is not known any more, their content stays gone."""
     op.drop_table("legal_hold")
     op.drop_table("call_deletion")
-    with op.batch_alter_table("call") as table:
-        table.drop_column("deleted_at_ms")
+    op.drop_column("call", "deleted_at_ms")
