@@ -67,6 +67,8 @@ ONE_PLACE: dict[str, tuple[str, ...]] = {
     "docxtpl": ("reports/",),
     "docx": ("reports/",),
     "xlsxwriter": ("reports/", "tickets/export.py"),
+    "typst": ("reports/render_pdf.py",),
+    "pylopdf_fonts_zh_cn": ("reports/render_pdf.py",),
     "openpyxl": ("tickets/importers/", "tickets/export.py"),
     "pyVoIP": ("demo/",),
     "yaml": ("scoring/", "transcribe/vocabulary.py"),

@@ -39,6 +39,7 @@ SERVICE_START_LIMIT_S = 60
 CALL_LIMIT_S = 180
 WORK_LIMIT_S = 420
 MARKER = ".callqa-demo"
+REPORT_KINDS = {".docx", ".xlsx", ".pdf"}
 MEDIA_BLOCKS = tuple(range(20000, 32000, 1000))  # the first port is the claim, the others are for calls
 
 
@@ -105,7 +106,7 @@ class Show:
         self.counts["evaluated"] = leader.score_sample(tell)
         self._enter("导出《月度质检报告》")
         leader.export_report(str(self.month))
-        files = sorted(p for p in self.settings.exports_dir.rglob("*") if p.suffix in (".docx", ".xlsx"))
+        files = sorted(p for p in self.settings.exports_dir.rglob("*") if p.suffix in REPORT_KINDS)
         self.counts["report"] = [str(p) for p in files]
         for path in files:
             tell(f"    {path}")
@@ -397,7 +398,7 @@ class Show:
         whole = all(result[stage] == wanted for stage in stages) and result["sampled"] > 0
         if evaluated:
             kinds = {Path(p).suffix for p in result["report"]}
-            whole = whole and result["evaluated"] == result["sampled"] and {".docx", ".xlsx"} <= kinds
+            whole = whole and result["evaluated"] == result["sampled"] and kinds >= REPORT_KINDS
         return whole
 
     # ------------------------------------------------------------------ looking

@@ -180,6 +180,7 @@ class MonthlyReport:
     chapters: tuple[Chapter, ...]
     attachments: tuple[Table, ...]
     blockers: tuple[str, ...]
+    made_at_ms: int = 0  # of made_at; 0 in values stored before it was kept
 
     @property
     def footer(self) -> str:

@@ -31,6 +31,7 @@ def build(facts: MonthFacts) -> MonthlyReport:
         chapters=chapters,
         attachments=build_attachments(facts),
         blockers=_blockers(facts, chapters),
+        made_at_ms=facts.made_at_ms,
     )
 
 

@@ -41,10 +41,11 @@ _ALIGN = {
     "center": WD_ALIGN_PARAGRAPH.CENTER,
     "right": WD_ALIGN_PARAGRAPH.RIGHT,
 }
-_CARDS_A_ROW = 3
+CARDS_A_ROW = 3
 _CHART_HEIGHT, _PARETO_HEIGHT = Cm(6.6), Cm(8.8)  # the items' names stand askew under a Pareto chart
 _UPRIGHT_CHAPTERS = ("summary",)
-_SIGNATURES = ("编制人（班长）", "审核人", "采购人确认")
+SIGNATURES = ("编制人（班长）", "审核人", "采购人确认")
+STATE_TONES = {"met": Tone.GOOD, "missed": Tone.BAD, "no_data": Tone.MUTED}
 DEMO_MARK = "演示数据　不作考核依据"
 
 
@@ -150,10 +151,10 @@ class _Writer:
                 cell.paragraphs[0].paragraph_format.space_after = Pt(5)
         docx_parts.set_widths(table, [Cm(5.0), Cm(9.0)])
         self.document.add_paragraph().paragraph_format.space_after = Pt(36)
-        signs = self.document.add_table(rows=3, cols=len(_SIGNATURES) + 1)
+        signs = self.document.add_table(rows=3, cols=len(SIGNATURES) + 1)
         signs.alignment = WD_TABLE_ALIGNMENT.CENTER
         docx_parts.style_table(signs, palette.GRID)
-        for column, name in enumerate(("签批", *_SIGNATURES)):
+        for column, name in enumerate(("签批", *SIGNATURES)):
             self._text(signs.rows[0].cells[column], name, 10.5, "center", Tone.NONE)
             docx_parts.shade(signs.rows[0].cells[column], palette.HEAD)
         for row, name in zip(signs.rows[1:], ("签字", "日期"), strict=True):
@@ -192,18 +193,18 @@ class _Writer:
         return int(section.page_width - section.left_margin - section.right_margin)  # type: ignore[operator]
 
     def _cards(self, block: Cards) -> None:
-        rows = -(-len(block.cards) // _CARDS_A_ROW)
-        table = self.document.add_table(rows=rows, cols=_CARDS_A_ROW)
+        rows = -(-len(block.cards) // CARDS_A_ROW)
+        table = self.document.add_table(rows=rows, cols=CARDS_A_ROW)
         docx_parts.style_table(table, palette.GRID, cell_margin=110)
         for index, card in enumerate(block.cards):
-            self._card(table.rows[index // _CARDS_A_ROW].cells[index % _CARDS_A_ROW], card)
-        docx_parts.set_widths(table, [self._width() // _CARDS_A_ROW] * _CARDS_A_ROW)
+            self._card(table.rows[index // CARDS_A_ROW].cells[index % CARDS_A_ROW], card)
+        docx_parts.set_widths(table, [self._width() // CARDS_A_ROW] * CARDS_A_ROW)
         for row in table.rows:
             docx_parts.keep_row_whole(row)
         self.document.add_paragraph().paragraph_format.space_after = Pt(2)
 
     def _card(self, cell: object, card: Card) -> None:
-        tone = {"met": Tone.GOOD, "missed": Tone.BAD, "no_data": Tone.MUTED}.get(card.state, Tone.NONE)
+        tone = STATE_TONES.get(card.state, Tone.NONE)
         title = cell.paragraphs[0]  # type: ignore[attr-defined]  # python-docx's _Cell
         title.paragraph_format.space_before = Pt(4)
         title.paragraph_format.space_after = Pt(0)
@@ -322,9 +323,17 @@ class _Writer:
 
     def _attachments(self) -> None:
         self.document.add_heading("附件", level=1).paragraph_format.space_before = Pt(18)
-        rows = [*(f"{table.no}　{table.title}" for table in self.report.attachments)]
-        self._paragraph(Paragraph(f"{'、'.join(rows)}，见同名 XLSX 文件；数字与本报告逐一相同。"))
-        self._paragraph(Paragraph("本报告数字的口径见各表表注；区间均为 95% 置信水平。", Tone.MUTED))
+        for paragraph in attachment_words(self.report):
+            self._paragraph(paragraph)
+
+
+def attachment_words(report: MonthlyReport) -> tuple[Paragraph, ...]:
+    """Where the attachments are, and what holds for all numbers."""
+    names = "、".join(f"{table.no}　{table.title}" for table in report.attachments)
+    return (
+        Paragraph(f"{names}，见同名 XLSX 文件；数字与本报告逐一相同。"),
+        Paragraph("本报告数字的口径见各表表注；区间均为 95% 置信水平。", Tone.MUTED),
+    )
 
 
 def in_pairs(blocks: tuple[Block, ...]) -> list[Block | tuple[Figure, Figure]]:

@@ -14,6 +14,7 @@ from callqa.reports.native_charts import value_range
 
 WIDTH, HEIGHT = 860.0, 320.0
 _FOREST_ROW = 30.0
+_LEGEND_ROW, _LEGEND_GAP = 18.0, 36.0
 _FONT_SIZE = 12
 _NARROW = 7.0  # units of a Latin letter at our size; a Chinese character takes 12
 
@@ -40,27 +41,28 @@ class _Plot:
         return self.left + self.width * (index + 0.5) / count
 
 
-def figure_svg(figure: Figure) -> str:
-    """The figure as one `<svg>` element, safe to put into a page."""
+def figure_svg(figure: Figure, *, width: float = WIDTH) -> str:
+    """The figure as one `<svg>` element, safe to put into a page. width: fewer units where it stands smaller, in print."""
     if not figure.categories or not any(v is not None for s in figure.series for v in s.values):
-        return _svg([_text(WIDTH / 2, 40, "无数据", anchor="middle", colour=palette.MUTED)], 80, figure)
+        return _svg([_text(width / 2, 40, "无数据", anchor="middle", colour=palette.MUTED)], (width, 80), figure)
     if figure.kind is FigureKind.FOREST:
         height = 70 + _FOREST_ROW * len(figure.categories)
-        return _svg(list(_forest(figure, height)), height, figure)
-    turned = _turned(figure)
-    bottom = 92.0 if turned else 60.0
+        return _svg(list(_forest(figure, width, height)), (width, height), figure)
+    turned = _turned(figure, width)
+    legend = _legend_rows(figure, width)
+    bottom = (92.0 if turned else 60.0) + _LEGEND_ROW * max(0, len(legend) - 1)
     right = 46.0 if figure.kind is FigureKind.PARETO else 14.0
     low, high = _scale(figure)
-    plot = _Plot(46, 14, WIDTH - 46 - right, HEIGHT - 14 - bottom, low, high)
+    plot = _Plot(46, 14, width - 46 - right, HEIGHT - 14 - bottom, low, high)
     parts = [*_grid(plot), *_category_labels(plot, figure, turned=turned), *_KINDS[figure.kind](plot, figure)]
-    parts += [*_reference(plot, figure), *_marks(plot, figure), *_legend(figure)]
-    return _svg(parts, HEIGHT, figure)
+    parts += [*_reference(plot, figure), *_marks(plot, figure), *_legend(figure, legend, width)]
+    return _svg(parts, (width, HEIGHT), figure)
 
 
-def _svg(parts: Iterable[str], height: float, figure: Figure) -> str:
+def _svg(parts: Iterable[str], size: tuple[float, float], figure: Figure) -> str:
     label = escape(f"图 {figure.no} {figure.title}", quote=True)
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH:g} {height:g}" role="img" aria-label="{label}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {size[0]:g} {size[1]:g}" role="img" aria-label="{label}" '
         f'class="figure-svg" width="100%" font-family="{escape(palette.SVG_FONTS, quote=True)}" font-size="{_FONT_SIZE}">'
         f"{''.join(parts)}</svg>"
     )
@@ -118,8 +120,8 @@ def _length(words: str) -> float:
     return sum(_FONT_SIZE if ord(ch) > 0x2E80 else _NARROW for ch in words)
 
 
-def _turned(figure: Figure) -> bool:
-    room = (WIDTH - 60) / len(figure.categories)
+def _turned(figure: Figure, width: float) -> bool:
+    room = (width - 60) / len(figure.categories)
     return max(map(_length, figure.categories)) > room - 4 and len(figure.categories) <= 20
 
 
@@ -237,11 +239,11 @@ _KINDS: Mapping[FigureKind, Callable[[_Plot, Figure], list[str]]] = {
 }
 
 
-def _forest(figure: Figure, height: float) -> Iterable[str]:
+def _forest(figure: Figure, width: float, height: float) -> Iterable[str]:
     series = figure.series[0]
     low, high = _scale(figure)
     names = max(map(_length, figure.categories))
-    plot = _Plot(24 + names, 12, WIDTH - names - 180, height - 70, low, high)
+    plot = _Plot(24 + names, 12, width - names - 180, height - 70, low, high)
     step = _step(low, high)
     value = low
     while value <= high + 1e-6:
@@ -297,17 +299,28 @@ def _marks(plot: _Plot, figure: Figure) -> list[str]:
     return parts
 
 
-def _legend(figure: Figure) -> list[str]:
-    if len(figure.series) < 2:
-        return []
+def _legend_rows(figure: Figure, width: float) -> list[list[int]]:
+    """The series' places in the legend, as many in a row as the width holds; nothing to say where there is one."""
+    rows: list[list[int]] = []
+    taken = 0.0
+    for place, series in enumerate(figure.series if len(figure.series) > 1 else ()):
+        taken += _length(series.name) + _LEGEND_GAP
+        if not rows or taken > width - 20:
+            rows.append([])
+            taken = _length(series.name) + _LEGEND_GAP
+        rows[-1].append(place)
+    return rows
+
+
+def _legend(figure: Figure, rows: list[list[int]], width: float) -> list[str]:
     colours = palette.GRADES if figure.kind is FigureKind.STACKED else palette.SERIES
-    total = sum(_length(series.name) + 36 for series in figure.series)
-    x, y = max(10.0, (WIDTH - total) / 2), HEIGHT - 10
     parts = []
-    for place, series in enumerate(figure.series):
-        parts.append(
-            f'<rect x="{x:.1f}" y="{y - 9:.1f}" width="12" height="9" fill="#{colours[place % len(colours)]}"/>'
-        )
-        parts.append(_text(x + 18, y, series.name))
-        x += _length(series.name) + 36
+    for number, row in enumerate(rows):
+        x = max(10.0, (width - sum(_length(figure.series[place].name) + _LEGEND_GAP for place in row)) / 2)
+        y = HEIGHT - 10 - _LEGEND_ROW * (len(rows) - 1 - number)
+        for place in row:
+            colour = colours[place % len(colours)]
+            parts.append(f'<rect x="{x:.1f}" y="{y - 9:.1f}" width="12" height="9" fill="#{colour}"/>')
+            parts.append(_text(x + 18, y, figure.series[place].name))
+            x += _length(figure.series[place].name) + _LEGEND_GAP
     return parts

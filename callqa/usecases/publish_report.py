@@ -13,7 +13,7 @@ from sqlmodel import select
 from callqa.errors import ConflictError, StoreError
 from callqa.periods import Month
 from callqa.refusals import os_reason
-from callqa.reports import monthly, render_docx, render_xlsx
+from callqa.reports import monthly, render_docx, render_pdf, render_xlsx
 from callqa.reports.document import MonthlyReport, to_json
 from callqa.store import audit
 from callqa.store.db import Database
@@ -22,7 +22,7 @@ from callqa.store.queries.sampling import active_frame
 from callqa.store.tables import Account, ReportRow
 from callqa.usecases.report_facts import ReportHead, gather
 
-_RENDERERS = ((".docx", render_docx.render), (".xlsx", render_xlsx.render))
+_RENDERERS = ((".docx", render_docx.render), (".xlsx", render_xlsx.render), (".pdf", render_pdf.render))
 
 
 def publish_report(
@@ -35,7 +35,7 @@ def publish_report(
     hotline_name: str,
     organisation: str,
 ) -> ReportRow:
-    """Make the month's next version, with its DOCX and XLSX under exports_dir/YYYY-MM/vNN/.
+    """Make the month's next version, with its DOCX, XLSX and PDF under exports_dir/YYYY-MM/vNN/.
 
     Raise StateError where no sample was drawn, ConflictError when somebody made the same version meanwhile.
     """

@@ -12,8 +12,8 @@ from sqlmodel import select
 
 from callqa.errors import StateError
 from callqa.periods import Month
-from callqa.reports import monthly
-from callqa.reports.document import CellKind, MonthlyReport, Table, from_json
+from callqa.reports import monthly, render_pdf
+from callqa.reports.document import Cards, CellKind, Figure, MonthlyReport, Paragraph, Table, from_json
 from callqa.store import audit
 from callqa.store.db import Database
 from callqa.store.queries.sampling import entries_of
@@ -32,6 +32,7 @@ from callqa.usecases.draw import ReserveReason, use_reserve
 from callqa.usecases.publish_report import publish_report
 from callqa.usecases.report_facts import ReportHead, gather
 from tests.reports.builders import HOUR, MonthMaker, a_call, add_people, evaluate_call
+from tests.reports.pdf_text import pdf_pages, unspaced
 from tests.store_fixture import make_database
 
 MONTH = Month(2026, 10)
@@ -98,6 +99,7 @@ def test_files_and_stored_values_belong_together(db: Database, tmp_path: Path) -
     assert [Path(f["name"]).name for f in row.files] == [
         "2026年10月水务热线月度质检报告.docx",
         "2026年10月水务热线月度质检报告.xlsx",
+        "2026年10月水务热线月度质检报告.pdf",
     ]
     for one in row.files:
         data = (tmp_path / one["name"]).read_bytes()
@@ -110,7 +112,7 @@ def test_files_and_stored_values_belong_together(db: Database, tmp_path: Path) -
     assert stored.values == row.values and entry.detail["files"] == row.files and entry.subject == row.report_no
 
 
-def test_every_table_has_the_same_text_in_both_formats(db: Database, tmp_path: Path) -> None:
+def test_every_table_has_the_same_text_in_every_format(db: Database, tmp_path: Path) -> None:
     row = publish(db, tmp_path)
     report = report_of(row)
     document = docx.Document(io.BytesIO((tmp_path / row.files[0]["name"]).read_bytes()))
@@ -119,6 +121,10 @@ def test_every_table_has_the_same_text_in_both_formats(db: Database, tmp_path: P
     for table in report.tables():
         for cells in table.rows:
             assert tuple(cell.text for cell in cells) in words, f"table {table.no} in DOCX"
+    pages = pdf_pages((tmp_path / row.files[2]["name"]).read_bytes(), tmp_path)
+    for table in report.tables():
+        for cells in table.rows:
+            assert any(unspaced("".join(cell.text for cell in cells)) in page for page in pages), f"{table.no} in PDF"
     for table in (*report.tables(), *report.attachments):
         sheet = next(s for s in book.worksheets if s.title.startswith(f"{table.no} "))
         printed = [[as_printed(cell) for cell in line] for line in sheet.iter_rows()]
@@ -126,6 +132,27 @@ def test_every_table_has_the_same_text_in_both_formats(db: Database, tmp_path: P
             assert [cell.text for cell in cells] in [line[: len(cells)] for line in printed], (
                 f"table {table.no} in XLSX"
             )
+
+
+def test_pdf_says_all_that_the_report_says_and_again_the_same(db: Database, tmp_path: Path) -> None:
+    row = publish(db, tmp_path)
+    report = report_of(row)
+    data = (tmp_path / row.files[2]["name"]).read_bytes()
+    assert render_pdf.render(report) == data  # from the stored values, at any later time
+    words = "".join(pdf_pages(data, tmp_path))
+    texts = [f"{label}{value}" for label, value in report.cover]
+    for chapter in report.chapters:
+        texts.append(f"{chapter.number}、{chapter.title}")
+        for block in chapter.blocks:
+            if isinstance(block, Cards):
+                texts += [text for card in block.cards for text in (card.title, card.value, *card.lines, card.target)]
+            elif isinstance(block, Paragraph):
+                texts.append(f"{block.label}：{block.text}" if block.label else block.text)
+            elif isinstance(block, Figure):
+                texts += [block.caption, *block.notes]
+            else:
+                texts += [f"表{block.no}{block.title}", *(f"注：{note}" for note in block.notes)]
+    assert len(texts) > 100 and [text for text in texts if unspaced(text) not in words] == []
 
 
 def as_printed(cell: object) -> str:

@@ -179,11 +179,14 @@ def test_the_page_shows_what_is_stored_and_gives_its_files(leader, drawn, browse
         answer = browser("client_supervisor").get(f"{PAGE}/1/files/{quote(name)}")
         assert answer.status_code == 200 and quote(name) in answer.headers["content-disposition"]
         assert hashlib.sha256(answer.content).hexdigest() == file["sha256"]
-        assert zipfile.ZipFile(io.BytesIO(answer.content)).testzip() is None
-    assert kinds == {"docx", "xlsx"}
+        if name.endswith(".pdf"):
+            assert answer.headers["content-type"] == "application/pdf" and answer.content.startswith(b"%PDF-")
+        else:
+            assert zipfile.ZipFile(io.BytesIO(answer.content)).testzip() is None
+    assert kinds == {"docx", "xlsx", "pdf"}
     with drawn.read() as session:
         entries = session.exec(select(AuditEntry).where(AuditEntry.action == "report.export")).all()
-    assert {e.actor for e in entries} == {"client_supervisor"} and len(entries) == 2
+    assert {e.actor for e in entries} == {"client_supervisor"} and len(entries) == 3
     (settings.exports_dir / row.files[0]["name"]).unlink()
     gone = leader.get(f"{PAGE}/1/files/{quote(row.files[0]['name'].rsplit('/', 1)[1])}")
     assert gone.status_code == 404 and "重新生成" in gone.text
