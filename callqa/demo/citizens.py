@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from callqa.demo.data import DemoCall
-from callqa.demo.endpoint import AutoAnswer, Endpoint, EndpointCall, Policy, Refuse
+from callqa.demo.endpoint import AutoAnswer, Endpoint, Policy, Refuse
+from callqa.demo.endpoint_call import EndpointCall
 from callqa.errors import CallqaError
 from callqa.matching import canonical_number
 from callqa.sip.events import Address

@@ -6,32 +6,27 @@ not drift, keeps what it hears, puts on hold and hangs up. It makes no sound of 
 
 import asyncio
 import secrets
-import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
+from callqa.demo.endpoint_call import CODECS, CodecName, EndpointCall, settle
+from callqa.demo.endpoint_rtp import EndpointRtp
+from callqa.demo.registration import Registration, credentials_for
 from callqa.desk import Desk
-from callqa.errors import CallqaError, ProtocolError
+from callqa.errors import ProtocolError
 from callqa.sip.core import Core, UserAgentSettings
-from callqa.sip.events import Address, MediaTerms
-from callqa.sip.legs.leg import Leg, LegState
+from callqa.sip.events import Address
+from callqa.sip.legs.leg import Leg
+from callqa.sip.legs.leg_owner import LegState
 from callqa.sip.legs.transaction import Transaction
-from callqa.sip.process.secrecy import Secrecy
-from callqa.sip.wire.auth import answer_challenge, parse_challenge
 from callqa.sip.wire.headers import Headers
 from callqa.sip.wire.message import Request, Response, is_keepalive, parse_message
 from callqa.sip.wire.sdes import Encryption
-from callqa.sip.wire.sdp import Codecs, MediaDirection, Session, agreed_codecs, parse_sdp
+from callqa.sip.wire.sdp import Codecs, parse_sdp
 from callqa.units import Channel
 
-FRAME_BYTES = 160  # 20 ms of G.711
-FRAME_S = 0.02
-WIRE_KEPT = 200
-CODECS: dict[str, tuple[int, str]] = {"PCMU": (0, "PCMU/8000"), "PCMA": (8, "PCMA/8000")}
 EVENT_CODEC = (101, "telephone-event/8000")
-SILENCE = {0: b"\xff", 8: b"\xd5"}
-CodecName = Literal["PCMU", "PCMA"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,252 +52,6 @@ class RingForever:
 
 
 Policy = AutoAnswer | Refuse | RingForever
-
-
-@dataclass(frozen=True, slots=True)
-class HeardFrame:
-    """One RTP packet as it came. at: loop time."""
-
-    at: float
-    sequence: int
-    timestamp: int
-    payload_type: int
-    ssrc: int
-    payload: bytes
-
-
-class _Rtp(asyncio.DatagramProtocol):
-    """RTP of one call: plays payload frames at exact multiples of 20 ms after the start, keeps what comes."""
-
-    def __init__(self, keep: bool) -> None:
-        self.heard: list[HeardFrame] = []
-        self.heard_count = 0
-        self.sent_count = 0
-        self.began_at: float | None = None
-        self._keep = keep
-        self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.DatagramTransport | None = None
-        self._handle: asyncio.TimerHandle | None = None
-        self._ssrc = secrets.randbits(32)
-        self.remote: Address | None = None
-        self.secrecy = Secrecy()
-        self.wire: list[bytes] = []  # the first datagrams as they came
-        self.on_played: Callable[[], None] | None = None
-
-    def connection_made(self, transport: Any) -> None:
-        self._transport = transport
-
-    def datagram_received(self, data: bytes, addr: Any) -> None:
-        if len(data) < 12 or data[0] >> 6 != 2:
-            return
-        if len(self.wire) < WIRE_KEPT:
-            self.wire.append(data)
-        self._hear(data, addr)
-
-    def _hear(self, data: bytes, addr: Any) -> None:
-        if self.secrecy.needed:
-            plain = self.secrecy.unlock(data, addr, 0)
-            if plain is None:
-                return
-            data = plain
-        self.heard_count += 1
-        if self._keep:
-            _, kind, sequence, timestamp, ssrc = struct.unpack_from("!BBHII", data)
-            payload = data[12 + 4 * (data[0] & 15) :]
-            self.heard.append(HeardFrame(self._loop.time(), sequence, timestamp, kind & 0x7F, ssrc, payload))
-
-    def agree(self, terms: MediaTerms) -> None:
-        """Encrypt as agreed; what came before is heard now."""
-        for data, source, _ in self.secrecy.agree(terms):
-            self._hear(data, source)
-
-    def play(self, payload: bytes, payload_type: int) -> None:
-        """Start sending; the last frame is filled with silence."""
-        start = self.began_at = self._loop.time()
-
-        def send(n: int) -> None:
-            frame = payload[n * FRAME_BYTES : (n + 1) * FRAME_BYTES]
-            if not frame:
-                self._handle = None
-                if self.on_played is not None:
-                    self.on_played()
-                return
-            frame = frame.ljust(FRAME_BYTES, SILENCE[payload_type])
-            head = struct.pack(
-                "!BBHII",
-                0x80,
-                payload_type | (0x80 if n == 0 else 0),
-                n & 0xFFFF,
-                n * FRAME_BYTES & 0xFFFFFFFF,
-                self._ssrc,
-            )
-            if self._transport is not None and self.remote is not None:
-                locked = self.secrecy.lock(head + frame)
-                if locked is not None:
-                    self._transport.sendto(locked, self.remote)
-                self.sent_count += 1
-            self._handle = self._loop.call_at(start + (n + 1) * FRAME_S, send, n + 1)
-
-        send(0)
-
-    def close(self) -> None:
-        """Stop playing and free the port."""
-        if self._handle is not None:
-            self._handle.cancel()
-        if self._transport is not None:
-            self._transport.close()
-
-
-class EndpointCall:
-    """One call of an endpoint.
-
-    answered: future, True when connected, False when it ended before. ended: future, who ended it: "remote", "local", "refused",
-    "cancelled" or "lost". status: the SIP status of a refusal. played: future, done when the payload has been sent.
-    """
-
-    def __init__(self, endpoint: "Endpoint", rtp: _Rtp, payload: bytes, codec: CodecName) -> None:
-        loop = asyncio.get_running_loop()
-        self.answered: asyncio.Future[bool] = loop.create_future()
-        self.ended: asyncio.Future[str] = loop.create_future()
-        self.ringing: asyncio.Future[bool] = loop.create_future()
-        self.played: asyncio.Future[bool] = loop.create_future()
-        self.status = 0
-        self.request: Request | None = None  # the INVITE of an incoming call
-        self.leg: Leg | None = None
-        self.codec = codec
-        self.payload = payload
-        self.held_by_remote = False
-        self._endpoint = endpoint
-        self._rtp = rtp
-        rtp.on_played = lambda: _settle(self.played, True)
-
-    @property
-    def heard(self) -> list[HeardFrame]:
-        """Packets heard, in order of arrival (empty with keep_media=False)."""
-        return self._rtp.heard
-
-    @property
-    def wire(self) -> list[bytes]:
-        """The first RTP datagrams as they came, encrypted where the call is."""
-        return self._rtp.wire
-
-    @property
-    def encrypted(self) -> bool:
-        """Whether keys were agreed for this call."""
-        return self.leg is not None and self.leg.terms.keys is not None
-
-    @property
-    def sent_count(self) -> int:
-        """RTP packets sent."""
-        return self._rtp.sent_count
-
-    @property
-    def began_at(self) -> float | None:
-        """Loop time that frame 0 was due at; frame n is due 20 n ms later, even where the loop was late."""
-        return self._rtp.began_at
-
-    @property
-    def heard_count(self) -> int:
-        """RTP packets heard."""
-        return self._rtp.heard_count
-
-    def heard_payload(self) -> bytes:
-        """Payload heard, in order of sequence number of arrival, telephone-events left out."""
-        return b"".join(f.payload for f in self.heard if f.payload_type in SILENCE)
-
-    def hang_up(self) -> None:
-        """End the call: CANCEL, refusal or BYE."""
-        if self.leg is not None:
-            self.leg.end(self._endpoint.now)
-            self._endpoint.flush()
-        self._over("local")
-
-    async def hold(self) -> int:
-        """Put the other side on hold (a=sendonly); returns the status of the re-INVITE."""
-        return await self._reinvite(MediaDirection.SENDONLY)
-
-    async def unhold(self) -> int:
-        """Take the other side back."""
-        return await self._reinvite(MediaDirection.SENDRECV)
-
-    async def _reinvite(self, direction: MediaDirection) -> int:
-        leg, core = self.leg, self._endpoint.core
-        if leg is None or leg.state is not LegState.CONFIRMED:
-            raise CallqaError("通话没有接通，不能保持")
-        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-
-        def on_response(response: Response, source: Address, now: float) -> None:
-            if response.status >= 200:
-                if response.status < 300:
-                    leg.acknowledge(leg.dialog, response.cseq.number)
-                _settle(done, response.status)
-
-        request = leg.dialog.request("INVITE", body=leg.sdp(leg.codecs, direction))
-        hop = leg.dialog.next_hop
-        core.transactions.request(
-            request,
-            hop,
-            core.local(hop),
-            self._endpoint.now,
-            on_response=on_response,
-            on_timeout=lambda _: _settle(done, 408),
-        )
-        self._endpoint.flush()
-        return await done
-
-    # -- what the leg tells -----------------------------------------------------------------------------------------
-
-    def leg_provisional(self, leg: Leg, status: int, session: Session | None, now: float) -> None:
-        self.status = status
-        _settle(self.ringing, True)
-
-    def leg_answered(self, leg: Leg, session: Session | None, now: float) -> None:
-        agreed = agreed_codecs(leg.codecs, session) if session else ()
-        if session is None or not agreed:
-            leg.end(now)
-            self._over("refused")
-            return
-        leg.codecs, leg.session = agreed, session
-        self._connect()
-
-    def leg_refused(self, leg: Leg, status: int, now: float) -> None:
-        self.status = status
-        self._over("refused")
-
-    def leg_cancelled(self, leg: Leg, now: float) -> None:
-        self._over("cancelled")
-
-    def leg_media(self, leg: Leg, now: float) -> None:
-        if leg.session is not None:
-            self.held_by_remote = leg.session.held
-            self._rtp.remote = leg.session.remote
-            self._rtp.agree(leg.terms)
-
-    def leg_ended(self, leg: Leg, now: float) -> None:
-        self._over("remote")
-
-    def leg_lost(self, leg: Leg, now: float) -> None:
-        self._over("lost")
-
-    def _connect(self) -> None:
-        assert self.leg is not None and self.leg.session is not None
-        self._rtp.remote = self.leg.session.remote
-        self._rtp.agree(self.leg.terms)
-        self.status = 200
-        _settle(self.answered, True)
-        self._rtp.play(self.payload, CODECS[self.codec][0])
-
-    def _over(self, how: str) -> None:
-        self._rtp.close()
-        _settle(self.ringing, False)
-        _settle(self.answered, False)
-        _settle(self.played, False)
-        _settle(self.ended, how)
-
-
-def _settle(future: "asyncio.Future[Any]", value: object) -> None:
-    if not future.done():
-        future.set_result(value)
 
 
 class _NoPorts:
@@ -332,11 +81,8 @@ class Endpoint(asyncio.DatagramProtocol):
         self._keep_media = keep_media
         self._transport: asyncio.DatagramTransport | None = None
         self._handle: asyncio.TimerHandle | None = None
-        self._refresh: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._register_cseq = 0
-        self._register_call_id = secrets.token_hex(8)
-        self._account: tuple[Address, str, str, int] | None = None
+        self._registration = Registration(self)
         self._passwords: dict[str, str] = {}
 
     @property
@@ -362,9 +108,9 @@ class Endpoint(asyncio.DatagramProtocol):
         for call in self.calls:
             if not call.ended.done():
                 call.hang_up()
-        for handle in (self._handle, self._refresh):
-            if handle is not None:
-                handle.cancel()
+        self._registration.forget()
+        if self._handle is not None:
+            self._handle.cancel()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -378,51 +124,11 @@ class Endpoint(asyncio.DatagramProtocol):
         """Register and keep registered; returns the final status."""
         self.user = extension
         self._passwords[extension] = password
-        status = await self._register(server, extension, password, expires_s)
-        if status == 200 and expires_s:
-            self._account = (server, extension, password, expires_s)
-            self._refresh = self._loop.call_later(expires_s / 2, self._register_again)
-        return status
+        return await self._registration.begin(server, extension, password, expires_s)
 
     async def unregister(self) -> int:
-        """Give the registration up."""
-        if self._account is None:
-            return 0
-        server, extension, password, _ = self._account
-        if self._refresh is not None:
-            self._refresh.cancel()
-        return await self._register(server, extension, password, 0)
-
-    def _register_again(self) -> None:
-        if self._account is not None:
-
-            async def again(account: tuple[Address, str, str, int]) -> None:
-                await self.register(*account)
-
-            self._spawn(again(self._account))
-
-    async def _register(self, server: Address, extension: str, password: str, expires_s: int) -> int:
-        credentials: tuple[str, str] | None = None
-        status = 408
-        for _ in range(3):
-            self._register_cseq += 1
-            at = f"{server[0]}:{server[1]}"
-            address = f"<sip:{extension}@{at}>"
-            headers = Headers.of(
-                ("Max-Forwards", "70"), ("From", f"{address};tag={secrets.token_hex(4)}"), ("To", address),
-                ("Call-ID", self._register_call_id), ("CSeq", f"{self._register_cseq} REGISTER"),
-                ("Contact", f"<sip:{extension}@{self.host}:{self.port}>"), ("Expires", str(expires_s)), credentials or ("Expires", None),
-            )  # fmt: skip
-            response = await self._ask(Request("REGISTER", f"sip:{at}", headers), server)
-            if response is None:
-                return 408
-            status = response.status
-            given = credentials is not None
-            credentials = credentials_for(response, "REGISTER", f"sip:{at}", extension, password)
-            stale = any("stale=true" in v for v in response.headers.all("WWW-Authenticate"))
-            if credentials is None or (given and not stale):
-                break
-        return status
+        """Give the registration up; returns the final status."""
+        return await self._registration.give_up()
 
     async def options(self, server: Address) -> int:
         """Ask for OPTIONS; returns the status."""
@@ -430,18 +136,19 @@ class Endpoint(asyncio.DatagramProtocol):
             ("Max-Forwards", "70"), ("From", f"<sip:{self.user}@{self.host}>;tag=o"), ("To", f"<sip:{server[0]}>"),
             ("Call-ID", secrets.token_hex(8)), ("CSeq", "1 OPTIONS"),
         )  # fmt: skip
-        response = await self._ask(Request("OPTIONS", f"sip:{server[0]}:{server[1]}", headers), server)
+        response = await self.ask(Request("OPTIONS", f"sip:{server[0]}:{server[1]}", headers), server)
         return response.status if response else 408
 
-    async def _ask(self, request: Request, server: Address) -> Response | None:
+    async def ask(self, request: Request, server: Address) -> Response | None:
+        """The final response to a request outside of any call; None where none came."""
         done: asyncio.Future[Response | None] = self._loop.create_future()
 
         def on_response(response: Response, source: Address, now: float) -> None:
             if response.status >= 200:
-                _settle(done, response)
+                settle(done, response)
 
         self.core.transactions.request(
-            request, server, self.address, self.now, on_response=on_response, on_timeout=lambda _: _settle(done, None)
+            request, server, self.address, self.now, on_response=on_response, on_timeout=lambda _: settle(done, None)
         )
         self.flush()
         return await done
@@ -457,7 +164,7 @@ class Endpoint(asyncio.DatagramProtocol):
         user = caller or self.user
         at = f"{server[0]}:{server[1]}"
         leg = Leg.outgoing(
-            self.core, call, Channel.CITIZEN, call_port(call), target=f"sip:{number}@{at}", peer=server,
+            self.core, call, Channel.CITIZEN, call.rtp.port, target=f"sip:{number}@{at}", peer=server,
             caller=f"<sip:{user}@{self.host}:{self.port}>", called=f"<sip:{number}@{at}>", fields=tuple((headers or {}).items()),
         )  # fmt: skip
         leg.authorise = lambda response, request: credentials_for(
@@ -465,14 +172,16 @@ class Endpoint(asyncio.DatagramProtocol):
         )
         leg.codecs = (CODECS[codec], EVENT_CODEC)
         leg.keyring.wanted = self.encryption
-        call._rtp.agree(leg.terms)
+        call.rtp.agree(leg.terms)
         call.leg = leg
         leg.dial(leg.sdp(leg.codecs), self.now)
         self.flush()
         return call
 
     async def _new_call(self, payload: bytes, codec: CodecName) -> EndpointCall:
-        _, rtp = await self._loop.create_datagram_endpoint(lambda: _Rtp(self._keep_media), local_addr=(self.host, 0))
+        _, rtp = await self._loop.create_datagram_endpoint(
+            lambda: EndpointRtp(self._keep_media), local_addr=(self.host, 0)
+        )
         call = EndpointCall(self, rtp, payload, codec)
         self.calls.append(call)
         return call
@@ -485,7 +194,7 @@ class Endpoint(asyncio.DatagramProtocol):
             return
         codec = policy.codec if isinstance(policy, AutoAnswer) else "PCMU"
         call = await self._new_call(policy.payload if isinstance(policy, AutoAnswer) else b"", codec)
-        leg = Leg.incoming(self.core, call, Channel.AGENT, t, source, call_port(call))
+        leg = Leg.incoming(self.core, call, Channel.AGENT, t, source, call.rtp.port)
         call.leg, call.request = leg, t.request
         self.incoming.put_nowait(call)
         leg.ring(180, b"", self.now)
@@ -509,11 +218,11 @@ class Endpoint(asyncio.DatagramProtocol):
         leg.codecs = tuple(c for c in wanted if offer is None or c in offer.codecs)
         if CODECS[policy.codec] not in leg.codecs:
             leg.refuse(488, self.now)
-            call._over("refused")
+            call.over("refused")
             return
         leg.accept(leg.sdp(leg.codecs, leg.direction_for(offer), offer), self.now)
         if offer is not None:
-            call._connect()
+            call.connect()
 
     # -- the socket -------------------------------------------------------------------------------------------------
 
@@ -550,7 +259,7 @@ class Endpoint(asyncio.DatagramProtocol):
         elif leg is not None:
             leg.receive(t, source, self.now)
         elif request.method == "INVITE" and not request.to_tag:
-            self._spawn(self._receive_invite(t, source))
+            self.spawn(self._receive_invite(t, source))
         else:
             core.transactions.reply(
                 t, 200 if request.method == "OPTIONS" else 481, self.now, to_tag=secrets.token_hex(4)
@@ -571,34 +280,8 @@ class Endpoint(asyncio.DatagramProtocol):
         self.core.timers.ring(self.now)
         self.flush()
 
-    def _spawn(self, work: Any) -> None:
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Work that is ended when the endpoint closes."""
         task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def call_port(call: EndpointCall) -> int:
-    """The local RTP port of a call."""
-    transport = call._rtp._transport
-    assert transport is not None
-    return int(transport.get_extra_info("sockname")[1])
-
-
-def credentials_for(response: Response, method: str, uri: str, user: str, password: str) -> tuple[str, str] | None:
-    """The Authorization field for a 401 or 407, with SHA-256 where that is offered; None for other responses."""
-    names = {401: ("WWW-Authenticate", "Authorization"), 407: ("Proxy-Authenticate", "Proxy-Authorization")}
-    if response.status not in names or not password:
-        return None
-    challenge_name, name = names[response.status]
-    offered = {}
-    for value in response.headers.all(challenge_name):
-        try:
-            challenge = parse_challenge(value)
-        except ProtocolError:
-            continue
-        offered[challenge.algorithm] = challenge
-    best = offered.get("SHA-256") or offered.get("MD5")
-    if best is None:
-        return None
-    made = answer_challenge(best, method=method, uri=uri, user=user, password=password, cnonce=secrets.token_hex(8))
-    return name, str(made)

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from callqa.config import Settings, load_settings
-from callqa.demo.endpoint import AutoAnswer, Endpoint, EndpointCall
+from callqa.demo.endpoint import AutoAnswer, Endpoint
+from callqa.demo.endpoint_call import EndpointCall
 from callqa.desk import Desk, DeskRouting, DeskSeat, DeskTrunk, DialRule, save_desk
 from callqa.journal import JournalEntry, read_entries
 from callqa.live import Board

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from callqa.audiofile import wav_bytes
-from callqa.demo.endpoint import AutoAnswer, Endpoint, EndpointCall, HeardFrame
+from callqa.demo.endpoint import AutoAnswer, Endpoint
+from callqa.demo.endpoint_call import EndpointCall
+from callqa.demo.endpoint_rtp import HeardFrame
 from callqa.desk import Desk, DeskRouting, save_desk
 from callqa.journal import JournalEntry, JournalKind
 from callqa.sidecar import Sidecar

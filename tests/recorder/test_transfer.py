@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from callqa.demo.endpoint import AutoAnswer, Endpoint, EndpointCall, Refuse, RingForever
+from callqa.demo.endpoint import AutoAnswer, Endpoint, Refuse, RingForever
+from callqa.demo.endpoint_call import EndpointCall
 from callqa.journal import JournalKind
 from callqa.sip.legs.leg import Leg
 from callqa.sip.legs.transaction import Transaction

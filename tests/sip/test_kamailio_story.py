@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from callqa.demo.endpoint import AutoAnswer, Endpoint, EndpointCall
+from callqa.demo.endpoint import AutoAnswer, Endpoint
+from callqa.demo.endpoint_call import EndpointCall
 from callqa.desk import Desk, DeskTrunk, DialRule, save_desk
 from callqa.sip.wire.message import Message, Request, parse_message
 from tests.conftest import need_tool
