@@ -11,12 +11,11 @@ from fastapi.responses import PlainTextResponse, Response
 
 from callqa.errors import CallqaError, ConflictError, PermissionDenied
 from callqa.periods import Month
-from callqa.scoring.criteria import Rubric
 from callqa.scoring.evaluation import STATUS_LABELS
 from callqa.scoring.explain import gate_text
 from callqa.scoring.plan import STRATUM_LABELS
 from callqa.store.queries import evaluate as queries
-from callqa.store.queries.evaluate import EvaluationView
+from callqa.store.queries.evaluate import CardView
 from callqa.store.queries.people import agent_names
 from callqa.usecases import evaluate, second_look, second_person
 from callqa.usecases.blind import rescores_due
@@ -30,6 +29,7 @@ from callqa.web.evaluate_page import (
     form_page,
     hides_machine,
     load,
+    load_card,
     mode_of,
     next_open,
     parts,
@@ -145,7 +145,7 @@ def save(
 ) -> Response:
     """Save the draft; with do=submit or submit-next submit it, or submit a revision. `onto`: the version knowingly replaced."""
     fields = dict(pairs)
-    view, rubric = load(request, db, evaluation_id, person)
+    view, rubric = load_card(request, db, evaluation_id, person)
     _must_fill(view, person)
     quiet = "X-Autosave" in request.headers
     try:
@@ -155,13 +155,13 @@ def save(
             return _submit(db, view, given, version=version, fields=fields, person=person, now_ms=now_ms)
         new_version = evaluate.save_draft(db, evaluation_id, given, version=version, account_id=person.account_id)
     except CallqaError as e:
-        return _quiet_refusal(db, view, e) if quiet else _give_back(request, db, view, rubric, pairs, e, person)
+        return _quiet_refusal(db, view, e) if quiet else _give_back(request, db, evaluation_id, pairs, e, person)
     if quiet:
         return PlainTextResponse(str(new_version))
     return redirect(f"/evaluate/{evaluation_id}", "草稿已保存")
 
 
-def _must_fill(view: EvaluationView, person: Person) -> None:
+def _must_fill(view: CardView, person: Person) -> None:
     """Raise PermissionDenied unless the person may write on this card: a rater on the own calibration card, else who scores."""
     own = second_look.session_id_of(view.evaluation) is not None and view.evaluation.evaluator_id == person.account_id
     if not own and not person.can("evaluate.score"):
@@ -170,7 +170,7 @@ def _must_fill(view: EvaluationView, person: Person) -> None:
 
 def _submit(
     db: DbDep,
-    view: EvaluationView,
+    view: CardView,
     given: EvaluationInput,
     *,
     version: int,
@@ -202,7 +202,7 @@ def _submit(
         reason=fields.get("reason", ""),
     )
     with db.read() as session:
-        after = queries.find_evaluation(session, evaluation_id)
+        after = queries.find_card(session, evaluation_id)
     assert after is not None
     who = agent_label(after.call.agent_no, after.agent_name)
     message = f"{who}的评分已提交：质量分 {points(after.evaluation.quality_score)}"
@@ -213,7 +213,7 @@ def _submit(
     return redirect(f"/evaluate/{evaluation_id}", message)
 
 
-def _quiet_refusal(db: DbDep, view: EvaluationView, error: CallqaError) -> Response:
+def _quiet_refusal(db: DbDep, view: CardView, error: CallqaError) -> Response:
     """For the autosave: 409 with the version that is stored now, or 422 with the reason."""
     if not isinstance(error, ConflictError):
         return PlainTextResponse(str(error), status_code=422)
@@ -223,13 +223,13 @@ def _quiet_refusal(db: DbDep, view: EvaluationView, error: CallqaError) -> Respo
 def _give_back(
     request: Request,
     db: DbDep,
-    view: EvaluationView,
-    rubric: Rubric,
+    evaluation_id: int,
     pairs: list[tuple[str, str]],
     error: CallqaError,
     person: Person,
 ) -> Response:
-    """The same form with everything that was typed, and why it was not taken."""
+    """The same form with everything that was typed, and why it was not taken; a draft may have been kept all the same."""
+    view, rubric = load(request, db, evaluation_id, person)
     mode = mode_of(view, person, revise=True)
     shown = ShownForm.of(pairs)
     if isinstance(error, ConflictError):
@@ -237,7 +237,6 @@ def _give_back(
         return form_page(request, db, view, rubric, shown, mode=mode, notice=notice, status_code=409)
     if isinstance(error, IncompleteError):
         notice = Notice(text=str(error), tried=True, missing=error.missing)
-        view, rubric = load(request, db, view.evaluation.id or 0, person)  # a draft was kept: its version moved on
         shown = ShownForm({**shown.fields, "version": str(view.evaluation.version)}, shown.comments)
     else:
         notice = Notice(text=str(error))
@@ -247,7 +246,7 @@ def _give_back(
 @router.post("/{evaluation_id}/preview", dependencies=[require("evaluate.fill")])
 def preview_score(request: Request, evaluation_id: int, db: DbDep, person: PersonDep, pairs: PairsDep) -> Response:
     """The score the form would give now, and what is missing, as a fragment; stores nothing."""
-    view, rubric = load(request, db, evaluation_id, person)
+    view, rubric = load_card(request, db, evaluation_id, person)
     _must_fill(view, person)
     return page(request, "evaluate/standing.html", **parts(view, rubric, standing_of(view, rubric, pairs)))
 

@@ -1,9 +1,9 @@
 """What the scoring page shows: the form as typed or stored, the score it gives, what is missing. Loads and arranges; decides nothing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import Request
 from fastapi.responses import Response
@@ -14,7 +14,7 @@ from callqa.scoring.evaluation import STATUS_LABELS, Action, Status, actions_for
 from callqa.scoring.scorecard import ScoreCard
 from callqa.store.db import Database
 from callqa.store.queries import evaluate as queries
-from callqa.store.queries.evaluate import EvaluationView, QueuePlace
+from callqa.store.queries.evaluate import CardView, EvaluationView, QueuePlace
 from callqa.units import CallType
 from callqa.usecases.blind import ASKED_AGAIN, is_asked_again
 from callqa.usecases.evaluate_input import (
@@ -34,6 +34,7 @@ from callqa.web.format import points
 from callqa.web.private import private_pieces
 from callqa.web.suggestion_view import SuggestionView, view_suggestions
 
+View = TypeVar("View", bound=CardView)
 SECOND_LOOK_LABELS = {"blind_rescore": "盲评复测", "calibration": "校准"}
 GRADE_LABELS = {"excellent": "优秀", "good": "良好", "qualified": "合格", "failed": "不合格"}
 
@@ -80,11 +81,27 @@ class Notice:
 
 
 def load(request: Request, db: Database, evaluation_id: int, person: Person) -> tuple[EvaluationView, Rubric]:
-    """The evaluation and its rubric. Raise PageNotFound; PermissionDenied for a draft of somebody else, or a card of a
-    calibration that is not opened; StateError for a first score that is being tested by a blind re-score."""
+    """The evaluation with all that its page shows, and its rubric. Raise as `load_card` does."""
+    return _loaded(request, db, evaluation_id, person, queries.find_evaluation)
+
+
+def load_card(request: Request, db: Database, evaluation_id: int, person: Person) -> tuple[CardView, Rubric]:
+    """The evaluation for taking a form in, and its rubric: without the call's words. Raise PageNotFound; PermissionDenied for
+    a draft of somebody else, or a card of a calibration that is not opened; StateError for a first score that is being tested
+    by a blind re-score."""
+    return _loaded(request, db, evaluation_id, person, queries.find_card)
+
+
+def _loaded(
+    request: Request,
+    db: Database,
+    evaluation_id: int,
+    person: Person,
+    find: Callable[[Any, int], View | None],
+) -> tuple[View, Rubric]:
     now_ms = get_now_ms(request)
     with db.read() as session:
-        view = queries.find_evaluation(session, evaluation_id)
+        view = find(session, evaluation_id)
         visible = view is None or may_see(session, view.evaluation, person.account_id)
         asked_again = (
             person.can("evaluate.score") and view is not None and is_asked_again(session, view.evaluation, now_ms)
@@ -99,14 +116,14 @@ def load(request: Request, db: Database, evaluation_id: int, person: Person) -> 
     return view, state_of(request).rubrics.load(db, view.evaluation.rubric_hash)
 
 
-def version_now(db: Database, view: EvaluationView) -> int:
+def version_now(db: Database, view: CardView) -> int:
     """The version that is stored by now, for a form that is shown again after a conflict; the shown one if it is gone."""
     with db.read() as session:
-        now = queries.find_evaluation(session, view.evaluation.id or 0)
-    return now.evaluation.version if now else view.evaluation.version
+        now = queries.find_version(session, view.evaluation.id or 0)
+    return view.evaluation.version if now is None else now
 
 
-def mode_of(view: EvaluationView, person: Person, *, revise: bool) -> Mode:
+def mode_of(view: CardView, person: Person, *, revise: bool) -> Mode:
     """What this person may do with the card; revise: asked to change a submitted one. A second look is its rater's alone."""
     if is_second_look(view.evaluation):
         own = view.evaluation.status == "draft" and view.evaluation.evaluator_id == person.account_id
@@ -119,17 +136,17 @@ def mode_of(view: EvaluationView, person: Person, *, revise: bool) -> Mode:
     return Mode.READ
 
 
-def hides_machine(view: EvaluationView) -> bool:
+def hides_machine(view: CardView) -> bool:
     """Whether what the machine says must not be shown: a blind card until it is submitted, every second look."""
     return view.evaluation.blind and (view.evaluation.status == "draft" or is_second_look(view.evaluation))
 
 
-def suggested(view: EvaluationView, rubric: Rubric) -> tuple[SuggestionRef, ...]:
+def suggested(view: CardView, rubric: Rubric) -> tuple[SuggestionRef, ...]:
     """The suggestions to be decided on; none on a blind card."""
     return () if view.evaluation.blind else suggestion_refs(view.suggestions, rubric)
 
 
-def standing_of(view: EvaluationView, rubric: Rubric, pairs: Pairs) -> Standing:
+def standing_of(view: CardView, rubric: Rubric, pairs: Pairs) -> Standing:
     """The score of a form as it stands and what it lacks; a form that cannot be read gives the problem instead."""
     confirmed = [f.fatal_id for f in view.fatals.values() if f.second_confirmed_by is not None]
     try:
@@ -141,7 +158,7 @@ def standing_of(view: EvaluationView, rubric: Rubric, pairs: Pairs) -> Standing:
     return Standing(card, find_missing(rubric, given, refs))
 
 
-def parts(view: EvaluationView, rubric: Rubric, standing: Standing) -> dict[str, Any]:
+def parts(view: CardView, rubric: Rubric, standing: Standing) -> dict[str, Any]:
     """What the score, the points of every item and the list of what is missing are drawn from."""
     call_type = CallType(view.call.call_type)
     return {

@@ -64,20 +64,26 @@ class QueuePlace:
     author_id: int | None  # whose draft it is; None without an evaluation
 
 
-@dataclass(frozen=True, slots=True)
-class EvaluationView:
-    """One evaluation with everything its page shows."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardView:
+    """One evaluation with what taking its form in needs: whose call it is, the machine's suggestions, the fatal findings."""
 
     evaluation: Evaluation
     call: Call
     agent_name: str
+    fatals: dict[str, FatalFinding]
+    suggestions: Sequence[SuggestionRow]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationView(CardView):
+    """One evaluation with everything its page shows."""
+
     evaluator: str
     items: dict[str, EvaluationItem]
     deductions: dict[tuple[str, str], Deduction]
     comments: Sequence[EvaluationComment]
-    fatals: dict[str, FatalFinding]
     second_confirmers: dict[int, str]
-    suggestions: Sequence[SuggestionRow]
     decisions: dict[int, str]
     results: Sequence[CheckResultRow]
     transcript: TranscriptRow | None
@@ -205,8 +211,8 @@ def places_of(session: Session, call_id: str) -> list[QueuePlace]:
     return places_around(session, first) if first is not None else []
 
 
-def find_evaluation(session: Session, evaluation_id: int) -> EvaluationView | None:
-    """Everything the form of one evaluation shows, or None."""
+def find_card(session: Session, evaluation_id: int) -> CardView | None:
+    """One evaluation without what was written and said, or None: five statements instead of fifteen."""
     evaluation = session.get(Evaluation, evaluation_id)
     if evaluation is None:
         return None
@@ -214,13 +220,33 @@ def find_evaluation(session: Session, evaluation_id: int) -> EvaluationView | No
     assert call is not None
     agent = session.get(Agent, call.agent_no) if call.agent_no else None
     fatals = session.exec(select(FatalFinding).where(FatalFinding.evaluation_id == evaluation_id)).all()
-    seconds = [i for f in fatals for i in (f.second_confirmed_by, f.refused_by) if i is not None]
+    return CardView(
+        evaluation=evaluation,
+        call=call,
+        agent_name=agent.name if agent else "",
+        fatals={f.fatal_id: f for f in fatals},
+        suggestions=_of_run(session, SuggestionRow, evaluation.check_run_id),
+    )
+
+
+def find_version(session: Session, evaluation_id: int) -> int | None:
+    """How often an evaluation was saved; None where there is none."""
+    return session.exec(select(Evaluation.version).where(Evaluation.id == evaluation_id)).first()
+
+
+def find_evaluation(session: Session, evaluation_id: int) -> EvaluationView | None:
+    """Everything the form of one evaluation shows, or None."""
+    card = find_card(session, evaluation_id)
+    if card is None:
+        return None
+    evaluation, call = card.evaluation, card.call
+    seconds = [i for f in card.fatals.values() for i in (f.second_confirmed_by, f.refused_by) if i is not None]
     names = {i: a.display_name for i in seconds if (a := session.get(Account, i)) is not None}
     evaluator = session.get(Account, evaluation.evaluator_id)
     return EvaluationView(
         evaluation=evaluation,
         call=call,
-        agent_name=agent.name if agent else "",
+        agent_name=card.agent_name,
         evaluator=evaluator.display_name if evaluator else "",
         items={
             i.item_id: i
@@ -235,9 +261,9 @@ def find_evaluation(session: Session, evaluation_id: int) -> EvaluationView | No
             .where(EvaluationComment.evaluation_id == evaluation_id)
             .order_by(col(EvaluationComment.at_ms), col(EvaluationComment.id))
         ).all(),
-        fatals={f.fatal_id: f for f in fatals},
+        fatals=card.fatals,
         second_confirmers=names,
-        suggestions=_of_run(session, SuggestionRow, evaluation.check_run_id),
+        suggestions=card.suggestions,
         decisions={
             d.suggestion_id: d.decision
             for d in session.exec(
