@@ -28,10 +28,10 @@ def small_plan() -> str:
 
 
 def add_scorecards(folder: Path) -> None:
-    """An installation's scorecards: the small plan, the rubric, the independent verifier."""
+    """An installation's scorecards: the small plan, the rubric, the assessment rules, the independent verifier."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "sampling.yaml").write_text(small_plan(), encoding="utf-8")
-    for name in ("rubric.yaml", "verify_draw.py"):
+    for name in ("rubric.yaml", "assessment.yaml", "verify_draw.py"):
         (folder / name).write_bytes((SCORECARDS / name).read_bytes())
 
 

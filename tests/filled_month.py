@@ -487,7 +487,7 @@ def _report(db: Database, settings: Settings) -> None:
     for month in (Month(2026, 10), NOVEMBER):
         publish_report(
             db, month, exports_dir=settings.exports_dir, actor="banzhang", now_ms=NOW_MS, hotline_name="水务热线",
-            organisation="市水务局服务热线中心",
+            organisation="市水务局服务热线中心", scorecards_dir=settings.scorecards_dir,
         )  # fmt: skip
 
 

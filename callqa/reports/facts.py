@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from callqa.periods import Month
 from callqa.reports.appeals import MonthAppeals
+from callqa.reports.assessing import Assessing
 from callqa.reports.improving import ActionFact, CaseFact
 from callqa.reports.matching import Matching
 from callqa.reports.trusted import Trusted
@@ -309,6 +310,7 @@ class MonthFacts:
     cases: tuple[CaseFact, ...] = ()
     actions: tuple[ActionFact, ...] = ()
     matching: Matching = field(default_factory=Matching)
+    assessing: Assessing = field(default_factory=Assessing)
 
     @property
     def month(self) -> Month:

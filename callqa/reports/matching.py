@@ -62,7 +62,8 @@ class ByHand:
 
 @dataclass(frozen=True, slots=True)
 class TicketTimes:
-    """The instants of one ticket. call_ended_at_ms: of its first inbound call; secret: it hangs on a confidential call."""
+    """The instants of one ticket. call_ended_at_ms: of its first inbound call; secret: it hangs on a confidential call;
+    agent_no: who accepted it."""
 
     ticket_no: str
     call_ended_at_ms: int | None = None
@@ -73,6 +74,8 @@ class TicketTimes:
     closed_at_ms: int | None = None
     callback_done_at_ms: int | None = None
     secret: bool = False
+    agent_no: str = ""
+    satisfaction: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """What the month's scores say: every estimate of a report, worked out once from the facts (docs/domain/sampling.md §5, §6)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from callqa.periods import Month
@@ -232,8 +232,15 @@ def _three_months(facts: MonthFacts) -> dict[str, Estimate]:
     """连续 3 个月合并分: the three months' strata together, each month's calls with their own weight."""
     months = [facts.sample, facts.past(facts.month.previous()), facts.past(facts.month.previous().previous())]
     samples = [sample for sample in months if sample is not None and comparable(facts.sample, sample)]
-    if len(samples) < 3:
-        return {}
+    return _merged(samples) if len(samples) == 3 else {}
+
+
+def merged_quality(samples: Iterable[MonthSample]) -> dict[str, float | None]:
+    """Each agent's mean over months together, by agent."""
+    return {agent: estimate.value for agent, estimate in _merged(samples).items()}
+
+
+def _merged(samples: Iterable[MonthSample]) -> dict[str, Estimate]:
     strata: dict[str, list[StratumSample]] = {}
     for sample in samples:
         for stratum in whole_strata(sample, quality):

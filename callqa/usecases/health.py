@@ -9,6 +9,7 @@ from pathlib import Path
 from callqa.errors import CallqaError, EngineError
 from callqa.findings import Finding
 from callqa.refusals import os_reason
+from callqa.scoring.assessment_text import parse_assessment
 from callqa.scoring.plan_text import parse_plan
 from callqa.scoring.rubric import parse_rubric
 from callqa.store import audit
@@ -16,6 +17,7 @@ from callqa.store.db import Database
 from callqa.transcribe.checkup import word_model_finding
 from callqa.transcribe.language import locate_word_model
 from callqa.transcribe.model import inspect_model
+from callqa.usecases.report_assessment import FILE as ASSESSMENT_FILE
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +57,18 @@ class ScorecardState:
 _SCORECARDS: tuple[tuple[str, str, Callable[[str], object]], ...] = (
     ("质检标准", "rubric.yaml", parse_rubric),
     ("抽检方案", "sampling.yaml", parse_plan),
+    ("考核规则", ASSESSMENT_FILE, parse_assessment),
 )
+_OPTIONAL = frozenset({ASSESSMENT_FILE})  # a hotline may assess nobody
 
 
 def scorecard_states(folder: Path) -> tuple[ScorecardState, ...]:
-    """Read rubric and sampling plan as they lie in the folder now."""
+    """Read rubric, sampling plan and assessment rules as they lie in the folder now."""
     states = []
     for name, file, parse in _SCORECARDS:
         path = folder / file
+        if file in _OPTIONAL and not path.exists():
+            continue
         try:
             stat = path.stat()
             problem = _scorecard_problem(path, parse, stat.st_mtime_ns, stat.st_size)

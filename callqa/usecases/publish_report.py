@@ -20,6 +20,7 @@ from callqa.store.db import Database
 from callqa.store.queries import report as queries
 from callqa.store.queries.sampling import active_frame
 from callqa.store.tables import Account, ReportRow
+from callqa.usecases.report_assessment import find_rules
 from callqa.usecases.report_facts import ReportHead, gather
 
 _RENDERERS = ((".docx", render_docx.render), (".xlsx", render_xlsx.render), (".pdf", render_pdf.render))
@@ -34,11 +35,14 @@ def publish_report(
     now_ms: int,
     hotline_name: str,
     organisation: str,
+    scorecards_dir: Path | None = None,
 ) -> ReportRow:
     """Make the month's next version, with its DOCX, XLSX and PDF under exports_dir/YYYY-MM/vNN/.
 
+    scorecards_dir: where the assessment rules lie; without, chapter fourteen says that there are none.
     Raise StateError where no sample was drawn, ConflictError when somebody made the same version meanwhile.
     """
+    rules = find_rules(scorecards_dir)
     with db.read() as session:
         latest = queries.latest_report(session, str(month))
         version = latest.version + 1 if latest else 1
@@ -51,7 +55,7 @@ def publish_report(
             organisation=organisation,
             prepared_by=account.display_name if account else actor,
         )
-        facts = gather(session, month, head)
+        facts = gather(session, month, head, rules)
         frame = active_frame(session, str(month))
     db.refuse_open_transaction("rendering a report")
     report = monthly.build(facts)

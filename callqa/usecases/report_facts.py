@@ -34,6 +34,7 @@ from callqa.store.tables import (
 )
 from callqa.usecases.must_review import must_review, new_staff_words, rule_words
 from callqa.usecases.report_appeals import gather_appeals
+from callqa.usecases.report_assessment import NO_RULES_HERE, FoundRules, gather_assessing
 from callqa.usecases.report_improving import gather_actions, gather_cases
 from callqa.usecases.report_matching import NOT_CALLS, gather_matching
 from callqa.usecases.report_trust import gather_trust
@@ -53,7 +54,7 @@ class ReportHead:
     prepared_by: str
 
 
-def gather(session: Session, month: Month, head: ReportHead) -> f.MonthFacts:
+def gather(session: Session, month: Month, head: ReportHead, rules: FoundRules = NO_RULES_HERE) -> f.MonthFacts:
     """Everything the month's report is made from. Raise StateError where no sample has been drawn."""
     frame = sampling.active_frame(session, str(month))
     if frame is None or frame.state != "revealed":
@@ -101,6 +102,7 @@ def gather(session: Session, month: Month, head: ReportHead) -> f.MonthFacts:
             demo=frame.demo,
             now_ms=head.made_at_ms,
         ),
+        assessing=gather_assessing(session, month, calls, names, rules, demo=frame.demo, now_ms=head.made_at_ms),
         appeals=gather_appeals(session, month, calls, names, demo=frame.demo, now_ms=head.made_at_ms),
         previous_appeals=gather_appeals(
             session, month.previous(), before, names, demo=frame.demo, now_ms=head.made_at_ms

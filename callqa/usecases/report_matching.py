@@ -70,7 +70,9 @@ def gather_matching(
     now_ms: int,
 ) -> Matching:
     """calls: the month's, by call_id; scored: the sample's scored ones; rubric_hash: of the version that the report quotes."""
-    sources = {key: parse_stored(row.source) for key, row in reports.rubric_versions(session).items()}
+    used = queries.rubrics_used(session, month.start_ms, month.end_ms) | {rubric_hash}
+    stored = reports.rubric_versions(session)
+    sources = {key: parse_stored(row.source) for key, row in stored.items() if key in used}
     rules = _Rules({key: comparing_checks(rubric) for key, rubric in sources.items()})
     tickets = queries.tickets_with_a_step(session, month.start_ms, month.end_ms)
     links = queries.links_around(session, month.start_ms, month.end_ms)
@@ -242,4 +244,6 @@ def _times(
             closed_at_ms=ticket.closed_at_ms,
             callback_done_at_ms=ticket.callback_done_at_ms,
             secret=ticket.ticket_no in hidden,
+            agent_no=ticket.accepted_by_agent_no,
+            satisfaction=ticket.satisfaction,
         )

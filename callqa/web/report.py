@@ -70,6 +70,7 @@ def publish(
             now_ms=now_ms,
             hotline_name=settings.hotline.name,
             organisation=settings.hotline.organisation,
+            scorecards_dir=settings.scorecards_dir,
         )
     except CallqaError as e:
         return _month_page(request, db, period, person, problem=str(e))

@@ -143,6 +143,7 @@ def test_sections_have_unique_keys_and_rising_numbers() -> None:
         "十一",
         "十二",
         "十三",
+        "十四",
     ]
     assert len({s.key for s in SECTIONS}) == len(SECTIONS)
 

@@ -118,6 +118,17 @@ def decisions_on(
     return session.exec(query).all()
 
 
+def rubrics_used(session: Session, start_ms: int, end_ms: int) -> frozenset[str]:
+    """Rubric versions that calls of a stretch of time were pre-scored by."""
+    query = (
+        select(CheckRun.rubric_hash)
+        .join(Call, col(Call.call_id) == col(CheckRun.call_id))
+        .where(Call.started_at_ms >= start_ms, Call.started_at_ms < end_ms)
+        .distinct()
+    )
+    return frozenset(session.exec(query))
+
+
 def first_call_ms(session: Session) -> int | None:
     """When the first call that is known started."""
     return session.exec(select(func.min(Call.started_at_ms))).one()
