@@ -5,6 +5,7 @@ the page: upright or across, in smaller type, with short texts broken between wo
 first column. A word that is wider than its column all the same (a hash) may break anywhere. Pure; sizes in points.
 """
 
+import math
 import re
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -18,6 +19,7 @@ _PADS_PT = 2 * PAD_PT + 0.5  # and its rule
 _SLACK_EM = 0.25  # our reckoning against the font's own widths
 _LONGEST_EM = 16.0  # a longer word may break
 _SHORT_EM = 11.5  # what is no longer stays on one line where it can
+_AIR_EM = 2.0  # beside a short text, where another column is prose
 _PROSE_EM = 8.0  # narrower, a long text is a pillar
 _CROWDED = 11  # columns; more do not stand upright, however narrow they are
 _SHORT_ROWS = 9
@@ -29,10 +31,11 @@ _WIDE_LETTERS = frozenset("MWmw@%‰—…①②③④⑤⑥⑦⑧⑨⑩≥≤±
 
 @dataclass(frozen=True, slots=True)
 class _Need:
-    """What a column asks for, in em. least: for its longest word; good: so that it reads well."""
+    """What a column asks for, in em. least: for its longest word; good: so that it reads well. is_prose: it takes more."""
 
     least: float
     good: float
+    is_prose: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,20 +121,21 @@ def lay(table: Table, room_pt: float) -> tuple[Laid, ...]:
     """The table for a page of that width: one part, or several where even the smallest type does not hold it."""
     needs = _needs(table)
     good, least = [need.good for need in needs], [need.least for need in needs]
+    tops = _tops(needs)
     for floors, sizes in ((good, SIZES_PT[:2]), (least, SIZES_PT)):
         for size in sizes:
             if _outer(floors, size) <= room_pt:
-                return (Laid(table, _widths(table, floors, room_pt, size), size),)
+                return (Laid(table, _widths(table, floors, tops, room_pt, size), size),)
     size = SIZES_PT[-1]
     parts: list[list[int]] = [[0]]
     for index in range(1, len(least)):
         if len(parts[-1]) > 1 and _outer([least[i] for i in (*parts[-1], index)], size) > room_pt:
             parts.append([0])
         parts[-1].append(index)
-    return tuple(_part(table, part, number, least, room_pt) for number, part in enumerate(parts))
+    return tuple(_part(table, part, number, needs, room_pt) for number, part in enumerate(parts))
 
 
-def _part(table: Table, columns: list[int], number: int, least: list[float], room_pt: float) -> Laid:
+def _part(table: Table, columns: list[int], number: int, needs: list[_Need], room_pt: float) -> Laid:
     """One part, number from 0; the notes stand under the last."""
     last = columns[-1] == len(table.columns) - 1
     part = replace(
@@ -142,7 +146,14 @@ def _part(table: Table, columns: list[int], number: int, least: list[float], roo
         notes=table.notes if last else (),
     )
     size = SIZES_PT[-1]
-    return Laid(part, _widths(part, [least[i] for i in columns], room_pt, size), size)
+    asked = [needs[i] for i in columns]
+    return Laid(part, _widths(part, [need.least for need in asked], _tops(asked), room_pt, size), size)
+
+
+def _tops(needs: list[_Need]) -> list[float]:
+    """The widest that each column becomes, in em: beside prose, short texts take no room that they do not need."""
+    prose = any(need.is_prose for need in needs)
+    return [need.good + _AIR_EM if prose and not need.is_prose else math.inf for need in needs]
 
 
 def _outer(widths_em: list[float], size_pt: float) -> float:
@@ -159,21 +170,23 @@ def _need(label: str, texts: list[str]) -> _Need:
     widest = max((width_em(line) for text in texts for line in text.split("\n")), default=0.0)
     least = max(min(words, _LONGEST_EM), width_em(label) / 3, 2.0) + _SLACK_EM
     good = max(least, min(width_em(label), max(4.0, width_em(label) / 2)) + _SLACK_EM)
-    return _Need(least, max(good, widest + _SLACK_EM if widest <= _SHORT_EM else _PROSE_EM))
+    is_prose = widest > _SHORT_EM
+    return _Need(least, max(good, _PROSE_EM if is_prose else widest + _SLACK_EM), is_prose)
 
 
-def _widths(table: Table, floors_em: list[float], room_pt: float, size_pt: float) -> tuple[float, ...]:
-    """Widths by the columns' own shares, but none below its floor: what those take, the others give."""
-    floors = [width * size_pt + _PADS_PT for width in floors_em]
-    fixed: set[int] = set()
-    while True:
+def _widths(
+    table: Table, floors_em: list[float], tops_em: list[float], room_pt: float, size_pt: float
+) -> tuple[float, ...]:
+    """Widths by the columns' own shares, but none below its floor or above its top."""
+    floors, tops = ([em * size_pt + _PADS_PT for em in limits] for limits in (floors_em, tops_em))
+    fixed: dict[int, float] = {}
+    while len(fixed) < len(floors):
         free = [i for i in range(len(floors)) if i not in fixed]
-        if not free:
-            return tuple(width * room_pt / sum(floors) for width in floors)
-        room = room_pt - sum(floors[i] for i in fixed)
+        room = room_pt - sum(fixed.values())
         shares = sum(table.columns[i].width for i in free)
         given = {i: room * table.columns[i].width / shares for i in free}
-        narrow = {i for i in free if given[i] < floors[i]}
-        if not narrow:
-            return tuple(given.get(i, floors[i]) for i in range(len(floors)))
-        fixed |= narrow
+        narrow = {i: floors[i] for i in free if given[i] < floors[i]}
+        wide = {i: max(floors[i], tops[i]) for i in free if given[i] > tops[i]}
+        fixed |= narrow or wide or given
+    total = sum(fixed.values())
+    return tuple(fixed[i] * room_pt / total for i in range(len(floors)))

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
+from itertools import pairwise
 from typing import Any, Literal
 
 import pylopdf_fonts_zh_cn
@@ -127,6 +128,8 @@ def _chapter(chapter: Chapter, index: int, *, across: bool) -> Json:
     room_pt = ACROSS_PT if across else UPRIGHT_PT
     title = f"{chapter.number}、{chapter.title}" if chapter.number else chapter.title
     blocks = [drawn for block in in_pairs(chapter.blocks) for drawn in _block(block, room_pt)]
+    for block, following in pairwise(blocks):
+        block["leads"] = block["kind"] == "paragraph" and following["kind"] in ("table", "figures")
     room_cm = 0.0 if not index else (_ROOM_CM if len(blocks) > 2 else _ROOM_CM / 2)
     return {"title": title, "room_cm": room_cm, "blocks": blocks}
 
@@ -148,6 +151,7 @@ def _block(block: Block | tuple[Figure, Figure], room_pt: float) -> Iterator[Jso
 def _paragraph(block: Paragraph, room_pt: float) -> Json:
     return {
         "kind": "paragraph",
+        "leads": False,
         "text": breakable(block.text, room_pt / 10.5),
         "label": breakable(block.label, room_pt / 10.5),
         "colour": palette.TONES[block.tone],

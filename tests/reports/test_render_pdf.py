@@ -214,6 +214,22 @@ def test_numbers_stay_whole_and_prose_gives_way() -> None:
     assert laid.size_pt == 9.0 and laid.text("88.0–92.0", 2) == "88.0–92.0" and laid.lines(0) > 3
 
 
+def test_short_texts_leave_the_room_to_prose() -> None:
+    (laid,) = lay(table(3, [["1", "97.5%", "说明" * 40]]), ACROSS_PT)
+    assert laid.widths_pt[2] > 550 and sum(laid.widths_pt) == pytest.approx(ACROSS_PT)
+    (even,) = lay(table(3, [["1", "97.5%", "说明"]]), ACROSS_PT)
+    assert even.widths_pt == pytest.approx([ACROSS_PT / 3] * 3)
+
+
+def test_a_paragraph_stays_with_the_table_it_leads_to(tmp_path: Path) -> None:
+    """A chapter's head and first words are not left behind at the foot of a page."""
+    for rows in range(14, 34):
+        before = Chapter("one", "一", "前章", (table(2, [["甲", "乙"]] * rows),))
+        lead = Chapter("two", "二", "后章", (Paragraph("先说一句。"), table(2, [["丙", "丁"]] * 9)))
+        pages = pdf_pages(render_pdf.render(replace(REPORT, chapters=(before, lead), attachments=())), tmp_path)
+        assert [page for page in pages[2:] if "二、后章" in page] == [page for page in pages if "丙丁" in page]
+
+
 def test_heads_break_before_brackets_and_into_even_lines() -> None:
     heads = ("命中率（加权）", "第二确认人", "测试、演练", "不足 20 秒", "编号")
     wide = Table("1-1", "例", tuple(Column(head) for head in heads), ())

@@ -30,15 +30,32 @@ def test_svg_is_well_formed_and_names_every_category(figure: Figure) -> None:
     assert all(f"{v:g}" in words for v in numbers)
 
 
-def test_svg_stays_inside_its_box() -> None:
-    for figure in REPORT.figures():
-        root = ElementTree.fromstring(figure_svg(figure))
+def many_lines() -> Figure:
+    series = tuple(Series(f"80{n} 欧阳", (90.0 + n, 91.0)) for n in range(12))
+    return Figure("4-2", "八席", FigureKind.LINES, ("9月", "10月"), series, "分")
+
+
+@pytest.mark.parametrize("units", [860.0, 507.0])
+def test_svg_stays_inside_its_box(units: float) -> None:
+    for figure in (*REPORT.figures(), many_lines()):
+        root = ElementTree.fromstring(figure_svg(figure, width=units))
+        assert root.attrib["viewBox"].split()[2] == f"{units:g}"
         _, _, width, height = map(float, root.attrib["viewBox"].split())
         for element in root.iter():
             for key in ("x", "cx", "x1", "x2"):
                 assert -1 <= float(element.attrib.get(key, 0)) <= width + 1
             for key in ("y", "cy", "y1", "y2"):
                 assert -1 <= float(element.attrib.get(key, 0)) <= height + 1
+
+
+@pytest.mark.parametrize(("units", "rows"), [(860.0, 2), (507.0, 3)])
+def test_a_long_legend_takes_more_rows_under_the_categories(units: float, rows: int) -> None:
+    words = [e for e in ElementTree.fromstring(figure_svg(many_lines(), width=units)).iter() if e.tag.endswith("text")]
+    names = [e for e in words if (e.text or "").endswith("欧阳")]
+    assert len(names) == 12 and len({e.attrib["y"] for e in names}) == rows
+    assert all(float(e.attrib["x"]) + 7 * len("801 ") + 12 * 2 <= units for e in names)
+    months = [float(e.attrib["y"]) for e in words if (e.text or "").endswith("月")]
+    assert max(months) + 12 < min(float(e.attrib["y"]) for e in names)
 
 
 def test_svg_escapes_what_people_typed() -> None:

@@ -308,6 +308,7 @@ def test_a_demo_is_marked_in_every_format(tmp_path: Path) -> None:
     assert "演示数据" in document.sections[-1].header.paragraphs[0].text
     book = openpyxl.load_workbook(tmp_path / row.files[1]["name"])
     assert all("演示数据" in (sheet.oddHeader.left.text or "") for sheet in book.worksheets)
+    assert all("演示数据" in page for page in pdf_pages((tmp_path / row.files[2]["name"]).read_bytes(), tmp_path))
     cells = next(v for k, v in rows_of(report_of(row), "4-1").items() if k.startswith("801"))
     assert cells[5] == "全检"
 
