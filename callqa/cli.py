@@ -14,21 +14,23 @@ from callqa.cli_calls import add_call_verbs
 from callqa.cli_delete import add_delete_verbs
 from callqa.cli_imports import add_import_verbs
 from callqa.cli_speech import add_speech_verbs
-from callqa.config import Settings, load_settings
+from callqa.config import DEFAULT_CONFIG, Settings, load_settings
 from callqa.config_text import settings_markdown
 from callqa.errors import CallqaError, RubricError, UsageError
 from callqa.refusals import database_reason, os_reason
 from callqa.terminal import read_named_text, say, say_findings
 
 Verb = Callable[[Settings, argparse.Namespace], int]
-DEFAULT_CONFIG = "callqa.toml"
 log = logging.getLogger("callqa.cli")
 SERVICES = ("up", "record", "work", "web")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one verb. Exit status: 0 done, 1 failed, 2 settings or arguments refused."""
-    args = _parser().parse_args(argv)
+    parser = _parser()
+    if not (sys.argv[1:] if argv is None else argv):  # nothing said: what there is to say, and how
+        parser.exit(app.CONFIG_ERROR_STATUS, f"缺少“命令”\n{parser.format_help()}")
+    args = parser.parse_args(argv)
     logging.basicConfig(
         level=logging.DEBUG if args.verbose else logging.INFO,
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
@@ -80,8 +82,14 @@ def _unforeseen(error: Exception) -> str:
 def _settings_for(args: argparse.Namespace) -> Settings:
     """The settings of the named file. Raise UsageError where a file named with --config is not there: a new, empty
     installation beside a misspelt name would answer as if nothing had ever been recorded. `up` writes the file, `doctor`
-    tells of it, and a service that is started again must not stay away because somebody moved it."""
+    tells of it, and a service that is started again must not stay away because somebody moved it; but none of them where
+    the file lies there under its usual name: then this name is a slip."""
     path = Path(args.config or DEFAULT_CONFIG)
+    usual = path.with_name(DEFAULT_CONFIG)
+    if args.config and not path.exists() and usual.exists():
+        raise UsageError(
+            f"没有设置文件 {path}，同一文件夹里有 {DEFAULT_CONFIG}；请改成 --config {usual}，另装一套请换一个文件夹"
+        )
     if args.config and args.verb not in (*SERVICES, "doctor") and not path.exists():
         raise UsageError(f"没有设置文件 {path}；请检查 --config，新安装请先运行 callqa --config {path} up")
     args.config = path

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from callqa.errors import ConfigError
 from callqa.refusals import invalid_reason, os_reason, say_toml
 
+DEFAULT_CONFIG = "callqa.toml"  # beside where we are started, unless --config names another
 _NOT_SETTINGS = "CALLQA_TESTS_"  # variables for the tests, not for the product
 
 

@@ -1,15 +1,17 @@
 """`callqa doctor`: looks at one installation and says in Chinese what is well, what is missing, what to do."""
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryFile
 
 from callqa.app import check_ports, recorder_answers
 from callqa.audiofile import read_audio
-from callqa.config import Settings
+from callqa.config import DEFAULT_CONFIG, Settings
 from callqa.desk import Desk, load_desk
 from callqa.errors import AudioError, CallqaError, ConfigError, SpoolError
 from callqa.findings import Finding
@@ -17,6 +19,8 @@ from callqa.refusals import os_reason
 from callqa.sip.calls.routing import Refusal, outbound_targets
 
 MIN_FREE_MB = 2048
+# how remedies name our commands: `./run up`, `./run callqa migrate`, and the model's own `callqa model install`
+_COMMAND = re.compile(r"\./run callqa(?= )|\./run(?= up\b)|(?<![\w./])callqa(?= model\b)")
 
 
 def examine(settings: Settings, config_path: Path) -> tuple[Finding, ...]:
@@ -27,7 +31,17 @@ def examine(settings: Settings, config_path: Path) -> tuple[Finding, ...]:
             findings += check(settings, config_path)
         except (OSError, CallqaError) as e:
             findings.append(Finding("missing", check.__doc__ or check.__name__, str(e)))
-    return tuple(findings)
+    return tuple(_for_this(finding, config_path) for finding in findings)
+
+
+def _for_this(finding: Finding, config_path: Path) -> Finding:
+    """The finding with commands that are about this installation: without --config they would look at, or make, another one."""
+    if config_path == Path(DEFAULT_CONFIG):
+        return finding
+    text, remedy = (
+        _COMMAND.sub(lambda _: f"./run callqa --config {config_path}", said) for said in (finding.text, finding.remedy)
+    )
+    return replace(finding, text=text, remedy=remedy)
 
 
 def _python(_: Settings, __: Path) -> Iterator[Finding]:
@@ -117,7 +131,9 @@ def _desk(settings: Settings, _: Path) -> Iterator[Finding]:
     try:
         desk: Desk = load_desk(settings.desk_path)
     except SpoolError:
-        yield Finding("warn", "席位与中继", "录音服务还没有席位数据", "启动后在网页“人员与席位”里添加")
+        yield Finding(
+            "warn", "席位与中继", "录音服务还没有席位数据", "启动后在网页“人员与席位”里添加席位，在它的“线路”里添加中继"
+        )
         return
     signed_in = [s for s in desk.seats if s.agent_no]
     yield Finding("well" if desk.seats else "warn", "席位", f"{len(desk.seats)} 部话机，{len(signed_in)} 人签入")
@@ -125,7 +141,7 @@ def _desk(settings: Settings, _: Path) -> Iterator[Finding]:
         "well" if desk.trunks else "warn",
         "中继",
         "、".join(t.name for t in desk.trunks) or "没有中继：外线打不进来",
-        "" if desk.trunks else "在网页“人员与席位”里添加中继地址",
+        "" if desk.trunks else "在网页“人员与席位 → 线路”里添加中继",
     )
 
 

@@ -92,6 +92,14 @@ def say_short(instant_ms: int | None) -> str:
     return f"{t.month:02d}月{t.day:02d}日 {t:%H:%M}"
 
 
+def say_until(instant_ms: int | None) -> str:
+    """An end that no longer counts, as people say it: midnight is `11月22日 24:00`, of the day that ends with it; or `—`."""
+    if instant_ms is None:
+        return "—"
+    t = from_ms(instant_ms)
+    return say_short(instant_ms) if t.hour or t.minute else say_short(instant_ms - 1)[:6] + " 24:00"
+
+
 def say_duration(duration_ms: int | None) -> str:
     """`3分12秒`, `42秒`, `1小时02分05秒`, or `—`."""
     if duration_ms is None:

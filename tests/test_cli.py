@@ -93,6 +93,25 @@ def test_no_installation_is_made_beside_a_misspelt_settings_file(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_misspelt_name_beside_the_settings_file_is_no_new_installation(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`up` writes the file it is given; beside callqa.toml that would put a second one over the same recordings."""
+    right, wrong = tmp_path / "callqa.toml", tmp_path / "calqa.toml"
+    right.write_text("", encoding="utf-8")
+    for verb in ("up", "web", "doctor", "migrate"):
+        assert main(["--config", str(wrong), verb]) == 2
+        assert f"没有设置文件 {wrong}" in (said := capsys.readouterr().err) and f"--config {right}" in said
+    assert list(tmp_path.iterdir()) == [right]
+
+
+def test_no_verb_at_all_lists_the_verbs(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as refusal:
+        main([])
+    said = capsys.readouterr().err
+    assert refusal.value.code == 2 and "缺少“命令”" in said and "检查安装：什么正常" in said
+
+
 @pytest.mark.parametrize(
     ("broken", "said"),
     [

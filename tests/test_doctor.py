@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from callqa.audiofile import wav_bytes
 from callqa.config import load_settings
@@ -46,3 +47,22 @@ def test_a_number_outside_the_dial_plan_is_no_overflow(tmp_path: Path):
     (tmp_path / "callqa.toml").write_text("")
     assert found(tmp_path, overflow_number="13900001111")["溢出号码"].level == "well"
     assert "拨号方案" in found(tmp_path, overflow_number="00180055")["溢出号码"].text
+
+
+def test_remedies_name_the_installation_that_was_looked_at(tmp_path: Path):
+    """Typed as they stand they must not look at, or make, another installation."""
+    path = tmp_path / "callqa.toml"
+    path.write_text("")
+    said = found(tmp_path)
+    assert said["数据库"].remedy == f"运行 ./run callqa --config {path} up 或 ./run callqa --config {path} migrate"
+    assert said["录音服务"].remedy == f"运行 ./run callqa --config {path} up"
+    model = said["语音模型"]
+    for text in (model.text, model.remedy):
+        assert f"callqa --config {path} model install" in text and "callqa model" not in text
+
+
+def test_remedies_of_the_installation_at_hand_stay_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    settings = load_settings(Path("callqa.toml"), {})
+    said = {f.subject: f for f in examine(settings, Path("callqa.toml"))}
+    assert said["数据库"].remedy == "运行 ./run up 或 ./run callqa migrate"

@@ -57,6 +57,7 @@ def queue(request: Request, db: DbDep, person: PersonDep, now_ms: NowDep, month:
         fatals = queries.pending_fatals(session)
         months = queries.drawn_months(session)
         again = rescores_due(session, now_ms) if person.can("evaluate.score") else []
+        secret = queries.count_hidden_sample(session, frame.id) if frame is not None and frame.id is not None else 0
         agents = agent_names(session)
     done = [row for row in rows if row.is_done]
     return page(
@@ -69,6 +70,7 @@ def queue(request: Request, db: DbDep, person: PersonDep, now_ms: NowDep, month:
         shown=only(rows, state),
         state=state,
         done=len(done),
+        secret=secret,
         fatals=fatals,
         fatal_titles=state_of(request).rubrics.fatal_titles(db, fatals),
         agents=agents,

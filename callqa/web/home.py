@@ -1,4 +1,4 @@
-"""工作台: this month at a glance, what waits for a person, what is broken, and the next call to score."""
+"""工作台: this month at a glance, the sample at work on, what waits for a person, what is broken, and the next call to score."""
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
@@ -6,11 +6,11 @@ from fastapi.responses import Response
 from callqa.periods import Month
 from callqa.store.queries.calls import CallFilter, list_calls
 from callqa.store.queries.evaluate import drawn_queue, pending_fatals
-from callqa.store.queries.figures import month_figures, sample_figures, stage_counts, troubles
+from callqa.store.queries.figures import month_figures, samples_at_work, stage_counts, troubles
 from callqa.store.queries.followups import count_open
 from callqa.store.queries.people import set_up
 from callqa.store.queries.reviews import count_open_appeals, waiting_for_answer
-from callqa.store.queries.tickets import count_waiting_for_link
+from callqa.store.queries.tickets import count_unattributed, count_waiting_for_link
 from callqa.usecases.health import disk_state, model_state
 from callqa.web.deps import DbDep, NowDep, PersonDep, SettingsDep, page, require
 from callqa.web.evaluate_queue import progress_of
@@ -31,9 +31,11 @@ def home(request: Request, person: PersonDep, db: DbDep, settings: SettingsDep, 
     with db.read() as session:
         figures = month_figures(session, month.start_ms, month.end_ms, own if person.can("calls.view") else None)
         setup = set_up(session) if person.can("people.edit") else None
-        sample = sample_figures(session, str(month)) if person.can("sampling.view") else None
-        scored = drawn_queue(session, str(month))[1] if person.can("evaluate.view") and sample and sample.scored else ()
+        samples = samples_at_work(session, month) if person.can("sampling.view") else ()
+        begun = [s.month for s in samples if s.figures and s.figures.scored] if person.can("evaluate.view") else []
+        queues = {each: drawn_queue(session, str(each))[1] for each in begun}
         waiting_links = count_waiting_for_link(session, own) if person.can("links.view") else 0
+        waiting_agents = count_unattributed(session) if person.can("calls.attribute") else 0
         waiting_appeals = count_open_appeals(session) if person.can("evaluate.decide") else 0
         waiting_fatals = len(pending_fatals(session)) if person.can("evaluate.view") else 0
         own_answers = len(waiting_for_answer(session, person.session.agent_no or "", now_ms)) if own is not None else 0
@@ -49,9 +51,10 @@ def home(request: Request, person: PersonDep, db: DbDep, settings: SettingsDep, 
         month=month,
         figures=figures,
         setup=setup if setup and (person.can("accounts.manage") or not setup.complete) else None,
-        sample=sample,
-        pace=progress_of([row for row in scored if row.is_done]),
+        samples=samples,
+        paces={each: progress_of([row for row in rows if row.is_done]) for each, rows in queues.items()},
         waiting_links=waiting_links,
+        waiting_agents=waiting_agents,
         waiting_followups=waiting_followups,
         waiting_appeals=waiting_appeals,
         waiting_fatals=waiting_fatals,

@@ -30,6 +30,13 @@ class SeatRow:
         return self.phone is not None and self.phone.registered
 
     @property
+    def phone_at(self) -> str:
+        """Where the phone is, `10.1.2.11:5060`: of its Contact what a person at the cable needs."""
+        contact = self.phone.contact if self.phone is not None else ""
+        uri = contact.partition("<")[2].partition(">")[0] or contact
+        return uri.partition(";")[0].rpartition("@")[2].removeprefix("sips:").removeprefix("sip:")
+
+    @property
     def state(self) -> tuple[str, str]:
         """(text, tone of the chip) of what the seat does."""
         if self.call is not None and self.call.state in CONNECTED:

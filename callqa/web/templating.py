@@ -27,6 +27,7 @@ def build_templates(asset: Callable[[str], str]) -> Environment:
     environment.filters.update(
         instant=periods.say_instant,
         short=periods.say_short,
+        until=periods.say_until,
         duration=periods.say_duration,
         offset=periods.say_offset,
         fault=fmt.say_fault,

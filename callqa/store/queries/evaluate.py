@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from sqlalchemy import ColumnElement
-from sqlmodel import Session, col, func, select
+from sqlmodel import Session, col, func, not_, select
 
 from callqa.store.queries.confidential import is_public
 from callqa.store.tables import (
@@ -161,11 +161,20 @@ def _first_score() -> ColumnElement[bool]:
     return (col(Evaluation.call_id) == SampleEntry.call_id) & (col(Evaluation.kind) == "first")
 
 
+def count_hidden_sample(session: Session, frame_id: int) -> int:
+    """How many drawn calls the queue leaves out because they are confidential."""
+    drawn = select(func.count()).select_from(SampleEntry).join(Call, col(Call.call_id) == SampleEntry.call_id)
+    return session.exec(drawn.where(*_of_sample(frame_id), not_(is_public()))).one()
+
+
 def _drawn(frame_id: int) -> tuple[ColumnElement[bool], ...]:
     """Which entries of a frame are scored, joined to their calls."""
+    return (*_of_sample(frame_id), is_public())
+
+
+def _of_sample(frame_id: int) -> tuple[ColumnElement[bool], ...]:
     return (
         col(SampleEntry.frame_id) == frame_id,
-        is_public(),
         ((col(SampleEntry.kind) == "sample") & (col(SampleEntry.state) != "replaced"))
         | ((col(SampleEntry.kind) == "reserve") & (col(SampleEntry.state) == "used")),
     )

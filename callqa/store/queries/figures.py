@@ -6,6 +6,7 @@ from sqlalchemy import ColumnElement, func
 from sqlalchemy.orm import Mapped
 from sqlmodel import Session, col, select
 
+from callqa.periods import Month
 from callqa.store.queries.calls import link_state_expression
 from callqa.store.queries.confidential import is_public
 from callqa.store.tables import (
@@ -37,7 +38,6 @@ class MonthFigures:
     abandoned: int
     recording_ok: int
     recording_bad: int  # missing or corrupt
-    unattributed: int
     linked: int
     doubtful: int
     unlinked: int
@@ -48,13 +48,21 @@ class MonthFigures:
 
 @dataclass(frozen=True, slots=True)
 class SampleFigures:
-    """This month's sample and how far its scoring is."""
+    """A month's sample and how far its scoring is."""
 
     frame_id: int
     state: str
     partial: bool
     sampled: int
     scored: int
+
+
+@dataclass(frozen=True, slots=True)
+class MonthSample:
+    """A month and how far its sample is. figures None: nothing is frozen."""
+
+    month: Month
+    figures: SampleFigures | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +100,7 @@ def month_figures(session: Session, start_ms: int, end_ms: int, own_agent_no: st
         return {str(key): n for key, n in session.exec(select(column, func.count()).where(*here).group_by(column))}
 
     outcome, direction = group(col(Call.outcome)), group(col(Call.direction))
-    recording, source = group(col(Call.recording_status)), group(col(Call.attribution_source))
+    recording = group(col(Call.recording_status))
     link = link_state_expression()
     links = dict(session.exec(select(link, func.count()).where(*here, Call.outcome == "answered").group_by(link)).all())
     transcribed = session.exec(
@@ -119,7 +127,6 @@ def month_figures(session: Session, start_ms: int, end_ms: int, own_agent_no: st
         abandoned=outcome.get("abandoned", 0),
         recording_ok=recording.get("ok", 0),
         recording_bad=recording.get("missing", 0) + recording.get("corrupt", 0),
-        unattributed=source.get("unknown", 0),
         linked=links.get("linked", 0),
         doubtful=links.get("doubtful", 0),
         unlinked=links.get("unlinked", 0),
@@ -155,6 +162,24 @@ def sample_figures(session: Session, month: str) -> SampleFigures | None:
         sampled=session.exec(counted).one(),
         scored=session.exec(scored).one(),
     )
+
+
+def samples_at_work(session: Session, month: Month) -> tuple[MonthSample, ...]:
+    """The month's own sample and, before it, last month's until all of it is scored: a month is drawn when it is over.
+
+    A last month without calls is left out."""
+    last = MonthSample(month.previous(), sample_figures(session, str(month.previous())))
+    own = MonthSample(month, sample_figures(session, str(month)))
+    if last.figures is not None:
+        done = last.figures.state == "revealed" and last.figures.scored >= last.figures.sampled
+    else:
+        done = not _has_calls(session, last.month)
+    return (own,) if done else (last, own)
+
+
+def _has_calls(session: Session, month: Month) -> bool:
+    within = (col(Call.started_at_ms) >= month.start_ms, col(Call.started_at_ms) < month.end_ms)
+    return session.exec(select(Call.call_id).where(*within, Call.outcome == "answered").limit(1)).first() is not None
 
 
 def stage_counts(session: Session) -> list[StageCount]:

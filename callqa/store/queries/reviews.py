@@ -71,14 +71,14 @@ def month_reviews(session: Session, start_ms: int, end_ms: int) -> list[ReviewLi
 
 
 def own_reviews(session: Session, agent_no: str) -> list[ReviewLine]:
-    """What an agent may see, newest first."""
+    """What an agent may see, the newest call first."""
     query = (
         select(Evaluation, Call, Agent)
         .join(Call, col(Call.call_id) == col(Evaluation.call_id))
         .join(Agent, col(Agent.agent_no) == col(Call.agent_no))
         .where(Evaluation.kind == "first", col(Evaluation.status).in_(VISIBLE_TO_AGENT), Call.agent_no == agent_no)
         .where(is_public())
-        .order_by(col(Evaluation.released_at_ms).desc(), col(Call.started_at_ms))
+        .order_by(col(Call.started_at_ms).desc())
     )
     return _lines(session, [(e, c, a) for e, c, a in session.exec(query)])
 

@@ -172,12 +172,17 @@ def count_waiting_for_link(session: Session, own_agent_no: str | None) -> int:
 
 def unattributed_calls(session: Session, *, limit: int) -> Sequence[Call]:
     """Answered calls of which nobody knows who took them, newest first."""
-    return session.exec(
-        select(Call)
-        .where(Call.outcome == "answered", Call.attribution_source == "unknown", is_public())
-        .order_by(col(Call.started_at_ms).desc())
-        .limit(limit)
-    ).all()
+    newest = col(Call.started_at_ms).desc()
+    return session.exec(select(Call).where(*_unattributed()).order_by(newest).limit(limit)).all()
+
+
+def count_unattributed(session: Session) -> int:
+    """How many calls `unattributed_calls` would list."""
+    return session.exec(select(func.count()).select_from(Call).where(*_unattributed())).one()
+
+
+def _unattributed() -> tuple[ColumnElement[bool], ...]:
+    return (col(Call.outcome) == "answered", col(Call.attribution_source) == "unknown", is_public())
 
 
 def _waits(own_agent_no: str | None) -> list[ColumnElement[bool]]:
