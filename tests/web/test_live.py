@@ -237,7 +237,7 @@ def test_the_page_shows_the_queue_pauses_troubles_trunks_and_the_day(browser, mo
 
 def test_an_agent_sees_the_own_seat_and_no_other(browser, month, busy):
     html = browser("agent").get("/live/own").text
-    assert "8001 号席" in html and "录音暂停" in html and "继续录音" in html
+    assert "席位 8001" in html and "录音暂停" in html and "继续录音" in html
     assert "8002" not in html and "15927340866" not in html
     assert browser("shift_leader").get("/live/own").status_code == 403
 

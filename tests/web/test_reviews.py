@@ -70,7 +70,7 @@ def test_the_agent_sees_the_own_months_when_all_of_one_is_published(browser, mon
 def test_the_agent_sees_points_evidence_text_and_window_and_acknowledges(browser, scored, database):
     client = browser("agent")
     html = client.get(f"/mine/{scored.own}").text
-    assert "请在 11月28日 00:00 之前答复" in html
+    assert "请在 11月27日 24:00 之前答复" in html
     assert 'data-play-from="20000"' in html and "没有复述地址" in html  # plays from two seconds before
     assert "评分标准" in html and "复述" in html and "整体规范，复述要补上" in html
     form = {"version": version_on(html)}
