@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from callqa.scoring.trust import ItemTrust, ScoreAgreement
+from callqa.scoring.trust import Interval, ItemTrust, ScoreAgreement
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,14 +15,24 @@ class RaterPair:
 
 
 @dataclass(frozen=True, slots=True)
+class DisputedItem:
+    """One item that raters differed on. interval: of AC1, by call; None where it cannot be told. n: calls."""
+
+    item_id: str
+    ac1: float
+    interval: Interval | None
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
 class Calibrated:
-    """One calibration session whose comparison was opened. lowest: items that raters differed on, lowest AC1 first: (item_id, AC1, n)."""
+    """One calibration session whose comparison was opened. lowest: what raters differed on, lowest AC1 first."""
 
     title: str
     opened_at_ms: int
     calls: int
     pairs: tuple[RaterPair, ...]
-    lowest: tuple[tuple[str, float, int], ...]
+    lowest: tuple[DisputedItem, ...]
 
 
 @dataclass(frozen=True, slots=True)

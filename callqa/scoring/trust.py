@@ -7,6 +7,7 @@ on the others the person has seen what the machine said. Intervals: bootstrap wi
 
 import hashlib
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -128,20 +129,44 @@ NAMES: tuple[tuple[str, Callable[[Agreement], float | None]], ...] = (
 
 
 def figures(table: AgreementTable, seed: str) -> Figures:
-    """The figures of a table with bootstrap percentile intervals.
-
-    Drawing n calls with replacement and counting them is drawing the four counts from a multinomial distribution.
-    """
+    """The figures of a table with bootstrap percentile intervals; one pair a call."""
     found = agreement(table)
     return Figures(table, found, bootstrap(table, seed) if table.n else {name: None for name, _ in NAMES})
 
 
+def figures_by_call(calls: Sequence[AgreementTable], seed: str) -> Figures:
+    """The figures of calls that several pairs of raters compared, each call a table of its own.
+
+    What is drawn again is the call with all its pairs: three pairs of one call are no three calls.
+    """
+    kinds = Counter(_counts(table) for table in calls if table.n)
+    whole = AgreementTable(*(sum(times * counts[k] for counts, times in kinds.items()) for k in range(4)))
+    intervals = _bootstrap(kinds, seed) if whole.n else {name: None for name, _ in NAMES}
+    return Figures(whole, agreement(whole), intervals)
+
+
 def bootstrap(table: AgreementTable, seed: str) -> dict[str, Interval | None]:
-    """Percentile intervals of every figure; the same seed gives the same ones."""
-    n = table.n
+    """Percentile intervals of every figure, one pair a call; the same seed gives the same ones."""
+    one_each = (
+        AgreementTable(1, 0, 0, 0),
+        AgreementTable(0, 1, 0, 0),
+        AgreementTable(0, 0, 1, 0),
+        AgreementTable(0, 0, 0, 1),
+    )
+    return _bootstrap({_counts(one): n for one, n in zip(one_each, _counts(table), strict=True)}, seed)
+
+
+def _counts(table: AgreementTable) -> tuple[int, int, int, int]:
+    return table.both, table.first_only, table.second_only, table.neither
+
+
+def _bootstrap(kinds: Mapping[tuple[int, int, int, int], int], seed: str) -> dict[str, Interval | None]:
+    """kinds: how many calls have these counts. Drawing n calls with replacement is one draw of a multinomial distribution."""
+    n = sum(kinds.values())
     generator = np.random.Generator(np.random.PCG64(int.from_bytes(hashlib.sha256(seed.encode()).digest()[:8], "big")))
-    shares = np.array([table.both, table.first_only, table.second_only, table.neither], dtype=np.float64) / n
-    drawn, times = np.unique(generator.multinomial(n, shares, size=REPLICATES), axis=0, return_counts=True)
+    shares = np.array(list(kinds.values()), dtype=np.float64) / n
+    sums = generator.multinomial(n, shares, size=REPLICATES) @ np.array(list(kinds), dtype=np.int64)
+    drawn, times = np.unique(sums, axis=0, return_counts=True)
     values: dict[str, list[tuple[float, int]]] = {name: [] for name, _ in NAMES}
     for counts, weight in zip(drawn, times, strict=True):
         again = agreement(AgreementTable(*(int(count) for count in counts)))

@@ -1,14 +1,14 @@
 """What the calibration pages show: the list of sessions, the choices of a new one, and a session's comparison."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 from sqlmodel import Session, col, select
 
 from callqa.periods import Month, say_short
-from callqa.scoring.agreement import Agreement, agreement, tabulate
-from callqa.scoring.trust import ScoreAgreement, score_agreement
+from callqa.scoring.agreement import MIN_CALLS, Agreement, AgreementTable, tabulate
+from callqa.scoring.trust import Figures, ScoreAgreement, figures_by_call, score_agreement
 from callqa.store.queries.confidential import hidden_from, is_public
 from callqa.store.tables import (
     Account,
@@ -24,6 +24,7 @@ from callqa.usecases.second_look import MAX_CALLS, RATER_ROLES, cards_of
 from callqa.usecases.trust import score_pair
 
 RECENT_CALLS = 60
+MIN_INTERVAL_CALLS = 5  # under this a domain has no interval either (sampling.md §5.1)
 HIDDEN = "保密件"  # stands for a call that the reader may not open
 
 
@@ -73,11 +74,24 @@ class PairLine:
 
 @dataclass(frozen=True, slots=True)
 class ItemLine:
-    """One item over all calls and pairs of raters, and who deducted on which call where they differ."""
+    """One item over all calls and pairs of raters, and who deducted on which call where they differ.
+
+    n_calls: compared by at least one pair; the call is what the intervals draw again, and what counts as a sample. Below
+    MIN_INTERVAL_CALLS the figures have no intervals.
+    """
 
     item_id: str
-    agreement: Agreement
+    figures: Figures
+    n_calls: int
     differences: tuple[str, ...]
+
+    @property
+    def agreement(self) -> Agreement:
+        return self.figures.agreement
+
+    @property
+    def enough(self) -> bool:
+        return self.n_calls >= MIN_CALLS
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,19 +221,22 @@ def _items(
     applies = {(item.evaluation_id, item.item_id) for item in rows if not item.not_applicable}
     found = []
     for item_id in sorted({item.item_id for item in rows}):
-        told: list[tuple[bool, bool]] = []
+        told: list[AgreementTable] = []
         differences = []
         for call_id in row.call_ids:
             own = {
                 r: card for r in row.rater_ids if (card := cards.get((call_id, r))) and (card.id, item_id) in applies
             }
-            for a, b in _compared(row):
-                if a in own and b in own:
-                    told.append(((own[a].id, item_id) in deducted, (own[b].id, item_id) in deducted))
+            pairs = [(own[a], own[b]) for a, b in _compared(row) if a in own and b in own]
+            told.append(tabulate(((a.id, item_id) in deducted, (b.id, item_id) in deducted) for a, b in pairs))
             took = [names.get(r, "") for r, card in own.items() if (card.id, item_id) in deducted]
             if 0 < len(took) < len(own):
                 call = session.get(Call, call_id)
                 where = HIDDEN if call_id in hidden else say_short(call.started_at_ms) if call else call_id
                 differences.append(f"{where} {'、'.join(took)}扣分")
-        found.append(ItemLine(item_id, agreement(tabulate(told)), tuple(differences)))
+        figures = figures_by_call(told, f"calibration/{row.id}/{item_id}")
+        n_calls = sum(table.n > 0 for table in told)
+        if n_calls < MIN_INTERVAL_CALLS:
+            figures = replace(figures, intervals={})
+        found.append(ItemLine(item_id, figures, n_calls, tuple(differences)))
     return tuple(found)

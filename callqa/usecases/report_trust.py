@@ -3,7 +3,7 @@
 from sqlmodel import Session, col, select
 
 from callqa.periods import Month
-from callqa.reports.trusted import Calibrated, RaterPair, Trusted
+from callqa.reports.trusted import Calibrated, DisputedItem, RaterPair, Trusted
 from callqa.scoring.rubric import parse_stored
 from callqa.store.tables import CalibrationSession, Call, RubricVersion
 from callqa.usecases.calibrate import session_view
@@ -36,7 +36,9 @@ def _sessions(session: Session, month: Month) -> tuple[Calibrated, ...]:
         if view is None or not any(month.start_ms <= started < month.end_ms for started in calls):
             continue
         items = [
-            (i.item_id, ac1, i.agreement.n) for i in view.items if (ac1 := i.agreement.ac1) is not None and ac1 < 1
+            DisputedItem(i.item_id, ac1, i.figures.intervals.get("ac1"), i.n_calls)
+            for i in view.items
+            if (ac1 := i.agreement.ac1) is not None and ac1 < 1
         ]
         found.append(
             Calibrated(
@@ -44,7 +46,7 @@ def _sessions(session: Session, month: Month) -> tuple[Calibrated, ...]:
                 opened_at_ms=row.opened_at_ms or 0,
                 calls=len(row.call_ids),
                 pairs=tuple(RaterPair(pair.first, pair.second, pair.scores) for pair in view.pairs),
-                lowest=tuple(sorted(items, key=lambda item: (item[1], item[0]))[:LOWEST]),
+                lowest=tuple(sorted(items, key=lambda item: (item.ac1, item.item_id))[:LOWEST]),
             )
         )
     return tuple(found)

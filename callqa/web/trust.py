@@ -124,7 +124,17 @@ def session_page(request: Request, session_id: int, db: DbDep, person: PersonDep
         raise PageNotFound("没有这次校准")
     rubric = state_of(request).rubrics.find(db, view.rubric_hash)
     titles = {item.item_id: item.title for item in rubric.items} if rubric else {}
-    return page(request, "trust/calibration.html", view=view, titles=titles, agents=agents, hidden=hidden)
+    return page(
+        request,
+        "trust/calibration.html",
+        view=view,
+        titles=titles,
+        agents=agents,
+        hidden=hidden,
+        cells=figure_cells,
+        least=MIN_CALLS,
+        fewest=calibrate.MIN_INTERVAL_CALLS,
+    )
 
 
 @router.get("/calibration/{session_id}/call/{call_id}", dependencies=[require("trust.view")])

@@ -8,6 +8,7 @@ from callqa.scoring.trust import (
     ScorePair,
     bootstrap,
     figures,
+    figures_by_call,
     quick_agreement,
     score_agreement,
     trust_of,
@@ -38,6 +39,34 @@ def test_the_three_worked_tables(counts: tuple[int, int, int, int], shown: tuple
     figures4 = [f"{value:.4f}" for value in (found.observed, found.kappa, found.ac1, found.alpha)]
     assert (*figures4, f"{found.precision:.3f}", f"{found.recall:.3f}") == shown
     assert quick_agreement(cards(*counts), "S1.1") == found
+
+
+def test_a_call_with_one_pair_is_the_plain_bootstrap() -> None:
+    calls = [AgreementTable(1, 0, 0, 0)] * 5 + [AgreementTable(0, 1, 0, 0)] * 3 + [AgreementTable(0, 0, 0, 1)] * 32
+    found, plain = figures_by_call(calls, "seed"), figures(AgreementTable(5, 3, 0, 32), "seed")
+    assert (found.table, found.agreement) == (plain.table, plain.agreement)
+    for name, interval in plain.intervals.items():
+        assert found.intervals[name] == (interval and pytest.approx(interval, abs=0.03))
+
+
+def test_several_pairs_of_one_call_are_one_call() -> None:
+    """Three raters, three pairs: the interval is as wide as with one pair a call, not as with three times the calls."""
+    one = [AgreementTable(0, 1, 0, 0)] * 6 + [AgreementTable(0, 0, 0, 1)] * 24
+    three = [AgreementTable(0, 3, 0, 0)] * 6 + [AgreementTable(0, 0, 0, 3)] * 24
+    many = figures(AgreementTable(0, 18, 0, 72), "seed")
+    width = {}
+    for name, found in (
+        ("one", figures_by_call(one, "seed")),
+        ("three", figures_by_call(three, "seed")),
+        ("many", many),
+    ):
+        low, high = found.intervals["observed"] or (0, 0)
+        width[name] = high - low
+    assert width["three"] == width["one"] > 1.5 * width["many"] > 0
+    assert figures_by_call([], "seed").agreement.n == 0
+    assert (
+        figures_by_call([AgreementTable(0, 0, 0, 3)] * 40, "seed").intervals["ac1"] is None
+    )  # no difference: unknown, not ±0
 
 
 @pytest.mark.parametrize(

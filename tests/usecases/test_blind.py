@@ -422,3 +422,9 @@ def test_with_a_reference_everybody_is_held_against_that_rater_alone(db: Databas
     item = {view: next(i for i in seen[view].items if i.item_id == "S1.1").agreement for view in seen}
     assert (item[None].n, item[None].observed) == (6, pytest.approx(1 / 3))  # the other two agree with each other
     assert (item[supervisor].n, item[supervisor].observed) == (4, 0)
+    line = next(i for i in everybody.items if i.item_id == "S1.1")
+    assert (line.n_calls, line.enough, line.figures.intervals) == (
+        2,
+        False,
+        {},
+    )  # three pairs of two calls are two calls

@@ -1,5 +1,6 @@
 """Chapters 8 to 10 of the report: the hotline's running figures, the machine against people, the raters against each other."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -96,7 +97,19 @@ def test_raters_are_compared_call_by_call(story: Story) -> None:
     # 0, −1 and +6 points apart: mean of the absolute 7/3, mean 5/3
     assert (apart, within, fatal, verdict) == ("2.3", "66.7%（2/3）", "100.0%（3/3）", "未达到")
     assert difference.startswith("+1.7（−5.8 至 +9.1）") and lowest.startswith("S1.1 ") and "S3.2 " in lowest
+    assert lowest.count("（n = 3，样本不足）") == 2  # three calls are too few for an interval
     assert not any(table.no == "10-2" for table in built(story.db).tables())
+
+
+def test_what_raters_differ_on_has_an_interval_by_call(story: Story) -> None:
+    given = {f"C{n}": (NO_NUMBER if n < 3 else UNHURT, UNHURT) for n in (1, 2, 3, 5, 6, 7)}
+    calibrate(story.db, given)
+    lowest = rows(built(story.db), "10-1")[0][8]
+    # 2 of 6 calls apart, both by one rater: P_o 4/6, pi 1/6, AC1 (2/3 - 5/18) / (1 - 5/18)
+    found = re.fullmatch(r"S1\.1 \S+ 0\.54（(\S+) 至 (\S+)，n = 6，样本不足）", lowest)
+    assert found is not None, lowest
+    low, high = (float(each.replace("−", "-")) for each in found.groups())
+    assert -1 <= low < 0.54 < high <= 1
 
 
 def test_running_figures_are_those_of_the_cards_and_days_add_up(story: Story) -> None:

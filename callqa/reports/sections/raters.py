@@ -5,7 +5,8 @@ from callqa.reports.cells import fixed, number, ratio_text, signed, text
 from callqa.reports.document import MISSING, Block, Cell, Column, Paragraph, Table, Tone
 from callqa.reports.facts import MonthFacts
 from callqa.reports.results import Results
-from callqa.reports.trusted import Calibrated, RaterPair
+from callqa.reports.trusted import Calibrated, DisputedItem, RaterPair
+from callqa.scoring.agreement import MIN_CALLS
 from callqa.scoring.trust import ScoreAgreement
 from callqa.units import Ratio
 
@@ -37,6 +38,7 @@ def _sessions(facts: MonthFacts) -> Table:
         rows,
         notes=(
             "本月通话的校准，比对已公布的才列；分差为前者减后者，界限为 Bland–Altman 95% 界限，不足 2 通不算。",
+            f"AC1 后为以通话为单位重抽样的 95% 区间；不足 {MIN_CALLS} 通的样本不足，样本内没有差异或通数太少的不列区间。",
             "达到：五分以内不少于 90%，且致命判定全部一致。校准的评分不进入其他各章。",
         ),
     )
@@ -45,8 +47,8 @@ def _sessions(facts: MonthFacts) -> Table:
 def _row(facts: MonthFacts, session: Calibrated, pair: RaterPair) -> tuple[Cell, ...]:
     scores = pair.scores
     lowest = "；".join(
-        f"{item_id} {facts.rubric.item(item_id).title} {fixed(ac1, 2).replace('-', '−')}（n = {n}）"
-        for item_id, ac1, n in session.lowest
+        f"{one.item_id} {facts.rubric.item(one.item_id).title} {_minus(one.ac1)}（{_behind(one)}）"
+        for one in session.lowest
     )
     return (
         text(session.title),
@@ -60,6 +62,17 @@ def _row(facts: MonthFacts, session: Calibrated, pair: RaterPair) -> tuple[Cell,
         text(lowest or "各项都一致"),
         _verdict(scores),
     )
+
+
+def _behind(item: DisputedItem) -> str:
+    """What an AC1 rests on: its interval, the calls, and whether they are enough."""
+    parts = [f"{_minus(item.interval[0])} 至 {_minus(item.interval[1])}"] if item.interval is not None else []
+    parts.append(f"n = {item.n}")
+    return "，".join(parts if item.n >= MIN_CALLS else [*parts, "样本不足"])
+
+
+def _minus(value: float) -> str:
+    return fixed(value, 2).replace("-", "−")
 
 
 def _verdict(scores: ScoreAgreement) -> Cell:
