@@ -14,7 +14,6 @@ from callqa.audiofile import read_audio
 from callqa.errors import AudioError, EngineError, WordModelError
 from callqa.findings import Finding
 from callqa.matching import edit_distance
-from callqa.refusals import os_reason
 from callqa.text import is_han
 from callqa.transcribe.assemble import transcribe_call
 from callqa.transcribe.engine import Engine
@@ -56,9 +55,8 @@ def check_speech(
     if needs_model:
         try:
             yield from _model_findings(inspect_model(model_dir))
-        except (EngineError, OSError) as e:
-            said = str(e) if isinstance(e, EngineError) else f"{model_dir} 读不了：{os_reason(e)}。请检查文件夹权限。"
-            yield Finding("missing", "模型", said)
+        except EngineError as e:
+            yield Finding("missing", "模型", str(e))
             yield word_model_finding(word_model)
             return
     begun = time.monotonic()

@@ -123,6 +123,13 @@ def _packaged(package: str, name: str) -> Any:
 
 def inspect_model(path: Path) -> ModelFacts:
     """Look at a model folder without loading it. Raise EngineError saying what is missing and which setting to change."""
+    try:
+        return _inspected(path)
+    except OSError as e:
+        raise EngineError(f"语音模型文件夹 {path} 读不了：{os_reason(e)}。请检查文件夹与其中文件的权限。") from e
+
+
+def _inspected(path: Path) -> ModelFacts:
     if not path.is_dir():
         raise EngineError(
             f"没有找到语音模型文件夹 {path}。请运行 callqa model install 安装自带的 Whisper base，"
@@ -173,7 +180,7 @@ def _n_mels(path: Path) -> int:
     try:
         value = json.loads(config.read_text(encoding="utf-8")).get("feature_size", 80)
         return int(value)
-    except (OSError, ValueError, AttributeError, TypeError) as e:
+    except (OSError, ValueError, AttributeError, TypeError, OverflowError) as e:
         raise EngineError(f"语音模型的 {config} 读不出来：{e}。请重新复制整个模型文件夹。") from e
 
 

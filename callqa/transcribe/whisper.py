@@ -61,19 +61,25 @@ class WhisperEngine:
         import ctranslate2
 
         bound = _TOKENS_SPARE + _TOKENS_PER_S * len(samples) // ENGINE_RATE_HZ
-        with self._lock:
-            ctranslate2.set_random_seed(_SEED)
-            segments, _ = self._model.transcribe(
-                samples,
-                language=LANGUAGE,
-                beam_size=request.beam_size,
-                temperature=list(request.temperatures),
-                initial_prompt=request.prompt or None,
-                condition_on_previous_text=False,
-                word_timestamps=True,
-                max_new_tokens=bound if bound < _TOKENS_BOUND else None,
-            )
-            return [_segment(s) for s in segments]
+        try:
+            with self._lock:
+                ctranslate2.set_random_seed(_SEED)
+                segments, _ = self._model.transcribe(
+                    samples,
+                    language=LANGUAGE,
+                    beam_size=request.beam_size,
+                    temperature=list(request.temperatures),
+                    initial_prompt=request.prompt or None,
+                    condition_on_previous_text=False,
+                    word_timestamps=True,
+                    max_new_tokens=bound if bound < _TOKENS_BOUND else None,
+                )
+                return [_segment(s) for s in segments]
+        except (
+            RuntimeError,
+            ValueError,
+        ) as e:  # memory of the device is full; a config.json that lacks what words need
+            raise EngineError(f"语音引擎解码失败：{e}。请运行 callqa asr check；模型文件夹不完整时请重新复制。") from e
 
     def speech_probabilities(self, samples: Float) -> Float:
         """float32 (n_frames,): probability of speech per 32 ms."""
@@ -136,20 +142,21 @@ def load_engine(
         model = faster_whisper.WhisperModel(
             str(model_dir), device=chosen, compute_type=compute_type, cpu_threads=threads, local_files_only=True
         )
-        if chosen == "cuda":
-            _try(model)
-    except (RuntimeError, ValueError, OSError) as e:
+        _try(model)
+    except Exception as e:  # the tokenizer's library raises nothing narrower
         if device == "auto" and chosen == "cuda":
             log.warning("speech model does not load on cuda, using cpu: %s", e)
             return load_engine(model_dir, device="cpu", compute_type=compute_type, threads=threads)
         raise EngineError(
-            f"语音模型 {model_dir} 装载失败：{e}。请检查设置 speech.model_dir、speech.device 与 speech.compute_type。"
+            f"语音模型 {model_dir} 装载失败：{e}。请重新复制整个模型文件夹，"
+            "并检查设置 speech.model_dir、speech.device 与 speech.compute_type。"
         ) from e
     return WhisperEngine(model, load_detector(), facts, faster_whisper.__version__, compute_type)
 
 
 def _try(model: Any) -> None:
-    """Hear a second of silence: CUDA's libraries (cuBLAS, cuDNN) are only looked for at the first decode."""
+    """Hear a second of silence: some of what is wrong with a folder is only met at the first decode, and CUDA's libraries
+    (cuBLAS, cuDNN) are only looked for there."""
     segments, _ = model.transcribe(np.zeros(ENGINE_RATE_HZ, np.float32), language=LANGUAGE, beam_size=1)
     list(segments)
 

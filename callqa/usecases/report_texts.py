@@ -3,6 +3,7 @@
 from sqlmodel import select
 
 from callqa.errors import CallqaError
+from callqa.privacy import mask_text
 from callqa.store import audit
 from callqa.store.db import Database
 from callqa.store.tables import ReportText
@@ -11,8 +12,9 @@ MAX_CHARS = 4000
 
 
 def write_text(db: Database, month: str, *, slot: str, text: str, actor: str, now_ms: int) -> None:
-    """Store one text, replacing an earlier one; an empty text takes it back."""
-    text = text.replace("\r\n", "\n").strip()
+    """Store one text, replacing an earlier one; an empty text takes it back. The report goes out of the house: a citizen's
+    number in it is masked."""
+    text = mask_text(text.replace("\r\n", "\n").strip())
     if not slot or len(slot) > 80:
         raise CallqaError("没有这个填写位置；请从报告页填写")
     if len(text) > MAX_CHARS:

@@ -12,8 +12,9 @@ def one_line(text: str) -> str:
 
 
 def required_line(text: str, what: str, most_chars: int, *, missing: str = "") -> str:
-    """One line. what: its name in Chinese; missing: said instead of 请写明… when nothing was written. Raise CallqaError."""
-    return _checked(one_line(text), what, most_chars, missing)
+    """One line, a citizen's number in it masked. what: its name in Chinese; missing: said instead of 请写明… when nothing was
+    written. Raise CallqaError."""
+    return mask_text(_checked(one_line(text), what, most_chars, missing))
 
 
 def required_text(text: str, what: str, most_chars: int, *, missing: str = "") -> str:
@@ -21,9 +22,9 @@ def required_text(text: str, what: str, most_chars: int, *, missing: str = "") -
     return _checked(text.replace("\r\n", "\n").strip(), what, most_chars, missing)
 
 
-def told_text(text: str, what: str, most_chars: int) -> str:
+def told_text(text: str, what: str, most_chars: int, *, missing: str = "") -> str:
     """The same for what goes from one person to others, as an appeal and its answer do: a citizen's number in it is masked."""
-    return mask_text(required_text(text, what, most_chars))
+    return mask_text(required_text(text, what, most_chars, missing=missing))
 
 
 def _checked(clean: str, what: str, most_chars: int, missing: str) -> str:

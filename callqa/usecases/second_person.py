@@ -13,7 +13,7 @@ from callqa.store.tables import Account, Call, Evaluation, FatalFinding
 from callqa.usecases.evaluate import load_rubric_version
 from callqa.usecases.evaluate_rows import score_stored, write_totals
 from callqa.usecases.evaluate_state import actor_of, keep_revision, move
-from callqa.usecases.required import required_text
+from callqa.usecases.required import told_text
 
 REASON_MOST_CHARS = 500
 
@@ -40,7 +40,7 @@ def confirm_fatal(db: Database, finding_id: int, *, account_id: int, now_ms: int
 
 def refuse_fatal(db: Database, finding_id: int, *, reason: str, account_id: int, now_ms: int) -> int:
     """The second person does not agree: the finding never counts. No points change. Returns the evaluation's id."""
-    reason = required_text(reason, "理由", REASON_MOST_CHARS, missing="不认可致命项须写明理由")
+    reason = told_text(reason, "理由", REASON_MOST_CHARS, missing="不认可致命项须写明理由")
     with db.write() as session:
         finding, evaluation = _undecided(session, finding_id, account_id)
         finding.refused_by, finding.refused_at_ms, finding.refusal = account_id, now_ms, reason

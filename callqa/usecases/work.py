@@ -68,6 +68,12 @@ class EngineSlot:
                 self.problem = str(e) or type(e).__name__
                 log.warning("no speech engine: %s", e)
                 return None
+            except (
+                Exception
+            ) as e:  # of a site's own engine, or of a library below ours: calls wait for a person, none fails
+                self.problem = f"语音引擎装载失败：{e or type(e).__name__}；请运行 callqa asr check"
+                log.exception("the speech engine does not load")
+                return None
             return engine
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from callqa.live import LiveFault
 from callqa.periods import say_short
+from callqa.privacy import mask_text
 from callqa.units import (
     CALL_TYPE_LABELS,
     DIRECTION_LABELS,
@@ -189,8 +190,8 @@ def corrected_pieces(text: str, corrections: Sequence[Sequence[Any]]) -> list[tu
 
 
 def mask_numbers_in(text: str) -> str:
-    """Mask every run of 7 or more digits in a longer text."""
-    return re.sub(r"\d{7,}", lambda m: mask_number(m[0]), text)
+    """Mask every run of 7 or more digits in a longer text, and personal numbers however they are written."""
+    return mask_text(re.sub(r"\d{7,}", lambda m: mask_number(m[0]), text))
 
 
 def points(value: Decimal | float | int | None) -> str:

@@ -88,9 +88,11 @@ def test_a_decode_begins_from_one_seed_and_ends_where_nobody_can_have_said_more(
     for seconds in (2, 4, 28):
         engine.decode(np.zeros(seconds * 16_000, np.float32), DecodeRequest("", 5, (0.0, 0.2)))
     assert len(seeds) == 3 and len(set(seeds)) == 1
-    short, longer, longest = (asked["max_new_tokens"] for asked in model.asked)
+    short, longer, longest = (asked["max_new_tokens"] for asked in model.asked[1:])
     assert short < longer <= 200 and longest is None
-    assert all(asked["condition_on_previous_text"] is False and asked["word_timestamps"] for asked in model.asked)
+    assert all(
+        asked["condition_on_previous_text"] is False and asked["word_timestamps"] for asked in model.asked[1:]
+    )  # the first was a trial
 
 
 @pytest.mark.parametrize("seconds", [0, 0.01, 100, 120, 125.3, 400])
@@ -112,3 +114,32 @@ def test_long_audio_is_listened_to_in_parts(
     assert told.dtype == np.float32 and np.array_equal(told, frames.max(axis=1, initial=0)[: len(told)])
     assert len(told) == len(frames) and max(heard, default=0) <= 129 * 16_000
     assert sum(heard) >= len(samples) + 8 * 16_000 * (len(heard) - 1)
+
+
+def test_a_folder_that_only_fails_at_the_first_decode_is_refused_when_it_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: type[Model]
+) -> None:
+    monkeypatch.setattr(ctranslate2, "get_cuda_device_count", lambda: 0)
+    model.broken = ("cpu",)  # 128 mel bands asked of a model of 80
+    with pytest.raises(EngineError, match=r"重新复制.*speech\.model_dir"):
+        whisper.load_engine(folder(tmp_path / "m"))
+
+
+def test_a_decode_that_breaks_down_is_an_error_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: type[Model]
+) -> None:
+    monkeypatch.setattr(ctranslate2, "get_cuda_device_count", lambda: 0)
+    engine = whisper.load_engine(folder(tmp_path / "m"))
+    model.broken = ("cpu",)
+    with pytest.raises(EngineError, match="callqa asr check"):
+        engine.decode(np.zeros(16_000, np.float32), DecodeRequest())
+
+
+@pytest.mark.parametrize("text", ["{", "{}", "[]"])
+def test_what_the_tokenizers_library_raises_is_no_error_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    tokenizers = pytest.importorskip("tokenizers")
+    monkeypatch.setattr("faster_whisper.WhisperModel", lambda *_, **__: tokenizers.Tokenizer.from_str(text))
+    with pytest.raises(EngineError, match="装载失败"):
+        whisper.load_engine(folder(tmp_path / "m"))

@@ -57,6 +57,25 @@ def test_a_damaged_vocabulary_is_an_error_of_ours(tmp_path: Path, text: str) -> 
         inspect_model(tmp_path / "m")
 
 
+def test_a_folder_that_may_not_be_read_is_an_error_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = folder(tmp_path / "m")
+
+    def refused(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "is_file", refused)  # root, as whom tests may run, may read everything
+    with pytest.raises(EngineError, match=r"没有权限.*检查"):
+        inspect_model(path)
+
+
+@pytest.mark.parametrize("value", ["1e999", '"many"', "[]"])
+def test_a_nonsensical_number_of_mel_bands_is_an_error_of_ours(tmp_path: Path, value: str) -> None:
+    path = folder(tmp_path / "m")
+    (path / "preprocessor_config.json").write_text(f'{{"feature_size": {value}}}', "utf-8")
+    with pytest.raises(EngineError, match="重新复制"):
+        inspect_model(path)
+
+
 def test_the_hash_is_remembered_until_the_file_changes(tmp_path: Path) -> None:
     path = folder(tmp_path / "m")
     first = model_sha256(path)

@@ -273,3 +273,13 @@ def test_the_words_that_the_leader_accepted_reach_the_repairer(
         session.add(VocabularyVersion(version=1, words=["泵站"], change="收入", made_by="leader", made_at_ms=NOW_MS))
     work.repair.get()
     assert asked == [(), ("泵站",)]
+
+
+def test_calls_wait_for_a_person_whatever_an_engine_of_the_site_raises_when_it_loads() -> None:
+    def factory() -> FakeEngine:
+        raise TypeError("no such model")
+
+    slot = EngineSlot(factory)
+    with slot.lend(NOW_MS) as engine:
+        assert engine is None
+    assert "no such model" in slot.problem and "callqa asr check" in slot.problem

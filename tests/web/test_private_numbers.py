@@ -4,19 +4,27 @@ The citizen says one number in two pieces with the agent between them; the ticke
 stretches that no masked form shows, as digits or as said.
 """
 
+import io
 import re
+import zipfile
 from collections.abc import Iterator
 from urllib.parse import quote
 
 import pytest
 from fastapi.testclient import TestClient
+from httpx import Response
 from sqlmodel import select
 
 from callqa.store.db import Database
+from callqa.store.queries.transcription import newest_transcript
 from callqa.store.tables import (
+    AuditEntry,
     CheckResultRow,
     CheckRun,
     CoachingNote,
+    FollowupEvent,
+    MissedCallFollowup,
+    ReportText,
     SuggestionRow,
     Ticket,
     TicketLink,
@@ -29,6 +37,7 @@ from callqa.usecases.reindex import index_missing
 from callqa.web.permissions import PERMISSIONS
 from tests import builders
 from tests.builders import Line
+from tests.web.conftest import NOW_MS
 from tests.web.released import release_both, submit_score
 from tests.web.routes import all_routes
 
@@ -54,6 +63,14 @@ def told(text: str, telltales: tuple[str, ...] = TELLTALES) -> list[str]:
     """Which stretches of the numbers a page or file shows, written either way."""
     plain = re.sub(r"[\s\-]", "", text.translate(_DIGITS))
     return [one for one in telltales if one in plain]
+
+
+def written_in(answer: Response) -> str:
+    """What a page or a file says; of a DOCX, XLSX or ZIP what lies in it."""
+    if not answer.content.startswith(b"PK"):
+        return answer.text
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as file:
+        return " ".join(re.sub(r"<[^>]*>", "", file.read(name).decode(errors="replace")) for name in file.namelist())
 
 
 def put_numbers(db: Database, call_id: str) -> None:
@@ -158,15 +175,13 @@ def test_who_may_not_see_numbers_finds_none_by_any_address(browser, touchy, acco
         for path in (address, f"{address}?month=2026-11&format=csv"):
             answer = client.get(path)
             opened += answer.status_code == 200
-            if found := told(answer.text):
+            if found := told(written_in(answer)):
                 leaks[path] = found
     assert leaks == {}
     assert opened > 20
 
 
 def test_offered_words_tell_no_number_that_an_older_version_kept(browser, touchy, database):
-    from callqa.store.queries.transcription import newest_transcript
-
     with database.write() as session:
         row = newest_transcript(session, touchy)
         assert row is not None and row.id is not None
@@ -244,3 +259,30 @@ def test_what_people_write_about_a_call_keeps_no_number(browser, touchy, account
     with database.read() as session:
         (note,) = session.exec(select(CoachingNote)).all()
     assert told(note.text) == [] and "坐席把" in note.text
+
+
+def test_what_people_write_beside_a_call_or_into_the_report_keeps_no_number(browser, touchy, accounts, database):
+    wrote = f"号码是{FIRST}，{SECOND}，不是139-5824-6071"
+    leader, supervisor = browser("shift_leader"), browser("client_supervisor")
+    with database.read() as session:
+        base = newest_transcript(session, touchy)
+    leader.post(f"/calls/{touchy}/correct", data={"base_id": base.id, "text_0": "您好。", "reason": wrote})
+    leader.post(f"/links/{touchy}/agent", data={"agent_no": "802", "reason": wrote})
+    leader.post("/reports/2026-11/text", data={"slot": "原因", "words": wrote})
+    with database.write() as session:
+        entry = MissedCallFollowup(key="k", first_call_id=touchy, missed_at_ms=NOW_MS, last_missed_at_ms=NOW_MS,
+                                   state="done", closed_as="given_up", done_by="x", done_at_ms=NOW_MS, note=wrote)  # fmt: skip
+        session.add(entry)
+        session.flush()
+        session.add(FollowupEvent(followup_id=entry.id, at_ms=NOW_MS, kind="given_up", by="x", note=wrote))
+        followup = f"/followups/{entry.id}"
+    for path in (f"/calls/{touchy}", f"/calls/{touchy}/transcripts/2", followup, "/followups.csv?state=all"):
+        html = supervisor.get(path).text
+        assert "不是139" in html, path
+        assert told(html) == [], path
+    with database.read() as session:
+        entries = session.exec(select(AuditEntry)).all()
+        (in_report,) = session.exec(select(ReportText)).all()
+    assert {"transcript.correct", "call.attribute"} <= {entry.action for entry in entries}
+    assert told(" ".join(str(entry.detail) for entry in entries)) == []
+    assert "不是139" in in_report.text and told(in_report.text) == []
