@@ -9,19 +9,16 @@ import yaml
 
 from callqa.errors import RubricError
 from callqa.scoring import marked
-from callqa.scoring.criteria import (
+from callqa.scoring.condition_tree import (
     AllOf,
     AnyOf,
     Backchannel,
     CallIs,
-    Check,
     Condition,
     Constant,
-    Level,
     Not,
     OperatorCall,
     Origin,
-    Outcome,
     Params,
     ParamValue,
     Reach,
@@ -31,6 +28,7 @@ from callqa.scoring.criteria import (
     Unit,
     Where,
 )
+from callqa.scoring.criteria import Check, Level, Outcome
 from callqa.scoring.facts import CALL_FIELDS, TICKET_FIELDS
 from callqa.scoring.lexicon import Lexicon
 from callqa.scoring.operators import REGISTRY

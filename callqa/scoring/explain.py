@@ -8,22 +8,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from callqa.periods import say_offset
-from callqa.scoring.criteria import (
+from callqa.scoring.condition_tree import (
     AllOf,
     AnyOf,
     CallIs,
-    Check,
     Condition,
     Constant,
-    Item,
-    Level,
     Not,
     OperatorCall,
-    Outcome,
     Refused,
-    Rubric,
     TicketIs,
 )
+from callqa.scoring.criteria import Check, Item, Level, Outcome, Rubric
 from callqa.scoring.facts import CALL_FIELDS, TICKET_FIELD_LABELS, CallFacts
 from callqa.scoring.operators import REGISTRY
 from callqa.scoring.operators.finding import Evidence, Finding, State

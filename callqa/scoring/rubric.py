@@ -14,20 +14,9 @@ import yaml
 
 from callqa.errors import RubricError
 from callqa.scoring import marked
+from callqa.scoring.condition_tree import Condition, Refused
 from callqa.scoring.conditions import ConditionReader, Names, read_check, read_words
-from callqa.scoring.criteria import (
-    Check,
-    Condition,
-    FatalItem,
-    Gate,
-    Item,
-    Level,
-    Option,
-    Outcome,
-    Refused,
-    Rubric,
-    Section,
-)
+from callqa.scoring.criteria import Check, FatalItem, Gate, Item, Level, Option, Outcome, Rubric, Section
 from callqa.scoring.lexicon import Lexicon, SoundRule
 from callqa.scoring.mistakes import Mistakes
 from callqa.scoring.operators import REGISTRY

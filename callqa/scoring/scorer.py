@@ -22,23 +22,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from callqa.scoring.criteria import (
+from callqa.scoring.condition_tree import (
     AllOf,
     AnyOf,
     CallIs,
-    Check,
     Condition,
-    Item,
-    Level,
     Not,
     OperatorCall,
     Origin,
-    Outcome,
     Refused,
-    Rubric,
     TicketIs,
     operator_calls,
 )
+from callqa.scoring.criteria import Check, Item, Level, Outcome, Rubric
 from callqa.scoring.facts import CALL_FIELDS, TICKET_FIELD_LABELS, CallFacts, ticket_value
 from callqa.scoring.operators import REGISTRY
 from callqa.scoring.operators.finding import (

@@ -5,7 +5,8 @@ Only a check that is one bare operator says it plainly; one inside a combination
 
 from collections.abc import Iterator, Mapping
 
-from callqa.scoring.criteria import Check, OperatorCall, Rubric
+from callqa.scoring.condition_tree import OperatorCall
+from callqa.scoring.criteria import Check, Rubric
 
 LINKED = "ticket_linked"  # the field name of checks for a ticket at all
 

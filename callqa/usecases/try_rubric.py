@@ -15,7 +15,8 @@ from sqlmodel import Session, col, func, select
 
 from callqa.errors import CallqaError, RubricError, StateError
 from callqa.periods import Month
-from callqa.scoring.criteria import Rubric, operator_calls
+from callqa.scoring.condition_tree import operator_calls
+from callqa.scoring.criteria import Rubric
 from callqa.scoring.explain import rule_text
 from callqa.scoring.facts import CallFacts
 from callqa.scoring.rubric import parse_rubric, parse_stored

@@ -7,7 +7,8 @@ checks look, so a changed rubric needs nothing here. Within a stage the rubric's
 from dataclasses import dataclass
 from enum import StrEnum
 
-from callqa.scoring.criteria import Item, Origin, Rubric, Unit, operator_calls
+from callqa.scoring.condition_tree import Origin, Unit, operator_calls
+from callqa.scoring.criteria import Item, Rubric
 from callqa.units import CallType
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from callqa.scoring.criteria import Level, OperatorCall, Params, Role
+from callqa.scoring.condition_tree import OperatorCall, Params, Role
+from callqa.scoring.criteria import Level
 from callqa.scoring.facts import CallFacts, ProcessTimes, TicketFacts
 from callqa.scoring.operators import REGISTRY
 from callqa.scoring.operators.finding import STATE_LABELS, Evidence, Finding, Hit, State

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from callqa.errors import RubricError
-from callqa.scoring.criteria import Level, OperatorCall, Origin, Refused, Unit, operator_calls
+from callqa.scoring.condition_tree import OperatorCall, Origin, Refused, Unit, operator_calls
+from callqa.scoring.criteria import Level
 from callqa.scoring.operators import REGISTRY
 from callqa.scoring.rubric import parse_rubric, parse_stored, read_rubric
 from callqa.units import CallType

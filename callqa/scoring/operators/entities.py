@@ -6,7 +6,7 @@ Found by patterns, not by a language model: they say that an element was mention
 import re
 from functools import lru_cache
 
-from callqa.scoring.criteria import OperatorCall
+from callqa.scoring.condition_tree import OperatorCall
 from callqa.scoring.operators.finding import Finding, Hit, State, not_checked
 from callqa.scoring.operators.operator import Operator, ParamKind, ParamSpec
 from callqa.scoring.operators.places import place_of

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from callqa.scoring.criteria import OperatorCall
+from callqa.scoring.condition_tree import OperatorCall
 from callqa.scoring.operators.finding import Finding
 from callqa.scoring.operators.scene import Scene
 from callqa.scoring.operators.wording import ROLE_LABELS, describe_place

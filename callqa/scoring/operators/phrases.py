@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from callqa.matching import edit_distance
-from callqa.scoring.criteria import OperatorCall
+from callqa.scoring.condition_tree import OperatorCall
 from callqa.scoring.hearing import Sought, anything, sought
 from callqa.scoring.lexicon import EXACT_ONLY, Lexicon, WordMatch, find_words
 from callqa.scoring.operators.finding import Evidence, Finding, Hit, State, hits_by_sound, is_exact, not_checked

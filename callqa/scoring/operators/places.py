@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from callqa.scoring.acoustics import intersection
-from callqa.scoring.criteria import OperatorCall, Origin, Reach, Role, Scope, Unit, Where
+from callqa.scoring.condition_tree import OperatorCall, Origin, Reach, Role, Scope, Unit, Where
 from callqa.scoring.operators.finding import Hit
 from callqa.scoring.operators.scene import Place, Scene, is_of
 from callqa.speech import Span

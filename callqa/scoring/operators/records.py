@@ -1,6 +1,6 @@
 """Operators on signalling and the ticket: duration, ring_time, hangup_by, ticket_linked, ticket_fields, ticket_time."""
 
-from callqa.scoring.criteria import OperatorCall
+from callqa.scoring.condition_tree import OperatorCall
 from callqa.scoring.facts import PROCESS_TIMES, TICKET_FIELD_LABELS, TICKET_FIELDS, ticket_value
 from callqa.scoring.operators.finding import Finding, Hit, State, not_checked
 from callqa.scoring.operators.operator import Operator, ParamKind, ParamSpec

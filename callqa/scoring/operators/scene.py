@@ -3,7 +3,8 @@
 from dataclasses import dataclass, replace
 
 from callqa.scoring.acoustics import joined, total_ms
-from callqa.scoring.criteria import Gate, OperatorCall, Role
+from callqa.scoring.condition_tree import OperatorCall, Role
+from callqa.scoring.criteria import Gate
 from callqa.scoring.facts import CallFacts
 from callqa.scoring.hearing import Trust
 from callqa.scoring.lexicon import SoundRule

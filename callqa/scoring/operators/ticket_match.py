@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from callqa.matching import Address, parse_address
 from callqa.periods import from_ms
-from callqa.scoring.criteria import OperatorCall
+from callqa.scoring.condition_tree import OperatorCall
 from callqa.scoring.facts import TICKET_FIELD_LABELS, TicketFacts, ticket_value
 from callqa.scoring.hearing import hidden_in, likeness, sought
 from callqa.scoring.operators.entities import MATTERS

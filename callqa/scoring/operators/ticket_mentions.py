@@ -9,7 +9,7 @@ from itertools import islice
 
 from callqa.matching import address_similarity, number_distance
 from callqa.periods import from_ms
-from callqa.scoring.criteria import Role
+from callqa.scoring.condition_tree import Role
 from callqa.scoring.facts import TicketFacts
 from callqa.scoring.operators.entities import MATTERS, PHONE, find_entities
 from callqa.scoring.operators.scene import Place, Scene

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from callqa.scoring.acoustics import intersection, joined, total_ms
-from callqa.scoring.criteria import Role
+from callqa.scoring.condition_tree import Role
 from callqa.scoring.hearing import CLEAR_LIKENESS, SAME_SOUND, Hidden, Sought, Trust, anything, hidden_in
 from callqa.scoring.operators.scene import Place, Scene, channels_of
 from callqa.speech import SPEAKER_LABELS, Gap, GapKind, Span, Speaker, Utterance

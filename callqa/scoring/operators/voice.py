@@ -12,7 +12,7 @@ from callqa.scoring.acoustics import (
     mutual_silences,
     total_ms,
 )
-from callqa.scoring.criteria import OperatorCall, Origin, Role
+from callqa.scoring.condition_tree import OperatorCall, Origin, Role
 from callqa.scoring.operators.finding import Finding, Hit, State, not_checked
 from callqa.scoring.operators.operator import Operator, ParamKind, ParamSpec
 from callqa.scoring.operators.places import place_of

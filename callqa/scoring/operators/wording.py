@@ -1,6 +1,6 @@
 """One use of an operator in Chinese words: whose words, where, and with which parameters."""
 
-from callqa.scoring.criteria import OperatorCall, Origin, ParamValue, Reach, Role, Unit, Where
+from callqa.scoring.condition_tree import OperatorCall, Origin, ParamValue, Reach, Role, Unit, Where
 from callqa.scoring.lexicon import Lexicon
 
 ROLE_LABELS = {Role.AGENT: "坐席", Role.CITIZEN: "诉求人", Role.ANY: "双方"}
