@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from callqa.scoring.operators import entities, phrases, records, ticket_match, voice
+from callqa.scoring.operators import entities, manner, phrases, records, ticket_match, timing, words
 from callqa.scoring.operators.operator import Operator
 
 REGISTRY: Mapping[str, Operator] = MappingProxyType(
     {
         row.name: row
-        for rows in (phrases.ROWS, entities.ROWS, ticket_match.ROWS, voice.ROWS, records.ROWS)
+        for rows in (words.ROWS, phrases.ROWS, entities.ROWS, ticket_match.ROWS, timing.ROWS, manner.ROWS, records.ROWS)
         for row in rows
     }
 )
