@@ -15,6 +15,7 @@ from callqa.scoring.evaluation import ROLES, VISIBLE_TO_AGENT, Action, Outcome, 
 from callqa.store.db import Database
 from callqa.store.queries.evaluate import find_evaluation
 from callqa.store.tables import Account, Appeal, Call, Evaluation, EvaluationItem, FatalFinding
+from callqa.units import half_up
 from callqa.usecases.evaluate import load_rubric_version
 from callqa.usecases.evaluate_input import DeductionInput
 from callqa.usecases.evaluate_rows import store_input, stored_input
@@ -92,7 +93,8 @@ def decide(
 ) -> None:
     """Decide every open appeal of an evaluation at once. rulings: by the appeal's id. The evaluation is final with it.
 
-    Raise PermissionDenied for who gave the points while somebody else could decide.
+    申诉不加重: no item and neither total becomes lower than it was, else StateError says what to do instead. Raise
+    PermissionDenied for who gave the points while somebody else could decide.
     """
     with db.write() as session:
         view = find_evaluation(session, evaluation_id)
@@ -103,7 +105,8 @@ def decide(
         alone = may_decide(session, evaluation, actor)
         _same_version(evaluation, version)
         appeals = _open_appeals(session, evaluation_id)
-        before = points_now(session, evaluation_id)
+        before, points_before = points_now(session, evaluation_id), _points(session, evaluation_id)
+        totals_before = evaluation.quality_score, evaluation.final_score
         given = stored_input(view)
         for row in appeals:
             ruling = rulings.get(row.id or 0)
@@ -136,10 +139,32 @@ def decide(
             if row.state == Outcome.REVISED and before.get(row.item_id) == after.get(row.item_id):
                 raise CallqaError(f"{row.item_id} 选了“改判”，但扣分没有改变；请改选扣分，或选“维持”")
             row.points_after = points.get(row.item_id)
+            _not_heavier(row, points_before.get(row.item_id))
+        _totals_not_lower(evaluation, totals_before)
         evaluation.finalized_at_ms = now_ms
         detail = {"items": {row.item_id: row.state for row in appeals}, "alone": alone}
         move(session, evaluation, Action.DECIDE, actor, now_ms=now_ms, detail=detail)
         keep_revision(session, evaluation, Action.DECIDE, actor, now_ms=now_ms, reason="申诉裁定")
+
+
+def _not_heavier(row: Appeal, points_before: float | None) -> None:
+    if row.points_after is None or points_before is None or row.points_after >= points_before:
+        return
+    raise StateError(
+        f"{row.item_id} 原来得 {half_up(points_before)} 分，这样改判只得 {half_up(row.points_after)} 分。申诉不加重："
+        "请选“维持”，或改成扣得更少；别的项有漏扣的，裁定之后再由班长写明理由修改那一项"
+    )
+
+
+def _totals_not_lower(evaluation: Evaluation, before: tuple[float | None, float | None]) -> None:
+    """An item that does not apply any more makes what was lost elsewhere weigh more."""
+    after = evaluation.quality_score, evaluation.final_score
+    for name, old, new in zip(("质量分", "最终分"), before, after, strict=True):
+        if old is not None and new is not None and new < old:
+            raise StateError(
+                f"这样改判，{name}从 {half_up(old)} 降到 {half_up(new)}（改动适用与否，其余各项的占比随之变化）。"
+                "申诉不加重：请改为“适用”并少扣或不扣，或选“维持”"
+            )
 
 
 def may_decide(session: Session, evaluation: Evaluation, actor: Actor) -> bool:

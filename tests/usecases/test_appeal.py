@@ -19,6 +19,7 @@ from callqa.store.tables import (
     AuditEntry,
     Call,
     Evaluation,
+    EvaluationItem,
     EvaluationRevision,
     FatalFinding,
     SeatLogin,
@@ -30,6 +31,7 @@ from callqa.usecases.coaching import sign_note, write_note
 from callqa.usecases.evaluate_input import DeductionInput, EvaluationInput, FatalInput
 from callqa.usecases.report_facts import _say_appeal
 from tests.builders import add_call, add_people, add_rubric, at
+from tests.reports.builders import ITEMS
 from tests.store_fixture import make_database
 
 NOW_MS = at("2026-11-22 14:05:00")
@@ -229,6 +231,45 @@ def test_an_appeal_is_decided_by_another_item_by_item_and_is_final(db: Database,
     with pytest.raises(StateError, match="裁定过"):
         ask(db, released, "S3.2")
     assert ask(db, released, "S2.1")
+
+
+def test_an_appeal_never_makes_it_worse(db: Database, released: int) -> None:
+    """An agent who asks for one point back does not lose the item: 申诉不加重."""
+    (only,) = ask(db, released, "S1.1")
+    before = stored(db, released)
+    decide = partial(appeal.decide, db, released, version=before.version, account_id=SUPERVISOR, now_ms=NOW_MS + 2)
+    for times in ({"e": 1}, {"b": 1, "c": 1}):
+        with pytest.raises(StateError, match=r"S1\.1 原来得 4\.0 分.*申诉不加重.*请选“维持”"):
+            decide({only: Ruling(Outcome.REVISED, "其实整段都没有", times)})
+    after = stored(db, released)
+    assert (after.status, after.version, after.quality_score) == ("appealed", before.version, before.quality_score)
+    decide({only: Ruling(Outcome.REVISED, "换一个同分的理由", {"c": 1})})  # as much, for another reason
+    assert stored(db, released).quality_score == before.quality_score
+
+
+def test_an_item_that_does_not_apply_must_not_make_the_rest_weigh_more(db: Database, submitted: int) -> None:
+    """S1.1 lost one point of five; without it what was lost elsewhere is a larger share of less."""
+    everywhere = {
+        item_id: {max(ITEMS[item_id]["options"], key=lambda o: o["points"])["code"]: DeductionInput(1, 9_000, "听过")}
+        for item_id in items_of(db, submitted) - {"S1.1"}
+    } | {"S1.1": GIVEN.deductions["S1.1"]}
+    heavy = replace(GIVEN, deductions=everywhere)
+    evaluate.submit(
+        db, submitted, heavy, version=version(db, submitted), account_id=LEADER, now_ms=NOW_MS, reason="再听"
+    )
+    review.release(db, [submitted], account_id=LEADER, answer_days=5, now_ms=NOW_MS)
+    (only,) = ask(db, submitted, "S1.1")
+    now = stored(db, submitted)
+    ruling = {only: Ruling(Outcome.REVISED, "这类电话不适用", {}, not_applicable=True)}
+    with pytest.raises(StateError, match=r"质量分从.*降到.*申诉不加重.*或选“维持”"):
+        appeal.decide(db, submitted, ruling, version=now.version, account_id=SUPERVISOR, now_ms=NOW_MS + 2)
+    assert stored(db, submitted).status == "appealed"
+
+
+def items_of(db: Database, evaluation_id: int) -> set[str]:
+    with db.read() as session:
+        rows = session.exec(select(EvaluationItem).where(EvaluationItem.evaluation_id == evaluation_id))
+        return {row.item_id for row in rows}
 
 
 def test_where_nobody_else_is_there_the_scorer_decides_and_it_says_so(db: Database, released: int) -> None:
