@@ -121,11 +121,15 @@ def lay(table: Table, room_pt: float) -> tuple[Laid, ...]:
     """The table for a page of that width: one part, or several where even the smallest type does not hold it."""
     needs = _needs(table)
     good, least = [need.good for need in needs], [need.least for need in needs]
-    tops = _tops(needs)
-    for floors, sizes in ((good, SIZES_PT[:2]), (least, SIZES_PT)):
-        for size in sizes:
-            if _outer(floors, size) <= room_pt:
-                return (Laid(table, _widths(table, floors, tops, room_pt, size), size),)
+    for size in SIZES_PT[:2]:
+        if _outer(good, size) <= room_pt:
+            return (Laid(table, _widths(table, good, _tops(needs), room_pt, size), size),)
+    for size in SIZES_PT[1:]:
+        spare = room_pt - _outer(least, size)
+        if spare >= 0:  # each column comes equally near to what it asks for
+            part = spare / max(1e-9, _outer(good, size) - _outer(least, size))
+            widths = [(low + (high - low) * part) * size + _PADS_PT for low, high in zip(least, good, strict=True)]
+            return (Laid(table, tuple(widths), size),)
     size = SIZES_PT[-1]
     parts: list[list[int]] = [[0]]
     for index in range(1, len(least)):

@@ -230,6 +230,20 @@ def test_a_paragraph_stays_with_the_table_it_leads_to(tmp_path: Path) -> None:
         assert [page for page in pages[2:] if "二、后章" in page] == [page for page in pages if "丙丁" in page]
 
 
+def test_where_not_everything_fits_each_column_gives_some() -> None:
+    rows = [[*(["100.0%（1/1）"] * 12), "说明" * 9]]
+    (laid,) = lay(table(13, rows), ACROSS_PT)
+    assert sum(laid.widths_pt) == pytest.approx(ACROSS_PT) and laid.size_pt == 8.0
+    assert len({round(width) for width in laid.widths_pt[:12]}) == 1
+    assert width_em("100.0%") * 8 < laid.widths_pt[0] < width_em("100.0%（1/1）") * 8 + 7
+
+
+def test_numbers_alone_stand_in_the_smallest_type_before_a_table_is_split() -> None:
+    (laid,) = lay(table(16, [["12345678"] * 16]), ACROSS_PT)
+    assert laid.size_pt == 7.5 and sum(laid.widths_pt) <= ACROSS_PT
+    assert len(lay(table(18, [["12345678"] * 18]), ACROSS_PT)) == 2
+
+
 def test_heads_break_before_brackets_and_into_even_lines() -> None:
     heads = ("命中率（加权）", "第二确认人", "测试、演练", "不足 20 秒", "编号")
     wide = Table("1-1", "例", tuple(Column(head) for head in heads), ())
