@@ -92,6 +92,11 @@ def say_short(instant_ms: int | None) -> str:
     return f"{t.month:02d}月{t.day:02d}日 {t:%H:%M}"
 
 
+def say_day(day: str) -> str:
+    """`11月22日` of an ISO day."""
+    return f"{day[5:7]}月{day[8:10]}日"
+
+
 def say_until(instant_ms: int | None) -> str:
     """An end that no longer counts, as people say it: midnight is `11月22日 24:00`, of the day that ends with it; or `—`."""
     if instant_ms is None:

@@ -12,8 +12,9 @@ from callqa.store.queries import coaching as queries
 from callqa.store.queries.people import active_agent_names
 from callqa.usecases import case_study
 from callqa.usecases.coaching import STEP_LABELS, Step, follow_up, open_action, write_note
+from callqa.usecases.load_rubric import rubric_in_force
 from callqa.usecases.note_access import note_access
-from callqa.web.deps import MOST_ROW_ID, DbDep, NowDep, PersonDep, own_path, page, redirect, require
+from callqa.web.deps import MOST_ROW_ID, DbDep, NowDep, PersonDep, own_path, page, redirect, require, state_of
 from callqa.web.navigation import NavItem
 from callqa.web.tables import csv_answer
 
@@ -45,9 +46,12 @@ def action_list(request: Request, db: DbDep, now_ms: NowDep, month: str = "") ->
     with db.read() as session:
         lines = queries.actions_of(session, period)
         agents = active_agent_names(session)
+        row = rubric_in_force(session, now_ms)
+    rubric = state_of(request).rubrics.find(db, row.rubric_hash) if row is not None else None
     return page(
         request,
         "coaching/actions.html",
+        titles={item.item_id: item.title for item in rubric.items} if rubric is not None else {},
         month=period,
         lines=lines,
         carried=[line for line in lines if line.action.month != str(period)],

@@ -57,7 +57,7 @@ def verify(request: Request, person: PersonDep, db: DbDep, now_ms: NowDep) -> Re
         first = "、".join(str(n) for n in found.wrong[:10])
         message = f"审计链有 {len(found.wrong)} 处不符：第 {first} 条{'…' if len(found.wrong) > 10 else ''}。请保留现场，联系管理员核对备份。"
         return redirect("/system", message, "danger")
-    return redirect("/system", f"审计链完整：{found.entries} 条，末条散列 {found.head_hash[:16]}…")
+    return redirect("/system", f"审计链完整：{found.entries} 条，末条哈希 {found.head_hash[:16]}…")
 
 
 @router.get("/healthz")

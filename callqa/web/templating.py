@@ -28,6 +28,7 @@ def build_templates(asset: Callable[[str], str]) -> Environment:
         instant=periods.say_instant,
         short=periods.say_short,
         until=periods.say_until,
+        day=periods.say_day,
         duration=periods.say_duration,
         offset=periods.say_offset,
         fault=fmt.say_fault,

@@ -54,6 +54,7 @@ def test_an_action_is_followed_into_the_next_month_with_its_item(browser, scored
     assert "不是日期" in leader.get("/actions?month=2026-11").text
     december = leader.get("/actions?month=2026-12").text
     assert "上月结转" in december and "每通复述" in december and "1 / 1 通扣分" in december
+    assert 'data-label="期限">12月10日' in december
     with database.write() as session:  # December's score of the same agent, full marks
         call = session.get(Call, OTHER_CALL)
         call.agent_no, call.started_at_ms = "801", Month(2026, 12).start_ms + 1
@@ -163,3 +164,9 @@ def test_an_agent_who_leaves_ends_everywhere_at_once_and_every_row_is_kept(brows
     with database.read() as session:
         assert session.get(Agent, "801").name == "王小雨"
     assert re.search(r"离职 2026-11-22", leader.get("/people").text)
+
+
+def test_an_action_names_an_item_of_the_rubric_by_its_title(browser, scored):
+    html = browser("shift_leader").get("/actions?month=2026-11").text
+    options = dict(re.findall(r'<option value="(S[\d.]+)">\1 ([^<]+)</option>', html))
+    assert options["S3.2"] == "复述核对" and len(options) > 10
