@@ -97,6 +97,8 @@ SHOTS = (
     Shot("cases", LEADER, _at("/cases")),
     Shot("case-new", LEADER, _at("/cases/call/{call_id}")),
     Shot("confidential", LEADER, _at("/confidential")),
+    Shot("deletions", LEADER, _at("/deletions")),
+    Shot("call-deleted", LEADER, _at("/calls/{deleted_call}"), docs=False),
     Shot("trust", LEADER, _at("/trust")),
     Shot("calibration", LEADER, _at("/trust/calibration/{session_id}")),
     Shot("calibration-new", LEADER, _at("/trust/calibration/new")),

@@ -49,9 +49,12 @@ from callqa.usecases.case_study import add_case
 from callqa.usecases.coaching import Step
 from callqa.usecases.confidential import mark_confidential
 from callqa.usecases.correct import Correction, correct_transcript
+from callqa.usecases.delete import begin, finish, lock_call
+from callqa.usecases.delete_files import places_of
 from callqa.usecases.evaluate_input import DeductionInput, EvaluationInput, FatalInput
 from callqa.usecases.followup_rows import follow_up
 from callqa.usecases.followups import assign
+from callqa.usecases.legal_hold import place_hold
 from callqa.usecases.progress import Stage
 from callqa.usecases.publish_report import publish_report
 from callqa.usecases.reindex import index_missing
@@ -78,6 +81,7 @@ class Filled:
     call_id: str = ""  # recorded, transcribed, corrected, linked, scored
     score_call: str = ""  # recorded, to be scored
     confidential_call: str = ""
+    deleted_call: str = ""
     doubtful_call: str = ""
     ticket_no: str = ""
     import_id: int = 0
@@ -115,6 +119,7 @@ def fill(settings: Settings) -> Filled:
     _today(db, settings, found)
     _desk(db)
     _report(db, settings)
+    _deletions(db, settings, found)
     index_missing(db)
     db.dispose()
     return found
@@ -153,6 +158,23 @@ def _close_old_scores(db: Database) -> None:
             )
             row.answer_days = 5
             session.add(row)
+
+
+def _deletions(db: Database, settings: Settings, found: Filled) -> None:
+    """The first calls of September are gone, one of them on request; a call of November is kept."""
+    with db.read() as session:
+        old = session.exec(select(Call.call_id).order_by(col(Call.started_at_ms), col(Call.call_id)).limit(4)).all()
+    for place, call_id in enumerate(old):
+        asked = place == 2
+        kind, actor = ("request", "banzhang") if asked else ("retention", "system")
+        reason = "来电人依法申请删除" if asked else "保存期限 90 天已满"
+        with db.write() as session:
+            row = begin(
+                session, lock_call(session, call_id), kind=kind, reason=reason, actor=actor, now_ms=NOW_MS - DAY
+            )
+        finish(db, [row], places=places_of(settings), now_ms=NOW_MS - DAY + 60_000)
+    found.deleted_call = old[2]
+    place_hold(db, found.recorded[3], reason="用户投诉，市民热线调取", actor="banzhang", now_ms=NOW_MS - 3 * HOUR)
 
 
 # ---- November ----------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from callqa.store.db import Database
 from callqa.store.queries.transcription import newest_transcript
 from callqa.store.tables import Agent, Call, CaseStudy, Ticket, TicketLink, UtteranceRow
 from callqa.usecases.confidential import is_confidential
+from callqa.usecases.deleted import refuse_deleted
 from callqa.usecases.evaluate_state import actor_of
 
 KINDS = {"exemplary": "优秀", "problem": "问题"}
@@ -84,6 +85,7 @@ def add_case(
     with db.write() as session:
         if session.get(Call, call_id) is None:
             raise CallqaError("没有这通电话")
+        refuse_deleted(session, call_id)
         private = _private_words(session, call_id)
         actor = actor_of(session, account_id)
         row = CaseStudy(

@@ -14,6 +14,7 @@ from sqlmodel import Session, col, select
 from callqa.errors import CallqaError, StateError
 from callqa.periods import say_instant
 from callqa.privacy import blot_numbers
+from callqa.refusals import no_such_call
 from callqa.store import audit
 from callqa.store.db import Database
 from callqa.store.tables import Call, CallDeletion
@@ -70,7 +71,7 @@ def lock_call(session: Session, call_id: str) -> Call:
     """The call, held until the transaction ends. Raise CallqaError where there is none."""
     call = session.exec(select(Call).where(Call.call_id == call_id).with_for_update()).first()
     if call is None:
-        raise CallqaError(f"没有通话 {call_id}；请核对通话编号")
+        raise CallqaError(no_such_call(call_id))
     return call
 
 

@@ -37,6 +37,8 @@ from callqa.store.tables import (
 
 GONE = "（已随通话删除）"  # where a text was; fields that were empty stay empty
 
+OUTSIDE = "外线"  # that a call was put through to one is counted
+
 # Fields of a call that are emptied, and what is in them afterwards.
 CALL_CONTENT: dict[str, Any] = {
     "from_number": "",
@@ -65,9 +67,9 @@ def empty_call(session: Session, call: Call, now_ms: int) -> None:
     search.forget_call(session, call_id)
     for field, empty in CALL_CONTENT.items():
         setattr(call, field, empty)
-    call.transfers = [{**note, "to": GONE} for note in call.transfers]
+    call.transfers = [{**note, "to": ""} for note in call.transfers]
     call.pauses = [{**note, "reason": ""} for note in call.pauses]
-    call.overflow_to = GONE if call.overflow_to else ""
+    call.overflow_to = OUTSIDE if call.overflow_to else ""
     call.deleted_at_ms, call.version = now_ms, call.version + 1
     session.add(call)
     session.flush()

@@ -10,8 +10,8 @@ from callqa.store.tables import Call, CallDeletion
 def say_deleted(deletion: CallDeletion) -> str:
     """One sentence for whoever asks for the content."""
     when = say_instant(deletion.done_at_ms or deletion.asked_at_ms)
-    done = "已于" if deletion.state == "deleted" else "正在删除，开始于"
-    return f"这通电话的录音和转写{done} {when}{'删除' if deletion.state == 'deleted' else ''}（{deletion.reason}）"
+    done = f"已于 {when} 删除" if deletion.state == "deleted" else f"自 {when} 起正在删除"
+    return f"这通电话的录音和转写{done}（{deletion.reason}）"
 
 
 def refuse_deleted(session: Session, call_id: str) -> None:

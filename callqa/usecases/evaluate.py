@@ -36,6 +36,7 @@ from callqa.store.tables import (
 from callqa.units import CallType
 from callqa.usecases.blind import commit_blind, is_blind, reveal_blind_when_done
 from callqa.usecases.check import newest_run
+from callqa.usecases.deleted import refuse_deleted
 from callqa.usecases.evaluate_input import EvaluationInput, IncompleteError, Missing, find_missing, settle_covered
 from callqa.usecases.evaluate_rows import store_input, suggestions_of
 from callqa.usecases.evaluate_state import actor_of, keep_revision, move, must_be_author, points_now
@@ -80,6 +81,7 @@ FIRST = Card()
 def open_card(session: Session, call: Call, *, evaluator_id: int, now_ms: int, card: Card = FIRST) -> int:
     """A new draft with what it is made of pinned. A first card of a sample may be blind (usecases/blind.py); one that is
     not starts with the deductions of items that the machine is trusted with (usecases/trust.py)."""
+    refuse_deleted(session, call.call_id)
     run = newest_run(session, call.call_id)
     if card.like is not None:
         run = session.get(CheckRun, card.like.check_run_id) if card.like.check_run_id is not None else None

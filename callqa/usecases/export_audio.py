@@ -21,6 +21,7 @@ from callqa.store.db import Database
 from callqa.store.queries.transcription import newest_transcript
 from callqa.store.tables import Call, UtteranceRow
 from callqa.usecases.confidential import is_confidential
+from callqa.usecases.deleted import refuse_deleted
 
 ACTION = "call.export_audio"
 
@@ -90,6 +91,9 @@ def _read_master(db: Database, call_id: str, recordings: Path) -> bytes:
         raise StoreError(no_such_call(call_id))
     if is_confidential(db, call_id):
         raise StoreError(f"通话 {call_id} 是保密件，不能导出；请由指定的人在“保密件”页先解除")
+    if call.deleted_at_ms is not None:
+        with db.read() as session:
+            refuse_deleted(session, call_id)
     if call.recording_status != "ok" or not call.recording_path:
         raise StoreError(f"通话 {call_id} 没有可导出的录音；原因见通话页")
     path = (recordings / call.recording_path).resolve()

@@ -11,12 +11,14 @@ from callqa.store import audit
 from callqa.store.db import Database
 from callqa.store.tables import Call
 from callqa.usecases.confidential import is_confidential
+from callqa.usecases.deleted import refuse_deleted
 
 
 def export_pcap(db: Database, call_id: str, *, spool: Path, keep_days: int, actor: str, now_ms: int) -> bytes:
     """The pcap file of one call; noted in the audit chain. Raise StoreError (Chinese) when there is no spool any more."""
     with db.read() as session:
         call = session.get(Call, call_id)
+        refuse_deleted(session, call_id)
     if is_confidential(db, call_id):
         raise StoreError(f"通话 {call_id} 是保密件，不能导出；请由指定的人在“保密件”页先解除")
     path = spool / f"{call_id}.spool"

@@ -136,4 +136,9 @@ class Reasons:
         return self._calibrated
 
 
-__all__ = ["Reasons"]
+def held_back(session: Session, call: Call, now_ms: int, fatal_case_days: int) -> tuple[str, ...]:
+    """Why one call may not be deleted now."""
+    return Reasons(session, now_ms, fatal_case_days).of(call)
+
+
+__all__ = ["Reasons", "held_back"]

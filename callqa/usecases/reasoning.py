@@ -12,6 +12,7 @@ from callqa.scoring.rubric import parse_stored
 from callqa.store.db import Database
 from callqa.store.tables import Call, RubricVersion
 from callqa.usecases.check import NO_RUBRIC, NO_TRANSCRIPT, TICKET_WAIT_MS, call_facts, with_loudness
+from callqa.usecases.deleted import refuse_deleted
 from callqa.usecases.load_rubric import rubric_in_force
 
 PART_LABELS = {"condition": "看", "when": "前置", "na_when": "适用"}
@@ -25,6 +26,7 @@ def explain_call(
         call = session.get(Call, call_id)
         if call is None:
             raise CallqaError(no_such_call(call_id))
+        refuse_deleted(session, call_id)
         row: RubricVersion | None = rubric_in_force(session, call.started_at_ms)
         facts = call_facts(session, call, now_ms=now_ms, ticket_wait_ms=ticket_wait_ms)
     if row is None:

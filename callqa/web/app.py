@@ -26,6 +26,7 @@ from callqa.web import (
     coaching,
     confidential,
     corrections,
+    deletions,
     error_pages,
     evaluate,
     followups,
@@ -83,6 +84,7 @@ AREAS: tuple[ModuleType, ...] = (
     rubric_editor,
     transcription,
     confidential,
+    deletions,
     system,
 )
 

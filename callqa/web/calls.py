@@ -30,12 +30,14 @@ from callqa.store.queries.calls import (
     list_calls,
 )
 from callqa.store.queries.confidential import find_confidential
+from callqa.store.queries.deletions import find_deletion, hold_of
 from callqa.store.queries.followups import entry_of_call
 from callqa.store.queries.people import accounts_of
 from callqa.store.queries.sampling import waits_to_be_scored
 from callqa.units import DIRECTION_LABELS
 from callqa.usecases.blind import asked_again
 from callqa.usecases.confidential import READER_ROLES
+from callqa.usecases.held_back import held_back
 from callqa.usecases.note_access import note_access
 from callqa.usecases.progress import Stage, StageState, StageView, progress_of_call, want_again
 from callqa.web import format as fmt
@@ -169,14 +171,15 @@ def _csv_row(line: CallLine, person: Person, again: Collection[str]) -> tuple[ob
         fmt.label(call.direction, "direction"),
         fmt.call_type_label(call.call_type),
         fmt.label(call.outcome, "outcome"),
-        _shown_number("" if call.withheld else call.citizen_number, person) or "号码不显示",
+        _shown_number("" if call.withheld else call.citizen_number, person)
+        or ("" if call.deleted_at_ms else "号码不显示"),
         fmt.agent_label(call.agent_no, line.agent_name),
         fmt.label(call.attribution_source, "attribution"),
         say_duration(call.ring_ms),
         say_duration(call.duration_ms),
         line.ticket_no or "",
         fmt.label(line.link_state, "link") if call.outcome == "answered" else "",
-        fmt.label(call.recording_status, "recording"),
+        "已删除" if call.deleted_at_ms else fmt.label(call.recording_status, "recording"),
         fmt.label(line.transcript_state, "progress"),
         "" if line.final_score is None or call.call_id in again else fmt.points(line.final_score),
         fmt.label(call.mode, "call_mode"),
@@ -197,6 +200,9 @@ def _shown_number(number: str, person: Person) -> str:
 def call_page(request: Request, call_id: str, person: PersonDep, db: DbDep, now_ms: NowDep) -> Response:
     """Everything of one call: player, transcript, ticket, suggestions, figures, history."""
     found = load_page(db, person, call_id)
+    fatal_days = state_of(request).settings.retention.fatal_case_days
+    if found.call.deleted_at_ms is not None:
+        return _deleted_page(request, found, person, db)
     with db.read() as session:
         before, after = neighbours(session, found.call, person.own_agent_no)
         waits = waits_to_be_scored(session, call_id)
@@ -208,6 +214,8 @@ def call_page(request: Request, call_id: str, person: PersonDep, db: DbDep, now_
         marks = person.can("confidential.mark")
         readers = accounts_of(session, READER_ROLES) if marks else ()
         followup = entry_of_call(session, call_id) if missed and person.can("followups.view") else None
+        hold = hold_of(session, call_id) if person.can("calls.hold") else None
+        kept = held_back(session, found.call, now_ms, fatal_days) if person.can("calls.delete") else ()
     stages = progress_of_call(db, call_id)
     rubric = state_of(request).rubrics.find(db, found.run.rubric_hash if found.run else None)
     again = call_id in _asked_again(db, person, now_ms)
@@ -224,6 +232,8 @@ def call_page(request: Request, call_id: str, person: PersonDep, db: DbDep, now_
         siblings=others,
         followup=followup,
         confidential=confidential,
+        hold=hold,
+        kept=kept,
         readers=[r for r in readers if r.id != person.account_id],
         stages=stages,
         busy=is_busy(stages),
@@ -234,6 +244,27 @@ def call_page(request: Request, call_id: str, person: PersonDep, db: DbDep, now_
         history=[say_history(entry, account_names) for entry in history],
         names=account_names,
         play_from_ms=request.query_params.get("t", ""),
+    )
+
+
+def _deleted_page(request: Request, found: CallPage, person: Person, db: Database) -> Response:
+    """What stays of a call whose content was deleted."""
+    call_id = found.call.call_id
+    with db.read() as session:
+        before, after = neighbours(session, found.call, person.own_agent_no)
+        history = history_of(session, call_id) if person.can("calls.view_all") else ()
+        names = people_queries.account_names(session)
+        deletion = find_deletion(session, call_id)
+    return page(
+        request,
+        "deletions/call.html",
+        found=found,
+        call=found.call,
+        deletion=deletion,
+        before=before,
+        after=after,
+        history=[say_history(entry, names) for entry in history],
+        names=names,
     )
 
 

@@ -18,7 +18,9 @@ from callqa.errors import PermissionDenied
 from callqa.store.db import Database
 from callqa.store.queries import confidential
 from callqa.store.queries.call_page import find_call
+from callqa.store.queries.deletions import find_deletion
 from callqa.store.tables import Call
+from callqa.usecases.deleted import say_deleted
 from callqa.usecases.note_access import note_access
 from callqa.usecases.sessions import SessionAccount, SignInBrake, find_session
 from callqa.usecases.show_private import is_shown
@@ -31,6 +33,9 @@ from callqa.web.words import RenderedWords
 
 SESSION_COOKIE = "callqa_session"
 MOST_ROW_ID = 2_147_483_647  # PostgreSQL's integer
+# What may be asked of a deleted call: its pages tell what stays (GET), who may open it can still be said.
+SHOWS_DELETED = frozenset({"calls.view", "evaluate.view", "evaluate.own", "evaluate.score", "trust.view"})
+BESIDE_DELETION = frozenset({"confidential.mark", "calls.delete", "calls.hold"})
 BESIDE_THE_CONTENT = frozenset({"live.pause_own"})  # the seat's own recording goes on or rests; nothing is shown
 
 
@@ -103,6 +108,10 @@ class PageNotFound(Exception):
     """What the address names does not exist. The text says what and what to do."""
 
 
+class CallDeleted(Exception):
+    """The content of what the address names was deleted. The text says when and why."""
+
+
 def state_of(request: Request) -> WebState:
     """The web process's own things."""
     state: WebState = request.app.state.callqa
@@ -157,6 +166,7 @@ def require(permission: str) -> Any:
             raise PermissionDenied("您的角色不能使用这一功能；需要时请联系管理员")
         if permission not in BESIDE_THE_CONTENT:
             _must_be_named(request, person)
+            _must_be_there(request, permission)
 
     check.permission = permission  # type: ignore[attr-defined]  # read by the test that no route lacks one
     return Depends(check)
@@ -194,14 +204,9 @@ def _must_be_named(request: Request, person: Person) -> None:
 
     Asked on every route, so that a new page cannot forget it. An opening is written to the audit chain.
     """
-    named = request.path_params
-    if not {"call_id", "evaluation_id", "finding_id"} & set(named):
-        return
     state = state_of(request)
     with state.db.read() as session:
-        call_id = named.get("call_id") or confidential.call_behind(
-            session, evaluation_id=_number(named.get("evaluation_id")), finding_id=_number(named.get("finding_id"))
-        )
+        call_id = _call_named(request, session)
         readers = confidential.readers_of(session, call_id) if call_id else None
     if call_id is None or readers is None:
         return
@@ -216,6 +221,29 @@ def _must_be_named(request: Request, person: Person) -> None:
             detail={"path": request.url.path},
             now_ms=get_now_ms(request),
         )
+
+
+def _must_be_there(request: Request, permission: str) -> None:
+    """Raise CallDeleted where the address asks for content of a deleted call, or would change something about it."""
+    reads = request.method in ("GET", "HEAD") and permission in SHOWS_DELETED
+    if reads or permission in BESIDE_DELETION:
+        return
+    with get_db(request).read() as session:
+        call_id = _call_named(request, session)
+        deletion = find_deletion(session, call_id) if call_id else None
+    if deletion is not None:
+        raise CallDeleted(say_deleted(deletion))
+
+
+def _call_named(request: Request, session: Any) -> str | None:
+    """The call that the address is about, itself or by its score."""
+    named = request.path_params
+    if not {"call_id", "evaluation_id", "finding_id"} & set(named):
+        return None
+    call_id: str | None = named.get("call_id") or confidential.call_behind(
+        session, evaluation_id=_number(named.get("evaluation_id")), finding_id=_number(named.get("finding_id"))
+    )
+    return call_id
 
 
 def _number(text: object) -> int | None:
@@ -253,6 +281,7 @@ def page(request: Request, template: str, status_code: int = 200, **context: Any
             "flash": flash,
             "settings": state.settings,
             "now_ms": get_now_ms(request),
+            "deletion_of": lambda call: _say_deletion(state.db, call),
             "shown_private": lambda call_id: _is_shown(request, person, call_id),
             "version": __version__,
             **context,
@@ -270,6 +299,15 @@ def _count(db: Database, item: NavItem) -> int:
         return 0
     with db.read() as session:
         return item.counter(session)
+
+
+def _say_deletion(db: Database, call: Call) -> str:
+    """When and why a call's content was deleted; "" where it is there."""
+    if call.deleted_at_ms is None:
+        return ""
+    with db.read() as session:
+        deletion = find_deletion(session, call.call_id)
+    return say_deleted(deletion) if deletion else "这通电话的内容已经删除"
 
 
 def _is_shown(request: Request, person: Person | None, call_id: str) -> bool:

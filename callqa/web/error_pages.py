@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 
 from callqa.errors import CallqaError, ConflictError, PermissionDenied, StateError
 from callqa.web import deps
-from callqa.web.deps import PageNotFound, PasswordChangeNeeded, SignInNeeded
+from callqa.web.deps import CallDeleted, PageNotFound, PasswordChangeNeeded, SignInNeeded
 from callqa.web.guard import STATIC_HEADERS
 
 log = logging.getLogger(__name__)
@@ -21,6 +21,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(SignInNeeded, _sign_in)
     app.add_exception_handler(PasswordChangeNeeded, _change_password)
     app.add_exception_handler(PageNotFound, _not_found)
+    app.add_exception_handler(CallDeleted, _deleted)
     app.add_exception_handler(PermissionDenied, _denied)
     app.add_exception_handler(ConflictError, _conflict)
     app.add_exception_handler(StateError, _conflict)
@@ -49,6 +50,11 @@ def _change_password(request: Request, _: Exception) -> Response:
 
 def _not_found(request: Request, error: Exception) -> Response:
     return error_page(request, 404, "没有找到", str(error) or "这个地址没有内容；它可能已被删除，或链接抄写有误。")
+
+
+def _deleted(request: Request, error: Exception) -> Response:
+    text = f"{error}。留下的是通话的时间、结果、坐席和分数，在通话页可以看到。"
+    return error_page(request, 410, "内容已删除", text)
 
 
 def _denied(request: Request, error: Exception) -> Response:

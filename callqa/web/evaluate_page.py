@@ -125,6 +125,8 @@ def version_now(db: Database, view: CardView) -> int:
 
 def mode_of(view: CardView, person: Person, *, revise: bool) -> Mode:
     """What this person may do with the card; revise: asked to change a submitted one. A second look is its rater's alone."""
+    if view.call.deleted_at_ms is not None:
+        return Mode.READ  # nobody can listen any more
     if is_second_look(view.evaluation):
         own = view.evaluation.status == "draft" and view.evaluation.evaluator_id == person.account_id
         return Mode.EDIT if own else Mode.READ

@@ -56,6 +56,9 @@ PERMISSIONS: dict[str, frozenset[Role]] = {
     "calls.attribute": _LEADER,  # say by hand who took a call
     "calls.retry": _RUNNING,  # ask for another transcription or check
     "calls.correct": _LEADER | _AGENT,  # write what was said; an agent in the own calls only
+    "calls.delete": _LEADER,  # its content, for good; at the terminal of the machine: callqa delete
+    "calls.hold": _LEADER,  # 保全: nothing deletes it
+    "deletions.view": _QUALITY | _ADMIN,  # what was deleted, what is kept
     "calls.reconcile": _QUALITY | _ADMIN,  # compare with a PBX's call list
     # 转写
     "transcription.view": _QUALITY | _ADMIN,

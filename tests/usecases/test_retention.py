@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from sqlmodel import select
 
+from callqa.config import RetentionSettings, Settings
 from callqa.errors import CallqaError, StateError
 from callqa.periods import Month
+from callqa.pipeline import Worker
 from callqa.store import audit
 from callqa.store.db import Database
 from callqa.store.tables import (
@@ -23,7 +25,7 @@ from callqa.store.tables import (
     ReportRow,
 )
 from callqa.usecases import retention
-from callqa.usecases.delete import delete_call, remove_restored
+from callqa.usecases.delete import begin, delete_call, lock_call, remove_restored
 from callqa.usecases.held_back import Reasons
 from callqa.usecases.import_calls import import_calls
 from callqa.usecases.legal_hold import lift_hold, place_hold
@@ -200,3 +202,19 @@ def test_a_deleted_recording_is_imported_again_only_on_purpose(
         assert len(session.exec(select(CallProgress).where(CallProgress.call_id == call_id)).all()) == 4
         assert session.exec(select(AuditEntry).where(AuditEntry.action == "call.revive")).one().actor == "leader"
     assert remove_restored(db, places=replace(places)) == ()
+
+
+def test_the_worker_finishes_at_any_hour_and_deletes_at_night(db: Database, recorder: Recorder, tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, retention=RetentionSettings(recordings_days=90, fatal_case_days=0))
+    worker = Worker(settings, db, work=None, runner=None)  # type: ignore[arg-type]  # the loop's own housekeeping only
+    noon, night = at("2027-03-01 12:00"), at("2027-03-02 03:00")
+    with db.write() as session:
+        begin(session, lock_call(session, "C2"), kind="request", reason="x", actor="leader", now_ms=noon)
+    worker._delete(noon)
+    with db.read() as session:
+        assert session.get(CallDeletion, "C2").state == "deleted"
+        assert session.get(CallDeletion, "C3") is None
+    worker._delete(night)
+    with db.read() as session:
+        assert session.get(CallDeletion, "C3").kind == "retention"
+    assert not list(recorder.recordings.rglob("C[23].*"))
