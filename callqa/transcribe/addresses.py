@@ -22,11 +22,17 @@ _SHA256 = re.compile(r'(?:W/)?"?([0-9a-fA-F]{64})"?')
 
 
 def check_scheme(url: str) -> None:
-    """Raise EngineError for anything but http and https."""
+    """Raise EngineError for anything but http and https, and for what is no address."""
     if not url.lower().startswith(("http://", "https://")):
         raise EngineError(
             f"地址 {url[:200]} 不是 http 或 https，拒绝打开。本机的模型文件夹请直接写进设置 speech.model_dir。"
         )
+    try:
+        readable = bool(urlsplit(url).hostname) and urlsplit(url).port != 0
+    except ValueError:  # a bracket that does not close, a port that is no number
+        readable = False
+    if not readable:
+        raise EngineError(f"地址 {url[:200]} 看不懂；请写成 https://服务器/文件夹，端口是数字。")
 
 
 class Redirects(urllib.request.HTTPRedirectHandler):

@@ -35,7 +35,8 @@ from callqa.transcribe.addresses import (
 IDLE_ATTEMPTS: Final = 4  # broken-off attempts in a row that brought nothing
 PAUSES_S: Final = (1.0, 3.0, 10.0)
 _CHUNK: Final = 1 << 20
-_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
+_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
+_LENGTH = re.compile("[0-9]{1,18}")
 KEPT: Final = "已下载的部分保留着，再运行一次会接着下载"
 
 Progress = Callable[[int, int], None]  # bytes so far, bytes in all (0: the server does not say)
@@ -188,6 +189,8 @@ def _attempt(wanted: Wanted, part: _Part, tools: Tools, progress: Progress) -> N
         raise _BrokenOff(network_reason(e.reason)) from e
     except (http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError) as e:
         raise _BrokenOff(network_reason(e)) from e
+    except ValueError as e:  # urllib's, of a Location that is no address
+        raise EngineError(f"{wanted.url} 下载不了：服务器把它转到一个看不懂的地址。请直接给出文件夹的地址。") from e
 
 
 def _settle(answer: Any, part: _Part, have: int) -> int:
@@ -202,7 +205,7 @@ def _settle(answer: Any, part: _Part, have: int) -> int:
         part.drop()
         raise _BrokenOff("服务器给的片段与已有的接不上，从头下载")
     length = answer.headers.get("Content-Length", "")
-    total = int(length) if length.isdigit() else 0
+    total = int(length) if _LENGTH.fullmatch(length) else 0
     part.begin(validator, total)
     return total
 

@@ -35,6 +35,8 @@ class Behaviour:
     weights: bytes = WEIGHTS
     extra_length: int = 0
     wrong_start: bool = False
+    told_length: str | None = None
+    told_range: str = ""
     redirect: str = ""
     linked: str = ""  # X-Linked-ETag of the redirect, as model libraries send it
     statuses: list[int] = field(default_factory=list)
@@ -82,11 +84,13 @@ class Handler(BaseHTTPRequestHandler):
                 return
             told = start + 7 if b.wrong_start else start
             self.send_response(206)
-            self.send_header("Content-Range", f"bytes {told}-{total - 1}/{total + b.extra_length}")
+            whole = f"bytes {told}-{total - 1}/{total + b.extra_length}"
+            self.send_header("Content-Range", b.told_range or whole)
         else:
             self.send_response(200)
         body = b.weights[start:]
-        self.send_header("Content-Length", str(len(body) + b.extra_length))
+        told_length = str(len(body) + b.extra_length) if b.told_length is None else b.told_length
+        self.send_header("Content-Length", told_length)
         if b.etag:
             self.send_header("ETag", b.etag)
         self.end_headers()
@@ -275,6 +279,34 @@ def test_a_file_that_was_whole_before_the_connection_ended_is_still_held_against
 def test_a_redirect_to_anything_but_http_is_refused(url: str, behaviour: Behaviour, tmp_path: Path, where: str) -> None:
     behaviour.redirect = where
     refused(url, tmp_path / "turbo", "http (或|与) https")
+
+
+@pytest.mark.parametrize("where", ["http://[bad/x", "http://127.0.0.1:port/x", "http://a b/x"])
+def test_a_redirect_to_nowhere_is_told_as_the_servers_fault(
+    url: str, behaviour: Behaviour, tmp_path: Path, where: str
+) -> None:
+    behaviour.redirect = where
+    refused(url, tmp_path / "turbo", "下载中断|下载不了|看不懂")
+
+
+@pytest.mark.parametrize(
+    "address", ["http://[", "http://[bad/x", "http://127.0.0.1:port/m", "http:///m", "http://a b/m"]
+)
+def test_an_address_that_is_none_is_refused_without_a_trace(tmp_path: Path, address: str, behaviour: Behaviour) -> None:
+    with pytest.raises(EngineError):
+        fetch(address, tmp_path / "turbo")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("length", ["²", "9" * 5000, "-1", "0x10", ""])
+def test_a_length_that_is_none_counts_as_untold(url: str, behaviour: Behaviour, tmp_path: Path, length: str) -> None:
+    behaviour.told_length = length
+    assert fetch(url, tmp_path / "turbo").facts.sha256 == SHA
+
+
+def test_a_range_that_nobody_can_count_is_fetched_anew(url: str, behaviour: Behaviour, tmp_path: Path) -> None:
+    behaviour.cuts, behaviour.told_range = [1000], f"bytes {'9' * 5000}-{'9' * 5000}/{'9' * 5000}"
+    assert fetch(url, tmp_path / "turbo").facts.sha256 == SHA
 
 
 def test_a_circle_of_redirects_ends(url: str, behaviour: Behaviour, tmp_path: Path) -> None:
