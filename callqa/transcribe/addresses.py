@@ -10,7 +10,7 @@ import socket
 import ssl
 import urllib.request
 from email.message import Message
-from typing import IO, Final
+from typing import IO, Any, Final
 from urllib.parse import urlsplit
 
 from callqa.errors import EngineError
@@ -42,6 +42,17 @@ class Redirects(urllib.request.HTTPRedirectHandler):
 
     def __init__(self) -> None:
         self.told = ""
+
+    def http_error_302(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: http.client.HTTPMessage
+    ) -> Any:
+        try:
+            return super().http_error_302(req, fp, code, msg, headers)
+        except (ValueError, http.client.HTTPException):  # of a Location that is no address
+            fp.close()  # nobody else will
+            raise
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
     def redirect_request(
         self,
