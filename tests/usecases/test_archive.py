@@ -8,15 +8,7 @@ import pytest
 from callqa.store.db import Database
 from callqa.usecases.archive import DAY_MS, archive, free_spools
 from callqa.usecases.ingest import ingest
-from tests.store_fixture import make_database
 from tests.usecases.recorded import BASE_MS, DAY_FOLDER, Recorder
-
-
-@pytest.fixture
-def db(tmp_path: Path):
-    database = make_database(tmp_path)
-    yield database
-    database.dispose()
 
 
 @pytest.fixture

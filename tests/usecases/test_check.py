@@ -17,16 +17,8 @@ from callqa.usecases.load_rubric import load_rubric
 from callqa.usecases.progress import Stage, StageState
 from callqa.usecases.transcribe import transcribe
 from callqa.web.suggestion_view import RECORD_OPERATORS
-from tests.store_fixture import make_database
 from tests.usecases.recorded import BASE_MS, DAY_FOLDER, FakeEngine, Recorder
 from tests.usecases.test_load_rubric import DEFAULT
-
-
-@pytest.fixture
-def db(tmp_path: Path):
-    database = make_database(tmp_path)
-    yield database
-    database.dispose()
 
 
 @pytest.fixture

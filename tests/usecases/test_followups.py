@@ -21,18 +21,6 @@ NOW_MS = BASE_MS + 3_600_000
 NUMBER = "13871206358"
 
 
-@pytest.fixture
-def db(tmp_path: Path):
-    database = make_database(tmp_path)
-    yield database
-    database.dispose()
-
-
-@pytest.fixture
-def recorder(tmp_path: Path) -> Recorder:
-    return Recorder(tmp_path / "recordings")
-
-
 def miss(recorder: Recorder, call_id: str, minute: int = 0, number: str = NUMBER, **facts) -> None:
     start_ms = BASE_MS + minute * 60_000
     about = {"direction": "inbound", "from_number": number, "to_number": "96510", "started_at_ms": start_ms} | facts

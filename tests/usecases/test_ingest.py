@@ -1,8 +1,5 @@
 """Journal and sidecars become rows once, in any order, and nothing bad stops the rest."""
 
-from pathlib import Path
-
-import pytest
 from sqlmodel import select
 
 from callqa.journal import JournalKind
@@ -12,22 +9,9 @@ from callqa.store.tables import Agent, AuditEntry, Call, CallProgress, JournalPo
 from callqa.units import CallType, Direction
 from callqa.usecases.ingest import RECORDING_OVERDUE_MS, JournalTail, give_up_overdue, ingest, ingest_lost
 from callqa.usecases.ingest_rows import call_type_of
-from tests.store_fixture import make_database
 from tests.usecases.recorded import BASE_MS, DAY_FOLDER, Recorder
 
 NOW_MS = BASE_MS + 60_000
-
-
-@pytest.fixture
-def db(tmp_path: Path):
-    database = make_database(tmp_path)
-    yield database
-    database.dispose()
-
-
-@pytest.fixture
-def recorder(tmp_path: Path) -> Recorder:
-    return Recorder(tmp_path / "recordings")
 
 
 def _call(db: Database, call_id: str) -> Call:

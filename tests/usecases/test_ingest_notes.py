@@ -3,7 +3,6 @@
 import itertools
 from pathlib import Path
 
-import pytest
 from sqlmodel import select
 
 from callqa.journal import JournalKind
@@ -16,18 +15,6 @@ from tests.store_fixture import make_database
 from tests.usecases.recorded import BASE_MS, Recorder
 
 NOW_MS = BASE_MS + 60_000
-
-
-@pytest.fixture
-def db(tmp_path: Path):
-    database = make_database(tmp_path)
-    yield database
-    database.dispose()
-
-
-@pytest.fixture
-def recorder(tmp_path: Path) -> Recorder:
-    return Recorder(tmp_path / "recordings")
 
 
 def take_in(db: Database, recorder: Recorder) -> tuple[str, ...]:

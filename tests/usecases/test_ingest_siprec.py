@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import pytest
 from sqlmodel import select
 
 from callqa.journal import JournalKind
@@ -16,17 +15,9 @@ from callqa.usecases.ingest import ingest
 from callqa.usecases.progress import STAGES
 from callqa.usecases.work import EngineSlot, Work
 from tests.media.builders import MS, WALL_MS, ZERO_NS, Sender, call, spool_bytes
-from tests.store_fixture import make_database
 from tests.usecases.recorded import FakeEngine, Recorder
 
 CALL_ID = "20261122T000000000Z-T-1"
-
-
-@pytest.fixture
-def db(tmp_path: Path):
-    database = make_database(tmp_path)
-    yield database
-    database.dispose()
 
 
 def recorded(folder: Path, packets, marks: list[SpoolRecord]) -> Sidecar:

@@ -9,16 +9,8 @@ from sqlmodel import select
 from callqa.store.db import Database
 from callqa.store.tables import AuditEntry, RubricVersion
 from callqa.usecases.load_rubric import load_rubric, rubric_in_force
-from tests.store_fixture import make_database
 
 DEFAULT = Path(__file__).resolve().parents[2] / "scorecards" / "rubric.yaml"
-
-
-@pytest.fixture
-def db(tmp_path: Path):
-    database = make_database(tmp_path)
-    yield database
-    database.dispose()
 
 
 @pytest.fixture

@@ -19,16 +19,8 @@ from callqa.usecases.ingest import ingest
 from callqa.usecases.progress import Claim, Stage, StageState
 from callqa.usecases.transcribe import Interrupted, load_transcript, save_transcript, transcribe
 from tests.fakes_engine import FakeEngine as SpeakingEngine
-from tests.store_fixture import make_database
 from tests.transcribe.word_models import Unigrams
 from tests.usecases.recorded import BASE_MS, DAY_FOLDER, FakeEngine, Recorder
-
-
-@pytest.fixture
-def db(tmp_path: Path):
-    database = make_database(tmp_path)
-    yield database
-    database.dispose()
 
 
 @pytest.fixture

@@ -20,19 +20,11 @@ from callqa.usecases.ingest import ingest
 from callqa.usecases.load_rubric import load_rubric
 from callqa.usecases.progress import STAGES, Stage
 from callqa.usecases.work import ENGINE_RETRY_MS, EngineSlot, RepairSlot, Work, build_work
-from tests.store_fixture import make_database
 from tests.transcribe.word_models import Unigrams
 from tests.usecases.recorded import BASE_MS, FakeEngine, Recorder
 from tests.usecases.test_load_rubric import DEFAULT
 
 NOW_MS = BASE_MS + 100_000
-
-
-@pytest.fixture
-def db(tmp_path: Path):
-    database = make_database(tmp_path)
-    yield database
-    database.dispose()
 
 
 @pytest.fixture
