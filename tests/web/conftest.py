@@ -123,6 +123,11 @@ def browser(
 
 
 @pytest.fixture
+def leader(browser: Callable[[str], TestClient]) -> TestClient:
+    return browser("shift_leader")
+
+
+@pytest.fixture
 def month(database: Database, settings: Settings, accounts: dict[str, int]) -> str:
     """A believable November; gives the call_id of its showpiece."""
     with database.write() as session:

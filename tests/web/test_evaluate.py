@@ -49,11 +49,6 @@ def drawn(database, settings, accounts) -> Drawn:
 
 
 @pytest.fixture
-def leader(browser):
-    return browser("shift_leader")
-
-
-@pytest.fixture
 def form(leader, drawn) -> ScoreForm:
     """The form of the call with two suggestions: S1.4 b (preselected) and a bare hint in S2.3."""
     return ScoreForm.open(leader, f"/evaluate/call/{drawn.suggested}")

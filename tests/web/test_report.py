@@ -32,11 +32,6 @@ def drawn(database, settings, accounts):
     return database
 
 
-@pytest.fixture
-def leader(browser):
-    return browser("shift_leader")
-
-
 def score_sample(client, database) -> None:
     """Score every drawn call through its form."""
     with database.read() as session:
