@@ -23,7 +23,6 @@ class Talk:
     target: Address
     started: float  # of frame 0, monotonic
     next_frame: int = 0
-    first_late_s: float = 0.0
     paused: bool = False
     skipped: frozenset[int] = frozenset()
     breaks: tuple[int, ...] = ()  # frames from which it comes by another way

@@ -94,11 +94,6 @@ def alaw_bytes(samples: np.ndarray) -> bytes:
     return (code ^ 0x55).astype(np.uint8).tobytes()
 
 
-def write_alaw_wav(path: Path, samples: np.ndarray) -> str:
-    """A stereo G.711 A-law WAV as the recorder writes it; returns its SHA-256."""
-    return _write(path, alaw_wav(samples))
-
-
 def alaw_wav(samples: np.ndarray) -> bytes:
     """int16 (n_samples, 2) as a G.711 A-law WAV file."""
     body = alaw_bytes(samples)

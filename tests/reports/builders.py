@@ -11,7 +11,7 @@ from pathlib import Path
 from random import Random
 
 import yaml
-from sqlmodel import Session, select
+from sqlmodel import Session
 
 from callqa.periods import Month
 from callqa.store.db import Database
@@ -336,8 +336,3 @@ def evaluate_call(
     session.add(evaluation)
     session.flush()
     return evaluation
-
-
-def first_evaluation(session: Session, call_id: str) -> Evaluation:
-    """The stored evaluation of a call."""
-    return session.exec(select(Evaluation).where(Evaluation.call_id == call_id)).one()

@@ -16,7 +16,6 @@ from callqa.sip.process.leg_reports import LegReports
 from callqa.sip.process.player import Player
 from callqa.sip.process.recovery import Epilogue
 from callqa.sip.process.secrecy import Secrecy
-from callqa.sip.process.transport import SipTransport
 from callqa.sip.wire.framing import StreamFramer
 from tests.simulate.files import MemoryFiles
 from tests.simulate.plan import draw
@@ -93,17 +92,6 @@ def _keeps_ports(patch: pytest.MonkeyPatch) -> None:
 
 def _never_names_files(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(MemoryFiles, "sync_folder", lambda self, folder: None)
-
-
-def _answers_before_the_journal(patch: pytest.MonkeyPatch) -> None:
-    def pump(self):
-        for data, address in self._agent.datagrams():
-            self._send(data, address)
-        for event in self._agent.events():
-            self._on_event(event)
-        self._set_timer()
-
-    patch.setattr(SipTransport, "pump", pump)
 
 
 def _forgets_the_cut_off(patch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,6 @@ FRAME_BYTES = 160
 UNITS = 20
 FRAME_NS = 20_000_000
 _HEAD = struct.Struct(">BBHII")
-_UNIT = np.dtype("u1")
 _FRAMES: dict[tuple[int, int, int], bytes] = {}
 
 

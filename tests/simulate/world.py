@@ -87,7 +87,6 @@ class Attempt:
     wall_offsets_ns: dict[int, int] = field(
         default_factory=dict
     )  # by life of the recorder that took its INVITE, at that instant
-    ended_ns: int = 0
     reports: list[tuple[int, int]] = field(default_factory=list)  # RTCP that reached the recorder: 1 of the agent, when
     life: int = 0  # of the recorder, at its begin
     consult: tuple[str, str] | None = None  # a seat's call to a seat: from, to

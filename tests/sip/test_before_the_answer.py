@@ -346,7 +346,7 @@ def test_who_can_confirm_does_and_stays():
     net.settle()
 
 
-def testone_whose_network_died_leaves_the_queue():
+def test_one_whose_network_died_leaves_the_queue():
     net, citizen, one = hotline(busy=True)
     citizen.call("12345")
     net.run(10)
@@ -358,7 +358,7 @@ def testone_whose_network_died_leaves_the_queue():
     net.settle()
 
 
-def testone_who_died_after_a_200_for_the_prompts_leaves_the_queue():
+def test_one_who_died_after_a_200_for_the_prompts_leaves_the_queue():
     net, citizen, one = hotline(busy=True, early_prompts=False, queue_wait_s=600)
     citizen.call("12345")
     net.run(70)
@@ -370,7 +370,7 @@ def testone_who_died_after_a_200_for_the_prompts_leaves_the_queue():
     net.settle()
 
 
-def testone_who_never_answers_options_is_believed_to_be_there():
+def test_one_who_never_answers_options_is_believed_to_be_there():
     net, citizen, one = hotline(busy=True, early_prompts=False, queue_wait_s=600)
     net.lose = lambda data, a, b: b == citizen.address and data.startswith(b"OPTIONS")
     citizen.call("12345")
@@ -381,7 +381,7 @@ def testone_who_never_answers_options_is_believed_to_be_there():
     net.settle()
 
 
-def testone_who_says_that_he_knows_nothing_of_the_call_is_gone():
+def test_one_who_says_that_he_knows_nothing_of_the_call_is_gone():
     net, citizen, one = hotline(busy=True, early_prompts=False, queue_wait_s=600)
     leg = citizen.call("12345")
     net.run(2)
