@@ -68,6 +68,7 @@ def _hold(settings: Settings, args: argparse.Namespace) -> int:
 
 def _retention(settings: Settings, args: argparse.Namespace) -> int:
     """Exit status 1 where something that should go could not."""
+    from callqa.store.queries.deletions import unfinished_ids
     from callqa.usecases.delete import finish_deletions, remove_restored
     from callqa.usecases.delete_files import places_of
     from callqa.usecases.retention import Terms, delete_expired, expired_calls
@@ -85,6 +86,10 @@ def _retention(settings: Settings, args: argparse.Namespace) -> int:
             while done := delete_expired(db, terms, places=places, actor=ACTOR, now_ms=now_ms):
                 for call_id in done:
                     say(f"{call_id}　已删除")
+        with db.read() as session:
+            unfinished = unfinished_ids(session)
+        for call_id in unfinished:
+            say(f"{call_id}　内容已不可见，有文件删不掉；请检查磁盘和权限，处理服务会接着删", error=True)
         going = held = 0
         for call in expired_calls(db, terms, now_ms=now_ms):
             going, held = going + (not call.held), held + bool(call.held)
@@ -93,4 +98,4 @@ def _retention(settings: Settings, args: argparse.Namespace) -> int:
     finally:
         db.dispose()
     say(f"超过保存期限：{'没有删成' if args.delete else '将删除'} {going} 通，暂留 {held} 通")
-    return 1 if args.delete and going else 0
+    return 1 if args.delete and (going or unfinished) else 0

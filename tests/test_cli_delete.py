@@ -7,6 +7,7 @@ import pytest
 from callqa.cli import main
 from callqa.store.db import Database
 from callqa.store.tables import Call, CallDeletion
+from callqa.usecases import delete
 from tests.store_fixture import make_database
 from tests.usecases.deletable import make_recorded, take_in
 
@@ -76,3 +77,18 @@ def test_without_a_period_nothing_is_deleted(config: Path, capsys) -> None:
     status, out, _ = run(config, capsys, "retention", "--delete")
     assert status == 0 and "不会自动删除" in out and "0 通" in out
     assert deletion_of(config, "C1") is None
+
+
+def test_files_that_cannot_be_deleted_are_said_and_go_the_next_time(config: Path, capsys, monkeypatch) -> None:
+    def refuse(*_, **__):
+        raise OSError(30, "read-only")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(delete, "remove_files", refuse)
+        status, _, err = run(config, capsys, "delete", "C1", "--reason", "来电人申请")
+        assert status == 1 and "有文件暂时删不掉" in err
+        status, _, err = run(config, capsys, "retention", "--delete")
+        assert status == 1 and "C1　内容已不可见，有文件删不掉" in err
+    status, out, _ = run(config, capsys, "retention", "--delete")
+    assert status == 0 and "C1　已删，清掉了剩下" in out
+    assert not list((config.parent / "recordings").rglob("C?.wav"))

@@ -37,6 +37,11 @@ def hold_of(session: Session, call_id: str) -> LegalHold | None:
     return session.exec(query).first()
 
 
+def unfinished_ids(session: Session) -> Sequence[str]:
+    """Calls whose files are still to go."""
+    return session.exec(select(CallDeletion.call_id).where(CallDeletion.state == "deleting")).all()
+
+
 def count_deletions(session: Session) -> int:
     """How many calls were deleted."""
     return session.exec(select(func.count()).select_from(CallDeletion)).one()
@@ -68,4 +73,5 @@ def list_holds(session: Session, *, most_lifted: int = 50) -> Sequence[HoldLine]
 
 __all__ = [
     "DeletionLine", "HoldLine", "count_deletions", "find_deletion", "hold_of", "list_deletions", "list_holds",
+    "unfinished_ids",
 ]  # fmt: skip
