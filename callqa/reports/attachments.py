@@ -1,10 +1,10 @@
-"""附件 as tables for spreadsheets: 1 every scored call item by item, 2 the drawn calls with their ranks."""
+"""附件 as tables for spreadsheets: 1 every scored call item by item, 2 the drawn calls with their ranks, 3 the rubric."""
 
 from callqa.periods import from_ms
 from callqa.reports.cells import number, text
 from callqa.reports.document import Cell, Column, Table
 from callqa.reports.facts import FramedCall, MonthFacts, Score
-from callqa.reports.sections import matching
+from callqa.reports.sections import appendix, matching
 from callqa.reports.sections.appeals import verdict_words
 from callqa.scoring.plan import STRATUM_LABELS
 from callqa.units import CALL_TYPE_LABELS, CallType
@@ -21,8 +21,8 @@ DRAWN_LABELS = {"sample": "随机样本", "reserve": "递补"}
 
 
 def build_attachments(facts: MonthFacts) -> tuple[Table, ...]:
-    """附件 1 评分明细, 附件 2 样本清单, and the whole list behind table 7-1."""
-    return _details(facts), _sample(facts), matching.build_list(facts)
+    """附件 1 评分明细, 附件 2 样本清单, 附件 3 评分标准, and the whole list behind table 7-1."""
+    return _details(facts), _sample(facts), appendix.rubric_lines(facts), matching.build_list(facts)
 
 
 def _details(facts: MonthFacts) -> Table:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from callqa.periods import Month
 from callqa.reports.appeals import MonthAppeals
+from callqa.reports.appendix import Appendix
 from callqa.reports.assessing import Assessing
 from callqa.reports.improving import ActionFact, CaseFact
 from callqa.reports.matching import Matching
@@ -311,6 +312,7 @@ class MonthFacts:
     actions: tuple[ActionFact, ...] = ()
     matching: Matching = field(default_factory=Matching)
     assessing: Assessing = field(default_factory=Assessing)
+    appendix: Appendix = field(default_factory=Appendix)
 
     @property
     def month(self) -> Month:

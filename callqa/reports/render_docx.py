@@ -83,7 +83,8 @@ class _Writer:
                 self._edges(section)
             self._chapter(chapter, new_page=across == laid)
             laid = across
-        self._attachments()
+        if not tells_attachments(self.report):
+            self._attachments()
 
     def _styles(self) -> None:
         normal = self.document.styles["Normal"]
@@ -325,6 +326,11 @@ class _Writer:
         self.document.add_heading("附件", level=1).paragraph_format.space_before = Pt(18)
         for paragraph in attachment_words(self.report):
             self._paragraph(paragraph)
+
+
+def tells_attachments(report: MonthlyReport) -> bool:
+    """Whether a chapter of the report says where its attachments are."""
+    return any(chapter.key == "appendix" for chapter in report.chapters)
 
 
 def attachment_words(report: MonthlyReport) -> tuple[Paragraph, ...]:

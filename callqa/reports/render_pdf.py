@@ -27,6 +27,7 @@ from callqa.reports.render_docx import (
     STATE_TONES,
     attachment_words,
     in_pairs,
+    tells_attachments,
 )
 from callqa.reports.render_svg import figure_svg
 from callqa.reports.render_xlsx import NO_ROWS, group_spans
@@ -116,7 +117,9 @@ def _report(report: MonthlyReport) -> Json:
 
 def _runs(report: MonthlyReport) -> Iterator[Json]:
     """Chapters in runs of pages that lie the same way: upright up to the first wide table, across from there on."""
-    chapters = (*report.chapters, Chapter("attachments", "", "附件", attachment_words(report)))
+    chapters = report.chapters
+    if not tells_attachments(report):
+        chapters = (*chapters, Chapter("attachments", "", "附件", attachment_words(report)))
     first_across = next((i for i, chapter in enumerate(chapters) if lies_across(chapter)), len(chapters))
     for run, across in ((chapters[:first_across], False), (chapters[first_across:], True)):
         if run:

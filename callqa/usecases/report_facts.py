@@ -34,6 +34,7 @@ from callqa.store.tables import (
 )
 from callqa.usecases.must_review import must_review, new_staff_words, rule_words
 from callqa.usecases.report_appeals import gather_appeals
+from callqa.usecases.report_appendix import gather_appendix
 from callqa.usecases.report_assessment import NO_RULES_HERE, FoundRules, gather_assessing
 from callqa.usecases.report_improving import gather_actions, gather_cases
 from callqa.usecases.report_matching import NOT_CALLS, gather_matching
@@ -70,6 +71,15 @@ def gather(session: Session, month: Month, head: ReportHead, rules: FoundRules =
     before = queries.calls_by_id(session, month.previous().start_ms, month.start_ms)
     rubric = _rubric_sheet(session, sample)
     page = sampling.load_sampling_page(session, str(month), month.start_ms, month.end_ms)
+    matching = gather_matching(
+        session,
+        month,
+        calls,
+        {call.call_id for call, _ in sample.scored},
+        rubric.rubric_hash,
+        demo=frame.demo,
+        now_ms=head.made_at_ms,
+    )
     return f.MonthFacts(
         sample=sample,
         history=history,
@@ -93,14 +103,9 @@ def gather(session: Session, month: Month, head: ReportHead, rules: FoundRules =
         organisation=head.organisation,
         prepared_by=head.prepared_by,
         texts=queries.texts_of(session, str(month)),
-        matching=gather_matching(
-            session,
-            month,
-            calls,
-            {call.call_id for call, _ in sample.scored},
-            rubric.rubric_hash,
-            demo=frame.demo,
-            now_ms=head.made_at_ms,
+        matching=matching,
+        appendix=gather_appendix(
+            session, month, calls, matching.kept, names, rubric.rubric_hash, demo=frame.demo, now_ms=head.made_at_ms
         ),
         assessing=gather_assessing(session, month, calls, names, rules, demo=frame.demo, now_ms=head.made_at_ms),
         appeals=gather_appeals(session, month, calls, names, demo=frame.demo, now_ms=head.made_at_ms),

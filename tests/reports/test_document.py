@@ -144,6 +144,7 @@ def test_sections_have_unique_keys_and_rising_numbers() -> None:
         "十二",
         "十三",
         "十四",
+        "十五",
     ]
     assert len({s.key for s in SECTIONS}) == len(SECTIONS)
 

@@ -9,6 +9,7 @@ from callqa.reports.results import Results
 from callqa.reports.sections import (
     agents,
     appeals,
+    appendix,
     assessment,
     cases,
     coverage,
@@ -48,4 +49,5 @@ SECTIONS = (
     Section("case_studies", "十二", "典型案例", improving.build_cases),
     Section("improving", "十三", "问题分析与改进", improving.build_actions),
     Section("assessment", "十四", "考核与奖罚", assessment.build),
+    Section("appendix", "十五", "附件", appendix.build),
 )
