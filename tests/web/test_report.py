@@ -117,7 +117,9 @@ def test_one_changed_score_changes_exactly_the_numbers_that_depend_on_it(leader,
     second = published(leader, drawn)
     where = changed(first, second)
 
-    assert {no for no, _, _ in where} == {"3-1", "3-2", "3-3", "4-1", "4-2", "4-3", "5-1", "5-2", "附件1"}
+    # 15-3 has a new row, which tells of the change itself
+    assert {no for no, _, _ in where} == {"3-1", "3-2", "3-3", "4-1", "4-2", "4-3", "5-1", "5-2", "15-3", "附件1"}
+    assert {row for no, row, _ in where if no == "15-3"} == {call_id}
     assert {(no, row) for no, row, _ in where if no in ("3-2", "3-3")} == {("3-2", "呼入受理"), ("3-3", "日班")}
     # other agents' rows are the same to the letter; of this agent's only the scores move
     assert {(row, column) for no, row, column in where if no == "4-1"} == {
