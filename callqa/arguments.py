@@ -9,7 +9,7 @@ from datetime import date
 from typing import Any, NoReturn, Protocol
 
 from callqa.errors import CallqaError
-from callqa.periods import Month
+from callqa.periods import Month, parse_day
 
 # what argparse says -> what we say; groups by number
 _SAYINGS = (
@@ -92,9 +92,9 @@ def say_refusal(message: str) -> str:
 def day(text: str) -> date:
     """The value of an option that is a day."""
     try:
-        return date.fromisoformat(text)
-    except ValueError as e:
-        raise argparse.ArgumentTypeError(f"看不懂日期“{text}”；应如 2026-11-01") from e
+        return parse_day(text)
+    except CallqaError as e:
+        raise argparse.ArgumentTypeError(str(e)) from e
 
 
 def month(text: str) -> Month:

@@ -2,12 +2,26 @@
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 from callqa.errors import CallqaError
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
+
+
+FIRST_YEAR, LAST_YEAR = 2000, 2999  # beyond them no day has a next one that every clock can tell
+
+
+def parse_day(text: str) -> date:
+    """The day `2026-11-06`. Raise CallqaError otherwise."""
+    try:
+        day = date.fromisoformat(text.strip())
+    except ValueError as e:
+        raise CallqaError(f"看不懂日期“{text[:40]}”；请写成 2026-11-06") from e
+    if not FIRST_YEAR <= day.year <= LAST_YEAR:
+        raise CallqaError(f"日期 {day} 不在 {FIRST_YEAR} 至 {LAST_YEAR} 年之间；请核对年份")
+    return day
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -18,7 +32,7 @@ class Month:
     month: int
 
     def __post_init__(self) -> None:
-        if not (1 <= self.month <= 12 and 2000 <= self.year <= 2999):
+        if not (1 <= self.month <= 12 and FIRST_YEAR <= self.year <= LAST_YEAR):
             raise CallqaError(f"月份 {self.year:04d}-{self.month:02d} 不存在；请写成 2026-11")
 
     @classmethod

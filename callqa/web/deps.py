@@ -313,7 +313,11 @@ def _say_deletion(db: Database, call: Call) -> str:
 def _is_shown(request: Request, person: Person | None, call_id: str) -> bool:
     """Whether the address carries this person's own fresh note of looking at the call's private numbers."""
     number = request.query_params.get("shown", "")
-    if person is None or not person.can("calls.private") or not number.isdigit() or len(number) > 15:
+    if (
+        person is None
+        or not person.can("calls.private")
+        or not (number.isascii() and number.isdigit() and len(number) < 16)
+    ):
         return False
     return is_shown(get_db(request), call_id, int(number), actor=person.username, now_ms=get_now_ms(request))
 

@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import datetime, time, timedelta
 from urllib.parse import urlencode
 
-from callqa.errors import CallqaError
-from callqa.periods import SHANGHAI, Month, to_ms
+from callqa.periods import SHANGHAI, Month, parse_day, to_ms
 
 PER_PAGE = 50
 
@@ -62,7 +61,7 @@ def read_sort(text: str, allowed: Mapping[str, object], default: str) -> tuple[s
 
 def read_page(text: str) -> int:
     """A page number from the address, at least 1."""
-    return max(1, int(text)) if text.isdigit() and len(text) < 8 else 1
+    return max(1, int(text)) if text.isascii() and text.isdigit() and len(text) < 8 else 1
 
 
 def read_period(month: str, day: str, now_ms: int) -> tuple[int | None, int | None]:
@@ -77,9 +76,5 @@ def read_period(month: str, day: str, now_ms: int) -> tuple[int | None, int | No
 
 def read_day(text: str) -> tuple[int, int]:
     """[start, end) of `2026-11-06` in the hotline's time. Raise CallqaError."""
-    try:
-        day = date.fromisoformat(text)
-    except ValueError as e:
-        raise CallqaError(f"看不懂日期“{text}”；请写成 2026-11-06") from e
-    start = datetime.combine(day, time.min, SHANGHAI)
+    start = datetime.combine(parse_day(text), time.min, SHANGHAI)
     return to_ms(start), to_ms(start + timedelta(days=1))

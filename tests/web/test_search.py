@@ -109,3 +109,21 @@ def test_a_number_asked_for_in_small_pieces_is_noted_as_well(browser, indexed, d
     assert actions(database)[-1] == "search.private"
     browser("shift_leader").get("/search?q=" + quote("第3次 宝丰路"))
     assert actions(database).count("search.private") == 1
+
+
+@pytest.mark.parametrize(
+    "q", ["%", "_", "\\", '"', "' OR 1", "水*", "水" * 200, "水 " * 100, "😀", "\u202e水", "㍿", "𠀀"]
+)
+@pytest.mark.parametrize("role", ["shift_leader", "agent", "client_supervisor"])
+def test_whatever_is_searched_a_page_comes(browser, indexed, role, q):
+    client = browser(role)
+    for more in ("", "&page=9999999", "&page=%C2%B2", "&page=-1", "&speaker=%27", "&agent=%25", "&ticket=%25_"):
+        assert client.get(f"/search?q={quote(q)}{more}").status_code == 200, more
+    for more in ("&from=0001-01-01", "&to=9999-12-31", "&from=abc"):
+        assert client.get(f"/search?q={quote(q)}{more}").status_code in (400, 422), more
+
+
+def test_a_note_of_viewing_that_is_no_number_shows_nothing(browser, indexed):
+    page = browser("shift_leader").get(f"/calls/{indexed}?shown=%C2%B2")
+    assert page.status_code == 200
+    assert NUMBER not in page.text
