@@ -63,8 +63,8 @@ def delete_call(
 
 
 def reason_line(reason: str, what: str) -> str:
-    """What a person gives as the reason, without numbers: it stays when everything else has gone."""
-    return blot_numbers(required_line(reason, what, MAX_REASON_CHARS), BLOT)
+    """What a person gives as the reason, with no digit of a number left: it stays when everything else has gone."""
+    return required_line(blot_numbers(reason, BLOT), what, MAX_REASON_CHARS)
 
 
 def lock_call(session: Session, call_id: str) -> Call:
