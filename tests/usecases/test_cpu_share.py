@@ -11,7 +11,7 @@ from callqa.usecases.cpu_share import CpuShare
 from callqa.usecases.progress import Stage
 from callqa.usecases.work import Work
 from tests.usecases.recorded import FakeEngine
-from tests.usecases.test_work import db, work  # noqa: F401  fixtures
+from tests.usecases.test_work import work  # noqa: F401  a fixture
 
 
 class Process:

@@ -14,7 +14,7 @@ from tests.usecases import test_check
 from tests.usecases.recorded import BASE_MS
 from tests.usecases.test_load_rubric import DEFAULT
 
-db, recordings = test_check.db, test_check.recordings
+recordings = test_check.recordings
 
 
 def test_the_report_has_every_check_with_rule_and_steps(db: Database, recordings: Path) -> None:

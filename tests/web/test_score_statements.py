@@ -11,7 +11,7 @@ from callqa.store.db import Database
 from tests.web import test_evaluate
 from tests.web.score_form import ScoreForm, follow
 
-drawn, leader, form = test_evaluate.drawn, test_evaluate.leader, test_evaluate.form
+drawn, form = test_evaluate.drawn, test_evaluate.form
 
 
 class Asked:

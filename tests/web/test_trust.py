@@ -15,7 +15,7 @@ from tests.web.conftest import NOW_MS
 from tests.web.score_form import ScoreForm, follow
 
 # The drawn month of the scoring page's own tests.
-drawn, leader = test_evaluate.drawn, test_evaluate.leader
+drawn = test_evaluate.drawn
 
 
 def frame_of(database) -> SamplingFrame:
