@@ -116,17 +116,19 @@ def _changes(facts: MonthFacts) -> Table:
         "15-3",
         "附件 6　修改记录",
         (
+            Column("序号", 0.5),
             Column("录音编号", 1.5),
             Column("坐席", 0.8),
             Column("时间", 1.1),
             Column("事由", 1.1),
             Column("经手人", 0.8),
             Column("理由", 2.4, "left"),
-            Column("质量分", 1.2),
-            Column("最终分", 1.2),
+            Column("质量分", 1.4),
+            Column("最终分", 1.4),
         ),
         tuple(
             (
+                number(place),
                 text(change.call_label),
                 text(facts.agent_label(change.agent_no)),
                 text(say_short(change.at_ms)),
@@ -136,7 +138,7 @@ def _changes(facts: MonthFacts) -> Table:
                 text(_moved(*change.quality)),
                 text(_moved(*change.final)),
             )
-            for change in facts.appendix.changes
+            for place, change in enumerate(facts.appendix.changes, 1)
         ),
         notes=("本月通话首次提交后的每一次改动，含致命项确认与申诉裁定；原分不覆盖，各版都在。",),
     )
