@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import insert, or_, text
 from sqlalchemy import select as sa_select
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlmodel import Session, col, select
 
 from callqa.errors import StoreError
@@ -45,7 +45,8 @@ DAMAGED = "检索索引已损坏；请停下服务，运行 callqa reindex 重�
 def index_call(session: Session, call_id: str) -> None:
     """Make the index hold the call's newest transcript as it is now; none: nothing of the call. Cheap when unchanged.
 
-    A damaged index is logged and leaves the caller's transaction whole: the transcript is worth more.
+    A damaged index is logged and leaves the caller's transaction whole: the transcript is worth more. Where PostgreSQL
+    could not do it this time (a deadlock), the whole transaction fails: tried again, it leaves no word that was corrected.
     """
     index_calls(session, [call_id])
 
@@ -61,7 +62,9 @@ def index_calls(session: Session, call_ids: Sequence[str]) -> None:
                 if not left:
                     return
             log.error("calls %s …: the search index is too busy; run callqa reindex", left[0])
-    except DatabaseError:
+    except DatabaseError as e:
+        if isinstance(e, OperationalError) and not is_sqlite(session):
+            raise
         log.exception("calls %s …: the search index is damaged; run callqa reindex", call_ids[0])
 
 
@@ -202,10 +205,12 @@ def reset(session: Session) -> None:
         session.execute(text(FTS_TABLE))
         session.execute(text("delete from search_doc"))
         return
-    session.execute(text("truncate table search_doc"))
+    # Who saves a transcript writes utterances first, who searches reads documents first: neither may wait for us while we
+    # wait for him, so the utterances come first and no lock on all documents is asked for.
     session.execute(text("drop index if exists ix_utterance_search_keys"))
     session.execute(text(SMALL_BATCHES))
     session.execute(text(KEYS_INDEX))
+    session.execute(text("delete from search_doc"))
 
 
 def tidy(session: Session) -> bool:

@@ -9,10 +9,11 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
+from sqlalchemy.exc import DatabaseError
 from sqlmodel import Session, SQLModel, select
 
 from callqa.errors import CallqaError, ConflictError
-from callqa.store import audit
+from callqa.store import audit, search
 from callqa.store.db import Database
 from callqa.store.migrate import migrate
 from callqa.store.tables import Call, TranscriptRow
@@ -22,10 +23,11 @@ from callqa.usecases.correct import Correction, correct_transcript
 from callqa.usecases.ingest import ingest
 from callqa.usecases.load_rubric import load_rubric
 from callqa.usecases.progress import Stage, StageState
+from callqa.usecases.reindex import reindex
 from callqa.usecases.transcribe import transcribe
 from tests.builders import add_call
 from tests.store import postgres
-from tests.store.test_search import found, say
+from tests.store.test_search import add_transcript, found, say
 from tests.store_fixture import is_declared
 from tests.usecases.recorded import BASE_MS, FakeEngine, Recorder
 from tests.usecases.test_load_rubric import DEFAULT
@@ -87,15 +89,20 @@ def test_audit_chain_has_no_fork_with_many_writers(db: Database) -> None:
         assert audit.head(session).sequence >= 40
 
 
-def beside(db: Database, first: Callable[[Session], object], other: Callable[[], object]) -> list[BaseException]:
-    """Run `other` in a thread while the transaction of `first` is open, and end that when the other waits for it; what the
-    other raised."""
+def beside(
+    db: Database,
+    first: Callable[[Session], object],
+    other: Callable[[], object],
+    then: Callable[[Session], object] = lambda session: None,
+) -> list[BaseException]:
+    """Run `other` in a thread while the transaction of `first` is open, and end that, with `then`, when the other waits for
+    it; what the other raised."""
     raised: list[BaseException] = []
 
     def run() -> None:
         try:
             other()
-        except CallqaError as e:
+        except (CallqaError, DatabaseError) as e:
             raised.append(e)
 
     with db.write() as session:
@@ -110,6 +117,7 @@ def beside(db: Database, first: Callable[[Session], object], other: Callable[[],
                     break
         else:
             pytest.fail("nobody waited")
+        then(session)
     thread.join(30)
     return raised
 
@@ -143,3 +151,16 @@ def test_a_correction_beside_a_new_transcription_is_told_to_look_again(db: Datab
     assert isinstance(raised, ConflictError)
     assert found(db, "狐狸") == ["T3"]
     assert found(db, "水獭") == found(db, "水塔") == []
+
+
+def test_the_index_is_made_anew_beside_who_saves_a_transcript(db: Database) -> None:
+    with db.write() as session:
+        add_call(session, "T4", BASE_MS + 10_800_000, agent_no=None)
+    raised = beside(
+        db,
+        lambda session: (add_transcript(session, "T4", 900_000, "刺猬来了"), session.flush()),
+        lambda: reindex(db, now_ms=BASE_MS),
+        lambda session: search.index_call(session, "T4"),
+    )
+    assert raised == []
+    assert found(db, "刺猬") == ["T4"]
