@@ -51,22 +51,25 @@ def _changes(data: bytes, named: re.Pattern[bytes], call_ids: frozenset[str]) ->
         if entry is None:
             new = b" " * len(line)
         elif entry.call_id in call_ids:
-            new = _blanked(entry, len(line))
+            new = _blanked(entry, line)
         else:
             continue  # a line of another call that names this one
         if new != line:
             yield start, new
 
 
-def _blanked(entry: JournalEntry, length: int) -> bytes:
+def _blanked(entry: JournalEntry, line: bytes) -> bytes:
     facts = {
         name: value
         for name, value in entry.facts.items()
         if isinstance(value, int) or name in _KEPT or (name == "reason" and entry.kind in _MISSED)
     }
+    if facts == entry.facts:
+        return line
     text = entry.model_copy(update={"facts": facts}).model_dump_json().encode()
-    text = text.ljust(length - len("\t00000000"))
-    return b"%s\t%08x" % (text, zlib.crc32(text))
+    text = text.ljust(len(line) - len("\t00000000"))
+    new = b"%s\t%08x" % (text, zlib.crc32(text))
+    return new if len(new) == len(line) else b" " * len(line)  # never over the next line, whoever wrote this one
 
 
 def _write_over(path: Path, changes: Collection[tuple[int, bytes]]) -> None:
