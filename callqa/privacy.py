@@ -184,6 +184,20 @@ def masked(text: str, parts: Sequence[PrivatePart]) -> str:
     return "".join(chars)
 
 
+def is_masked(text: str, whole: str) -> bool:
+    """Whether text is `whole` with parts of it replaced by runs of stars (three stars or more in all: 5*3 is no mask)."""
+    first, *rest = re.split(r"\*+", text)
+    if text == whole or text.count(MASK) < 3 or not whole.startswith(first):
+        return False
+    at = len(first)
+    for part in rest[:-1]:
+        found = whole.find(part, at + 1)  # a run of stars hides one character at least
+        if found < 0:
+            return False
+        at = found + len(part)
+    return whole.endswith(rest[-1]) and len(whole) - len(rest[-1]) > at
+
+
 def mask_text(text: str) -> str:
     """A text that stands alone, masked."""
     return masked(text, private_in(text))

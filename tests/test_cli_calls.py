@@ -178,3 +178,37 @@ def test_what_cannot_be_exported_is_refused(verb: Verb, tmp_path: Path, capsys: 
             verb("export", *arguments)
         complaint = capsys.readouterr().err
         assert why in complaint and "argument" not in complaint
+
+
+@pytest.mark.parametrize("kind", ["csv", "XLSX"])
+def test_tickets_are_exported_and_come_in_again_without_any_change(
+    verb: Verb, tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    target = tmp_path / f"工单.{kind}"
+    assert verb("export", "--tickets", str(target), "--from", "2026-11-06", "--to", "2026-11-06") == 0
+    assert f"已导出 {target}（1 张工单" in said(capsys)
+    assert actions(tmp_path)[-1] == ("ticket.export", "2026-11-06..2026-11-06")
+    assert verb("import-tickets", str(target)) == 0
+    assert "新增 0 条，更新 0 条，未变 1 条" in said(capsys)
+    assert verb("export", "--tickets", str(target), "--from", "2026-11-07") == 0 and "0 张工单" in said(capsys)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "why"),
+    [
+        (("--tickets", "a.txt"), 2, "应以 .csv 或 .xlsx 结尾"),
+        (("--tickets", "a.csv", FIRST), 2, f"不与“{FIRST}”一起用"),
+        (("--tickets", "a.csv", "--out", "b.csv"), 2, "不与“--out”一起用"),
+        (("--tickets", "no/a.csv"), 1, "没有文件夹 no"),
+        (("--tickets", "a.csv", "--from", "2026-11-09", "--to", "2026-11-08"), 1, "晚于结束日期"),
+        (("--audio",), 2, "缺少“通话编号”"),
+        (("--audio", FIRST, "--from", "2026-11-06"), 2, "须与 --tickets 一起用"),
+    ],
+)
+def test_what_does_not_go_with_tickets_is_refused(
+    verb: Verb, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...], status: int, why: str,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert verb("export", *arguments) == status
+    assert why in capsys.readouterr().err and not (tmp_path / "a.csv").exists()

@@ -88,7 +88,7 @@ ROLES = {
     Role.ADMIN: "管理员",
 }
 NO_PAGE = {  # what answers a GET and is no page of its own: files, parts of pages, ways on
-    "/calls.csv", "/cases.csv", "/followups.csv", "/search.csv", "/evaluate/export", "/reports/{month}/{version}/files/{name}",
+    "/calls.csv", "/cases.csv", "/followups.csv", "/search.csv", "/tickets.csv", "/tickets.xlsx", "/evaluate/export", "/reports/{month}/{version}/files/{name}",
     "/sampling/{month}/frame.tsv", "/sampling/{month}/plan.json", "/sampling/{month}/draw.tsv", "/sampling/{month}/verify_draw.py",
     "/account/session", "/calls/{call_id}/recording", "/calls/{call_id}/peaks.json", "/calls/{call_id}/audio", "/people/lines/prompts/{name}", "/healthz",
     "/live/events", "/live/own/events", "/calls/{call_id}/progress", "/transcription/progress", "/evaluate/ahead/{call_id}",

@@ -16,6 +16,7 @@ from callqa.privacy import (
     Turn,
     find_private,
     id_card_fits,
+    is_masked,
     luhn_fits,
     mask_quote,
     mask_text,
@@ -288,3 +289,30 @@ def test_a_digit_amid_words_is_surely_public() -> None:
     assert not surely_public("一个小区", 0, 2)  # the end of a number, perhaps
     assert not surely_public("我们的电话是一三八", 6, 7)
     assert surely_public("我们的电话是一三八", 3, 5)
+
+
+def test_a_text_with_stars_for_some_of_another_is_known_and_no_other_is():
+    whole = "电话13871206358，或027-83330000，管径100*3"
+    for text in (
+        mask_text(whole),
+        "电话138****6358，或***，管径100*3",
+        "电话****************，管径100*3",
+        "***",
+        "电话***",
+    ):
+        assert is_masked(text, whole), text
+    for text in (
+        whole,
+        "",
+        "电话138****6359，或027-83330000，管径100*3",
+        "电话13871206358****，或027",
+        whole + "***",
+        "管***",
+    ):
+        assert not is_masked(text, whole), text
+    assert not is_masked("管径100*3", "管径100x3") and not is_masked("***", "") and not is_masked("a***a", "aa")
+
+
+@given(st.text("电话13", max_size=20), st.text("电话13", min_size=3, max_size=20), st.text("电话13", max_size=20))
+def test_any_stretch_of_three_or_more_may_be_the_masked_one(before, hidden, after):
+    assert is_masked(before + "*" * len(hidden) + after, before + hidden + after)

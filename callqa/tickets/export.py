@@ -3,6 +3,9 @@
 A text that a spreadsheet would run (=, +, -, @, tab, return at its head) gets an apostrophe in front in CSV, as OWASP
 advises against formula injection; the importer takes exactly that apostrophe off again. In XLSX every cell is written
 as text, which is never run. Round trip: read_tickets(export(rows)).rows == rows.
+
+A table whose numbers are masked says so in a column of its own, by which the importer refuses it: what is masked must
+not come back over what is whole.
 """
 
 import csv
@@ -14,7 +17,7 @@ import openpyxl
 from openpyxl.cell import WriteOnlyCell
 
 from callqa.periods import from_ms
-from callqa.tickets.importers.columns import TICKET_COLUMNS
+from callqa.tickets.importers.columns import MASKED_TITLE, TICKET_COLUMNS
 from callqa.tickets.importers.tickets import TicketInput
 from callqa.tickets.importers.values import CATEGORIES, MATTER_CATEGORIES
 
@@ -58,20 +61,21 @@ def table_xlsx(title: str, rows: Sequence[Sequence[str]]) -> bytes:
     return out.getvalue()
 
 
-def tickets_csv(tickets: Sequence[TicketInput]) -> bytes:
-    """Tickets as CSV."""
-    return table_csv(_table(tickets))
+def tickets_csv(tickets: Sequence[TicketInput], *, masked: bool = False) -> bytes:
+    """Tickets as CSV. masked: their numbers are, and the table says so."""
+    return table_csv(_table(tickets, masked))
 
 
-def tickets_xlsx(tickets: Sequence[TicketInput]) -> bytes:
-    """Tickets as a workbook with one sheet 工单."""
-    return table_xlsx("工单", _table(tickets))
+def tickets_xlsx(tickets: Sequence[TicketInput], *, masked: bool = False) -> bytes:
+    """Tickets as a workbook with one sheet 工单. masked: as for CSV."""
+    return table_xlsx("工单", _table(tickets, masked))
 
 
-def _table(tickets: Sequence[TicketInput]) -> list[list[str]]:
+def _table(tickets: Sequence[TicketInput], masked: bool) -> list[list[str]]:
     unknown = sorted({name for t in tickets for name, _ in t.extra})
     header = [c.title for c in TICKET_COLUMNS] + unknown
-    return [header] + [_row(t, unknown) for t in tickets]
+    mark = ([MASKED_TITLE], ["是"]) if masked else ([], [])
+    return [header + mark[0]] + [_row(t, unknown) + mark[1] for t in tickets]
 
 
 def _row(ticket: TicketInput, unknown: Sequence[str]) -> list[str]:

@@ -1,7 +1,8 @@
 """Import a ticket platform's file: new tickets are added, changed ones get a new version, equal ones stay.
 
 Idempotent by content: the same bytes a second time add nothing and change nothing, also when a newer file came in
-between. A column the file lacks never erases what is stored; a blank cell in a column it has does. After an import
+between. A column the file lacks never erases what is stored; a blank cell in a column it has does; a text that is the
+stored one with stars for some of it (masked by another system, or by our own export) never replaces it. After an import
 the worker's `link.relink_open` looks at the calls that still wait for a ticket.
 """
 
@@ -13,6 +14,7 @@ from typing import Any
 from sqlmodel import Session, col, select
 
 from callqa.errors import ConflictError, ImportRowError
+from callqa.privacy import is_masked
 from callqa.store import audit
 from callqa.store.db import Database
 from callqa.store.tables import Ticket, TicketImport
@@ -77,11 +79,17 @@ def _changes(file: TicketFile, stored: dict[str, Ticket], *, only_new: bool) -> 
         elif not only_new:
             values = _values(ticket, fields)
             if "extra" in values:
-                values["extra"] = {**old.extra, **values["extra"]}
-            differing = {name: value for name, value in values.items() if getattr(old, name) != value}
+                more = {k: v for k, v in values["extra"].items() if not is_masked(v, str(old.extra.get(k, "")))}
+                values["extra"] = {**old.extra, **more}
+            differing = {name: value for name, value in values.items() if _differs(value, getattr(old, name))}
             if differing:
                 changes.append(_Change(ticket, old.version, differing))
     return changes
+
+
+def _differs(value: Any, stored: Any) -> bool:
+    masked = isinstance(value, str) and isinstance(stored, str) and is_masked(value, stored)
+    return bool(value != stored) and not masked
 
 
 def _values(ticket: TicketInput, fields: Iterable[str]) -> dict[str, Any]:

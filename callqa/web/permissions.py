@@ -75,6 +75,7 @@ PERMISSIONS: dict[str, frozenset[Role]] = {
     # 工单
     "tickets.view": _LEADER | _SUPERVISOR | _AGENT,
     "tickets.import": _RUNNING,
+    "tickets.export": _QUALITY,
     # 人员与席位
     "people.view": _RUNNING | _SUPERVISOR,
     "people.edit": _RUNNING,

@@ -1,12 +1,13 @@
-"""工单: list, one ticket with its calls, import with a result page that names every refused row."""
+"""工单: list with its filters and export, one ticket with its calls, import with a result page that names every refused row."""
 
 from typing import Annotated
 
-from fastapi import APIRouter, File, Query, Request, UploadFile
+from fastapi import APIRouter, Depends, File, Query, Request, UploadFile
 from fastapi.responses import Response
 
 from callqa.errors import ConflictError, ImportFileError, PermissionDenied
 from callqa.periods import Month
+from callqa.store.db import Database
 from callqa.store.queries.people import account_names, agent_names
 from callqa.store.queries.tickets import (
     SORTS,
@@ -18,34 +19,38 @@ from callqa.store.queries.tickets import (
     list_tickets,
     recent_imports,
 )
+from callqa.usecases.export_tickets import Masking, TableKind, export_tickets
 from callqa.usecases.import_tickets import import_tickets
 from callqa.web import format as fmt
-from callqa.web.deps import DbDep, NowDep, PageNotFound, PersonDep, page, redirect, require
-from callqa.web.listing import PER_PAGE, read_period, view_of
+from callqa.web.deps import DbDep, NowDep, PageNotFound, Person, PersonDep, page, redirect, require
+from callqa.web.listing import PER_PAGE, ListView, read_period, view_of
 from callqa.web.navigation import NavItem
+from callqa.web.tables import attachment
 from callqa.web.uploads import read_upload
 
 router = APIRouter()
 NAV = (NavItem("工单", "/tickets", "tickets.view", "ticket"),)
 
 FILTER_NAMES = ("month", "text", "category", "matter", "linked")
+MAX_EXPORTED = 20_000
+_TYPES = {
+    TableKind.CSV: "text/csv; charset=utf-8",
+    TableKind.XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
 
 
-@router.get("/tickets", dependencies=[require("tickets.view")])
-def ticket_list(
-    request: Request,
+def read_filter(
     person: PersonDep,
-    db: DbDep,
     now_ms: NowDep,
     month: str = "",
     text: Annotated[str, Query(max_length=64)] = "",
     category: str = "",
     matter: str = "",
     linked: str = "",
-) -> Response:
-    """One page of the list."""
+) -> TicketFilter:
+    """The filter in the address, narrowed to what the person may see. Unknown codes count as not given."""
     start_ms, end_ms = read_period(month, "", now_ms)
-    wanted = TicketFilter(
+    return TicketFilter(
         start_ms=start_ms,
         end_ms=end_ms,
         text=text.strip(),
@@ -55,9 +60,22 @@ def ticket_list(
         own_agent_no=person.own_agent_no,
         numbers=person.can("calls.number"),
     )
+
+
+FilterDep = Annotated[TicketFilter, Depends(read_filter)]
+
+
+def _view(request: Request, db: Database, wanted: TicketFilter) -> ListView:
     with db.read() as session:
         total = count_tickets(session, wanted)
-        view = view_of(request.query_params, "/tickets", FILTER_NAMES, SORTS, "-accepted", total)
+    return view_of(request.query_params, "/tickets", FILTER_NAMES, SORTS, "-accepted", total)
+
+
+@router.get("/tickets", dependencies=[require("tickets.view")])
+def ticket_list(request: Request, db: DbDep, wanted: FilterDep, now_ms: NowDep) -> Response:
+    """One page of the list."""
+    view = _view(request, db, wanted)
+    with db.read() as session:
         lines = list_tickets(
             session,
             wanted,
@@ -67,6 +85,39 @@ def ticket_list(
             limit=PER_PAGE,
         )
     return page(request, "tickets/list.html", view=view, lines=lines, this_month=str(Month.of(now_ms)))
+
+
+@router.get("/tickets.csv", dependencies=[require("tickets.export")])
+def export_csv(request: Request, person: PersonDep, db: DbDep, wanted: FilterDep, now_ms: NowDep) -> Response:
+    """What the list shows, all pages, as CSV that can be imported again; written to the audit chain."""
+    return _export(_view(request, db, wanted), person, db, wanted, now_ms, TableKind.CSV)
+
+
+@router.get("/tickets.xlsx", dependencies=[require("tickets.export")])
+def export_xlsx(request: Request, person: PersonDep, db: DbDep, wanted: FilterDep, now_ms: NowDep) -> Response:
+    """The same as a workbook."""
+    return _export(_view(request, db, wanted), person, db, wanted, now_ms, TableKind.XLSX)
+
+
+def _export(
+    view: ListView, person: Person, db: Database, wanted: TicketFilter, now_ms: int, kind: TableKind
+) -> Response:
+    whole = person.can("calls.number")
+    made = export_tickets(
+        db,
+        wanted,
+        kind=kind,
+        limit=MAX_EXPORTED,
+        actor=person.username,
+        now_ms=now_ms,
+        asked=view.query(),
+        sort=view.sort,
+        descending=view.descending,
+        masking=None if whole else Masking(fmt.mask_number, fmt.mask_numbers_in),
+    )
+    cut = f"（共{made.n_found}张，只含前{made.n_rows}张）" if made.n_rows < made.n_found else ""
+    headers = attachment(f"工单{'' if whole else '-号码已脱敏'}{cut}.{kind}")
+    return Response(made.data, media_type=_TYPES[kind], headers=headers | {"Cache-Control": "private, no-store"})
 
 
 @router.get("/tickets/import", dependencies=[require("tickets.import")])

@@ -87,3 +87,16 @@ def test_a_thousand_tickets_in_one_file(db):
     rows = [ticket(f"WH-{n}") for n in range(10_000, 11_200)]
     assert load(db, csv(*rows)).rows_new == 1200
     assert load(db, csv(*rows, ticket("WH-1"))).rows_same == 1200
+
+
+def test_a_masked_text_never_replaces_the_whole_one_and_a_correction_does(db):
+    head = "工单编号,受理时间,来电号码,标题,诉求内容,备用电话\n"
+    facts = "WH-1001,2026-11-03 08:13:30,13900010001"
+    load(db, f"{head}{facts},DN100x3 漏水,请回电15007137485,15007137485\n".encode())
+    same = load(db, f"{head}{facts},DN100x3 漏水,请回电150****7485,150****7485\n".encode())
+    assert (same.rows_changed, same.rows_same) == (0, 1)
+    mended = load(db, f"{head}{facts},DN100*3 漏水,请回电150****7485,150****7486\n".encode())
+    assert mended.rows_changed == 1
+    ticket = stored(db)
+    assert (ticket.title, ticket.content) == ("DN100*3 漏水", "请回电15007137485")
+    assert ticket.extra == {"备用电话": "150****7486"}, "another number's"

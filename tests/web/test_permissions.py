@@ -64,6 +64,8 @@ PAGES = {
     "/trust/calibration/new": {Role.SHIFT_LEADER},
     "/links": {Role.SHIFT_LEADER, Role.AGENT},
     "/tickets": {Role.SHIFT_LEADER, Role.CLIENT_SUPERVISOR, Role.AGENT},
+    "/tickets.csv": {Role.SHIFT_LEADER, Role.CLIENT_SUPERVISOR},
+    "/tickets.xlsx": {Role.SHIFT_LEADER, Role.CLIENT_SUPERVISOR},
     "/tickets/import": {Role.SHIFT_LEADER, Role.ADMIN},
     "/people": {Role.SHIFT_LEADER, Role.CLIENT_SUPERVISOR, Role.ADMIN},
     "/people/lines": {Role.SHIFT_LEADER, Role.CLIENT_SUPERVISOR, Role.ADMIN},

@@ -10,10 +10,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from callqa.errors import ImportRowError
+from callqa.errors import ImportFileError, ImportRowError
 from callqa.periods import say_instant
 from callqa.tickets.importers import values as v
-from callqa.tickets.importers.columns import TICKET_COLUMNS, Layout, find_layout
+from callqa.tickets.importers.columns import MASKED_TITLE, TICKET_COLUMNS, Layout, clean_header, find_layout
 from callqa.tickets.importers.sheet import Cell, CellKind, SheetRow, read_sheet
 
 TITLES: Mapping[str, str] = {c.field: c.title for c in TICKET_COLUMNS}
@@ -105,9 +105,12 @@ _PARSERS: Mapping[str, Callable[[Cell], Any]] = {
 
 
 def read_tickets(file_name: str, data: bytes) -> TicketFile:
-    """Read a ticket file. Raise ImportFileError when it is no ticket table; row errors are returned, in row order."""
+    """Read a ticket file. Raise ImportFileError when it is no ticket table or one of our own with masked
+    numbers; row errors are returned, in row order."""
     sheet = read_sheet(file_name, data)
     layout = find_layout(sheet, TICKET_COLUMNS, "工单")
+    if any(clean_header(text) == clean_header(MASKED_TITLE) for _, text in layout.unknown):
+        raise ImportFileError(f"{file_name} 是号码已脱敏的导出，导入会盖掉完整号码；请由班长导出带完整号码的文件再导入")
     rows: list[TicketInput] = []
     errors: list[ImportRowError] = []
     first_seen: dict[str, tuple[int, TicketInput]] = {}
