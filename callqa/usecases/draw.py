@@ -1,7 +1,7 @@
-"""Commit, reveal and keep to a draw 承诺、揭示、递补、作废 (docs/domain/sampling.md §3.1 steps 3-6, §3.2).
+"""Commit, reveal and keep to a draw 承诺、揭示、递补 (docs/domain/sampling.md §3.1 steps 3-6, §3.2).
 
 Two parties hand in hashes, then the strings behind them; the seed and the sample follow from the frozen frame alone.
-The discipline of §3.2 is enforced here: one reveal, reserves only for three reasons and in order, void only by two people.
+The discipline of §3.2 is enforced here: one reveal, reserves only for three reasons and in order. 作废: usecases/void_frame.py.
 """
 
 import re
@@ -43,13 +43,17 @@ def commit(db: Database, frame_id: int, *, side: str, value: str, actor: str, no
     if not re.fullmatch(r"[0-9a-f]{64}", clean):
         raise StateError("承诺值应是 64 位十六进制（SHA-256），请检查是否误把随机串本身交了上来")
     with db.write() as session:
-        frame = _frame(session, frame_id)
+        frame = frame_of(session, frame_id)
         if frame.state != "frozen":
             raise StateError(f"抽样框处于“{STATE_LABELS[frame.state]}”，不能再提交承诺")
         if (frame.commit_a if side == "a" else frame.commit_b) is not None:
             raise StateError(f"{SIDE_LABELS[side]}已经提交过承诺，不能更换")
         if clean in (frame.commit_a, frame.commit_b):
             raise StateError("两份承诺相同：双方须各用自己的随机串")
+        if any(clean in (old.commit_a, old.commit_b) for old in queries.frames_of(session, frame.month)):
+            raise StateError(
+                "这份承诺值本月作废的抽样框用过：旧随机串可能已经公开，请换一个新的"
+            )  # who knows one picks the other
         if side == "a":
             frame.commit_a, frame.commit_a_by = clean, actor
         else:
@@ -74,12 +78,12 @@ def reveal(db: Database, frame_id: int, *, nonce_a: str, nonce_b: str, actor: st
     """Check both strings against their commitments, derive the seed, draw, and store sample and reserves; once only."""
     first, second = check_nonce(nonce_a), check_nonce(nonce_b)
     with db.read() as session:
-        frame = _frame(session, frame_id)
+        frame = frame_of(session, frame_id)
     _check_reveal(frame, first, second)
     seed = derive_seed(frame.frame_hash, frame.plan_hash, first, second)
     result = draw(parse_frame(frame.frame_text), quotas_of(frame.plan_json), seed)
     with db.write() as session:
-        frame = _frame(session, frame_id)
+        frame = frame_of(session, frame_id)
         _check_reveal(frame, first, second)  # somebody may have revealed or voided it meanwhile
         frame.state, frame.nonce_a, frame.nonce_b, frame.seed = "revealed", first, second, seed
         frame.revealed_at_ms, frame.revealed_by = now_ms, actor
@@ -100,26 +104,6 @@ def reveal(db: Database, frame_id: int, *, nonce_a: str, nonce_b: str, actor: st
     return result
 
 
-def void_frame(
-    db: Database, frame_id: int, *, reason: str, actor: str, second_actor: str, now_ms: int
-) -> SamplingFrame:
-    """作废: two different people and a reason; the month can be frozen again, and reports count it."""
-    if not reason.strip():
-        raise StateError("作废抽样框必须写明原因")
-    if not second_actor or actor == second_actor:
-        raise StateError("作废抽样框须两人确认，第二人不能是本人")
-    with db.write() as session:
-        frame = _frame(session, frame_id)
-        if frame.state == "void":
-            raise StateError("该抽样框已经作废")
-        before = frame.state
-        frame.state, frame.void_reason = "void", reason.strip()
-        session.add(frame)
-        detail = {"reason": frame.void_reason, "second_actor": second_actor, "state_before": before}
-        audit.append(session, actor=actor, action="sampling.void", subject=str(frame_id), detail=detail, now_ms=now_ms)
-    return frame
-
-
 def use_reserve(
     db: Database, frame_id: int, call_id: str, *, reason: ReserveReason, actor: str, now_ms: int
 ) -> SampleEntry | None:
@@ -128,7 +112,7 @@ def use_reserve(
     Returns the reserve, or None when there is none left: then n_h is one less (§3.2). A scored call is not replaced.
     """
     with db.write() as session:
-        if _frame(session, frame_id).state != "revealed":
+        if frame_of(session, frame_id).state != "revealed":
             raise StateError("抽样尚未揭示，不能启用递补")
         entries = queries.entries_of(session, frame_id)
         entry = next((e for e in entries if e.call_id == call_id), None)
@@ -161,7 +145,8 @@ def use_reserve(
 STATE_LABELS = {"frozen": "已冻结", "committed": "已承诺", "revealed": "已揭示", "void": "已作废"}
 
 
-def _frame(session: Session, frame_id: int) -> SamplingFrame:
+def frame_of(session: Session, frame_id: int) -> SamplingFrame:
+    """The frame of that number, void or not. Raise StateError where there is none."""
     frame = session.get(SamplingFrame, frame_id)
     if frame is None:
         raise StateError(f"没有编号为 {frame_id} 的抽样框")

@@ -57,6 +57,10 @@ def open_evaluation(db: Database, call_id: str, *, evaluator_id: int, now_ms: in
             assert existing.id is not None
             _take_over_orphan(session, existing, evaluator_id, now_ms)
             must_be_author(existing, evaluator_id)
+            if existing.status == Status.DRAFT and existing.sample_entry_id is None:
+                entry = _drawn_entry(session, call_id)  # begun before the draw, or in a sample that became void
+                existing.sample_entry_id = entry.id if entry is not None else None
+                session.add(existing)
             return existing.id
         call = session.get(Call, call_id)
         if call is None:
@@ -86,12 +90,7 @@ def open_card(session: Session, call: Call, *, evaluator_id: int, now_ms: int, c
     if card.like is not None:
         run = session.get(CheckRun, card.like.check_run_id) if card.like.check_run_id is not None else None
     rubric_hash = run.rubric_hash if run else _rubric_at(session, call.started_at_ms)
-    entry = session.exec(
-        select(SampleEntry)
-        .where(SampleEntry.call_id == call.call_id, col(SampleEntry.state) != "replaced")
-        .order_by(col(SampleEntry.id).desc())
-    ).first()
-    entry = entry if card.kind == "first" else None
+    entry = _drawn_entry(session, call.call_id) if card.kind == "first" else None
     evaluation = Evaluation(
         call_id=call.call_id,
         kind=card.kind,
@@ -124,6 +123,16 @@ def open_card(session: Session, call: Call, *, evaluator_id: int, now_ms: int, c
     if run is not None and card.kind == "first":
         _preselect(session, evaluation, call, by_rule)
     return evaluation.id
+
+
+def _drawn_entry(session: Session, call_id: str) -> SampleEntry | None:
+    """The call's place in the sample that is in force; a void frame gives none."""
+    return session.exec(
+        select(SampleEntry)
+        .join(SamplingFrame, col(SamplingFrame.id) == col(SampleEntry.frame_id))
+        .where(SampleEntry.call_id == call_id, SampleEntry.state != "replaced", SamplingFrame.state == "revealed")
+        .order_by(col(SampleEntry.id).desc())
+    ).first()
 
 
 def _drawn_blind(session: Session, entry: SampleEntry, now_ms: int) -> bool:

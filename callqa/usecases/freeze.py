@@ -95,7 +95,7 @@ def _refuse_second(session: Session, month: Month) -> None:
     if existing is not None:
         raise StateError(
             f"{month.label}的抽样框已于 {say_instant(existing.frozen_at_ms)} 由 {existing.frozen_by} 冻结；"
-            "冻结后不再增删，确需重来请先两人确认作废"
+            "冻结后不再增删，确需重来请在抽检页两人确认作废"
         )
 
 

@@ -75,8 +75,9 @@ def _undecided(session: Session, finding_id: int, account_id: int) -> tuple[Fata
 def _one_person(session: Session, first_id: int, second_id: int) -> bool:
     """Whether two accounts are somebody's first and second: the same name stands on both."""
     first, second = session.get(Account, first_id), session.get(Account, second_id)
-    return first is not None and second is not None and _plain(first.display_name) == _plain(second.display_name)
+    return first is not None and second is not None and one_name(first.display_name) == one_name(second.display_name)
 
 
-def _plain(name: str) -> str:
+def one_name(name: str) -> str:
+    """A display name as it is compared: two accounts of one name are one person."""
     return "".join(name.split()).casefold()

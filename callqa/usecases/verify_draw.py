@@ -21,10 +21,10 @@ class Verification:
     differences: tuple[str, ...]
 
 
-def verify_draw(db: Database, month: str) -> Verification:
-    """Repeat the month's draw. Raise StateError where nothing has been revealed."""
+def verify_draw(db: Database, month: str, frame_id: int | None = None) -> Verification:
+    """Repeat the month's draw, or that of one of its frames, void ones too. Raise StateError where nothing has been revealed."""
     with db.read() as session:
-        frame = queries.active_frame(session, month)
+        frame = queries.chosen_frame(session, month, frame_id)
         entries = queries.entries_of(session, frame.id) if frame is not None and frame.id is not None else []
     if frame is None or frame.nonce_a is None or frame.nonce_b is None:
         raise StateError("抽样还没有揭示，没有可核对的样本")

@@ -73,6 +73,8 @@ ACTION_LABELS = {
     "rubric.trial": "试跑评分标准",
     "calibration.create": "发起校准",
     "calibration.open": "公布校准比对",
+    "sampling.void_ask": "提请作废抽样框",
+    "sampling.void_drop": "撤回或不同意作废抽样框",
     "sampling.void": "作废抽样框",
     "call.import": "导入录音",
     "cdr.reconcile": "核对交换机话单",

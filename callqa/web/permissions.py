@@ -111,6 +111,7 @@ PERMISSIONS: dict[str, frozenset[Role]] = {
     "sampling.reveal": _QUALITY,
     "sampling.draw": _LEADER,
     "sampling.reserve": _LEADER,
+    "sampling.void": _QUALITY,  # one asks, another agrees
     # 月度质检报告
     "report.view": _QUALITY,
     "report.write": _LEADER,

@@ -1,6 +1,9 @@
-"""抽检: freeze the frame, commit, reveal, see the draw, verify it, use a reserve. One month at a time."""
+"""抽检: freeze the frame, commit, reveal, see the draw, verify it, use a reserve, make it void. One month at a time.
 
-from typing import Annotated
+The files and the repeated draw are those of the frame in force, or of the one that `frame` names: void ones stay for ever.
+"""
+
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Form, Request
 from fastapi.responses import PlainTextResponse, Response
@@ -12,12 +15,13 @@ from callqa.scoring.plan import EXCLUSION_LABELS, GAP_LABELS, STRATUM_LABELS
 from callqa.scoring.sampling import check_nonce, commitment
 from callqa.store.queries.confidential import hidden_from
 from callqa.store.queries.report import accounts
-from callqa.store.queries.sampling import SamplingPage, committed_by_one, entries_of, load_sampling_page
+from callqa.store.queries.sampling import SamplingPage, chosen_frame, committed_by_one, entries_of, load_sampling_page
 from callqa.store.tables import SamplingFrame
 from callqa.usecases import draw
 from callqa.usecases.blind import blind_calls
 from callqa.usecases.freeze import freeze
 from callqa.usecases.verify_draw import draw_lines, verify_draw
+from callqa.usecases.void_frame import agree_void, ask_void, drafts_of, drop_void, why_not_void
 from callqa.web.deps import DbDep, NowDep, PageNotFound, PersonDep, SettingsDep, get_person, page, redirect, require
 from callqa.web.navigation import NavItem
 
@@ -25,6 +29,11 @@ router = APIRouter(prefix="/sampling")
 NAV = (NavItem("抽检", "/sampling", "sampling.view", "sample", group="质检"),)
 
 VERIFIER = "verify_draw.py"
+_VOID_DONE = {
+    "ask": "已提请作废，等第二人在本页确认；确认之前一切照旧",
+    "agree": "抽样框已作废，全部记录留在“作废的抽样框”里；请重新冻结，双方用新的随机串承诺",
+    "drop": "作废提请已撤销，抽样框照旧有效",
+}
 
 
 @router.get("", dependencies=[require("sampling.view")])
@@ -109,10 +118,12 @@ def reveal(
 
 
 @router.post("/{month}/verify", dependencies=[require("sampling.view")])
-def verify(request: Request, month: str, db: DbDep, now_ms: NowDep) -> Response:
+def verify(
+    request: Request, month: str, db: DbDep, now_ms: NowDep, frame_id: Annotated[int | None, Form()] = None
+) -> Response:
     """Repeat the draw and say whether it agrees with what is stored."""
     period = Month.parse(month)
-    found = verify_draw(db, str(period))
+    found = verify_draw(db, str(period), frame_id)
     if found.differences:
         return _month_page(request, db, period, now_ms, problem="重算结果与记录不符：" + "；".join(found.differences))
     return redirect(
@@ -141,27 +152,53 @@ def reserve(
     return redirect(f"/sampling/{month}", text)
 
 
+@router.post("/{month}/void", dependencies=[require("sampling.void")])
+def void(
+    request: Request,
+    month: str,
+    db: DbDep,
+    person: PersonDep,
+    now_ms: NowDep,
+    frame_id: Annotated[int, Form()],
+    act: Annotated[Literal["ask", "agree", "drop"], Form()],
+    reason: Annotated[str, Form()] = "",
+) -> Response:
+    """作废: one person asks with a reason, another agrees; either may drop it before."""
+    who = person.username
+    try:
+        if act == "ask":
+            ask_void(db, frame_id, reason=reason, actor=who, now_ms=now_ms)
+        elif act == "agree":
+            agree_void(db, frame_id, actor=who, now_ms=now_ms)
+        else:
+            drop_void(db, frame_id, actor=who, now_ms=now_ms)
+    except CallqaError as e:
+        typed = {"void_reason": reason}
+        return _month_page(request, db, Month.parse(month), now_ms, problem=str(e), typed=typed)
+    return redirect(f"/sampling/{month}", _VOID_DONE[act])
+
+
 @router.get("/{month}/frame.tsv", dependencies=[require("sampling.view")])
-def frame_file(month: str, db: DbDep) -> Response:
+def frame_file(month: str, db: DbDep, frame: int | None = None) -> Response:
     """The frame file, byte for byte as hashed."""
-    return _attachment(_frozen(db, month).frame_text, f"frame-{month}.tsv")
+    return _attachment(_frozen(db, month, frame).frame_text, _name("frame", month, frame, "tsv"))
 
 
 @router.get("/{month}/plan.json", dependencies=[require("sampling.view")])
-def plan_file(month: str, db: DbDep) -> Response:
+def plan_file(month: str, db: DbDep, frame: int | None = None) -> Response:
     """The canonical plan, as hashed."""
-    return _attachment(_frozen(db, month).plan_json, f"plan-{month}.json")
+    return _attachment(_frozen(db, month, frame).plan_json, _name("plan", month, frame, "json"))
 
 
 @router.get("/{month}/draw.tsv", dependencies=[require("sampling.view")])
-def draw_file(month: str, db: DbDep) -> Response:
+def draw_file(month: str, db: DbDep, frame: int | None = None) -> Response:
     """The stored draw, as the independent verifier prints it."""
-    frame = _frozen(db, month)
-    if frame.state != "revealed" or frame.id is None:
+    drawn = _frozen(db, month, frame)
+    if drawn.seed is None or drawn.id is None:
         raise PageNotFound("抽样还没有揭示，没有样本文件")
     with db.read() as session:
-        entries = list(entries_of(session, frame.id))
-    return _attachment(draw_lines(frame, entries), f"draw-{month}.tsv")
+        entries = list(entries_of(session, drawn.id))
+    return _attachment(draw_lines(drawn, entries), _name("draw", month, frame, "tsv"))
 
 
 @router.get("/{month}/verify_draw.py", dependencies=[require("sampling.view")])
@@ -173,12 +210,18 @@ def verifier_file(month: str, settings: SettingsDep) -> Response:
     return _attachment(path.read_text(encoding="utf-8"), VERIFIER)
 
 
-def _frozen(db: DbDep, month: str) -> SamplingFrame:
+def _frozen(db: DbDep, month: str, frame_id: int | None) -> SamplingFrame:
     period = Month.parse(month)
-    frame = _load(db, period).frame
+    with db.read() as session:
+        frame = chosen_frame(session, str(period), frame_id)
     if frame is None:
-        raise PageNotFound(f"{period.label}还没有冻结抽样框")
+        missing = "还没有冻结抽样框" if frame_id is None else f"没有编号为 {frame_id} 的抽样框"
+        raise PageNotFound(f"{period.label}{missing}")
     return frame
+
+
+def _name(what: str, month: str, frame_id: int | None, ending: str) -> str:
+    return f"{what}-{month}.{ending}" if frame_id is None else f"{what}-{month}-{frame_id}.{ending}"
 
 
 def _load(db: DbDep, period: Month) -> SamplingPage:
@@ -206,6 +249,8 @@ def _month_page(
         names = {account.username: account.display_name for account in accounts(session).values()}
         shown = view.frame is not None and view.frame.blind_revealed_at_ms is not None
         blind = blind_calls(session, view.frame) if shown and view.frame is not None else ()
+        no_void = why_not_void(session, view.frame) if view.frame is not None else ""
+        drafts = len(drafts_of(session, view.frame.id)) if view.frame is not None and view.frame.id is not None else 0
     return page(
         request,
         "sampling/month.html",
@@ -214,6 +259,8 @@ def _month_page(
         view=view,
         names=names,
         blind_calls=blind,
+        no_void=no_void,
+        drafts=drafts,
         one_person=view.frame is not None and committed_by_one(view.frame),
         over=now_ms >= period.end_ms,
         problem=problem,

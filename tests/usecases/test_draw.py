@@ -12,8 +12,9 @@ from callqa.store import audit
 from callqa.store.db import Database
 from callqa.store.queries.sampling import committed_by_one, entries_of, load_sampling_page
 from callqa.store.tables import AuditEntry, Call, SampleEntry, SamplingFrame
-from callqa.usecases.draw import ReserveReason, commit, reveal, use_reserve, void_frame
+from callqa.usecases.draw import ReserveReason, commit, reveal, use_reserve
 from callqa.usecases.freeze import freeze
+from callqa.usecases.void_frame import agree_void, ask_void
 from tests.reports.builders import PLAN_TEXT, MonthMaker, add_people, evaluate_call
 from tests.store_fixture import make_database
 
@@ -142,6 +143,7 @@ def test_a_scored_call_is_not_replaced(db: Database) -> None:
 
 def test_a_void_frame_takes_no_reserve(db: Database) -> None:
     frame_id = revealed(db)
-    void_frame(db, frame_id, reason="误用旧方案", actor="banzhang", second_actor="jiandu", now_ms=NOW)
+    ask_void(db, frame_id, reason="误用旧方案", actor="banzhang", now_ms=NOW)
+    agree_void(db, frame_id, actor="jiandu", now_ms=NOW)
     with pytest.raises(StateError, match="尚未揭示"):
         use_reserve(db, frame_id, "C1", reason=ReserveReason.UNPLAYABLE, actor="banzhang", now_ms=NOW)

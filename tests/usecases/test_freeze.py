@@ -11,8 +11,8 @@ from callqa.store import audit
 from callqa.store.db import Database
 from callqa.store.queries.sampling import load_sampling_page
 from callqa.store.tables import AuditEntry, SamplingFrame, Ticket, TicketLink
-from callqa.usecases.draw import void_frame
 from callqa.usecases.freeze import freeze
+from callqa.usecases.void_frame import agree_void, ask_void
 from tests.reports.builders import DAY, PLAN_TEXT, MonthMaker, a_call, add_people
 from tests.store_fixture import make_database
 
@@ -73,9 +73,10 @@ def test_a_month_is_frozen_once_until_two_people_void_it(db: Database) -> None:
     frame = freeze(db, MONTH, PLAN_TEXT, actor="banzhang", now_ms=AFTER)
     with pytest.raises(StateError, match="不再增删"):
         freeze(db, MONTH, PLAN_TEXT, actor="banzhang", now_ms=AFTER)
+    ask_void(db, frame.id, reason="方案有误", actor="banzhang", now_ms=AFTER)
     with pytest.raises(StateError, match="两人"):
-        void_frame(db, frame.id, reason="方案有误", actor="banzhang", second_actor="banzhang", now_ms=AFTER)
-    void_frame(db, frame.id, reason="方案有误", actor="banzhang", second_actor="jiandu", now_ms=AFTER)
+        agree_void(db, frame.id, actor="banzhang", now_ms=AFTER)
+    agree_void(db, frame.id, actor="jiandu", now_ms=AFTER)
     again = freeze(db, MONTH, PLAN_TEXT, actor="banzhang", now_ms=AFTER)
     assert again.id != frame.id
     with db.read() as session:

@@ -67,6 +67,13 @@ def active_frame(session: Session, month: str) -> SamplingFrame | None:
     return next((frame for frame in frames_of(session, month) if frame.state != "void"), None)
 
 
+def chosen_frame(session: Session, month: str, frame_id: int | None) -> SamplingFrame | None:
+    """One of the month's frames, void ones too; the one in force where none is named."""
+    if frame_id is None:
+        return active_frame(session, month)
+    return next((frame for frame in frames_of(session, month) if frame.id == frame_id), None)
+
+
 def entries_of(session: Session, frame_id: int) -> Sequence[SampleEntry]:
     """Sample and reserves of a frame, by agent, stratum, kind and position."""
     rows = session.exec(select(SampleEntry).where(SampleEntry.frame_id == frame_id)).all()
