@@ -67,6 +67,12 @@ def test_reordering_and_duplicates_do_not_change_the_audio(rng, sequence, timest
     assert stereo.streams[0].duplicates == 20
 
 
+def test_the_first_packet_is_kept_when_the_second_is_held_up():
+    sender = Sender(0, 80)
+    late = [sender.record(k, {1: 101, 4: 71}.get(k, 0)) for k in range(80)]
+    assert channel_bytes(to_stereo(call(late, 1600)), 0) == sender.audio()
+
+
 def test_losses_are_gaps_of_their_own_length():
     sender = Sender(0, 100)
     missing = {10, 11, 12, 50}

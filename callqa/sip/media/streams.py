@@ -217,7 +217,7 @@ def place_packets(stream: Arrivals, ordered: _Ordered) -> Placed:
     transit = at - stream.timestamp[row]
     transit = np.concatenate((_signed(transit[:1], 32), _signed(np.diff(transit), 32))).cumsum()
     clock_set = _clock_set(at, stream.timestamp[row], transit, ordered.ext_seq[rank], stream.lasts[row])
-    anchor = _anchors(transit, clock_set)
+    anchor = _anchors(transit, *clock_set)
     believed = anchor.stretch >= 0
     row, at, transit, rank = row[believed], at[believed], transit[believed], rank[believed]
     stretch = anchor.stretch[believed]
@@ -241,12 +241,14 @@ class _Anchors:
     stretch: Ints
 
 
-def _clock_set(at: Ints, timestamp: Ints, transit: Ints, ext_seq: Ints, lasts: Ints) -> Bools:
-    """Before which packets the sender set its clock anew or let it stand, bool (n - 1,). All in order of sending."""
+def _clock_set(at: Ints, timestamp: Ints, transit: Ints, ext_seq: Ints, lasts: Ints) -> tuple[Bools, Bools]:
+    """Before which packets the sender set its clock anew or let it stand, and before which of them its timestamps go on as
+    its numbers do, bool (n - 1,) each. All in order of sending."""
     step, sent = _signed(np.diff(timestamp), 32), np.diff(ext_seq)
     odd: Bools = np.abs(step - sent * lasts[:-1]) > CLOCK_SET
     late: Bools = np.abs(np.diff(transit)) > CLOCK_SET
-    return (odd | _at_their_pace(at, lasts)) & late & (sent > 0)
+    clock_set: Bools = (odd | _at_their_pace(at, lasts)) & late & (sent > 0)
+    return clock_set, clock_set & ~odd
 
 
 def _at_their_pace(at: Ints, lasts: Ints) -> Bools:
@@ -258,17 +260,22 @@ def _at_their_pace(at: Ints, lasts: Ints) -> Bools:
     return rested & (until > after) & (2 * (at[until] - at[after]) >= (until - after) * lasts[after])
 
 
-def _anchors(transit: Ints, clock_set: Bools) -> _Anchors:
-    """Cut at jumps, drop single wild packets, and join neighbours whose transit agrees after all (a stall)."""
+def _anchors(transit: Ints, clock_set: Bools, goes_on: Bools) -> _Anchors:
+    """Cut at jumps, drop single wild packets, and join neighbours whose transit agrees after all (a stall).
+
+    A packet alone between cuts is not wild where its timestamp goes on from or to a neighbour's.
+    """
     jumps = clock_set | (np.abs(np.diff(transit)) > MAX_TRANSIT_STEP)
+    strange = jumps & ~goes_on
     starts = np.concatenate(([0], np.flatnonzero(jumps) + 1))
     was_set = np.concatenate(([False], clock_set))[starts].tolist()
+    alone = (np.concatenate(([True], strange)) & np.append(strange, True))[starts].tolist()
     lengths = np.diff(np.append(starts, transit.size))
     smallest = np.minimum.reduceat(transit, starts)
     values: list[int] = []
     names = np.full(starts.size, -1, np.int64)
     for piece, (length, least) in enumerate(zip(lengths.tolist(), smallest.tolist(), strict=True)):
-        if length < 2 and starts.size > 1:
+        if length < 2 and alone[piece] and starts.size > 1:
             continue
         near = CLOCK_SET if was_set[piece] else MAX_TRANSIT_STEP
         if values and abs(least - values[-1]) <= near:
