@@ -145,10 +145,11 @@ def _described(session: Session, wanted: SearchQuery, found: Sequence[Candidate]
     calls = {row.call_id: row._asdict() for row in rows}
     said = turns_of(session, [each.transcript_id for each in found], seeds(wanted.terms))
     doubtful = [id_ for id_, turns in said.items() if _may_be_private(turns, _places(wanted, turns))]
-    if doubtful:
-        said |= turns_of(session, doubtful)  # a number may go over several turns
+    whole = turns_of(session, doubtful) if doubtful else {}  # a number may go over several turns
     for each in found:
-        hits = list(_hits(wanted, said.get(each.transcript_id, [])))
+        turns = whole.get(each.transcript_id)
+        private = None if turns is None else find_private(turns)
+        hits = list(_hits(wanted, turns or said.get(each.transcript_id, []), private))
         yield FoundCall(**calls[each.call_id], hits=tuple(hits[:HITS_SHOWN]), n_hits=len(hits))
 
 
@@ -166,12 +167,10 @@ def _may_be_private(turns: Sequence[Turn], found: Iterable[int]) -> bool:
     return any(not surely_public(text, 0, len(text)) for text in (turns[index].text for index in found))
 
 
-def _hits(wanted: SearchQuery, turns: Sequence[Turn]) -> Iterator[Hit]:
-    """turns: all of the conversation where one with a hit may hold a part of a private number."""
-    found = _places(wanted, turns)
-    private = find_private(turns) if _may_be_private(turns, found) else [()] * len(turns)
-    for index, places in found.items():
-        turn, parts = turns[index], private[index]
+def _hits(wanted: SearchQuery, turns: Sequence[Turn], private: Sequence[Sequence[PrivatePart]] | None) -> Iterator[Hit]:
+    """private: the parts of each turn; None where no turn with a hit can hold one."""
+    for index, places in _places(wanted, turns).items():
+        turn, parts = turns[index], private[index] if private else ()
         if parts and not wanted.private:
             places = hits_in(turn.text, wanted.terms, parts)
         if places:
